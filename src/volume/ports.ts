@@ -1,0 +1,196 @@
+/**
+ * Interfaces of every edge of a volume. The volume knows these and nothing behind them; `host/`
+ * implements them with sockets, kernels and files, tests with a virtual world.
+ *
+ * Conventions: sizes and offsets are bytes, times integer milliseconds. Completion is by callback on
+ * the data path (one call per request, exactly once) and by promise everywhere else.
+ */
+import type { Instant } from '../base/brand.ts';
+import type { Result } from '../base/result.ts';
+
+// ---------------------------------------------------------------------------------------- time
+
+export interface Timer {
+  cancel(): void;
+}
+
+/** Monotonic time and one-shot timers; tests pass a virtual one. */
+export interface Clock {
+  now(): Instant;
+  /** Wall-clock time, only ever for what people read. */
+  wallTime(): Date;
+  after(delayMs: number, run: () => void): Timer;
+}
+
+// ------------------------------------------------------------------------------------ sessions
+
+/** Why a connection attempt failed or a session ended. */
+export type TransportFailureKind =
+  | 'refused' // the portal's host answered, nothing listens there (ECONNREFUSED)
+  | 'unreachable' // no route, host down, name not resolved
+  | 'timeout' // no answer in time
+  | 'reset' // the peer closed or reset an established connection
+  | 'login-rejected' // Login Response with a non-zero status class (RFC 7143 11.13.5)
+  | 'protocol' // the peer broke the protocol; the connection was dropped (ERL 0)
+  | 'logout' // the target asked us to go, or we logged out
+  | 'aborted'; // we reset it ourselves
+
+export interface TransportFailure {
+  readonly kind: TransportFailureKind;
+  /** One line for a human, no secrets. */
+  readonly detail: string;
+}
+
+/** SCSI sense data, fixed or descriptor format (SPC-4 4.5). */
+export interface Sense {
+  readonly key: number;
+  readonly asc: number;
+  readonly ascq: number;
+}
+
+export type ScsiOutcome =
+  | {
+      readonly kind: 'status';
+      /** SAM-5 status byte: 0x00 GOOD, 0x02 CHECK CONDITION, 0x08 BUSY, 0x18 RESERVATION CONFLICT … */
+      readonly status: number;
+      readonly sense: Sense | undefined;
+      /** Bytes of data-in that arrived. */
+      readonly received: number;
+      /** The target reported residual overflow or underflow (RFC 7143 11.4.5). */
+      readonly residual: number;
+    }
+  /** The session ended first: nobody knows whether the command was executed. */
+  | { readonly kind: 'lost' };
+
+export interface ScsiCommand {
+  readonly cdb: Uint8Array;
+  /** Payload of a data-out command. Not to be touched by anybody until `done` was called. */
+  readonly dataOut?: Buffer;
+  /** Destination of a data-in command; its length is the expected data transfer length. */
+  readonly dataIn?: Buffer;
+  /**
+   * Called exactly once, never from within `execute`. When it is called, the session holds no
+   * reference to the buffers any more: everything queued for this command has left the process or
+   * its socket is closed.
+   */
+  readonly done: (outcome: ScsiOutcome) => void;
+}
+
+/** One logged-in iSCSI session with one connection, bound to one LUN. */
+export interface Session {
+  /** Sends a command as soon as the CmdSN window allows. On an ended session it reports `lost`. */
+  execute(command: ScsiCommand): void;
+  /** Commands accepted by `execute` and not yet reported done. */
+  readonly outstanding: number;
+  /**
+   * Counter that grows whenever a SCSI command moves on: Data-In, R2T or SCSI Response received, or
+   * Data-Out bytes taken by the peer. NOPs do not count: a target whose back end hangs answers those.
+   */
+  readonly progress: number;
+  /** LOGICAL UNIT RESET (RFC 7143 11.5.1, function 5); resolves when the target says it is complete. */
+  resetLogicalUnit(timeoutMs: number): Promise<Result<void, TransportFailure>>;
+  /** Drops the connection with RST at once; outstanding commands are reported `lost`. Idempotent. */
+  abort(reason: string): void;
+  /** Clean logout (RFC 7143 11.14), then close; falls back to `abort` after the timeout. */
+  logout(timeoutMs: number): Promise<void>;
+  /** Resolves once the socket is closed and every outstanding command was reported. */
+  readonly closed: Promise<TransportFailure>;
+}
+
+export interface SessionTarget {
+  /** Host name, IPv4 or IPv6 address without brackets. */
+  readonly host: string;
+  readonly port: number;
+  readonly targetName: string;
+  readonly lun: number;
+}
+
+export interface ConnectOptions {
+  readonly target: SessionTarget;
+  readonly initiatorName: string;
+  /** Six bytes as 12 hex digits, unique per path on this node for ever (RFC 7143 11.12.5). */
+  readonly isid: string;
+  /** Bound for TCP connect and the whole login together. */
+  readonly timeoutMs: number;
+  /** Aborts the attempt. */
+  readonly signal?: AbortSignal;
+}
+
+export interface Initiator {
+  /** Connects and logs in, always from CSG=0, so that an old session of this ISID is reinstated. */
+  connect(options: ConnectOptions): Promise<Result<Session, TransportFailure>>;
+  /** Bare TCP connect to a portal, no login: evidence for the `gone` fence. */
+  knock(target: SessionTarget, timeoutMs: number): Promise<'accepted' | 'refused' | 'silent'>;
+}
+
+// -------------------------------------------------------------------------------- block devices
+
+export type IoKind = 'read' | 'write' | 'flush' | 'discard' | 'write-zeroes';
+
+/** What a block device may answer; the kernel maps all but these to EIO anyway. */
+export type IoError = 'EIO' | 'ENOSPC' | 'EINVAL' | 'EOPNOTSUPP' | 'EROFS';
+
+/** One request of the kernel (or of QEMU). Offsets and lengths are multiples of the block size. */
+export interface IoRequest {
+  readonly kind: IoKind;
+  readonly offset: number;
+  /** Bytes; 0 for flush. For read and write it equals `data.length`. */
+  readonly length: number;
+  /** read: destination; write: payload; else undefined. */
+  readonly data: Buffer | undefined;
+  /** Write that must be on stable storage before it is answered. */
+  readonly fua: boolean;
+  /** Called exactly once, never from within `submit`; afterwards `data` belongs to the caller again. */
+  readonly done: (error: IoError | undefined) => void;
+}
+
+/** What an exporter makes a device of: a volume, or a buffer in a test. */
+export interface BlockSource {
+  readonly sizeBytes: number;
+  /** Logical block size: 512 or 4096. */
+  readonly blockSize: number;
+  readonly readOnly: boolean;
+  /** Discard and write-zeroes are accepted at all; discarded ranges read back as zeros. */
+  readonly canDiscard: boolean;
+  readonly canWriteZeroes: boolean;
+  /** A write may be lost at power failure until flushed: the device must show a volatile cache. */
+  readonly volatileCache: boolean;
+  submit(request: IoRequest): void;
+}
+
+export type ExportErrorKind = 'unsupported' | 'busy' | 'no-device' | 'io' | 'not-found';
+
+export interface ExportError {
+  readonly kind: ExportErrorKind;
+  /** Says what to do. */
+  readonly detail: string;
+}
+
+/** Who keeps a device open: shown to the person who wonders why unstage refuses. */
+export interface DeviceHolder {
+  readonly what: string; // "mounted at /x (pid 1 mount namespace)", "opened by pid 42 (dd)", "held by dm-0"
+}
+
+export interface ExportedDevice {
+  /** /dev/loopN or /dev/nbdN. */
+  readonly path: string;
+  /** The source has a new size; the device shows it when this resolves. */
+  resize(): Promise<Result<void, ExportError>>;
+  /**
+   * Takes the device away. `busy` with the holders in its detail while somebody has it open, unless
+   * `force`: then pending and later I/O fails and the device goes as soon as the kernel lets it.
+   */
+  detach(options: { readonly force: boolean }): Promise<Result<void, ExportError>>;
+}
+
+/** A way to give the kernel a block device: FUSE file + loop now, NBD later. */
+export interface BlockExporter {
+  readonly kind: 'fuse-loop' | 'nbd';
+  /** Whether this node can do it; the reason when not says what to change. */
+  preflight(): Promise<Result<void, ExportError>>;
+  attach(volumeId: string, source: BlockSource): Promise<Result<ExportedDevice, ExportError>>;
+  /** Devices of ours that exist in the kernel, those of dead processes included. */
+  list(): Promise<readonly { readonly volumeId: string; readonly path: string }[]>;
+  /** Removes what a dead process left behind for this volume; no-op when there is nothing. */
+  cleanUp(volumeId: string): Promise<Result<void, ExportError>>;
+}
