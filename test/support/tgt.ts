@@ -1,0 +1,176 @@
+/**
+ * Real iSCSI targets for tests and the demo: tgtd processes, each with a portal of its own, any number
+ * of them over one backing file (that is how several gateways to one logical unit are had on one
+ * machine). Only processes started here are ever signalled, by their pid.
+ *
+ * tgt derives identifiers from tid and LUN number, so all gateways of one LU use tid 1, LUN 1 and get
+ * scsi_id and scsi_sn alike; two unrelated LUNs look equal unless these are set.
+ */
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { mkdirSync, openSync, closeSync, ftruncateSync } from 'node:fs';
+import { connect } from 'node:net';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+
+export interface TargetOptions {
+  /** Loopback address, or the address inside `netns`. */
+  readonly host: string;
+  readonly port: number;
+  readonly backingFile: string;
+  readonly iqn?: string;
+  /** SCSI serial number (VPD 80h). Left out: tgt's default, equal for unrelated LUNs. */
+  readonly serial?: string;
+  readonly scsiId?: string;
+  /** Network namespace to run in. */
+  readonly netns?: string;
+  /** Logical block size, 512 unless told. */
+  readonly blockSize?: 512 | 4096;
+  /** tgt backing store type: rdwr (default), null, aio. */
+  readonly store?: string;
+  /** `tgtadm --op update --mode logicalunit --params` of the LUN, e.g. "thin_provisioning=1". */
+  readonly params?: string;
+  /** `tgtadm --op update --mode target -n NAME -v VALUE` pairs, e.g. MaxRecvDataSegmentLength. */
+  readonly settings?: Readonly<Record<string, string>>;
+}
+
+export const TEST_IQN = 'iqn.2026-01.io.prioritypath.test:vol';
+
+let nextControl = 100 + (process.pid % 20_000);
+
+/** A tgtd that can be killed, frozen and started again on the same portal. */
+export class Target {
+  readonly options: TargetOptions;
+  #child: ChildProcess | undefined;
+  #control = 0;
+
+  constructor(options: TargetOptions) {
+    this.options = options;
+  }
+
+  static async start(options: TargetOptions): Promise<Target> {
+    const target = new Target(options);
+    await target.start();
+    return target;
+  }
+
+  get iqn(): string {
+    return this.options.iqn ?? TEST_IQN;
+  }
+
+  /** As in the annotation: iscsi://host:port/iqn/lun. */
+  get url(): string {
+    return `iscsi://${this.options.host}:${String(this.options.port)}/${this.iqn}/1`;
+  }
+
+  get pid(): number {
+    const pid = this.#child?.pid;
+    if (pid === undefined) throw new Error('target is not running');
+    return pid;
+  }
+
+  get running(): boolean {
+    return this.#child !== undefined;
+  }
+
+  async start(): Promise<void> {
+    if (this.#child !== undefined) throw new Error('target runs already');
+    mkdirSync('/var/run/tgtd', { recursive: true });
+    this.#control = nextControl++;
+    const { host, port } = this.options;
+    const portal = `portal=${host}:${String(port)}`;
+    const args = ['-f', '-C', String(this.#control), '--iscsi', portal];
+    const [program, all] = this.#inNetns('tgtd', args);
+    const child = spawn(program, all, { stdio: 'ignore', detached: true });
+    child.on('exit', () => {
+      if (this.#child === child) this.#child = undefined;
+    });
+    this.#child = child;
+    process.on('exit', this.#killAtExit);
+    await this.#configure();
+  }
+
+  /** Sends a signal: SIGKILL is a crash, SIGSTOP freezes, SIGCONT thaws. */
+  signal(signal: NodeJS.Signals): void {
+    process.kill(this.pid, signal);
+  }
+
+  /** Kills the process and waits until its portal refuses. */
+  async kill(): Promise<void> {
+    const child = this.#child;
+    if (child === undefined) return;
+    const gone = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGKILL');
+    await gone;
+    this.#child = undefined;
+    process.off('exit', this.#killAtExit);
+  }
+
+  readonly #killAtExit = (): void => {
+    this.#child?.kill('SIGKILL');
+  };
+
+  /** tgtadm against this daemon. */
+  async admin(...args: string[]): Promise<string> {
+    const all = ['-C', String(this.#control), '--lld', 'iscsi', ...args];
+    const { stdout } = await run('tgtadm', all, { timeout: 10_000 });
+    return stdout;
+  }
+
+  #inNetns(program: string, args: string[]): [string, string[]] {
+    const { netns } = this.options;
+    return netns === undefined
+      ? [program, args]
+      : ['ip', ['netns', 'exec', netns, program, ...args]];
+  }
+
+  async #configure(): Promise<void> {
+    await this.#retry(() => this.admin('--op', 'show', '--mode', 'sys'));
+    const lun = ['--mode', 'logicalunit', '--tid', '1', '--lun', '1'];
+    const { backingFile, blockSize, store, params, serial, scsiId, settings } = this.options;
+    await this.admin('--op', 'new', '--mode', 'target', '--tid', '1', '-T', this.iqn);
+    const create = ['--op', 'new', ...lun, '-b', backingFile, '--bstype', store ?? 'rdwr'];
+    if (blockSize !== undefined) create.push('--blocksize', String(blockSize));
+    await this.admin(...create);
+    const identity = [
+      ...(serial === undefined ? [] : [`scsi_sn=${serial}`]),
+      ...(scsiId === undefined ? [] : [`scsi_id=${scsiId}`]),
+      ...(params === undefined ? [] : [params]),
+    ].join(',');
+    if (identity !== '') await this.admin('--op', 'update', ...lun, '--params', identity);
+    for (const [name, value] of Object.entries(settings ?? {})) {
+      await this.admin('--op', 'update', '--mode', 'target', '--tid', '1', '-n', name, '-v', value);
+    }
+    await this.admin('--op', 'bind', '--mode', 'target', '--tid', '1', '-I', 'ALL');
+    if (this.options.netns === undefined) await this.#retry(() => this.#answers());
+  }
+
+  async #answers(): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      const socket = connect(this.options.port, this.options.host);
+      socket.once('connect', () => {
+        socket.destroy();
+        resolve();
+      });
+      socket.once('error', reject);
+    });
+  }
+
+  async #retry<T>(attempt: () => Promise<T>): Promise<T> {
+    for (let tries = 0; ; tries++) {
+      try {
+        return await attempt();
+      } catch (error) {
+        if (tries === 100 || this.#child === undefined) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    }
+  }
+}
+
+/** Makes a sparse backing file. */
+export function makeBackingFile(path: string, sizeBytes: number): void {
+  const fd = openSync(path, 'w');
+  ftruncateSync(fd, sizeBytes);
+  closeSync(fd);
+}
