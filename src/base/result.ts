@@ -3,8 +3,7 @@
  * returns `Result<T, E>`, where E has a closed set of kinds. Programmer errors throw (see assert.ts).
  */
 export type Result<T, E> =
-  | { readonly ok: true; readonly value: T }
-  | { readonly ok: false; readonly error: E };
+  { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: E };
 
 export function ok<T>(value: T): { readonly ok: true; readonly value: T } {
   return { ok: true, value };

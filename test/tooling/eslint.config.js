@@ -6,7 +6,15 @@ import tseslint from 'typescript-eslint';
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..', '..');
 
 /** What a pure core may not touch: time and chance are parameters there. */
-const impure = ['Date', 'setTimeout', 'setInterval', 'setImmediate', 'process', 'console', 'performance'];
+const impure = [
+  'Date',
+  'setTimeout',
+  'setInterval',
+  'setImmediate',
+  'process',
+  'console',
+  'performance',
+];
 
 export default tseslint.config(
   { ignores: ['**/node_modules/**', '**/dist/**', '**/*.mjs', '**/*.js'] },

@@ -11,7 +11,10 @@ export default defineConfig({
   test: {
     projects: [
       { root, test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
-      { root, test: { name: 'property', include: ['test/property/**/*.test.ts'], testTimeout: 60_000 } },
+      {
+        root,
+        test: { name: 'property', include: ['test/property/**/*.test.ts'], testTimeout: 60_000 },
+      },
       { root, test: { name: 'interop', include: ['test/interop/**/*.test.ts'], ...alone } },
       { root, test: { name: 'kernel', include: ['test/kernel/**/*.test.ts'], ...alone } },
     ],

@@ -1,0 +1,65 @@
+/**
+ * Runs a program of the host (mount, mkfs, losetup …): argument arrays only, never a shell, always with
+ * a time limit, output bounded, environment reduced to what makes messages predictable.
+ */
+import { spawn } from 'node:child_process';
+
+export interface ExecResult {
+  /** Exit code; -1 when the program could not be started or was killed. */
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** Set when the program did not run to its end: not found, killed at the time limit. */
+  readonly failure: string | undefined;
+}
+
+export interface ExecOptions {
+  /** Default 30 000 ms; the program is killed then. */
+  readonly timeoutMs?: number;
+  /** Open descriptors handed over as fd 3, 4 … */
+  readonly extraFds?: readonly number[];
+}
+
+const OUTPUT_LIMIT = 64 * 1024;
+
+/** Runs `program` to its end. Never rejects: how it ended is in the result. */
+export function exec(
+  program: string,
+  args: readonly string[],
+  options: ExecOptions = {},
+): Promise<ExecResult> {
+  const { timeoutMs = 30_000, extraFds = [] } = options;
+  return new Promise((resolve) => {
+    const child = spawn(program, [...args], {
+      stdio: ['ignore', 'pipe', 'pipe', ...extraFds],
+      env: { PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
+    });
+    let stdout = '';
+    let stderr = '';
+    let failure: string | undefined;
+    const timer = setTimeout(() => {
+      failure = `${program} did not finish within ${String(timeoutMs)} ms and was killed`;
+      child.kill('SIGKILL');
+      // A program stuck in the kernel (state D) cannot be reaped: do not wait for it.
+      child.stdout?.destroy();
+      child.stderr?.destroy();
+      child.unref();
+      resolve({ code: -1, stdout, stderr, failure });
+    }, timeoutMs);
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      stdout = (stdout + text).slice(0, OUTPUT_LIMIT);
+    });
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      stderr = (stderr + text).slice(0, OUTPUT_LIMIT);
+    });
+    child.on('error', (error) => {
+      clearTimeout(timer);
+      resolve({ code: -1, stdout, stderr, failure: `cannot run ${program}: ${error.message}` });
+    });
+    child.on('close', (code, signal) => {
+      clearTimeout(timer);
+      if (code === null) failure ??= `${program} was killed by ${String(signal)}`;
+      resolve({ code: code ?? -1, stdout, stderr, failure });
+    });
+  });
+}

@@ -1,0 +1,103 @@
+/**
+ * The pathd interface as TypeScript: the messages of proto/pathd.proto (camelCase, 64-bit integers as
+ * numbers: every size here is below 2^53) and the client's contract. csi and the CLI use `PathdApi`;
+ * client.ts implements it over gRPC, tests with a double.
+ */
+export interface PathSpec {
+  readonly name: string;
+  readonly host: string;
+  readonly port: number;
+  readonly targetName: string;
+  readonly lun: number;
+  readonly maxWeight: number;
+  readonly drained: boolean;
+}
+
+export interface AttachRequest {
+  readonly volumeId: string;
+  readonly paths: readonly PathSpec[];
+  /** Policy parameters by name as typed by the operator. */
+  readonly policy: Readonly<Record<string, string>>;
+  readonly readOnly: boolean;
+}
+
+export interface AttachResponse {
+  readonly device: string;
+  readonly sizeBytes: number;
+  readonly blockSize: number;
+}
+
+export interface PathStatus {
+  readonly name: string;
+  readonly portal: string;
+  readonly weight: number;
+  readonly maxWeight: number;
+  readonly state: string;
+  readonly drained: boolean;
+  readonly holdDown: boolean;
+  readonly suspect: boolean;
+  readonly lastError: string;
+  readonly lastErrorUnixMs: number;
+  readonly probeP90Us: number;
+}
+
+export interface SwitchStatus {
+  readonly from: string;
+  readonly to: string;
+  readonly kind: string;
+  readonly cause: string;
+  readonly fence: string;
+  readonly atUnixMs: number;
+  readonly gapMs: number;
+  readonly replayed: number;
+}
+
+export interface VolumeStatus {
+  readonly volumeId: string;
+  readonly device: string;
+  readonly sizeBytes: number;
+  readonly state: string;
+  readonly reason: string;
+  readonly currentPath: string;
+  readonly paths: readonly PathStatus[];
+  readonly lastSwitch: SwitchStatus | undefined;
+  readonly fencing: string;
+  readonly queued: number;
+  readonly outstanding: number;
+  readonly ioErrors: number;
+  readonly identity: string;
+  readonly failovers: number;
+  readonly failbacks: number;
+}
+
+/** gRPC status codes that pathd uses, by name. */
+export type PathdErrorCode =
+  | 'INVALID_ARGUMENT'
+  | 'FAILED_PRECONDITION'
+  | 'UNAVAILABLE'
+  | 'ABORTED'
+  | 'NOT_FOUND'
+  | 'INTERNAL'
+  | 'RESOURCE_EXHAUSTED'
+  | 'OUT_OF_RANGE';
+
+/** A refusal or failure of pathd; the message says what to do. Thrown (rejected) by every call. */
+export class PathdError extends Error {
+  readonly code: PathdErrorCode;
+
+  constructor(code: PathdErrorCode, message: string) {
+    super(message);
+    this.name = 'PathdError';
+    this.code = code;
+  }
+}
+
+export interface PathdApi {
+  attach(request: AttachRequest): Promise<AttachResponse>;
+  detach(volumeId: string): Promise<void>;
+  expand(volumeId: string, requiredBytes: number): Promise<{ readonly sizeBytes: number }>;
+  beginFormat(volumeId: string): Promise<{ readonly mayFormat: boolean; readonly reason: string }>;
+  endFormat(volumeId: string): Promise<void>;
+  /** One volume (empty list when it is not attached), or all when no id is given. */
+  status(volumeId?: string): Promise<readonly VolumeStatus[]>;
+}
