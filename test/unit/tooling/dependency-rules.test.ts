@@ -1,0 +1,188 @@
+/**
+ * Every rule of the architecture fires on a tree that breaks it: a rule that cannot fail guards
+ * nothing. Each case writes one small source tree and names the one rule it breaks.
+ */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterAll, expect, it } from 'vitest';
+import { RULES, checkDependencies } from '../../tooling/dependency-rules.ts';
+
+const made: string[] = [];
+afterAll(() => {
+  for (const folder of made) rmSync(folder, { recursive: true });
+});
+
+/** File → modules it imports. What is imported and not written here is made empty. */
+type Tree = Readonly<Record<string, readonly string[]>>;
+
+function plant(tree: Tree): string {
+  const root = mkdtempSync(join(tmpdir(), 'deps-'));
+  made.push(root);
+  const write = (path: string, text: string): void => {
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    writeFileSync(join(root, path), text);
+  };
+  const dependencies: Record<string, string> = {};
+  for (const name of Object.values(tree).flat().filter(isPackage)) {
+    dependencies[name] = '1.0.0';
+    write(`node_modules/${name}/package.json`, JSON.stringify({ name, main: 'main.js' }));
+    write(`node_modules/${name}/main.js`, '');
+  }
+  write('package.json', JSON.stringify({ name: 'fixture', type: 'module', dependencies }));
+  for (const target of Object.values(tree).flat()) {
+    if (/^(src|test)\//.test(target)) write(target, 'export const x = 1;\n');
+  }
+  for (const [file, imports] of Object.entries(tree)) {
+    const up = '../'.repeat(file.split('/').length - 1);
+    const lines = imports.map((target, i) => {
+      const from = /^(src|test)\//.test(target) ? `${up}${target}` : target;
+      return `import type * as m${String(i)} from '${from}';`;
+    });
+    write(file, `${lines.join('\n')}\nexport const x = 1;\n`);
+  }
+  return root;
+}
+
+const isPackage = (target: string): boolean => !/^(src\/|test\/|node:|missing)/.test(target);
+
+async function brokenBy(tree: Tree): Promise<string[]> {
+  const { summary } = await checkDependencies(plant(tree));
+  return [...new Set(summary.violations.map(({ rule }) => rule.name))].sort();
+}
+
+const BREAKS: Readonly<Record<string, readonly [claim: string, tree: Tree][]>> = {
+  'base-direction': [['base imports nothing of ours', { 'src/base/a.ts': ['src/paths/b.ts'] }]],
+  'base-packages': [['base imports no package', { 'src/base/a.ts': ['pino'] }]],
+  'base-pure': [['base does no I/O', { 'src/base/a.ts': ['node:fs'] }]],
+  'protocol-direction': [
+    ['protocol does not know paths', { 'src/protocol/iscsi/a.ts': ['src/paths/b.ts'] }],
+    ['protocol does not know volume', { 'src/protocol/scsi/a.ts': ['src/volume/ports.ts'] }],
+  ],
+  'protocol-packages': [['protocol imports no package', { 'src/protocol/a.ts': ['koffi'] }]],
+  'protocol-pure': [['protocol does no I/O', { 'src/protocol/iscsi/a.ts': ['node:net'] }]],
+  'paths-direction': [
+    ['paths does not know protocol', { 'src/paths/a.ts': ['src/protocol/scsi/b.ts'] }],
+    ['paths does not know telemetry', { 'src/paths/a.ts': ['src/telemetry/logger.ts'] }],
+  ],
+  'paths-packages': [['paths imports no package', { 'src/paths/a.ts': ['pino'] }]],
+  'paths-pure': [['paths has no timers', { 'src/paths/a.ts': ['node:timers'] }]],
+  'volume-direction': [
+    ['volume does not know host', { 'src/volume/a.ts': ['src/host/exec.ts'] }],
+    ['volume does not know pathd', { 'src/volume/a.ts': ['src/pathd/api.ts'] }],
+  ],
+  'volume-packages': [['volume imports no package', { 'src/volume/a.ts': ['@grpc/grpc-js'] }]],
+  'volume-pure': [['volume does no I/O', { 'src/volume/a.ts': ['node:fs'] }]],
+  'host-direction': [
+    ['host knows only the ports of volume', { 'src/host/a.ts': ['src/volume/volume.ts'] }],
+    ['host does not know csi', { 'src/host/a.ts': ['src/csi/node.ts'] }],
+    ['host does not know paths', { 'src/host/a.ts': ['src/paths/model.ts'] }],
+  ],
+  'host-packages': [['host does not speak gRPC', { 'src/host/a.ts': ['@grpc/grpc-js'] }]],
+  'telemetry-direction': [
+    ['telemetry knows only base', { 'src/telemetry/a.ts': ['src/volume/b.ts'] }],
+  ],
+  'telemetry-packages': [
+    ['telemetry does not know Kubernetes', { 'src/telemetry/a.ts': ['@kubernetes/client-node'] }],
+  ],
+  'kubernetes/contract-direction': [
+    ['the contract does not log', { 'src/kubernetes/contract.ts': ['src/telemetry/a.ts'] }],
+  ],
+  'kubernetes/contract-packages': [
+    [
+      'the contract does not know the client',
+      { 'src/kubernetes/contract.ts': ['@kubernetes/client-node'] },
+    ],
+  ],
+  'kubernetes/contract-pure': [
+    ['the contract does no I/O', { 'src/kubernetes/contract.ts': ['node:fs'] }],
+  ],
+  'kubernetes/topology-direction': [
+    ['topology does not know pathd', { 'src/kubernetes/topology.ts': ['src/pathd/api.ts'] }],
+  ],
+  'kubernetes/topology-packages': [
+    ['topology imports no package', { 'src/kubernetes/topology.ts': ['@kubernetes/client-node'] }],
+  ],
+  'kubernetes/topology-pure': [
+    ['topology does no I/O', { 'src/kubernetes/topology.ts': ['node:os'] }],
+  ],
+  'kubernetes-direction': [
+    ['kubernetes does not know csi', { 'src/kubernetes/client.ts': ['src/csi/node.ts'] }],
+  ],
+  'kubernetes-packages': [
+    ['kubernetes does not speak gRPC', { 'src/kubernetes/client.ts': ['@grpc/grpc-js'] }],
+  ],
+  'pathd-direction': [
+    ['pathd does not know Kubernetes', { 'src/pathd/worker.ts': ['src/kubernetes/contract.ts'] }],
+    ['pathd does not know csi', { 'src/pathd/worker.ts': ['src/csi/node.ts'] }],
+  ],
+  'pathd-packages': [
+    [
+      'pathd never loads the Kubernetes client',
+      { 'src/pathd/worker.ts': ['@kubernetes/client-node'] },
+    ],
+  ],
+  'csi-direction': [
+    ['csi does not reach into pathd', { 'src/csi/node.ts': ['src/pathd/worker.ts'] }],
+    ['csi does not drive volumes', { 'src/csi/node.ts': ['src/volume/volume.ts'] }],
+  ],
+  'csi-packages': [
+    ['csi uses Kubernetes through kubernetes/', { 'src/csi/node.ts': ['@kubernetes/client-node'] }],
+  ],
+  'cli-direction': [
+    ['cli does not reach into pathd', { 'src/cli/status.ts': ['src/pathd/worker.ts'] }],
+    ['cli does not know host', { 'src/cli/status.ts': ['src/host/exec.ts'] }],
+  ],
+  'cli-packages': [
+    ['cli speaks gRPC through pathd/client', { 'src/cli/status.ts': ['@grpc/grpc-js'] }],
+  ],
+  'main-direction': [
+    ['main does not speak protocols', { 'src/main.ts': ['src/protocol/iscsi/pdu.ts'] }],
+  ],
+  'main-packages': [['main does not make loggers of its own', { 'src/main.ts': ['pino'] }]],
+  'known-layer': [['a new folder needs a layer', { 'src/main.ts': ['src/misc/a.ts'] }]],
+  'no-cycle': [
+    [
+      'modules need each other in one direction',
+      { 'src/base/a.ts': ['src/base/b.ts'], 'src/base/b.ts': ['src/base/a.ts'] },
+    ],
+  ],
+  'no-barrel': [['no index.ts', { 'src/base/a.ts': ['src/base/index.ts'] }]],
+  'no-test-in-src': [['src does not know test', { 'src/base/a.ts': ['test/support/b.ts'] }]],
+  resolvable: [['every import leads somewhere', { 'src/host/a.ts': ['missing'] }]],
+};
+
+for (const [rule, cases] of Object.entries(BREAKS)) {
+  it.each(cases)(`${rule}: %s`, async (_, tree) => {
+    expect(await brokenBy(tree)).toContain(rule);
+  });
+}
+
+it('has a case for every rule', () => {
+  expect((RULES.forbidden ?? []).map(({ name }) => name).sort()).toEqual(
+    Object.keys(BREAKS).sort(),
+  );
+});
+
+it('accepts a tree that keeps the direction', async () => {
+  const tree: Tree = {
+    'src/protocol/iscsi/session.ts': ['src/base/result.ts', 'src/protocol/iscsi/pdu.ts'],
+    'src/paths/controller.ts': ['src/base/brand.ts', 'src/paths/model.ts'],
+    'src/volume/volume.ts': ['src/volume/ports.ts', 'src/paths/model.ts', 'src/base/assert.ts'],
+    'src/host/tcp.ts': ['node:net', 'src/volume/ports.ts', 'src/protocol/iscsi/pdu.ts'],
+    'src/kubernetes/contract.ts': ['src/paths/model.ts', 'src/pathd/api.ts'],
+    'src/kubernetes/client.ts': ['@kubernetes/client-node', 'src/kubernetes/contract.ts'],
+    'src/pathd/service.ts': ['@grpc/grpc-js', 'node:fs', 'src/volume/ports.ts', 'src/host/exec.ts'],
+    'src/csi/node.ts': ['@grpc/grpc-js', 'src/pathd/client.ts', 'src/kubernetes/contract.ts'],
+    'src/cli/status.ts': ['node:util', 'src/pathd/api.ts'],
+    'src/telemetry/logger.ts': ['pino', 'src/base/log.ts'],
+    'src/main.ts': ['src/csi/server.ts', 'src/pathd/server.ts', 'src/cli/commands.ts'],
+  };
+  expect(await brokenBy(tree)).toEqual([]);
+});
+
+it('refuses a tree of which it sees nothing', async () => {
+  const root = plant({ 'src/base/a.ts': [] });
+  rmSync(join(root, 'src/base/a.ts'));
+  await expect(checkDependencies(root)).rejects.toThrow('saw no module');
+});
