@@ -14,6 +14,8 @@ const impure = [
   'process',
   'console',
   'performance',
+  'fetch',
+  'crypto',
 ];
 
 export default tseslint.config(
@@ -36,16 +38,35 @@ export default tseslint.config(
       '@typescript-eslint/explicit-module-boundary-types': 'error',
       eqeqeq: 'error',
       'no-console': 'error',
-      'max-lines': ['error', { max: 430, skipBlankLines: true, skipComments: true }],
+      // 400 is the rule; the rest is for the comment at the head.
+      'max-lines': ['error', { max: 430, skipBlankLines: true, skipComments: false }],
       'max-lines-per-function': ['error', { max: 70, skipBlankLines: true, skipComments: true }],
       'max-params': ['error', 5],
     },
   },
   {
-    files: ['src/protocol/**', 'src/paths/**', 'src/base/**'],
+    files: [
+      'src/protocol/**',
+      'src/paths/**',
+      'src/base/**',
+      'src/kubernetes/contract.ts',
+      'src/kubernetes/topology.ts',
+    ],
     rules: {
       'no-restricted-globals': ['error', ...impure],
       'no-restricted-properties': ['error', { object: 'Math', property: 'random' }],
+    },
+  },
+  {
+    // Time comes from the Clock of ports.ts, which hands out Dates for people to read.
+    files: ['src/volume/**'],
+    rules: {
+      'no-restricted-globals': ['error', ...impure.filter((name) => name !== 'Date')],
+      'no-restricted-properties': [
+        'error',
+        { object: 'Math', property: 'random' },
+        { object: 'Date', property: 'now' },
+      ],
     },
   },
   {

@@ -5,10 +5,11 @@
  * Runs on whatever Node the machine has (18 or newer, plain JavaScript on purpose) and makes sure of
  * three things, each only when it is missing: the npm packages of the lock file, Node 24 (it is one
  * of those packages, so it lands in node_modules/.bin, first on PATH in npm scripts), and, with
- * `--system`, the Debian packages that hold the real targets, file systems and load generators.
+ * `--system`, the Debian packages that hold the real targets, file systems and load generators
+ * (`--try-system`: says what it could not install and goes on).
  * Then it runs the command after `--` with that Node.
  *
- *   node test/tooling/setup.mjs [--system] [--quiet] [-- command args…]
+ *   node test/tooling/setup.mjs [--system|--try-system] [--quiet] [-- command args…]
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -18,6 +19,7 @@ import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..', '..');
+const bin = join(root, 'node_modules', '.bin');
 const split = process.argv.indexOf('--');
 const flags = process.argv.slice(2, split === -1 ? undefined : split);
 const command = split === -1 ? [] : process.argv.slice(split + 1);
@@ -38,8 +40,12 @@ const SYSTEM = {
   tshark: 'tshark',
 };
 
-function fail(text) {
+function complain(text) {
   process.stderr.write(`setup: ${text}\n`);
+}
+
+function fail(text) {
+  complain(text);
   process.exit(1);
 }
 
@@ -59,32 +65,46 @@ function npmPackages() {
   const stamp = join(root, 'node_modules', '.setup-stamp');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return;
   say('installing npm packages (Node 24 is one of them) …');
-  // No package here needs its install script; not running any is one thing less to trust.
-  const ok = run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']);
-  if (!ok) fail('npm ci failed; see above. It needs an npm registry and about 450 MB of disk.');
+  // No package here needs its install script; not running any is one thing less to trust. Not `npm ci`:
+  // it refuses a lock file without the optional binaries of platforms that a registry does not carry.
+  // `install --no-save` takes the versions and checksums of the lock file too, and leaves it alone.
+  const quiet = ['--no-audit', '--no-fund', '--loglevel=error'];
+  const ok = run('npm', ['install', '--no-save', '--ignore-scripts', ...quiet]);
+  if (!ok) fail('npm install failed; see above. It needs a registry and about 450 MB of disk.');
   writeFileSync(stamp, wanted);
 }
 
+/** The lock file brings Node 24 for Linux on x64 and arm64; elsewhere the machine's own must do. */
+function nodeVersion() {
+  if (existsSync(join(bin, 'node'))) return;
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  if (major > 24 || (major === 24 && minor >= 11)) return;
+  fail(`needs Node 24.11 or newer, this is ${process.version}, and npm has none for this platform`);
+}
+
+/** Installs what is missing; what went wrong otherwise, with what to do about it. */
 function systemPackages() {
   const missing = Object.entries(SYSTEM).filter(([program]) => !onPath(program));
-  if (missing.length === 0) return;
+  if (missing.length === 0) return undefined;
   const names = [...new Set(missing.map(([, name]) => name))];
   const manual = `apt-get install ${names.join(' ')}`;
-  if (process.getuid?.() !== 0) fail(`missing ${names.join(', ')}; as root: ${manual}`);
-  if (!onPath('apt-get')) fail(`missing ${names.join(', ')}, and no apt-get here to install them`);
+  if (process.getuid?.() !== 0) return `missing ${names.join(', ')}; as root: ${manual}`;
+  if (!onPath('apt-get')) return `missing ${names.join(', ')}, and no apt-get to install them`;
   say(`installing Debian packages: ${names.join(' ')} …`);
   // A service that starts by itself would hold port 3260: the tests start their own targets.
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
   const install = ['install', '-y', '-qq', '--no-install-recommends', ...names];
-  if (!run('apt-get', ['update', '-qq'], env) || !run('apt-get', install, env)) {
-    fail(`could not install them; try by hand: ${manual}`);
-  }
+  const done = run('apt-get', ['update', '-qq'], env) && run('apt-get', install, env);
+  return done ? undefined : `could not install ${names.join(', ')}; try by hand: ${manual}`;
 }
 
 npmPackages();
-if (flags.includes('--system')) systemPackages();
+nodeVersion();
+if (flags.includes('--system') || flags.includes('--try-system')) {
+  const problem = systemPackages();
+  if (problem !== undefined) (flags.includes('--system') ? fail : complain)(problem);
+}
 if (command.length > 0) {
-  const bin = join(root, 'node_modules', '.bin');
   const path = [bin, process.env.PATH ?? '', '/usr/sbin', '/sbin'].join(delimiter);
   const [program, ...args] = command;
   const env = { ...process.env, PATH: path };

@@ -1,0 +1,55 @@
+/**
+ * The tiers of tests, from what runs anywhere to what needs a real kernel, and whether this machine
+ * can run them. The question is answered by trying the thing itself (open the device, make the
+ * namespace): permissions, modules and containers differ in too many ways to be derived.
+ */
+import { spawnSync } from 'node:child_process';
+import { closeSync, existsSync, openSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+
+export const TIERS = ['unit', 'property', 'interop', 'kernel'] as const;
+export type Tier = (typeof TIERS)[number];
+
+/** Why the tier cannot run here, each with what to do; empty: it can. */
+export function obstacles(tier: Tier): string[] {
+  switch (tier) {
+    case 'unit':
+    case 'property':
+      return [];
+    case 'interop':
+      return [...needRoot(), ...needPrograms('tgtd', 'tgtadm', 'ip'), ...needNamespaces()];
+    case 'kernel':
+      return [
+        ...needRoot(),
+        ...needPrograms('tgtd', 'tgtadm', 'losetup', 'mount', 'mkfs.ext4', 'blkid', 'fio'),
+        ...needDevice('/dev/fuse', 'modprobe fuse'),
+        ...needDevice('/dev/loop-control', 'modprobe loop'),
+      ];
+  }
+}
+
+function needRoot(): string[] {
+  return process.getuid?.() === 0 ? [] : ['not root: run it with sudo'];
+}
+
+function needPrograms(...programs: string[]): string[] {
+  const folders = (process.env['PATH'] ?? '').split(delimiter);
+  return programs
+    .filter((program) => !folders.some((folder) => existsSync(join(folder, program))))
+    .map((program) => `no ${program} on PATH: npm run setup -- --system`);
+}
+
+function needNamespaces(): string[] {
+  const { status } = spawnSync('unshare', ['--net', 'true'], { stdio: 'ignore', timeout: 10_000 });
+  return status === 0 ? [] : ['cannot make a network namespace: needs CAP_SYS_ADMIN'];
+}
+
+function needDevice(path: string, hint: string): string[] {
+  try {
+    closeSync(openSync(path, 'r+'));
+    return [];
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return [`${reason}: ${hint}, and in a container run it privileged`];
+  }
+}

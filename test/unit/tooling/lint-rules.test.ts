@@ -1,0 +1,100 @@
+/**
+ * The lint rules that hold up the architecture fire. The configuration that applies to a file is asked
+ * for as ESLint computes it; of that the rules which need no type information are run on a snippet.
+ */
+import { ESLint, Linter } from 'eslint';
+import { globSync } from 'node:fs';
+import { basename } from 'node:path';
+import tseslint from 'typescript-eslint';
+import { describe, expect, it } from 'vitest';
+
+const root = new URL('../../..', import.meta.url).pathname;
+const eslint = new ESLint({
+  cwd: root,
+  overrideConfigFile: `${root}test/tooling/eslint.config.js`,
+});
+
+async function complaints(file: string, code: string): Promise<string[]> {
+  const config = (await eslint.calculateConfigForFile(`${root}${file}`)) as {
+    rules: Linter.RulesRecord;
+  };
+  const core = Object.entries(config.rules).filter(([name]) => !name.includes('/'));
+  const messages = new Linter().verify(
+    code,
+    {
+      files: ['**/*.ts'],
+      languageOptions: { parser: tseslint.parser },
+      rules: Object.fromEntries(core),
+    },
+    { filename: file },
+  );
+  return [...new Set(messages.map(({ ruleId }) => ruleId ?? 'syntax'))];
+}
+
+const lines = (n: number, text: (i: number) => string): string =>
+  Array.from({ length: n }, (_, i) => text(i)).join('\n');
+
+const functionOf = (n: number): string =>
+  `export function f(): void {\n${lines(n - 2, (i) => `  g(${String(i)});`)}\n}\n`;
+
+describe('sizes', () => {
+  it.each([
+    [431, ['max-lines']],
+    [430, []],
+  ])('a file of %i lines, comments included', async (n, expected) => {
+    const code = `${lines(n, (i) => (i % 2 ? '// why' : `export const a${String(i)} = 1;`))}\n`;
+    expect(await complaints('src/volume/a.ts', code)).toEqual(expected);
+  });
+
+  it.each([
+    [71, ['max-lines-per-function']],
+    [70, []],
+  ])('a function of %i lines', async (n, expected) => {
+    expect(await complaints('src/csi/a.ts', functionOf(n))).toEqual(expected);
+  });
+
+  it('a function of five parameters passes, of six not', async () => {
+    const code = (names: string): string => `export const f = (${names}) => [${names}];`;
+    expect(await complaints('src/csi/a.ts', code('a, b, c, d, e'))).toEqual([]);
+    expect(await complaints('src/csi/a.ts', code('a, b, c, d, e, f'))).toEqual(['max-params']);
+  });
+});
+
+const PURE = [
+  'src/base/a.ts',
+  'src/protocol/iscsi/a.ts',
+  'src/paths/a.ts',
+  'src/kubernetes/contract.ts',
+  'src/kubernetes/topology.ts',
+];
+
+describe.each([...PURE, 'src/volume/a.ts'])('%s', (file) => {
+  it.each([
+    ['timers', 'setTimeout(f, 1);', 'no-restricted-globals'],
+    ['the environment', 'export const a = process.env;', 'no-restricted-globals'],
+    ['the performance clock', 'export const a = performance.now();', 'no-restricted-globals'],
+    ['chance', 'export const a = Math.random();', 'no-restricted-properties'],
+    ['the wall clock', 'export const a = Date.now();', 'no-restricted-'],
+  ])('has no %s', async (_, code, rule) => {
+    expect((await complaints(file, code)).join()).toContain(rule);
+  });
+});
+
+it.each(PURE)('%s makes no dates', async (file) => {
+  expect(await complaints(file, 'export const a = new Date();')).toEqual(['no-restricted-globals']);
+});
+
+it('the edges may have time and chance', async () => {
+  const code = 'setTimeout(f, Math.random() + Date.now());';
+  expect(await complaints('src/host/clock.ts', code)).toEqual([]);
+});
+
+it('the comma operator is refused everywhere', async () => {
+  expect(await complaints('src/host/a.ts', 'export const a = (b, c);')).toEqual(['no-sequences']);
+});
+
+it('there is no barrel: no file is named index', () => {
+  const files = globSync('{src,test}/**/*.{ts,js,mjs}', { cwd: root });
+  expect(files.length).toBeGreaterThan(20);
+  expect(files.filter((file) => /^index\./.test(basename(file)))).toEqual([]);
+});
