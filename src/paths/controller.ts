@@ -1,0 +1,242 @@
+/**
+ * The priority-path controller: which path carries a volume's I/O, and when it moves. README.md has the
+ * rule and a worked example.
+ *
+ * A pure function of state, event and time: `step(state, event, now) → { state, effects, wakeAt }`. A
+ * step has three parts: take in what happened (receive.ts, orders.ts), decide what follows (decide.ts),
+ * ask for the probes that are due (probing.ts). It never waits and never calls back: the volume
+ * executes the effects, in order, and reports with later events. Events that have been overtaken (answers
+ * of old probes, a stall of a path that was left) are recognised and ignored.
+ */
+import { assert, assertNever } from '../base/assert.ts';
+import type { Instant, PathName, VolumeId } from '../base/brand.ts';
+import { noBrownOut } from './brown-out.ts';
+import { decide, judgeStall, latch, latchAt, raisePaths } from './decide.ts';
+import { failbackAt } from './failback.ts';
+import { p90 } from './latency.ts';
+import type { PathConfig, PathEffect, PathEvent, PathView } from './model.ts';
+import * as orders from './orders.ts';
+import { heldDown, newPath } from './path-state.ts';
+import type { Policy } from './policy.ts';
+import { abandonedAt, probeDue, probeSent } from './probing.ts';
+import * as receive from './receive.ts';
+import type { ControllerState } from './state.ts';
+import { after, earliest } from './time.ts';
+import { fullBucket } from './tokens.ts';
+import { Turn } from './turn.ts';
+
+export interface ControllerOptions {
+  readonly volumeId: VolumeId;
+  /** At least one path, names distinct. */
+  readonly paths: readonly PathConfig[];
+  readonly policy: Policy;
+  /** What was so before a restart: the path in use is kept if it answers, weights go on growing. */
+  readonly resume?: {
+    readonly current: PathName | undefined;
+    readonly weights: ReadonlyMap<PathName, number>;
+  };
+}
+
+export interface Step {
+  readonly state: ControllerState;
+  /** To be executed in this order. */
+  readonly effects: readonly PathEffect[];
+  /** When to send a `tick` if no other event comes before; undefined: never. Always after `now`. */
+  readonly wakeAt: Instant | undefined;
+}
+
+/** The state before anything happened. The first `tick`, at once, asks for the first probes. */
+export function createController(options: ControllerOptions, now: Instant): ControllerState {
+  const { volumeId, policy, resume } = options;
+  const names = new Set(options.paths.map((path) => path.name));
+  assert(options.paths.length > 0, 'a volume has at least one path');
+  assert(names.size === options.paths.length, 'path names are distinct');
+  const paths = options.paths.map((config) => {
+    const path = newPath(config, now);
+    const weight = resume?.weights.get(config.name) ?? config.maxWeight;
+    return { ...path, weight: Math.max(1, Math.min(config.maxWeight, weight)) };
+  });
+  return {
+    volumeId,
+    policy,
+    now,
+    paths,
+    probes: 0,
+    current: undefined,
+    move: undefined,
+    started: false,
+    firstUsableAt: undefined,
+    resume: resume?.current,
+    switches: 0,
+    lastSwitchAt: undefined,
+    outage: undefined,
+    heldSince: undefined,
+    holding: false,
+    evidenceSince: undefined,
+    latched: false,
+    pin: undefined,
+    favoured: undefined,
+    leadSince: undefined,
+    tokens: fullBucket(policy, now),
+    abandoned: 0,
+    backoffUntil: undefined,
+    brownOut: noBrownOut(now),
+  };
+}
+
+/** Takes in one event. `now` is monotonic: going back is a programmer's error and throws. */
+export function step(state: ControllerState, event: PathEvent, now: Instant): Step {
+  assert(now >= state.now, 'time never goes back');
+  const turn = new Turn(state, now);
+  take(turn, event);
+  receive.expireProbes(turn);
+  judgeStall(turn);
+  raisePaths(turn);
+  orders.dropLeaving(turn);
+  decide(turn);
+  latch(turn);
+  sendProbes(turn);
+  return { state: turn.state, effects: turn.effects, wakeAt: wakeAt(turn.state) };
+}
+
+function take(turn: Turn, event: PathEvent): void {
+  switch (event.kind) {
+    case 'probe-succeeded':
+      receive.onProbeSucceeded(turn, event);
+      return;
+    case 'probe-failed':
+      receive.onProbeFailed(turn, event);
+      return;
+    case 'path-failed':
+      receive.pathDown(turn, event.path, event.cause);
+      return;
+    case 'identity':
+      receive.onIdentity(turn, event.path, event.identity);
+      return;
+    case 'io-stalled':
+      receive.onIoStalled(turn, event.path, event.overdue);
+      return;
+    case 'io-progressed':
+      receive.onIoProgressed(turn, event.path);
+      return;
+    case 'own-stall':
+      receive.onOwnStall(turn, event.durationMs);
+      return;
+    case 'switched':
+      onSwitched(turn, event.path);
+      return;
+    case 'switch-abandoned':
+      onSwitchAbandoned(turn, event.path);
+      return;
+    case 'pinned':
+      orders.onPinned(turn, event.path);
+      return;
+    case 'drain-set':
+      orders.onDrainSet(turn, event.path, event.drained);
+      return;
+    case 'max-weight-set':
+      orders.onMaxWeightSet(turn, event.path, event.maxWeight);
+      return;
+    case 'path-added':
+      orders.onPathAdded(turn, event.config);
+      return;
+    case 'path-removed':
+      orders.onPathRemoved(turn, event.path);
+      return;
+    case 'readmitted':
+      orders.onReadmitted(turn, event.path);
+      return;
+    case 'tick':
+      return;
+    default:
+      return assertNever(event);
+  }
+}
+
+/** The volume says where its I/O runs; it knows best, even if we have asked for more meanwhile. */
+function onSwitched(turn: Turn, name: PathName): void {
+  const path = turn.path(name);
+  if (path === undefined) return;
+  const { move, switches } = turn.state;
+  const done = move?.to === name;
+  turn.set({
+    current: name,
+    started: true,
+    move: done ? undefined : move,
+    switches: switches + 1,
+    lastSwitchAt: turn.now,
+    leadSince: undefined,
+    brownOut: noBrownOut(turn.now),
+  });
+  if (done) {
+    const held = { heldSince: undefined, holding: false, outage: undefined };
+    turn.set({ ...held, evidenceSince: undefined, abandoned: 0, backoffUntil: undefined });
+  }
+  turn.probeSoon({
+    ...path,
+    stall: 'none',
+    suspectSince: path.failures > 0 ? turn.now : undefined,
+  });
+}
+
+/** A planned switch was given up: stay, and wait longer each time before the next attempt. */
+function onSwitchAbandoned(turn: Turn, name: PathName): void {
+  const { move, policy, abandoned } = turn.state;
+  if (move?.to !== name || move.how === 'failover') return;
+  const doubled = policy.switchBackoffMs * 2 ** Math.min(abandoned, 20);
+  const waitMs = Math.min(doubled, Math.max(policy.switchBackoffMs, policy.holdDownMaxMs));
+  turn.set({
+    move: undefined,
+    abandoned: abandoned + 1,
+    backoffUntil: after(turn.now, waitMs),
+    leadSince: undefined,
+  });
+}
+
+function sendProbes(turn: Turn): void {
+  const deadlineMs = turn.state.policy.probeTimeoutMs;
+  for (const path of turn.state.paths) {
+    if (!probeDue(path, turn.now)) continue;
+    const probe = turn.state.probes + 1;
+    turn.set({ probes: probe });
+    turn.put(probeSent(path, probe, turn.now));
+    turn.emit({ kind: 'probe', path: path.name, probe, deadlineMs });
+  }
+}
+
+/** The earliest moment at which time alone changes something. */
+function wakeAt(state: ControllerState): Instant | undefined {
+  const { paths, policy, firstUsableAt, started, now, move, latched } = state;
+  const instants = paths.map((path) => {
+    if (path.probe !== undefined) return abandonedAt(path.probe, policy);
+    return path.identity.kind === 'banned' ? undefined : path.nextProbeAt;
+  });
+  for (const path of paths) {
+    if (heldDown(path, now)) instants.push(path.holdDownUntil);
+  }
+  if (!started && firstUsableAt !== undefined)
+    instants.push(after(firstUsableAt, policy.startGraceMs));
+  if (!latched && move === undefined) instants.push(failbackAt(state, now), state.backoffUntil);
+  instants.push(latchAt(state));
+  return earliest(instants.filter((instant) => instant === undefined || instant > now));
+}
+
+/** The path that carries the I/O, or did until it went down; undefined before the first one. */
+export function current(state: ControllerState): PathName | undefined {
+  return state.current;
+}
+
+/** What people see, in the order of configuration. */
+export function view(state: ControllerState): readonly PathView[] {
+  return state.paths.map((path) => ({
+    name: path.name,
+    weight: path.weight,
+    maxWeight: path.maxWeight,
+    up: path.liveness === 'up',
+    identity: path.identity,
+    drained: path.drained,
+    suspect: path.suspectSince !== undefined,
+    holdDownUntil: heldDown(path, state.now) ? path.holdDownUntil : undefined,
+    probeP90Us: p90(path.latenciesUs),
+  }));
+}

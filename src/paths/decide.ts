@@ -1,0 +1,222 @@
+/**
+ * What follows from the facts: which switch, when to hold, when to give up. Runs after every event, in
+ * an order that matters: verdicts that need several paths first, then forced switches, then wishes.
+ */
+import { pathDown } from './receive.ts';
+import type { Instant } from '../base/brand.ts';
+import { failbackAt, leader } from './failback.ts';
+import { mayRise, risen, stallProved } from './liveness.ts';
+import type { Cause, SwitchKind } from './model.ts';
+import type { PathState } from './path-state.ts';
+import { usable } from './path-state.ts';
+import { best, standing } from './select.ts';
+import type { ControllerState } from './state.ts';
+import { after } from './time.ts';
+import { refilled, taken } from './tokens.ts';
+import type { Turn } from './turn.ts';
+
+/** Overdue I/O is held against the current path once another one has answered. */
+export function judgeStall(turn: Turn): void {
+  const current = turn.path(turn.state.current);
+  if (current?.liveness !== 'up') return;
+  const others = turn.usable().filter((path) => path.name !== current.name);
+  if (!stallProved(current, others)) return;
+  pathDown(turn, current.name, {
+    kind: 'io-stalled',
+    detail: 'I/O in flight made no progress for its deadline while another path answered',
+  });
+}
+
+/** Paths that were down and have answered often enough. */
+export function raisePaths(turn: Turn): void {
+  const nobodyServes = !turn.state.paths.some(usable);
+  for (const before of turn.state.paths) {
+    if (!mayRise(before, turn.state.policy, nobodyServes)) continue;
+    const path = risen(before, turn.state.policy, turn.now);
+    turn.put(path);
+    turn.note('path-up', before, path, undefined);
+    if (path.downs > 1) turn.note('hold-down', path, path, undefined);
+  }
+}
+
+/** Chooses, moves, holds. */
+export function decide(turn: Turn): void {
+  if (turn.state.latched) return;
+  if (!turn.state.started) {
+    chooseFirst(turn);
+    return;
+  }
+  const { move, current } = turn.state;
+  const to = turn.path(move?.to);
+  const from = turn.path(current);
+  if (move !== undefined && isForced(move.how)) {
+    if (to === undefined || !usable(to)) failOver(turn);
+  } else if (from === undefined || !usable(from)) {
+    failOver(turn);
+  } else if (move === undefined) {
+    considerPlanned(turn, from);
+  } else if (to === undefined || !usable(to)) {
+    replan(turn, from);
+  }
+}
+
+function isForced(how: SwitchKind): boolean {
+  return how === 'failover';
+}
+
+/** At the start: wait for every path's first answer, but not longer than the grace. */
+function chooseFirst(turn: Turn): void {
+  const { paths, policy } = turn.state;
+  const candidates = turn.usable();
+  const allAnswered = paths.every(
+    (path) =>
+      path.answered || path.identity.kind === 'banned' || path.identity.kind === 'unverified',
+  );
+  if (candidates.length === 0) {
+    turn.set({ firstUsableAt: undefined });
+    if (allAnswered) hold(turn);
+    return;
+  }
+  const since = turn.state.firstUsableAt ?? turn.now;
+  turn.set({ firstUsableAt: since });
+  if (!allAnswered && turn.now < after(since, policy.startGraceMs)) return;
+  turn.set({ started: true });
+  failOver(turn);
+}
+
+/** Leaves a path that cannot carry I/O, or takes the first one. No dwell, no jitter, no token. */
+function failOver(turn: Turn): void {
+  const { state } = turn;
+  if (state.current !== undefined && state.heldSince === undefined) {
+    turn.set({ heldSince: turn.now });
+  }
+  const candidates = turn.usable();
+  const wanted = state.pin ?? (state.current === undefined ? state.resume : undefined);
+  const target =
+    candidates.find(
+      (path) => path.name === wanted && (wanted === state.pin || standing(path) === 2),
+    ) ?? best(candidates, turn.terms());
+  if (target === undefined) {
+    hold(turn);
+    return;
+  }
+  const cause = state.current === undefined ? firstPath(target) : outage(turn);
+  switchTo(turn, target, 'failover', cause);
+}
+
+function firstPath(target: PathState): Cause {
+  return { kind: 'first-path', detail: `${target.name} is the best path that answers` };
+}
+
+/** Why the current path cannot go on: it went down, or it leads to another logical unit. */
+function outage(turn: Turn): Cause {
+  const current = turn.path(turn.state.current);
+  if (current?.liveness === 'up' && current.identity.kind !== 'verified') {
+    const said = 'detail' in current.identity ? `: ${current.identity.detail}` : '';
+    return { kind: 'lun-absent', detail: `identity ${current.identity.kind}${said}` };
+  }
+  return turn.state.outage ?? { kind: 'removed', detail: 'the path in use was removed' };
+}
+
+function hold(turn: Turn): void {
+  turn.set({ move: undefined });
+  if (turn.state.holding) return;
+  turn.set({ holding: true });
+  const cause: Cause = turn.state.outage ?? { kind: 'unreachable', detail: 'no path answers' };
+  turn.emit({ kind: 'hold', cause });
+  // Everybody waits: ask those that had been left alone for longer.
+  for (const path of turn.state.paths) {
+    const soon = after(turn.now, turn.state.policy.probeIntervalDownMs);
+    if (path.nextProbeAt > soon) turn.put({ ...path, nextProbeAt: soon });
+  }
+}
+
+/** Asks for a switch; the target is probed at once, so that its death is noticed soonest. */
+function switchTo(turn: Turn, target: PathState, how: SwitchKind, cause: Cause): void {
+  const move = { from: turn.state.current, to: target.name, how, cause };
+  turn.set({ move, holding: false, leadSince: undefined });
+  turn.emit({ kind: 'switch', ...move });
+  const path = turn.path(target.name);
+  if (path !== undefined && isForced(how)) turn.probeSoon(path);
+}
+
+/** The target of a planned switch has died: another one, or stay (a switch to where we are). */
+function replan(turn: Turn, from: PathState): void {
+  const cause: Cause = turn.state.outage ?? { kind: 'removed', detail: 'the target was removed' };
+  turn.set({ move: undefined });
+  considerPlanned(turn, from);
+  if (turn.state.move === undefined) switchTo(turn, from, 'planned', cause);
+}
+
+/** Wishes: the pin, then drained or removed paths, then the operator's favourite, then failback. */
+function considerPlanned(turn: Turn, current: PathState): void {
+  turn.set({ tokens: refilled(turn.state.tokens, turn.state.policy, turn.now) });
+  const { pin, backoffUntil } = turn.state;
+  const ahead = leader(turn.state, current, turn.now);
+  turn.set({ leadSince: ahead === undefined ? undefined : (turn.state.leadSince ?? turn.now) });
+  if (backoffUntil !== undefined && turn.now < backoffUntil) return;
+  const pinned = turn.path(pin);
+  if (pinned !== undefined && usable(pinned)) {
+    const detail = `${pinned.name} was pinned by the operator`;
+    if (pinned.name !== current.name) switchTo(turn, pinned, 'planned', { kind: 'pinned', detail });
+    return;
+  }
+  // A suspect path would not drain; a second probe tells within a second.
+  if (current.suspectSince !== undefined) return;
+  if (leaveOnOrder(turn, current) || followFavour(turn, current)) return;
+  const at = failbackAt(turn.state, turn.now);
+  if (ahead === undefined || at === undefined || turn.now < at) return;
+  turn.set({ tokens: taken(turn.state.tokens) });
+  const detail = `${ahead.name} weighs ${ahead.weight}, ${current.name} ${current.weight}`;
+  const kind = turn.state.brownOut.punished ? 'brown-out' : 'better-path';
+  switchTo(turn, ahead, 'failback', { kind, detail });
+}
+
+/** The current path is drained or removed, and one that is not can take over. */
+function leaveOnOrder(turn: Turn, current: PathState): boolean {
+  const trusted = turn.usable().filter((path) => path.suspectSince === undefined);
+  const target = best(trusted, { ...turn.terms(), evidenceSince: undefined });
+  if (target === undefined || standing(target) <= standing(current)) return false;
+  const kind = current.leaving ? 'removed' : 'drained';
+  switchTo(turn, target, 'planned', {
+    kind,
+    detail: `${current.name} was ${kind} by the operator`,
+  });
+  return true;
+}
+
+/** The path that the operator has favoured takes over if it is the best and heavier than ours. */
+function followFavour(turn: Turn, current: PathState): boolean {
+  const favoured = turn.path(turn.state.favoured);
+  if (favoured === undefined) return false;
+  if (
+    favoured.name !== current.name &&
+    (!usable(favoured) || favoured.suspectSince !== undefined)
+  ) {
+    return false; // not yet: it was just readmitted or added
+  }
+  turn.set({ favoured: undefined });
+  const top = best(turn.usable(), { ...turn.terms(), evidenceSince: undefined });
+  if (top?.name !== favoured.name || favoured.weight <= current.weight) return false;
+  const detail = `${favoured.name} weighs ${favoured.weight} by order, ${current.name} ${current.weight}`;
+  switchTo(turn, favoured, 'planned', { kind: 'better-path', detail });
+  return true;
+}
+
+/** When a volume that cannot run its I/O fails for good; undefined: it can, or never did. */
+export function latchAt(state: ControllerState): Instant | undefined {
+  const { policy, heldSince, move, latched } = state;
+  if (latched || heldSince === undefined) return undefined;
+  // A failover under way is given its time even where nothing is ever queued for want of a path.
+  const allowance =
+    move === undefined ? 0 : policy.switchAllowanceMs + (policy.fencing.delayMs ?? 0);
+  return after(heldSince, Math.max(policy.noPathTimeoutMs, allowance));
+}
+
+export function latch(turn: Turn): void {
+  const at = latchAt(turn.state);
+  const { heldSince } = turn.state;
+  if (at === undefined || heldSince === undefined || turn.now < at) return;
+  turn.set({ latched: true, move: undefined, heldSince: undefined });
+  turn.emit({ kind: 'latch', heldMs: turn.now - heldSince });
+}

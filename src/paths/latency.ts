@@ -1,0 +1,38 @@
+/** Latencies of probe READs: percentiles of a few samples, and what counts as slow. Microseconds. */
+import type { PathState } from './path-state.ts';
+import { usable } from './path-state.ts';
+import type { Policy } from './policy.ts';
+
+const REMEMBERED = 10;
+
+export function withLatency(path: PathState, latencyUs: number): PathState {
+  return { ...path, latenciesUs: [...path.latenciesUs, latencyUs].slice(-REMEMBERED) };
+}
+
+/** Nearest-rank percentile; 0 without samples. */
+function percentile(samples: readonly number[], fraction: number): number {
+  const sorted = [...samples].sort((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(sorted.length * fraction) - 1)] ?? 0;
+}
+
+export function p90(samples: readonly number[]): number {
+  return percentile(samples, 0.9);
+}
+
+/**
+ * Slow: beyond the absolute limit and beyond `ratio` times the median of the other live paths. When
+ * those are slow as well, the backend is and no path is to blame; with no other path there is nothing
+ * to compare with.
+ */
+export function isSlow(
+  latencyUs: number,
+  path: PathState,
+  paths: readonly PathState[],
+  policy: Policy,
+): boolean {
+  if (latencyUs <= policy.brownOutLatencyMs * 1000) return false;
+  const others = paths
+    .filter((other) => other.name !== path.name && usable(other) && other.latenciesUs.length > 0)
+    .map((other) => p90(other.latenciesUs));
+  return others.length > 0 && latencyUs > policy.brownOutRatio * percentile(others, 0.5);
+}

@@ -1,0 +1,159 @@
+/**
+ * Kinds of policy parameters: how each is written, which range it has, and what is said when a value
+ * does not fit. Every message names the value, the form expected and the range.
+ */
+import { err, ok } from '../base/result.ts';
+import type { Result } from '../base/result.ts';
+
+/** A declared parameter: texts as operators type them, and their parser. */
+export interface Parameter<T> {
+  /** As typed: kebab case, without a unit (durations carry their own). */
+  readonly name: string;
+  readonly default: string;
+  /** Values of the other sets where they differ from the default. */
+  readonly fast: string | undefined;
+  readonly bench: string | undefined;
+  /** Form and range for people. */
+  readonly range: string;
+  readonly doc: string;
+  readonly parse: (value: string) => Result<T, string>;
+}
+
+/** What the operator declared about fencing; the rungs `reset` and `preempt` are always tried. */
+export interface Fencing {
+  /** A refused connection means that the target is dead. */
+  readonly gone: boolean;
+  /** After this quiesce time no write of an abandoned path can take effect; undefined: undeclared. */
+  readonly delayMs: number | undefined;
+  /** Go on without any fence when every other rung has failed. */
+  readonly none: boolean;
+}
+
+interface Extra {
+  readonly fast?: string;
+  readonly bench?: string;
+  readonly doc: string;
+}
+
+function declare<T>(
+  name: string,
+  value: string,
+  range: string,
+  extra: Extra,
+  parse: (value: string) => Result<T, string>,
+): Parameter<T> {
+  const { fast, bench, doc } = extra;
+  return { name, default: value, fast, bench, range, doc, parse };
+}
+
+const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/** `500ms`, `10s`, `2m`, `1h`; a bare `0`. Whole milliseconds; undefined when malformed. */
+function durationMs(value: string): number | undefined {
+  if (value === '0') return 0;
+  const match = /^(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h)$/.exec(value);
+  const unit = UNITS[match?.[2] ?? ''];
+  if (match === null || unit === undefined) return undefined;
+  const ms = Number(match[1]) * unit;
+  return Number.isInteger(ms) ? ms : undefined;
+}
+
+/** The shortest exact way to write a duration. */
+export function formatDuration(ms: number): string {
+  if (ms === Infinity) return 'forever';
+  if (ms === 0) return '0';
+  for (const unit of ['h', 'm', 's'] as const) {
+    const size = UNITS[unit] ?? 1;
+    if (ms % size === 0) return `${ms / size}${unit}`;
+  }
+  return `${ms}ms`;
+}
+
+/** An upper limit of Infinity admits `forever`. */
+export function duration(
+  name: string,
+  [min, max]: readonly [number, number],
+  value: string,
+  extra: Extra,
+): Parameter<number> {
+  const range = `${formatDuration(min)} … ${formatDuration(max)}`;
+  return declare(name, value, range, extra, (typed) => {
+    const ms = typed === 'forever' && max === Infinity ? Infinity : durationMs(typed);
+    if (ms !== undefined && ms >= min && ms <= max) return ok(ms);
+    return err(`${JSON.stringify(typed)} is not a duration like 500ms, 10s or 2m in ${range}`);
+  });
+}
+
+export function count(
+  name: string,
+  [min, max]: readonly [number, number],
+  value: string,
+  extra: Extra,
+): Parameter<number> {
+  const range = `${min} … ${max}`;
+  return declare(name, value, range, extra, (typed) => {
+    const number = /^\d{1,9}$/.test(typed) ? Number(typed) : NaN;
+    if (number >= min && number <= max) return ok(number);
+    return err(`${JSON.stringify(typed)} is not a whole number in ${range}`);
+  });
+}
+
+export function percent(
+  name: string,
+  [min, max]: readonly [number, number],
+  value: string,
+  extra: Extra,
+): Parameter<number> {
+  const range = `${min}% … ${max}%`;
+  return declare(name, value, range, extra, (typed) => {
+    const number = /^\d{1,3}%$/.test(typed) ? Number(typed.slice(0, -1)) : NaN;
+    if (number >= min && number <= max) return ok(number);
+    return err(`${JSON.stringify(typed)} is not a percentage like 10% in ${range}`);
+  });
+}
+
+export function choice<T extends string>(
+  name: string,
+  options: readonly T[],
+  value: T,
+  extra: Extra,
+): Parameter<T> {
+  const range = options.join(', ');
+  return declare(name, value, range, extra, (typed) => {
+    const option = options.find((one) => one === typed);
+    return option !== undefined ? ok(option) : err(`${JSON.stringify(typed)} is none of ${range}`);
+  });
+}
+
+export function text(name: string, maxLength: number, extra: Extra): Parameter<string> {
+  return declare(name, '', `at most ${maxLength} characters`, extra, (typed) =>
+    typed.length <= maxLength && /^[\x20-\x7e]*$/.test(typed)
+      ? ok(typed)
+      : err(`is not printable ASCII of at most ${maxLength} characters`),
+  );
+}
+
+export function fencing(name: string, value: string, extra: Extra): Parameter<Fencing> {
+  const range = 'auto, gone, delay=15s, none';
+  return declare(name, value, range, extra, (typed) => {
+    let declared: Fencing = { gone: false, delayMs: undefined, none: false };
+    for (const item of typed.split(',').map((part) => part.trim())) {
+      const delayMs = item.startsWith('delay=') ? durationMs(item.slice(6)) : undefined;
+      if (item === 'gone') declared = { ...declared, gone: true };
+      else if (item === 'none') declared = { ...declared, none: true };
+      else if (delayMs !== undefined) declared = { ...declared, delayMs };
+      else if (item !== 'auto') {
+        return err(`${JSON.stringify(item)} is none of ${range} (comma separated)`);
+      }
+    }
+    return ok(declared);
+  });
+}
+
+export function writePolicy(name: string, value: string, extra: Extra): Parameter<'through'> {
+  return declare(name, value, 'through', extra, (typed) => {
+    if (typed === 'through') return ok('through');
+    if (typed === 'log') return err('"log" is not available yet; use through');
+    return err(`${JSON.stringify(typed)} is none of through`);
+  });
+}

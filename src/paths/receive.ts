@@ -1,0 +1,161 @@
+/**
+ * What an event says about the paths, before anything is decided: probe results, I/O evidence, own
+ * stalls, identity. Orders of the operator are in orders.ts.
+ */
+import type { PathName } from '../base/brand.ts';
+import * as brownOut from './brown-out.ts';
+import { isSlow, withLatency } from './latency.ts';
+import { declaredDown, excused, ioProgressed, ioStalled, probeBad, probeGood } from './liveness.ts';
+import type { Cause, Identity } from './model.ts';
+import type { OutstandingProbe, PathState } from './path-state.ts';
+import { abandonedAt, probeSoon, scheduled } from './probing.ts';
+import type { Turn } from './turn.ts';
+import { halved, raised } from './weight.ts';
+
+/** Answers of the probe that is outstanding; anything else is stale and changes nothing. */
+function answeredProbe(path: PathState | undefined, number: number): OutstandingProbe | undefined {
+  return path?.probe?.number === number ? path.probe : undefined;
+}
+
+export function onProbeSucceeded(
+  turn: Turn,
+  event: { readonly path: PathName; readonly probe: number; readonly latencyUs: number },
+): void {
+  const before = turn.path(event.path);
+  const probe = answeredProbe(before, event.probe);
+  if (before === undefined || probe === undefined) return;
+  const { paths, policy } = turn.state;
+  const slow = isSlow(event.latencyUs, before, paths, policy);
+  let path = withLatency(probeGood({ ...before, probe: undefined }, probe), event.latencyUs);
+  // Only a path that was up before this answer has earned anything by it.
+  if (before.liveness === 'up' && !slow) {
+    path = raised(path, policy.weightStep, turn.pace(path), turn.now);
+  }
+  turn.put(path);
+  if (event.path === turn.state.current) sampleBrownOut(turn, path, event.latencyUs);
+  reschedule(turn, event.path, probe);
+}
+
+export function onProbeFailed(
+  turn: Turn,
+  event: {
+    readonly path: PathName;
+    readonly probe: number;
+    readonly hard: boolean;
+    readonly cause: Cause;
+  },
+): void {
+  const before = turn.path(event.path);
+  const probe = answeredProbe(before, event.probe);
+  if (before === undefined || probe === undefined) return;
+  const timedOut = event.cause.kind === 'probe-timeout';
+  const path = probeBad({ ...before, probe: undefined }, { hard: event.hard, timedOut }, probe, {
+    policy: turn.state.policy,
+    periodMs: turn.pace(before),
+    now: turn.now,
+  });
+  turn.put(path);
+  if (before.liveness !== 'down' && path.liveness === 'down') {
+    announceDown(turn, before, path, event.cause);
+    return;
+  }
+  reschedule(turn, event.path, probe);
+  if (path.liveness === 'down') {
+    // Start from scratch next time: a half-dead connection may hide that the target is back.
+    if (!event.hard) turn.emit({ kind: 'sever', path: path.name, cause: event.cause });
+    return;
+  }
+  turn.probeSoon(turn.path(event.path) ?? path);
+  if (path.failures > before.failures) becameSuspect(turn, before, path, event.cause);
+}
+
+/** The next regular probe; an immediate one when it was asked for meanwhile. */
+function reschedule(turn: Turn, name: PathName, probe: OutstandingProbe): void {
+  const path = turn.path(name);
+  if (path === undefined) return;
+  const { policy, volumeId } = turn.state;
+  const next = scheduled(path, turn.role(path), policy, { volumeId, now: turn.now });
+  turn.put(probe.again ? probeSoon(next, policy, turn.now) : next);
+}
+
+/** Gives up probes that the volume never answered. */
+export function expireProbes(turn: Turn): void {
+  for (const { name, probe } of turn.state.paths) {
+    if (probe === undefined || turn.now < abandonedAt(probe, turn.state.policy)) continue;
+    const cause: Cause = { kind: 'probe-timeout', detail: 'the probe was never answered' };
+    onProbeFailed(turn, { path: name, probe: probe.number, hard: false, cause });
+  }
+}
+
+function becameSuspect(turn: Turn, before: PathState, path: PathState, cause: Cause): void {
+  if (before.suspectSince === undefined) turn.note('path-suspect', before, path, cause);
+  if (turn.isActive(path.name)) turn.probeEverybody();
+}
+
+/** Declares a path down, whatever it was before, unless it is down already. */
+export function pathDown(turn: Turn, name: PathName, cause: Cause): void {
+  const before = turn.path(name);
+  if (before === undefined || before.liveness === 'down') return;
+  const path = declaredDown(before, turn.state.policy, turn.now);
+  turn.put(path);
+  announceDown(turn, before, path, cause);
+}
+
+function announceDown(turn: Turn, before: PathState, path: PathState, cause: Cause): void {
+  const { state } = turn;
+  turn.emit({ kind: 'sever', path: path.name, cause });
+  turn.note('path-down', before, path, cause);
+  if (turn.isActive(path.name)) {
+    turn.set({ outage: cause, evidenceSince: before.suspectSince });
+  }
+  if (path.name === state.pin) turn.set({ pin: undefined });
+  if (path.name === state.favoured) turn.set({ favoured: undefined });
+}
+
+export function onIdentity(turn: Turn, name: PathName, identity: Identity): void {
+  const path = turn.path(name);
+  if (path === undefined) return;
+  // A ban ends all traffic: an outstanding probe is nobody's business any more.
+  const probe = identity.kind === 'banned' ? undefined : path.probe;
+  turn.put({ ...path, identity, probe });
+}
+
+export function onIoStalled(turn: Turn, name: PathName, overdue: boolean): void {
+  const before = turn.path(name);
+  // I/O runs on the current path only; what is reported of others was overtaken by a switch.
+  if (before?.liveness !== 'up' || name !== turn.state.current) return;
+  const path = ioStalled(before, overdue, turn.now);
+  turn.put(path);
+  if (before.stall !== 'none') return;
+  turn.note('path-suspect', before, path, {
+    kind: 'io-stalled',
+    detail: 'I/O in flight makes no progress',
+  });
+  turn.probeEverybody();
+}
+
+export function onIoProgressed(turn: Turn, name: PathName): void {
+  const path = turn.path(name);
+  if (path !== undefined) turn.put(ioProgressed(path, turn.now));
+}
+
+export function onOwnStall(turn: Turn, durationMs: number): void {
+  const { policy, paths } = turn.state;
+  if (durationMs * 2 <= policy.probeTimeoutMs) return;
+  turn.set({ paths: paths.map((path) => excused(path, durationMs, policy, turn.now)) });
+}
+
+function sampleBrownOut(turn: Turn, path: PathState, latencyUs: number): void {
+  const { policy, paths } = turn.state;
+  const judge = (p90Us: number): boolean => isSlow(p90Us, path, paths, policy);
+  const terms = { policy, now: turn.now };
+  turn.set({ brownOut: brownOut.sampled(turn.state.brownOut, latencyUs, judge, terms) });
+  if (!brownOut.punishable(turn.state.brownOut, policy)) return;
+  const after = halved(path, turn.now);
+  turn.put(after);
+  turn.set({ brownOut: brownOut.punished(turn.state.brownOut) });
+  turn.note('brown-out', path, after, {
+    kind: 'brown-out',
+    detail: `probe READs take ${Math.round(latencyUs / 1000)} ms, far longer than on other paths`,
+  });
+}

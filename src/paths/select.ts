@@ -1,0 +1,55 @@
+/**
+ * Which path is best. Weight alone is not liveness (a dead path at 50 must not beat a live one at 45),
+ * so the order is lexicographic:
+ *
+ *   1 up   2 verified   – never dropped: a path without them is no candidate
+ *     (known alive since the suspicion that started a failover, where there was one)
+ *   3 not drained   4 not in hold-down   – preferences: they rank, so they yield when nothing is left
+ *   5 weight   6 max weight   7 rendezvous hash, which spreads the volumes over equal paths
+ */
+import type { Instant, VolumeId } from '../base/brand.ts';
+import { hash32 } from '../base/hash.ts';
+import type { PathState } from './path-state.ts';
+import { heldDown } from './path-state.ts';
+
+export interface SelectionTerms {
+  readonly volumeId: VolumeId;
+  readonly now: Instant;
+  /** Paths that answered a probe sent since then are preferred: the others may be dead as well. */
+  readonly evidenceSince: Instant | undefined;
+}
+
+/** 2 in service, 1 drained, 0 removed by the operator and only still here because it is in use. */
+export function standing(path: PathState): number {
+  return path.leaving ? 0 : path.drained ? 1 : 2;
+}
+
+/** The best of the candidates, all of them usable; undefined when there are none. */
+export function best(
+  candidates: readonly PathState[],
+  terms: SelectionTerms,
+): PathState | undefined {
+  let winner: PathState | undefined;
+  for (const path of candidates) {
+    if (winner === undefined || compare(path, winner, terms) > 0) winner = path;
+  }
+  return winner;
+}
+
+/** Positive when `a` is better. */
+function compare(a: PathState, b: PathState, terms: SelectionTerms): number {
+  const { volumeId, now, evidenceSince } = terms;
+  return (
+    Number(knownAlive(a, evidenceSince)) - Number(knownAlive(b, evidenceSince)) ||
+    standing(a) - standing(b) ||
+    Number(!heldDown(a, now)) - Number(!heldDown(b, now)) ||
+    a.weight - b.weight ||
+    a.maxWeight - b.maxWeight ||
+    hash32(volumeId, a.name) - hash32(volumeId, b.name) ||
+    (a.name > b.name ? 1 : -1)
+  );
+}
+
+function knownAlive(path: PathState, since: Instant | undefined): boolean {
+  return since === undefined || (path.goodSentAt !== undefined && path.goodSentAt >= since);
+}

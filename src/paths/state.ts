@@ -1,0 +1,58 @@
+/** The controller's whole state: immutable, comparable, printable; a step makes the next one of it. */
+import type { Instant, PathName, VolumeId } from '../base/brand.ts';
+import type { BrownOut } from './brown-out.ts';
+import type { Cause, SwitchKind } from './model.ts';
+import type { PathState } from './path-state.ts';
+import type { Policy } from './policy.ts';
+import type { TokenBucket } from './tokens.ts';
+
+/** A switch that was asked for and not yet confirmed. */
+export interface Move {
+  readonly from: PathName | undefined;
+  readonly to: PathName;
+  readonly how: SwitchKind;
+  readonly cause: Cause;
+}
+
+export interface ControllerState {
+  readonly volumeId: VolumeId;
+  readonly policy: Policy;
+  /** Time of the latest step; it never goes back. */
+  readonly now: Instant;
+  readonly paths: readonly PathState[];
+  /** Number of the latest probe. */
+  readonly probes: number;
+
+  /** The path that carries the I/O (or did, when it is down); undefined before the first one. */
+  readonly current: PathName | undefined;
+  readonly move: Move | undefined;
+  /** The first path has been chosen: failover rules apply from then on. */
+  readonly started: boolean;
+  /** When the first path became usable, before anything was chosen. */
+  readonly firstUsableAt: Instant | undefined;
+  /** The path to prefer at the start: the one in use before a restart. */
+  readonly resume: PathName | undefined;
+  readonly switches: number;
+  readonly lastSwitchAt: Instant | undefined;
+
+  /** Why the I/O had to leave its path, and since when it cannot run. */
+  readonly outage: Cause | undefined;
+  readonly heldSince: Instant | undefined;
+  /** `hold` was said: no path is usable. */
+  readonly holding: boolean;
+  /** Evidence of life younger than this decides a failover. */
+  readonly evidenceSince: Instant | undefined;
+  /** The volume has failed for good. */
+  readonly latched: boolean;
+
+  readonly pin: PathName | undefined;
+  /** A path the operator has just favoured: used at once if it is the heaviest, without any wait. */
+  readonly favoured: PathName | undefined;
+  /** Since when some path leads the current one by enough. */
+  readonly leadSince: Instant | undefined;
+  readonly tokens: TokenBucket;
+  /** Planned switches given up in a row, and until when no other is tried. */
+  readonly abandoned: number;
+  readonly backoffUntil: Instant | undefined;
+  readonly brownOut: BrownOut;
+}
