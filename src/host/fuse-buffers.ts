@@ -1,0 +1,89 @@
+/**
+ * Buffers of the FUSE server: receive buffers (the kernel insists on room for its largest request, a
+ * good 1 MiB) and slabs for the payload of one request.
+ *
+ * A fresh 1 MiB buffer per request would make the garbage collector the bottleneck, and one buffer
+ * that is reused at once would be overwritten while a slow path still sends from it. So: slabs come
+ * in a few sizes from free lists that all volumes of the process share, and the free lists are
+ * bounded, so that what a burst needed goes back to the allocator. How much a volume may have in
+ * flight is not decided here but by its server (see fuse-server.ts).
+ *
+ * Data starts behind the room for a reply header: a READ is answered with one write(2) of header and
+ * data, without copying and without an array of buffers.
+ */
+import { OUT_HEADER_BYTES, RECEIVE_BYTES } from '../protocol/fuse/wire.ts';
+
+const SLAB_BYTES = [4096, 16384, 65536, 262144, 1048576] as const;
+
+/** Room for one request's data, with space for the reply header in front of it. */
+export class Slab {
+  /** Reply header, then data. */
+  readonly bytes: Buffer;
+  readonly sizeClass: number;
+  #view: Buffer;
+
+  constructor(sizeClass: number) {
+    const dataBytes = SLAB_BYTES[sizeClass] ?? 0;
+    this.sizeClass = sizeClass;
+    // Not from Buffer's own pool: a slab must not keep a neighbour alive, nor start at an odd address.
+    this.bytes = Buffer.allocUnsafeSlow(OUT_HEADER_BYTES + dataBytes);
+    this.#view = this.bytes.subarray(OUT_HEADER_BYTES);
+  }
+
+  /** The first `length` bytes of the data; the view of the last length is kept. */
+  data(length: number): Buffer {
+    if (this.#view.length !== length) {
+      this.#view = this.bytes.subarray(OUT_HEADER_BYTES, OUT_HEADER_BYTES + length);
+    }
+    return this.#view;
+  }
+}
+
+/** Free lists of slabs and receive buffers, shared by the volumes of a process. */
+export class BufferPool {
+  readonly #slabs: Slab[][] = SLAB_BYTES.map(() => []);
+  readonly #receive: Buffer[] = [];
+  readonly #keepBytes: number;
+  #keptBytes = 0;
+
+  /** Keeps at most `keepBytes` of unused buffers. */
+  constructor(keepBytes = 32 * 1024 * 1024) {
+    this.#keepBytes = keepBytes;
+  }
+
+  /** Unused bytes kept for later. */
+  get keptBytes(): number {
+    return this.#keptBytes;
+  }
+
+  /** A slab for `length` bytes, at most 1 MiB; its content is whatever was there before. */
+  slab(length: number): Slab {
+    const sizeClass = SLAB_BYTES.findIndex((size) => length <= size);
+    const slab = this.#slabs[sizeClass]?.pop();
+    if (slab === undefined) return new Slab(sizeClass);
+    this.#keptBytes -= slab.bytes.length;
+    return slab;
+  }
+
+  /** Gives a slab back; its data must not be referred to any more. */
+  release(slab: Slab): void {
+    if (this.#keep(slab.bytes.length)) this.#slabs[slab.sizeClass]?.push(slab);
+  }
+
+  receiveBuffer(): Buffer {
+    const buffer = this.#receive.pop();
+    if (buffer === undefined) return Buffer.allocUnsafeSlow(RECEIVE_BYTES);
+    this.#keptBytes -= buffer.length;
+    return buffer;
+  }
+
+  releaseReceiveBuffer(buffer: Buffer): void {
+    if (this.#keep(buffer.length)) this.#receive.push(buffer);
+  }
+
+  #keep(bytes: number): boolean {
+    if (this.#keptBytes + bytes > this.#keepBytes) return false;
+    this.#keptBytes += bytes;
+    return true;
+  }
+}
