@@ -1,0 +1,194 @@
+/**
+ * A logged-in session on a socket: the shell around protocol/iscsi's FullFeature. It owns the timing
+ * (one flush per event-loop turn, the keep-alive) and the buffers' lifetime (nothing is reported before
+ * the kernel has taken its payload, or the socket is closed).
+ *
+ * Writes are collected until setImmediate and go out corked, as one writev: that, not promises or
+ * copies, decides throughput (+40 % against a write per PDU). Above HIGH_WATER bytes in the socket no new
+ * command is started, so that an `abort` leaves little behind and memory stays bounded.
+ */
+import type { Socket } from 'node:net';
+import type { Framer } from '../protocol/iscsi/framer.ts';
+import type { LoggedIn } from '../protocol/iscsi/login.ts';
+import type { AsyncMessage } from '../protocol/iscsi/receive.ts';
+import { FullFeature, type SessionEnd, type SessionOwner } from '../protocol/iscsi/session.ts';
+import { err, ok, type Result } from '../base/result.ts';
+import type { ScsiCommand, Session, TransportFailure } from '../volume/ports.ts';
+import { socketFailure } from './initiator-errors.ts';
+
+const HIGH_WATER = 4 * 1024 * 1024;
+const KEEP_ALIVE_MS = 5000;
+/** Time for commands under way and the logout itself when the target asks us to go (async event 1). */
+const ASKED_TO_LEAVE_MS = 3000;
+
+/** Task Management Function Response (RFC 7143 11.6.1). */
+const RESET_RESPONSES = new Map<number, string>([
+  [1, 'task does not exist'],
+  [2, 'LUN does not exist'],
+  [3, 'task still allegiant'],
+  [4, 'task allegiance reassignment not supported'],
+  [5, 'function not supported'],
+  [6, 'function authorization failed'],
+  [255, 'function rejected'],
+]);
+
+export class SocketSession implements Session, SessionOwner {
+  readonly closed: Promise<TransportFailure>;
+  readonly #socket: Socket;
+  readonly #core: FullFeature;
+  readonly #onAsync: (message: AsyncMessage) => void;
+  readonly #keepAlive: NodeJS.Timeout;
+  #resolveClosed: (failure: TransportFailure) => void = () => undefined;
+  #flushScheduled = false;
+  #socketClosed = false;
+  #pdusAtLastTick = 0;
+  /** Commands that came after the end; they count as outstanding until reported. */
+  #late = 0;
+  /** Resets that wait for their answer. */
+  readonly #onEnd = new Set<(failure: TransportFailure) => void>();
+
+  /** Takes over socket and framer from the login. */
+  constructor(
+    socket: Socket,
+    framer: Framer,
+    login: LoggedIn,
+    lun: number,
+    onAsync: (message: AsyncMessage) => void,
+  ) {
+    this.#socket = socket;
+    this.#onAsync = onAsync;
+    this.closed = new Promise((resolve) => (this.#resolveClosed = resolve));
+    this.#core = new FullFeature(framer, login, lun, this);
+    this.#keepAlive = setInterval(this.#tick, KEEP_ALIVE_MS).unref();
+    socket.on('error', (error) => this.#core.fail(asEnd(socketFailure(error, true))));
+    socket.on('end', () => {
+      this.#core.fail({ kind: 'reset', detail: 'target closed the connection' });
+    });
+    socket.on('close', this.#onClose);
+  }
+
+  get outstanding(): number {
+    return this.#core.outstanding + this.#late;
+  }
+
+  get progress(): number {
+    return this.#core.progress;
+  }
+
+  execute(command: ScsiCommand): void {
+    if (this.#core.end === undefined) {
+      this.#core.execute(command);
+      return;
+    }
+    this.#late++;
+    setImmediate(() => {
+      this.#late--;
+      command.done({ kind: 'lost' });
+    });
+  }
+
+  /** kind `protocol` with the connection still up: the target answered that it did not reset. */
+  async resetLogicalUnit(timeoutMs: number): Promise<Result<void, TransportFailure>> {
+    const { end } = this.#core;
+    if (end !== undefined) return err(end);
+    return await new Promise((resolve) => {
+      const settle = (result: Result<void, TransportFailure>): void => {
+        clearTimeout(timer);
+        this.#onEnd.delete(onEnd);
+        resolve(result);
+      };
+      const onEnd = (failure: TransportFailure): void => settle(err(failure));
+      const timer = setTimeout(() => {
+        const detail = `no answer to LOGICAL UNIT RESET within ${timeoutMs} ms`;
+        settle(err({ kind: 'timeout', detail }));
+      }, timeoutMs);
+      this.#onEnd.add(onEnd);
+      const queued = this.#core.resetLogicalUnit((response) => {
+        const reason = RESET_RESPONSES.get(response) ?? `response ${response}`;
+        if (response === 0) settle(ok(undefined));
+        else settle(err({ kind: 'protocol', detail: `LOGICAL UNIT RESET: ${reason}` }));
+      });
+      if (!queued) settle(err({ kind: 'protocol', detail: 'no task free for a reset' }));
+    });
+  }
+
+  abort(reason: string): void {
+    this.#core.fail({ kind: 'aborted', detail: reason });
+  }
+
+  /** Commands that the window has not let out yet are reported lost. */
+  async logout(timeoutMs: number): Promise<void> {
+    if (this.#core.end === undefined) {
+      this.#core.logout();
+      this.#abortAfter(timeoutMs, 'no answer to logout');
+    }
+    await this.closed;
+  }
+
+  // ------------------------------------------------------------------------- from the protocol
+
+  wantFlush(): void {
+    if (this.#flushScheduled) return;
+    this.#flushScheduled = true;
+    setImmediate(this.#flush);
+  }
+
+  ended(end: SessionEnd): void {
+    clearInterval(this.#keepAlive);
+    this.#socket.resetAndDestroy();
+    for (const tell of [...this.#onEnd]) tell(end);
+  }
+
+  asynchronous(message: AsyncMessage): void {
+    this.#onAsync(message);
+    if (message.event === 1 || message.event === 4) {
+      this.#abortAfter(ASKED_TO_LEAVE_MS, 'target asked us to log out and did not answer');
+    }
+  }
+
+  // ---------------------------------------------------------------------------------- helpers
+
+  readonly #flush = (): void => {
+    this.#flushScheduled = false;
+    const socket = this.#socket;
+    const buffers = this.#core.nextBatch(HIGH_WATER - socket.writableLength);
+    const last = buffers.length - 1;
+    if (last < 0) return;
+    if (last > 0) socket.cork();
+    for (let index = 0; index < last; index++) socket.write(buffers[index] as Buffer);
+    socket.write(buffers[last] as Buffer, this.#onWritten);
+    if (last > 0) socket.uncork();
+  };
+
+  /** Once for each batch, in order; with an error when the socket dies, then 'close' follows. */
+  readonly #onWritten = (error?: Error | null): void => {
+    if (error === undefined || error === null) this.#core.flushed();
+  };
+
+  readonly #tick = (): void => {
+    if (this.#core.receiver.pdus === this.#pdusAtLastTick) this.#core.ping();
+    this.#pdusAtLastTick = this.#core.receiver.pdus;
+  };
+
+  #abortAfter(delayMs: number, reason: string): void {
+    const timer = setTimeout(() => {
+      this.abort(reason);
+    }, delayMs).unref();
+    this.#onEnd.add(() => clearTimeout(timer));
+  }
+
+  readonly #onClose = (): void => {
+    if (this.#socketClosed) return;
+    this.#socketClosed = true;
+    this.#core.fail({ kind: 'reset', detail: 'connection closed' });
+    const end = this.#core.end ?? { kind: 'reset', detail: 'connection closed' };
+    this.#core.abandon();
+    this.#resolveClosed(end);
+  };
+}
+
+/** Errors of an established connection; a refusal cannot be among them. */
+function asEnd(failure: TransportFailure): SessionEnd {
+  const { kind, detail } = failure;
+  return { kind: kind === 'timeout' || kind === 'unreachable' ? kind : 'reset', detail };
+}

@@ -1,0 +1,30 @@
+/** What goes into a session and what comes out of it; structurally the types of the volume's ports. */
+
+/** Sense key, additional sense code and qualifier (SPC-4 4.5). */
+export interface Sense {
+  readonly key: number;
+  readonly asc: number;
+  readonly ascq: number;
+}
+
+/** How a command ended. `residual`: bytes of overflow or underflow that the target reports. */
+export type Outcome =
+  | {
+      readonly kind: 'status';
+      readonly status: number;
+      readonly sense: Sense | undefined;
+      /** Bytes of data-in that arrived. */
+      readonly received: number;
+      readonly residual: number;
+    }
+  /** Nobody knows whether the command was executed. */
+  | { readonly kind: 'lost' };
+
+/** A SCSI command, as the caller gives it. At most one of the buffers. */
+export interface Command {
+  /** At most 16 bytes. */
+  readonly cdb: Uint8Array;
+  readonly dataOut?: Buffer;
+  readonly dataIn?: Buffer;
+  readonly done: (outcome: Outcome) => void;
+}

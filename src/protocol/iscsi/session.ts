@@ -1,0 +1,258 @@
+/**
+ * A session in full feature phase, bound to one LUN, with one connection; sans-IO. The shell pushes
+ * received bytes into the framer, whose sink is this session's receiver, and drains `nextBatch` once per
+ * event-loop turn. No clock in here: whoever wants a ping or a timeout calls at the right time.
+ *
+ * A command is over when its answer is in AND everything queued of its payload has left the process:
+ * a target may answer a write early, and the buffer goes back to its owner with `done`.
+ */
+import { assert } from '../../base/assert.ts';
+import { encodeLun } from '../scsi/lun.ts';
+import type { Command, Outcome } from './command.ts';
+import type { Framer } from './framer.ts';
+import type { LoggedIn } from './login.ts';
+import { Numbering } from './numbering.ts';
+import { type AsyncMessage, Receiver, type ReceiverEvents } from './receive.ts';
+import { type Task, TaskTable } from './tasks.ts';
+import { Transmitter } from './transmit.ts';
+
+export interface SessionEnd {
+  readonly kind: 'protocol' | 'logout' | 'aborted' | 'reset' | 'timeout' | 'unreachable';
+  readonly detail: string;
+}
+
+export interface SessionOwner {
+  /** There is something to send: call `nextBatch` soon, not from within this call. */
+  wantFlush(): void;
+  /** The session is over: drop the connection with RST; when it is closed, call `abandon`. Once. */
+  ended(end: SessionEnd): void;
+  /** For logs; what has to be done about it the session does itself. */
+  asynchronous(message: AsyncMessage): void;
+}
+
+/** Answers to target pings that may wait for the socket; a target that sends more is broken. */
+const MAX_CONTROLS = 64;
+const LOST: Outcome = { kind: 'lost' };
+
+export class FullFeature implements ReceiverEvents {
+  readonly receiver: Receiver;
+  readonly #owner: SessionOwner;
+  readonly #framer: Framer;
+  readonly #tasks = new TaskTable();
+  readonly #transmitter: Transmitter;
+  /** Answered commands whose payload has not left yet, oldest answer first. */
+  #unflushed: Task[] = [];
+  #end: SessionEnd | undefined;
+  #outstanding = 0;
+  #flushProgress = 0;
+  #pinging = false;
+  #logoutQueued = false;
+
+  /** Takes over the framer: bytes behind the last Login Response are this session's already. */
+  constructor(framer: Framer, login: LoggedIn, lun: number, owner: SessionOwner) {
+    const numbers = new Numbering(login.cmdSn, login.maxCmdSn, login.expStatSn);
+    const { parameters } = login;
+    this.#owner = owner;
+    this.#framer = framer;
+    this.#transmitter = new Transmitter(encodeLun(lun), parameters, numbers, this.#tasks);
+    this.receiver = new Receiver(numbers, this.#tasks, parameters, this);
+    framer.sink = this.receiver;
+  }
+
+  /** Commands accepted and not reported done. */
+  get outstanding(): number {
+    return this.#outstanding;
+  }
+
+  get progress(): number {
+    return this.receiver.progress + this.#flushProgress;
+  }
+
+  get end(): SessionEnd | undefined {
+    return this.#end;
+  }
+
+  /** Queues a command; `done` is called exactly once, never from within. Not after the end. */
+  execute(command: Command): void {
+    assert(this.#end === undefined, 'the session is over');
+    assert(command.dataIn === undefined || command.dataOut === undefined, 'bidirectional command');
+    assert(command.cdb.length <= 16, 'CDB longer than 16 bytes');
+    this.#outstanding++;
+    this.#transmitter.queue.push(command);
+    this.#owner.wantFlush();
+  }
+
+  /** Immediate NOP-Out that asks for an answer; nothing if one is on its way already. */
+  ping(): void {
+    if (this.#pinging || this.#end !== undefined) return;
+    const task = this.#tasks.allocate('ping');
+    if (task === undefined) return; // 2048 commands wait: they tell as much
+    this.#pinging = true;
+    this.#sendTask(task);
+  }
+
+  /**
+   * LOGICAL UNIT RESET. `onResponse` gets the response code of 11.6.1 (0 = function complete); it is not
+   * called if the session ends first. At completion the target has dropped the commands that were
+   * sent before: they are reported lost, after the call. False: no free task.
+   */
+  resetLogicalUnit(onResponse: (response: number) => void): boolean {
+    const task = this.#tasks.allocate('reset');
+    if (task === undefined) return false;
+    task.onResponse = onResponse;
+    this.#sendTask(task);
+    return true;
+  }
+
+  /** Starts no more commands, logs out when the started ones are answered; ends with kind logout. */
+  logout(): void {
+    this.#transmitter.draining = true;
+    this.#logoutWhenIdle();
+  }
+
+  /** Ends the session: nothing is sent or received any more. The first reason stays. */
+  fail(end: SessionEnd): void {
+    if (this.#end !== undefined) return;
+    this.#end = end;
+    this.receiver.stopped = true;
+    this.#owner.ended(end);
+  }
+
+  /** Buffers to write now, in order; empty: nothing. Each batch is confirmed by one `flushed`. */
+  nextBatch(budgetBytes: number): Buffer[] {
+    if (this.#end !== undefined) return [];
+    this.#transmitter.fill(budgetBytes);
+    return this.#transmitter.outbox.takeBatch();
+  }
+
+  /** The oldest batch has been handed to the kernel: its buffers are free. */
+  flushed(): void {
+    if (this.#end !== undefined) return;
+    const { outbox } = this.#transmitter;
+    if (outbox.flushed()) this.#flushProgress++;
+    if (this.#unflushed.length > 0) this.#completeFlushed(outbox.flushedBatch);
+    this.#logoutWhenIdle();
+    if (this.#transmitter.ready) this.#owner.wantFlush();
+  }
+
+  /** The connection is closed and references no buffer: reports every command that is left. */
+  abandon(): void {
+    assert(this.#end !== undefined, 'the session is not over');
+    this.#unflushed = [];
+    for (const task of this.#tasks.active()) {
+      // An answer that came in time counts, even though its payload was still on the way out.
+      if (task.kind === 'command') this.#complete(task, task.outcome ?? LOST);
+    }
+    for (let command; (command = this.#transmitter.queue.shift()) !== undefined;) {
+      this.#outstanding--;
+      command.done(LOST);
+    }
+  }
+
+  // ------------------------------------------------------------------------ from the receiver
+
+  receiveInto(buffer: Buffer, at: number): void {
+    this.#framer.receiveInto(buffer, at);
+  }
+
+  r2t(task: Task, ttt: number, offset: number, length: number): void {
+    this.#transmitter.grant(task, ttt, offset, length);
+    this.#owner.wantFlush();
+  }
+
+  finished(task: Task, outcome: Outcome): void {
+    if (task.lastBatch > this.#transmitter.outbox.flushedBatch) {
+      task.outcome = outcome;
+      this.#unflushed.push(task);
+    } else {
+      this.#complete(task, outcome);
+    }
+    this.#logoutWhenIdle();
+  }
+
+  responded(task: Task, response: number): void {
+    const { kind, order, onResponse } = task;
+    this.#tasks.release(task);
+    if (kind === 'ping') this.#pinging = false;
+    else if (kind === 'logout') this.fail({ kind: 'logout', detail: 'logged out' });
+    else if (kind === 'reset') {
+      onResponse?.(response);
+      if (response === 0) this.#loseBefore(order);
+    }
+  }
+
+  pinged(ttt: number, lun: Uint8Array): void {
+    if (this.#transmitter.controls.length >= MAX_CONTROLS) {
+      this.violated('target floods us with NOP-Ins');
+      return;
+    }
+    this.#transmitter.controls.push({ kind: 'pong', ttt, lun });
+    this.#owner.wantFlush();
+  }
+
+  /** 11.9.1. The sense data of event 0 reaches the volume as a UNIT ATTENTION as well. */
+  asynchronous(message: AsyncMessage): void {
+    this.#owner.asynchronous(message);
+    switch (message.event) {
+      case 1: // log out within Parameter3 seconds
+      case 4: // negotiate parameters again: a new login does that
+        this.logout();
+        return;
+      case 2: // this connection will be dropped
+      case 3: // all connections of the session will be dropped
+        this.fail({ kind: 'logout', detail: 'target announces that it drops the connection' });
+        return;
+      default:
+        return;
+    }
+  }
+
+  violated(detail: string): void {
+    this.fail({ kind: 'protocol', detail });
+  }
+
+  windowMoved(): void {
+    if (this.#transmitter.ready) this.#owner.wantFlush();
+  }
+
+  // ---------------------------------------------------------------------------------- helpers
+
+  #sendTask(task: Task): void {
+    this.#transmitter.controls.push({ kind: 'task', task });
+    this.#owner.wantFlush();
+  }
+
+  #complete(task: Task, outcome: Outcome): void {
+    const { command } = task;
+    this.#tasks.release(task);
+    this.#outstanding--;
+    command?.done(outcome);
+  }
+
+  #completeFlushed(batch: number): void {
+    const waiting = this.#unflushed;
+    this.#unflushed = [];
+    for (const task of waiting) {
+      if (task.lastBatch <= batch && task.outcome !== undefined) this.#complete(task, task.outcome);
+      else this.#unflushed.push(task);
+    }
+  }
+
+  /** After a reset: commands older than it will never be answered. */
+  #loseBefore(order: number): void {
+    this.receiver.tolerant = true;
+    for (const task of this.#tasks.active()) {
+      const unanswered = task.kind === 'command' && task.outcome === undefined;
+      if (unanswered && task.order < order) this.finished(task, LOST);
+    }
+  }
+
+  #logoutWhenIdle(): void {
+    if (!this.#transmitter.draining || this.#logoutQueued || this.#end !== undefined) return;
+    if (this.#tasks.active().some((task) => task.kind === 'command')) return;
+    const task = this.#tasks.allocate('logout');
+    if (task === undefined) return;
+    this.#logoutQueued = true;
+    this.#sendTask(task);
+  }
+}

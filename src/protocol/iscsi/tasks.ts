@@ -1,0 +1,95 @@
+/**
+ * Everything that waits for an answer: SCSI commands, and our own pings, resets and logouts.
+ *
+ * The Initiator Task Tag is slot + generation: the low 11 bits index a fixed table, the rest counts how
+ * often the slot was used. An answer to an earlier user of the slot is thereby recognised without a
+ * map, and a freed task can never receive data. Task objects are made on first use and reused.
+ */
+import { NO_TAG } from './bhs.ts';
+import type { Command, Outcome } from './command.ts';
+
+export const TASK_SLOTS = 2048;
+const GENERATIONS = 1 << 20; // of 21 bits: NO_TAG can never come up
+
+export type TaskKind = 'free' | 'command' | 'ping' | 'reset' | 'logout';
+
+export class Task {
+  readonly slot: number;
+  kind: TaskKind = 'free';
+  itt = NO_TAG;
+  generation = 0;
+  /** Grows with every task of the session: order of transmission. */
+  order = 0;
+  command: Command | undefined;
+  /** Answer of a task management function: its response code. */
+  onResponse: ((response: number) => void) | undefined;
+  /** Data-In: bytes received, and DataSN of the next PDU. */
+  received = 0;
+  dataSn = 0;
+  /** R2T: R2TSN and offset that the next one must have, and how many are not served yet. */
+  r2tSn = 0;
+  solicitedAt = 0;
+  openR2ts = 0;
+  /** Batch of the outbox that holds the last reference to dataOut; 0 = none. */
+  lastBatch = 0;
+  /** Set when the answer came before that batch had left. */
+  outcome: Outcome | undefined;
+
+  constructor(slot: number) {
+    this.slot = slot;
+  }
+}
+
+export class TaskTable {
+  readonly #tasks: Task[] = [];
+  readonly #free: Task[] = [];
+  #order = 0;
+
+  /** undefined: all slots are in use. */
+  allocate(kind: Exclude<TaskKind, 'free'>): Task | undefined {
+    const task = this.#free.pop() ?? this.#grow();
+    if (task === undefined) return undefined;
+    task.kind = kind;
+    task.generation = (task.generation + 1) % GENERATIONS;
+    task.itt = (task.generation * TASK_SLOTS + task.slot) >>> 0;
+    task.order = ++this.#order;
+    task.received = 0;
+    task.dataSn = 0;
+    task.r2tSn = 0;
+    task.solicitedAt = 0;
+    task.openR2ts = 0;
+    task.lastBatch = 0;
+    return task;
+  }
+
+  get exhausted(): boolean {
+    return this.#free.length === 0 && this.#tasks.length === TASK_SLOTS;
+  }
+
+  /** The task with this tag; undefined for a tag that is not in use (any more). */
+  find(itt: number): Task | undefined {
+    const task = this.#tasks[itt & (TASK_SLOTS - 1)];
+    return task?.itt === itt ? task : undefined;
+  }
+
+  release(task: Task): void {
+    task.kind = 'free';
+    task.itt = NO_TAG;
+    task.command = undefined;
+    task.onResponse = undefined;
+    task.outcome = undefined;
+    this.#free.push(task);
+  }
+
+  /** Tasks in use, in order of transmission. */
+  active(): Task[] {
+    return this.#tasks.filter((task) => task.kind !== 'free').sort((a, b) => a.order - b.order);
+  }
+
+  #grow(): Task | undefined {
+    if (this.#tasks.length === TASK_SLOTS) return undefined;
+    const task = new Task(this.#tasks.length);
+    this.#tasks.push(task);
+    return task;
+  }
+}

@@ -1,0 +1,207 @@
+/**
+ * The sending half of full feature phase: turns queued commands, R2Ts and control requests into PDUs, as
+ * far as the CmdSN window, the task table, the header ring and the caller's byte budget allow.
+ *
+ * Order within a batch: control requests (immediate, tiny), then data that the target has asked for, so
+ * that started commands finish first, then new commands. Unsolicited data follows its command through
+ * the same queue as solicited data, in the order of the commands (RFC 7143 4.2.5.2).
+ * CmdSN and ExpStatSN are assigned here, at the last moment.
+ */
+import { Ring } from '../../base/ring.ts';
+import { serialAdd } from '../../base/serial.ts';
+import { CommandFlag, NO_TAG } from './bhs.ts';
+import type { Command } from './command.ts';
+import type { SessionParameters } from './negotiation.ts';
+import type { Numbering } from './numbering.ts';
+import { Outbox } from './outbox.ts';
+import {
+  RequestFields,
+  writeDataOut,
+  writeLogicalUnitReset,
+  writeLogout,
+  writeNopOut,
+  writeScsiCommand,
+} from './requests.ts';
+import type { Task, TaskTable } from './tasks.ts';
+
+/** A request outside of the command queue: an own task, or the answer to a target's ping. */
+export type Control =
+  | { readonly kind: 'task'; readonly task: Task }
+  | { readonly kind: 'pong'; readonly ttt: number; readonly lun: Uint8Array };
+
+/** Part of a command's dataOut that may be sent: one R2T, or the unsolicited rest of the first burst. */
+class Grant {
+  task: Task | undefined;
+  /** Tag of the task when the grant was made: a task that has ended in between gets no more data. */
+  itt = NO_TAG;
+  ttt = NO_TAG;
+  at = 0;
+  end = 0;
+  dataSn = 0;
+}
+
+export class Transmitter {
+  readonly outbox = new Outbox();
+  readonly queue = new Ring<Command>(64);
+  readonly controls = new Ring<Control>(8);
+  readonly #grants = new Ring<Grant>(64);
+  readonly #spareGrants: Grant[] = [];
+  readonly #fields = new RequestFields();
+  readonly #lun: Uint8Array;
+  readonly #parameters: SessionParameters;
+  readonly #numbers: Numbering;
+  readonly #tasks: TaskTable;
+  /** No new commands are started: the session is about to log out. */
+  draining = false;
+
+  constructor(
+    lun: Uint8Array,
+    parameters: SessionParameters,
+    numbers: Numbering,
+    tasks: TaskTable,
+  ) {
+    this.#lun = lun;
+    this.#parameters = parameters;
+    this.#numbers = numbers;
+    this.#tasks = tasks;
+    this.#fields.lun = lun;
+  }
+
+  /** Something could be sent now, given room in the socket. */
+  get ready(): boolean {
+    if (this.outbox.full) return false;
+    return this.controls.length > 0 || this.#grants.length > 0 || this.#mayStart();
+  }
+
+  /** Fills the open batch up to about `budgetBytes` (control requests always go). */
+  fill(budgetBytes: number): void {
+    const { outbox } = this;
+    while (this.controls.length > 0 && !outbox.full) this.#sendControl(this.controls.shift());
+    while (outbox.bytes < budgetBytes && !outbox.full) {
+      const grant = this.#grants.peek();
+      if (grant !== undefined) this.#sendData(grant);
+      else if (this.#mayStart()) this.#startCommand();
+      else break;
+    }
+  }
+
+  /** The target asks for dataOut[offset, offset + length) of the task. */
+  grant(task: Task, ttt: number, offset: number, length: number): void {
+    const grant = this.#spareGrants.pop() ?? new Grant();
+    grant.task = task;
+    grant.itt = task.itt;
+    grant.ttt = ttt;
+    grant.at = offset;
+    grant.end = offset + length;
+    grant.dataSn = 0;
+    this.#grants.push(grant);
+  }
+
+  #mayStart(): boolean {
+    return (
+      this.queue.length > 0 &&
+      !this.draining &&
+      this.#numbers.isWindowOpen() &&
+      !this.#tasks.exhausted
+    );
+  }
+
+  #startCommand(): void {
+    const command = this.queue.shift();
+    const task = this.#tasks.allocate('command');
+    if (command === undefined || task === undefined) return;
+    task.command = command;
+    const { dataOut, dataIn } = command;
+    const total = dataOut?.length ?? 0;
+    const { immediateData, initialR2T, firstBurstLength, maxSendSegment } = this.#parameters;
+    const firstBurst = Math.min(total, firstBurstLength);
+    const immediate = immediateData ? Math.min(firstBurst, maxSendSegment) : 0;
+    const unsolicited = initialR2T ? immediate : firstBurst;
+
+    const fields = this.#begin(task.itt);
+    fields.dataLength = immediate;
+    fields.final = unsolicited === immediate;
+    fields.direction =
+      (total > 0 ? CommandFlag.WRITE : 0) | (dataIn !== undefined ? CommandFlag.READ : 0);
+    fields.expectedDataTransferLength = total > 0 ? total : (dataIn?.length ?? 0);
+    writeScsiCommand(this.outbox.slab, this.outbox.header(), fields, command.cdb);
+    this.#numbers.cmdSn = serialAdd(this.#numbers.cmdSn, 1);
+    if (dataOut !== undefined && immediate > 0) {
+      this.outbox.payload(dataOut, 0, immediate);
+      task.lastBatch = this.outbox.openBatch;
+    }
+    task.solicitedAt = unsolicited;
+    if (unsolicited > immediate) this.grant(task, NO_TAG, immediate, unsolicited - immediate);
+  }
+
+  /** One Data-Out PDU of the oldest grant; the grant goes when its range is sent. */
+  #sendData(grant: Grant): void {
+    const { task } = grant;
+    const dataOut = task?.command?.dataOut;
+    if (task?.itt !== grant.itt || dataOut === undefined || task.outcome !== undefined) {
+      this.#dropGrant(); // the command was answered without waiting for its data
+      return;
+    }
+    const end = Math.min(grant.end, grant.at + this.#parameters.maxSendSegment);
+    const fields = this.#begin(task.itt);
+    fields.ttt = grant.ttt;
+    fields.dataLength = end - grant.at;
+    fields.final = end === grant.end;
+    fields.dataSn = grant.dataSn++;
+    fields.bufferOffset = grant.at;
+    writeDataOut(this.outbox.slab, this.outbox.header(), fields);
+    this.outbox.payload(dataOut, grant.at, end);
+    task.lastBatch = this.outbox.openBatch;
+    grant.at = end;
+    if (end === grant.end) {
+      if (grant.ttt !== NO_TAG) task.openR2ts--;
+      this.#dropGrant();
+    }
+  }
+
+  #dropGrant(): void {
+    const grant = this.#grants.shift();
+    if (grant === undefined) return;
+    grant.task = undefined;
+    this.#spareGrants.push(grant);
+  }
+
+  #sendControl(control: Control | undefined): void {
+    if (control === undefined) return;
+    const { slab } = this.outbox;
+    if (control.kind === 'pong') {
+      const fields = this.#begin(NO_TAG);
+      fields.ttt = control.ttt;
+      fields.lun = control.lun;
+      writeNopOut(slab, this.outbox.header(), fields);
+      fields.lun = this.#lun;
+      return;
+    }
+    const fields = this.#begin(control.task.itt);
+    switch (control.task.kind) {
+      case 'ping':
+        writeNopOut(slab, this.outbox.header(), fields);
+        return;
+      case 'reset':
+        writeLogicalUnitReset(slab, this.outbox.header(), fields);
+        return;
+      case 'logout':
+        writeLogout(slab, this.outbox.header(), fields);
+        return;
+      case 'free':
+      case 'command':
+        return;
+    }
+  }
+
+  #begin(itt: number): RequestFields {
+    const fields = this.#fields;
+    fields.itt = itt;
+    fields.ttt = NO_TAG;
+    fields.cmdSn = this.#numbers.cmdSn;
+    fields.expStatSn = this.#numbers.expStatSn;
+    fields.dataLength = 0;
+    fields.final = true;
+    return fields;
+  }
+}
