@@ -17,6 +17,8 @@ export interface Timer {
 /** Monotonic time and one-shot timers; tests pass a virtual one. */
 export interface Clock {
   now(): Instant;
+  /** The same time in microseconds, for latencies. */
+  nowUs(): number;
   /** Wall-clock time, only ever for what people read. */
   wallTime(): Date;
   after(delayMs: number, run: () => void): Timer;

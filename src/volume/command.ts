@@ -1,0 +1,99 @@
+/**
+ * One command of our own (probe, identity, flush), with a deadline: retried on the same path while the
+ * target is busy or reports unit attentions, which are handed on, each of them.
+ *
+ * A command that misses its deadline stays with the session, buffer included; its late answer is
+ * dropped. Sessions that do not answer are reset by whoever declares the path down.
+ */
+import type { CauseKind } from '../paths/model.ts';
+import { judge } from './outcome.ts';
+import type { Clock, Sense, Session } from './ports.ts';
+
+export interface CommandFault {
+  /** timeout and lost say nothing about whether it was executed. */
+  readonly kind: 'timeout' | 'lost' | 'path' | 'error' | 'fenced';
+  readonly cause: CauseKind;
+  readonly detail: string;
+}
+
+export type CommandResult =
+  | { readonly kind: 'good'; readonly data: Buffer }
+  | ({ readonly kind: 'fault' } & { readonly fault: CommandFault });
+
+export interface OwnCommand {
+  readonly what: string;
+  readonly cdb: Uint8Array;
+  /** Bytes of data-in at most. */
+  readonly receive: number;
+}
+
+export interface CommandContext {
+  readonly session: Session;
+  readonly clock: Clock;
+  readonly deadlineMs: number;
+  /** Every unit attention goes to the volume. */
+  readonly attention: (sense: Sense) => void;
+}
+
+const RETRY_MS = 20;
+
+function fault(kind: CommandFault['kind'], cause: CauseKind, detail: string): CommandResult {
+  return { kind: 'fault', fault: { kind, cause, detail } };
+}
+
+export function runCommand(context: CommandContext, command: OwnCommand): Promise<CommandResult> {
+  const { session, clock, deadlineMs, attention } = context;
+  const { what } = command;
+  return new Promise((resolve) => {
+    let over = false;
+    const finish = (result: CommandResult): void => {
+      over = true;
+      timer.cancel();
+      resolve(result);
+    };
+    const timer = clock.after(deadlineMs, () => {
+      finish(fault('timeout', 'probe-timeout', `${what}: no answer in ${String(deadlineMs)} ms`));
+    });
+    const send = (): void => {
+      if (over) return;
+      const dataIn = command.receive > 0 ? Buffer.allocUnsafeSlow(command.receive) : undefined;
+      session.execute({
+        cdb: command.cdb,
+        ...(dataIn === undefined ? {} : { dataIn }),
+        done: (outcome) => {
+          const verdict = judge(outcome);
+          if (verdict.kind === 'retry' && verdict.attention !== undefined) {
+            attention(verdict.attention);
+          }
+          if (over) return;
+          switch (verdict.kind) {
+            case 'good': {
+              const received = outcome.kind === 'status' ? outcome.received : 0;
+              finish({ kind: 'good', data: (dataIn ?? Buffer.alloc(0)).subarray(0, received) });
+              return;
+            }
+            case 'retry':
+              send();
+              return;
+            case 'busy':
+              clock.after(RETRY_MS, send);
+              return;
+            case 'unknown':
+              finish(fault('lost', 'connection-reset', `${what}: connection lost`));
+              return;
+            case 'path':
+              finish(fault('path', verdict.cause, `${what}: ${verdict.detail}`));
+              return;
+            case 'fenced':
+              finish(fault('fenced', 'probe-error', `${what}: ${verdict.detail}`));
+              return;
+            case 'error':
+              finish(fault('error', 'probe-error', `${what}: ${verdict.detail}`));
+              return;
+          }
+        },
+      });
+    };
+    send();
+  });
+}

@@ -1,0 +1,70 @@
+/**
+ * Runs the pure controller: feeds it events in order, executes its effects through `Effects`, sets the
+ * one timer it asks for. Events that arise while effects are executed wait their turn.
+ */
+import type { PathName } from '../base/brand.ts';
+import {
+  type ControllerOptions,
+  createController,
+  current,
+  step,
+  view,
+} from '../paths/controller.ts';
+import type { PathEffect, PathEvent, PathView } from '../paths/model.ts';
+import type { ControllerState } from '../paths/state.ts';
+import type { Clock, Timer } from './ports.ts';
+
+export class ControllerDriver {
+  readonly #clock: Clock;
+  readonly #execute: (effect: PathEffect) => void;
+  #state: ControllerState;
+  #events: PathEvent[] = [];
+  #stepping = false;
+  #timer: Timer | undefined;
+  #stopped = false;
+
+  constructor(clock: Clock, options: ControllerOptions, execute: (effect: PathEffect) => void) {
+    this.#clock = clock;
+    this.#execute = execute;
+    this.#state = createController(options, clock.now());
+  }
+
+  get current(): PathName | undefined {
+    return current(this.#state);
+  }
+
+  view(): readonly PathView[] {
+    return view(this.#state);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+  }
+
+  dispatch(event: PathEvent): void {
+    this.#events.push(event);
+    if (this.#stepping) return;
+    this.#stepping = true;
+    try {
+      this.#drain();
+    } finally {
+      this.#stepping = false;
+    }
+  }
+
+  #drain(): void {
+    for (let event = this.#events.shift(); event !== undefined; event = this.#events.shift()) {
+      if (this.#stopped) return;
+      const now = this.#clock.now();
+      const { state, effects, wakeAt } = step(this.#state, event, now);
+      this.#state = state;
+      this.#timer?.cancel();
+      this.#timer =
+        wakeAt === undefined
+          ? undefined
+          : this.#clock.after(Math.max(0, wakeAt - now), () => this.dispatch({ kind: 'tick' }));
+      for (const effect of effects) this.#execute(effect);
+    }
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * The fence: before any write goes out on another path, the abandoned one must not be able to execute
+ * what it still has of ours. A closed socket proves nothing: a frozen target executes what already lies
+ * in its receive buffer hours later (a ghost write), over data that is newer.
+ *
+ * The rungs, strongest that the situation allows first; one success is enough:
+ *
+ *   reset    the old portal answers: the session is reinstated (same InitiatorName and ISID, from CSG=0:
+ *            the target drops the old session and what it had not read), then LOGICAL UNIT RESET, whose
+ *            answer says that every task has ended (RFC 7143 6.3.5, 11.5.1). Always allowed.
+ *   preempt  both paths lead to one device server: its place is here, between reset and gone.
+ *   gone     nothing listens on the old portal: the target process is dead. Only where the operator said
+ *            that a refused connection means that, for a load balancer may refuse for a live target.
+ *   delay    the time after which the operator's target has given up what it had of us.
+ *   none     asked for by name: go on without a fence.
+ *
+ * Fail one, try the next; fail all, hold and come again.
+ */
+import type { Instant } from '../base/brand.ts';
+import type { Result } from '../base/result.ts';
+import type { TransportFailure } from './ports.ts';
+
+export type FenceRung = 'reset' | 'gone' | 'delay' | 'none';
+export type FenceUsed = FenceRung | 'not-needed';
+
+/** What the operator declared: `policy.prioritypath.io/fencing`. */
+export interface FencePolicy {
+  readonly gone: boolean;
+  /** Quiesce time in ms counted from the reset of the old connection; undefined: not declared. */
+  readonly delayMs: number | undefined;
+  readonly none: boolean;
+}
+
+/** The abandoned path, as far as a fence needs it. Its connection was reset already. */
+export interface FencedPath {
+  readonly name: string;
+  /** Reinstates the session and resets the logical unit; each step within `timeoutMs`. */
+  resetNexus(timeoutMs: number): Promise<Result<void, TransportFailure>>;
+  knock(timeoutMs: number): Promise<'accepted' | 'refused' | 'silent'>;
+}
+
+export type FenceResult =
+  | { readonly kind: 'fenced'; readonly rung: FenceRung }
+  /** Why each rung did not work, and what the operator could declare. */
+  | { readonly kind: 'held'; readonly why: string };
+
+type Attempt = { readonly fenced: true } | { readonly fenced: false; readonly why: string };
+
+interface Climb {
+  readonly path: FencedPath;
+  readonly policy: FencePolicy;
+  /** Time since the connection of the path was reset, ms. */
+  readonly severedForMs: number;
+}
+
+/** Limit of each step of the reset rung. */
+const STEP_MS = 1_000;
+/** Where going on unfenced was asked for, a fence may only cost this much. */
+const STEP_MS_BEFORE_NONE = 150;
+
+const FENCED: Attempt = { fenced: true };
+
+function failed(why: string): Attempt {
+  return { fenced: false, why };
+}
+
+const RUNGS: readonly {
+  readonly rung: FenceRung;
+  readonly attempt: (climb: Climb) => Promise<Attempt> | Attempt;
+}[] = [
+  {
+    rung: 'reset',
+    attempt: async ({ path, policy }) => {
+      const done = await path.resetNexus(policy.none ? STEP_MS_BEFORE_NONE : STEP_MS);
+      return done.ok ? FENCED : failed(`reset: ${done.error.detail}`);
+    },
+  },
+  {
+    rung: 'gone',
+    attempt: async ({ path, policy }) => {
+      if (!policy.gone) return failed('gone: not declared');
+      const answer = await path.knock(policy.none ? STEP_MS_BEFORE_NONE : STEP_MS);
+      return answer === 'refused' ? FENCED : failed(`gone: the portal ${knocked(answer)}`);
+    },
+  },
+  {
+    rung: 'delay',
+    attempt: ({ policy, severedForMs }) => {
+      if (policy.delayMs === undefined) return failed('delay: not declared');
+      const left = policy.delayMs - severedForMs;
+      return left <= 0 ? FENCED : failed(`delay: ${String(Math.ceil(left / 1000))} s to go`);
+    },
+  },
+  {
+    rung: 'none',
+    attempt: ({ policy }) => (policy.none ? FENCED : failed('none: not asked for')),
+  },
+];
+
+function knocked(answer: 'accepted' | 'silent'): string {
+  return answer === 'accepted' ? 'accepts connections' : 'does not answer';
+}
+
+const ADVICE =
+  'set policy.prioritypath.io/fencing to "gone" if a refused connection means a dead target, to ' +
+  '"delay=<time>" if the target drops a lost initiator\'s commands within that time, or to "none" to ' +
+  'go on unfenced at your own risk';
+
+/** Climbs the ladder once for one path. */
+export async function climbFence(
+  path: FencedPath,
+  policy: FencePolicy,
+  severedAt: Instant,
+  now: () => Instant,
+): Promise<FenceResult> {
+  const failures: string[] = [];
+  for (const { rung, attempt } of RUNGS) {
+    const result = await attempt({ path, policy, severedForMs: now() - severedAt });
+    if (result.fenced) return { kind: 'fenced', rung };
+    failures.push(result.why);
+  }
+  const why = `unanswered writes on ${path.name} are not fenced (${failures.join('; ')}); ${ADVICE}`;
+  return { kind: 'held', why };
+}
+
+/** The rungs a policy allows, as people read them: "reset, gone". */
+export function describeFencing(policy: FencePolicy): string {
+  const rungs = ['reset'];
+  if (policy.gone) rungs.push('gone');
+  if (policy.delayMs !== undefined) rungs.push(`delay=${String(policy.delayMs / 1000)}s`);
+  if (policy.none) rungs.push('none');
+  return rungs.join(', ');
+}

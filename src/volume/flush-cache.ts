@@ -1,0 +1,22 @@
+/** SYNCHRONIZE CACHE outside the request flow: before a planned switch and at detach. */
+import * as cdb from '../protocol/scsi/cdb.ts';
+import { runCommand } from './command.ts';
+import type { Route } from './dispatch.ts';
+import type { Clock } from './ports.ts';
+
+/** Undefined when everything answered is on stable storage, else why not. */
+export async function flushCache(
+  route: Route,
+  clock: Clock,
+  deadlineMs: number,
+): Promise<string | undefined> {
+  if (route.facts.writeCache === 'none') return undefined;
+  const attention = (): void => undefined;
+  const context = { session: route.session, clock, deadlineMs, attention };
+  const command = { what: 'SYNCHRONIZE CACHE', cdb: cdb.synchronizeCache16(), receive: 0 };
+  const result = await runCommand(context, command);
+  if (result.kind === 'good') return undefined;
+  // A target that has no such command and no cache that anybody knows of.
+  const needless = result.fault.kind === 'error' && route.facts.writeCache === 'unknown';
+  return needless ? undefined : result.fault.detail;
+}

@@ -1,0 +1,104 @@
+/**
+ * Keeps the volume's record of its logical unit while paths come and go: the first path that may found
+ * it does, every other is compared with it.
+ *
+ * Before the first use nothing says which of two disagreeing targets is the right one. So until the
+ * record is settled a disagreement is a dispute, and the volume is not attached; afterwards the one
+ * that differs is banned.
+ */
+import type { Identity } from '../paths/model.ts';
+import {
+  canFound,
+  compareIdentity,
+  describeIdentity,
+  isStrong,
+  type LuIdentity,
+  type LuRecord,
+} from './identity.ts';
+
+export class IdentityBook {
+  readonly #firstPath: string;
+  readonly #expectedSerial: string | undefined;
+  readonly #banned: Map<string, string>;
+  #record: LuRecord | undefined;
+  #settled: boolean;
+  #dispute: string | undefined;
+  readonly #seen = new Map<string, LuIdentity>();
+
+  constructor(options: {
+    readonly firstPath: string;
+    readonly expectedSerial: string | undefined;
+    readonly record: LuRecord | undefined;
+    readonly banned: Readonly<Record<string, string>>;
+  }) {
+    this.#firstPath = options.firstPath;
+    this.#expectedSerial = options.expectedSerial;
+    this.#record = options.record;
+    this.#settled = options.record !== undefined;
+    this.#banned = new Map(Object.entries(options.banned));
+  }
+
+  get record(): LuRecord | undefined {
+    return this.#record;
+  }
+
+  /** Two paths of a volume that was never used lead to different logical units. */
+  get dispute(): string | undefined {
+    return this.#settled ? undefined : this.#dispute;
+  }
+
+  /** From now on the record stands. */
+  settle(): void {
+    this.#settled = true;
+  }
+
+  get banned(): Readonly<Record<string, string>> {
+    return Object.fromEntries(this.#banned);
+  }
+
+  ban(path: string, detail: string): void {
+    this.#banned.set(path, detail);
+  }
+
+  readmit(path: string): void {
+    this.#banned.delete(path);
+  }
+
+  /** The volume was grown to this many blocks. */
+  grow(blocks: number): LuRecord | undefined {
+    if (this.#record === undefined) return undefined;
+    this.#record = { ...this.#record, identity: { ...this.#record.identity, blocks } };
+    return this.#record;
+  }
+
+  /** Blocks each path showed when it was last looked at. */
+  seenBlocks(path: string): number | undefined {
+    return this.#seen.get(path)?.blocks;
+  }
+
+  get strong(): boolean {
+    return this.#record !== undefined && isStrong(this.#record.identity);
+  }
+
+  judge(path: string, seen: LuIdentity): Identity {
+    this.#seen.set(path, seen);
+    const ban = this.#banned.get(path);
+    if (ban !== undefined) return { kind: 'banned', detail: ban };
+    const record = this.#record;
+    if (record === undefined) {
+      const verdict = canFound(seen, path, this.#firstPath, this.#expectedSerial);
+      if (verdict.kind === 'verified') this.#record = { identity: seen, founder: path };
+      return verdict;
+    }
+    const verdict = compareIdentity(record, seen, path, this.#expectedSerial);
+    if (verdict.kind !== 'banned') return verdict;
+    if (this.#settled) this.#banned.set(path, verdict.detail);
+    else {
+      this.#dispute =
+        `the paths lead to different logical units: ${record.founder} to ` +
+        `${describeIdentity(record.identity)}; ${path} to ${describeIdentity(seen)}. ` +
+        'Remove the wrong one, or set policy.prioritypath.io/expected-serial';
+    }
+    return verdict;
+  }
+}

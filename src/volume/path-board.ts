@@ -1,0 +1,170 @@
+/**
+ * The paths of one volume: it carries the controller's probes and severings out, and turns what comes
+ * back (answers, lost sessions, identities) into the controller's events.
+ */
+import type { PathName } from '../base/brand.ts';
+import type { Cause, Identity, PathEffect, PathEvent } from '../paths/model.ts';
+import type { IdentityBook } from './identity-book.ts';
+import { type LinkEvents, PathLink, type ProbeAnswer } from './path-link.ts';
+import type { Clock, Initiator, Sense, SessionTarget } from './ports.ts';
+import type { RecentWrites } from './recent-writes.ts';
+
+export interface VolumePath {
+  readonly name: string;
+  readonly target: SessionTarget;
+  readonly maxWeight: number;
+  readonly drained: boolean;
+  /** Allocated and persisted by the node; see ConnectOptions. */
+  readonly isid: string;
+}
+
+export interface BoardOptions {
+  readonly paths: readonly VolumePath[];
+  readonly initiatorName: string;
+  readonly loginTimeoutMs: number;
+  readonly clock: Clock;
+  readonly initiator: Initiator;
+  readonly book: IdentityBook;
+  readonly recent: () => RecentWrites | undefined;
+}
+
+export interface BoardEvents {
+  dispatch(event: PathEvent): void;
+  attention(path: string, sense: Sense): void;
+  fenced(detail: string): void;
+  /** A path was found to be, or not to be, the volume's logical unit. */
+  identity(path: string, identity: Identity): void;
+  /** Something about a path has changed. */
+  changed(): void;
+}
+
+export interface LastError {
+  readonly detail: string;
+  readonly at: Date;
+}
+
+export class PathBoard {
+  readonly #options: BoardOptions;
+  readonly #events: BoardEvents;
+  readonly #links = new Map<string, PathLink>();
+  readonly #lastErrors = new Map<string, LastError>();
+  readonly #answered = new Set<string>();
+  readonly #identities = new Map<string, string>();
+  /** Path errors seen since the start; any change voids a proof that relied on quiet. */
+  errors = 0;
+
+  constructor(options: BoardOptions, events: BoardEvents) {
+    this.#options = options;
+    this.#events = events;
+    for (const path of options.paths) this.#links.set(path.name, this.#makeLink(path));
+  }
+
+  link(path: string): PathLink | undefined {
+    return this.#links.get(path);
+  }
+
+  lastError(path: string): LastError | undefined {
+    return this.#lastErrors.get(path);
+  }
+
+  /** The path has answered, well or badly, at least once. */
+  answered(path: string): boolean {
+    return this.#answered.has(path);
+  }
+
+  get allAnswered(): boolean {
+    return this.#answered.size === this.#links.size;
+  }
+
+  /** "p0: connection refused; p1: …" */
+  problems(): string {
+    const names = [...this.#links.keys()];
+    return names
+      .map((name) => `${name}: ${this.#lastErrors.get(name)?.detail ?? 'no answer yet'}`)
+      .join('; ');
+  }
+
+  /** Carries out a probe effect. */
+  async probe(effect: Extract<PathEffect, { kind: 'probe' }>, current: boolean): Promise<void> {
+    const { path, probe, deadlineMs } = effect;
+    const link = this.#links.get(path);
+    if (link === undefined) return;
+    const answer = await link.probe(deadlineMs, current);
+    this.#answered.add(path);
+    switch (answer.kind) {
+      case 'good': {
+        this.#identified(path, { kind: 'verified' });
+        const { latencyUs } = answer;
+        this.#events.dispatch({ kind: 'probe-succeeded', path, probe, latencyUs });
+        break;
+      }
+      case 'failed': {
+        this.#erred(path, answer.cause);
+        const { hard, cause } = answer;
+        this.#events.dispatch({ kind: 'probe-failed', path, probe, hard, cause });
+        break;
+      }
+      case 'not-ours':
+        this.#identified(path, answer.identity);
+        // It answers, which is all that a probe asks; its identity keeps it from being used.
+        this.#events.dispatch({ kind: 'probe-succeeded', path, probe, latencyUs: 0 });
+        break;
+    }
+    this.#events.changed();
+  }
+
+  /** Something asked of the path beside a probe went wrong. */
+  report(name: string, answer: ProbeAnswer): void {
+    const path = name as PathName;
+    if (answer.kind === 'failed') this.failed(name, answer.cause);
+    if (answer.kind === 'not-ours') this.#identified(path, answer.identity);
+  }
+
+  failed(name: string, cause: Cause): void {
+    this.#erred(name, cause);
+    this.#events.dispatch({ kind: 'path-failed', path: name as PathName, cause });
+    this.#events.changed();
+  }
+
+  async sever(path: string, reason: string): Promise<void> {
+    await this.#links.get(path)?.sever(reason);
+  }
+
+  async close(timeoutMs: number): Promise<void> {
+    await Promise.all([...this.#links.values()].map((link) => link.close(timeoutMs)));
+  }
+
+  #erred(path: string, cause: Cause): void {
+    this.errors++;
+    const at = this.#options.clock.wallTime();
+    this.#lastErrors.set(path, { detail: cause.detail, at });
+  }
+
+  /** Tells the controller when the identity of a path is not what it was. */
+  #identified(path: PathName, identity: Identity): void {
+    const detail = 'detail' in identity ? identity.detail : '';
+    const key = `${identity.kind} ${detail}`;
+    if (this.#identities.get(path) === key) return;
+    this.#identities.set(path, key);
+    if (detail !== '') this.#lastErrors.set(path, { detail, at: this.#options.clock.wallTime() });
+    if (identity.kind === 'banned') this.#options.book.ban(path, identity.detail);
+    this.#events.identity(path, identity);
+    this.#events.dispatch({ kind: 'identity', path, identity });
+  }
+
+  #makeLink(path: VolumePath): PathLink {
+    const { book, recent, clock, initiator, initiatorName, loginTimeoutMs } = this.#options;
+    const events: LinkEvents = {
+      judge: (link, reading) => book.judge(link.name, reading.identity),
+      sample: () => recent()?.pick(),
+      newestSamples: (count) => recent()?.newest(count) ?? [],
+      agrees: (sample, block) => recent()?.agrees(sample, block),
+      attention: (link, sense) => this.#events.attention(link.name, sense),
+      lost: (link, cause) => this.failed(link.name, cause),
+      fenced: (_link, detail) => this.#events.fenced(detail),
+    };
+    const { name, target, isid } = path;
+    const options = { name, target, isid, initiatorName, loginTimeoutMs, clock, initiator };
+    return new PathLink(options, events);
+  }
+}

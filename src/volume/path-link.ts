@@ -1,0 +1,338 @@
+/**
+ * One path of a volume: its session, from login to logout, and what is asked of it: probe, verify,
+ * reset. It decides nothing; it reports to the volume, which tells the controller.
+ *
+ * A session is usable only when it was verified: the identity of the logical unit is read and judged
+ * after every login, before anything else is sent. Connecting work is exclusive: a fence that must log
+ * in with this path's ISID stops a login that is under way, for two logins of one ISID would reinstate
+ * each other.
+ */
+import type { Instant } from '../base/brand.ts';
+import { err, ok, type Result } from '../base/result.ts';
+import type { Cause, CauseKind, Identity } from '../paths/model.ts';
+import * as cdb from '../protocol/scsi/cdb.ts';
+import { type CommandContext, type CommandFault, runCommand } from './command.ts';
+import type { FencedPath } from './fence.ts';
+import type { LuIdentity } from './identity.ts';
+import { decodeNames, type LuFacts, type LuReading, readLu, sameNames } from './lu.ts';
+import type { Clock, Initiator, Sense, Session, SessionTarget } from './ports.ts';
+import type { TransportFailure, TransportFailureKind } from './ports.ts';
+import type { WriteSample } from './recent-writes.ts';
+
+export type ProbeAnswer =
+  | { readonly kind: 'good'; readonly latencyUs: number }
+  | { readonly kind: 'failed'; readonly hard: boolean; readonly cause: Cause }
+  /** The path answers, but it is not, or not provably, the volume's logical unit. */
+  | { readonly kind: 'not-ours'; readonly identity: Identity };
+
+export interface LinkOptions {
+  readonly name: string;
+  readonly target: SessionTarget;
+  readonly isid: string;
+  readonly initiatorName: string;
+  /** Bound for connect, login and identity together, ms. */
+  readonly loginTimeoutMs: number;
+  readonly clock: Clock;
+  readonly initiator: Initiator;
+}
+
+/** What a link needs of its volume. */
+export interface LinkEvents {
+  /** Judges what the path leads to; called after every login. */
+  judge(link: PathLink, reading: LuReading): Identity;
+  /** A block to read back through this path, and the verdict; undefined: nothing to compare. */
+  sample(): WriteSample | undefined;
+  newestSamples(count: number): readonly WriteSample[];
+  agrees(sample: WriteSample, block: Buffer): boolean | undefined;
+  attention(link: PathLink, sense: Sense): void;
+  /** The session ended and not because we wanted it to. */
+  lost(link: PathLink, cause: Cause): void;
+  fenced(link: PathLink, detail: string): void;
+}
+
+const CAUSES: Readonly<Record<TransportFailureKind, CauseKind>> = {
+  refused: 'refused',
+  unreachable: 'unreachable',
+  timeout: 'connect-timeout',
+  reset: 'connection-reset',
+  'login-rejected': 'login-rejected',
+  protocol: 'protocol-error',
+  logout: 'target-logout',
+  aborted: 'connection-reset',
+};
+
+function causeOf(failure: TransportFailure): Cause {
+  return { kind: CAUSES[failure.kind], detail: failure.detail };
+}
+
+interface Verified {
+  readonly session: Session;
+  readonly facts: LuFacts;
+  readonly identity: LuIdentity;
+}
+
+export class PathLink implements FencedPath {
+  readonly name: string;
+  readonly target: SessionTarget;
+  readonly #options: LinkOptions;
+  readonly #events: LinkEvents;
+  /** Logged in; verified or not. */
+  #session: Session | undefined;
+  #verified: Verified | undefined;
+  #connecting: AbortController | undefined;
+  #exclusive: Promise<unknown> = Promise.resolve();
+  #closed = false;
+  #turn = 0;
+  /** When the last session of this path was reset by us. */
+  severedAt: Instant;
+
+  constructor(options: LinkOptions, events: LinkEvents) {
+    this.name = options.name;
+    this.target = options.target;
+    this.#options = options;
+    this.#events = events;
+    this.severedAt = options.clock.now();
+  }
+
+  /** Session and facts, once the identity is verified. */
+  get verified(): Verified | undefined {
+    return this.#verified;
+  }
+
+  get portal(): string {
+    const { host, port } = this.target;
+    return `${host.includes(':') ? `[${host}]` : host}:${String(port)}`;
+  }
+
+  /**
+   * Logs in and verifies if need be; then a READ that reaches the medium and an INQUIRY in one go.
+   * `deadlineMs` bounds the latter; the former has the login timeout.
+   */
+  async probe(deadlineMs: number, current: boolean): Promise<ProbeAnswer> {
+    if (this.#verified === undefined) {
+      const problem = await this.#serially(() => this.#establish());
+      if (problem !== undefined) return problem;
+    }
+    const verified = this.#verified;
+    if (verified === undefined) return failedProbe('connection-reset', 'session lost', true);
+    return this.#probeMedium(verified, deadlineMs, current);
+  }
+
+  /** Reads the identity again and reads recent writes back: before a planned switch. */
+  async verify(deadlineMs: number): Promise<ProbeAnswer> {
+    const session = this.#session;
+    if (session === undefined) return failedProbe('connection-reset', 'not logged in', true);
+    const problem = await this.#identify(session, deadlineMs);
+    return problem ?? this.readBack(deadlineMs);
+  }
+
+  /** Compares the newest write samples with what this path shows. */
+  async readBack(deadlineMs: number): Promise<ProbeAnswer> {
+    const verified = this.#verified;
+    if (verified === undefined) return failedProbe('connection-reset', 'not logged in', true);
+    const samples = this.#events.newestSamples(4);
+    const answers = await Promise.all(
+      samples.map((sample) => this.#readSample(verified, sample, deadlineMs)),
+    );
+    return answers.find((answer) => answer.kind !== 'good') ?? { kind: 'good', latencyUs: 0 };
+  }
+
+  /** Session reinstatement and LOGICAL UNIT RESET; the new session stays, to be verified by a probe. */
+  async resetNexus(timeoutMs: number): Promise<Result<void, TransportFailure>> {
+    this.#connecting?.abort();
+    return this.#serially(async () => {
+      await this.sever('reinstating the session');
+      const connected = await this.#connect(timeoutMs);
+      if (!connected.ok) return connected;
+      const done = await connected.value.resetLogicalUnit(timeoutMs);
+      if (!done.ok) connected.value.abort(`fence failed: ${done.error.detail}`);
+      return done;
+    });
+  }
+
+  knock(timeoutMs: number): Promise<'accepted' | 'refused' | 'silent'> {
+    return this.#options.initiator.knock(this.target, timeoutMs);
+  }
+
+  /** Drops the connection with RST, and any login under way; resolves when the socket is closed. */
+  async sever(reason: string): Promise<void> {
+    const session = this.#session;
+    this.#forget();
+    this.severedAt = this.#options.clock.now();
+    if (session === undefined) return;
+    session.abort(reason);
+    await session.closed;
+  }
+
+  /** Ends for good: logs out if there is a session. */
+  async close(timeoutMs: number): Promise<void> {
+    this.#closed = true;
+    this.#connecting?.abort();
+    const session = this.#session;
+    this.#forget();
+    if (session === undefined) return;
+    await session.logout(timeoutMs);
+    await session.closed;
+  }
+
+  #forget(): void {
+    this.#session = undefined;
+    this.#verified = undefined;
+  }
+
+  #serially<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#exclusive.then(work);
+    this.#exclusive = result.then(
+      () => undefined,
+      () => undefined,
+    );
+    return result;
+  }
+
+  async #connect(timeoutMs: number): Promise<Result<Session, TransportFailure>> {
+    if (this.#closed) return err({ kind: 'aborted', detail: 'the path was removed' });
+    const { initiator, initiatorName, isid } = this.#options;
+    const controller = new AbortController();
+    this.#connecting = controller;
+    const { target } = this;
+    const { signal } = controller;
+    const connected = await initiator.connect({ target, initiatorName, isid, timeoutMs, signal });
+    if (this.#connecting === controller) this.#connecting = undefined;
+    if (!connected.ok) return connected;
+    const session = connected.value;
+    if (this.#closed) {
+      session.abort('the path was removed');
+      return err({ kind: 'aborted', detail: 'the path was removed' });
+    }
+    this.#session = session;
+    void session.closed.then((failure) => {
+      if (this.#session !== session) return;
+      this.#forget();
+      this.#events.lost(this, causeOf(failure));
+    });
+    return ok(session);
+  }
+
+  /** Logged in and verified afterwards, or the reason why not. */
+  async #establish(): Promise<ProbeAnswer | undefined> {
+    if (this.#verified !== undefined) return undefined;
+    if (this.#session === undefined) {
+      const connected = await this.#connect(this.#options.loginTimeoutMs);
+      if (!connected.ok) {
+        const { kind } = connected.error;
+        const hard = kind !== 'timeout' && kind !== 'aborted';
+        return { kind: 'failed', hard, cause: causeOf(connected.error) };
+      }
+    }
+    const session = this.#session;
+    if (session === undefined) return failedProbe('connection-reset', 'session lost', true);
+    return this.#identify(session, this.#options.loginTimeoutMs);
+  }
+
+  async #identify(session: Session, deadlineMs: number): Promise<ProbeAnswer | undefined> {
+    const reading = await readLu(this.#context(session, deadlineMs));
+    if (this.#session !== session) return failedProbe('connection-reset', 'session lost', true);
+    if (!reading.ok) {
+      // Half known is not known: the next attempt starts from a login.
+      if (this.#verified === undefined) this.#discard(session, reading.error.detail);
+      return faultAnswer(reading.error);
+    }
+    const identity = this.#events.judge(this, reading.value);
+    if (identity.kind !== 'verified') {
+      const why = identity.kind === 'unchecked' ? 'unchecked' : identity.detail;
+      this.#discard(session, why);
+      return { kind: 'not-ours', identity };
+    }
+    const { facts, identity: is } = reading.value;
+    this.#verified = { session, facts, identity: is };
+    return undefined;
+  }
+
+  /** Leaves a session that nothing was ever written through. */
+  #discard(session: Session, why: string): void {
+    if (this.#session === session) this.#forget();
+    session.abort(why);
+  }
+
+  #context(session: Session, deadlineMs: number): CommandContext {
+    const { clock } = this.#options;
+    const attention = (sense: Sense): void => this.#events.attention(this, sense);
+    return { session, clock, deadlineMs, attention };
+  }
+
+  async #probeMedium(
+    verified: Verified,
+    deadlineMs: number,
+    current: boolean,
+  ): Promise<ProbeAnswer> {
+    const context = this.#context(verified.session, deadlineMs);
+    const vpd = cdb.inquiryVpd(0x83, 1024);
+    const inquiry = runCommand(context, { what: 'INQUIRY 83h', cdb: vpd, receive: 1024 });
+    // The current path shows its own writes by definition.
+    const sample = current ? undefined : this.#events.sample();
+    const read = sample
+      ? this.#readSample(verified, sample, deadlineMs)
+      : this.#readSomewhere(verified, deadlineMs);
+    const [asked, answer] = await Promise.all([inquiry, read]);
+    if (answer.kind !== 'good') return answer;
+    if (asked.kind === 'fault') return this.#faultOfProbe(asked.fault) ?? answer;
+    const names = decodeNames(asked.data);
+    if (names.ok && sameNames(names.value, verified.identity)) return answer;
+    // Not who it was: read everything again and let it be judged.
+    return (await this.#identify(verified.session, deadlineMs)) ?? answer;
+  }
+
+  /** A rotating address, so that neither a cache nor one good block speaks for the medium. */
+  #readSomewhere(verified: Verified, deadlineMs: number): Promise<ProbeAnswer> {
+    this.#turn = (this.#turn + 1) % 1_048_576;
+    return this.#readBlock(verified, (this.#turn * 104_729) % verified.identity.blocks, deadlineMs);
+  }
+
+  async #readSample(
+    verified: Verified,
+    sample: WriteSample,
+    deadlineMs: number,
+  ): Promise<ProbeAnswer> {
+    const lba = sample.offset / verified.facts.blockSize;
+    return this.#readBlock(verified, lba, deadlineMs, (block) => {
+      if (this.#events.agrees(sample, block) !== false) return undefined;
+      const detail = `block ${String(lba)} does not show what was written: another or a stale copy`;
+      return { kind: 'not-ours', identity: { kind: 'banned', detail } };
+    });
+  }
+
+  async #readBlock(
+    verified: Verified,
+    lba: number,
+    deadlineMs: number,
+    check: (block: Buffer) => ProbeAnswer | undefined = () => undefined,
+  ): Promise<ProbeAnswer> {
+    const { session, facts } = verified;
+    const { clock } = this.#options;
+    const startUs = clock.nowUs();
+    const result = await runCommand(this.#context(session, deadlineMs), {
+      what: 'READ',
+      cdb: cdb.read16(lba, 1, { fua: facts.fua }),
+      receive: facts.blockSize,
+    });
+    const good: ProbeAnswer = { kind: 'good', latencyUs: Math.round(clock.nowUs() - startUs) };
+    if (result.kind === 'fault') return this.#faultOfProbe(result.fault) ?? good;
+    return (result.data.length === facts.blockSize ? check(result.data) : undefined) ?? good;
+  }
+
+  /** An error of the medium or of the command is an answer: the path works. */
+  #faultOfProbe(fault: CommandFault): ProbeAnswer | undefined {
+    if (fault.kind === 'error') return undefined;
+    if (fault.kind === 'fenced') this.#events.fenced(this, fault.detail);
+    return faultAnswer(fault);
+  }
+}
+
+function failedProbe(kind: CauseKind, detail: string, hard: boolean): ProbeAnswer {
+  return { kind: 'failed', hard, cause: { kind, detail } };
+}
+
+function faultAnswer(fault: CommandFault): ProbeAnswer {
+  const hard = fault.kind === 'lost' || fault.kind === 'path';
+  return { kind: 'failed', hard, cause: { kind: fault.cause, detail: fault.detail } };
+}

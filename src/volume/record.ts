@@ -1,0 +1,102 @@
+/**
+ * What must be known about a volume after this process is gone; written before it is relied on.
+ *
+ * `mayHoldWrites` names the paths whose target may still execute a write of ours: a path is in it, on
+ * disk, before the first write goes out on it, and leaves it when it was fenced or cleanly drained. A
+ * restart finds it and fences those paths before the device is served again (design: "a restart is a
+ * failover").
+ *
+ * The format is JSON, one file a volume, replaced atomically. A file that cannot be understood is an
+ * error for a human, never an empty record.
+ */
+import { err, ok, type Result } from '../base/result.ts';
+import type { LuIdentity, LuRecord } from './identity.ts';
+
+export type FormatState = 'never' | 'started' | 'done';
+
+export interface VolumeRecord {
+  readonly version: 1;
+  readonly volumeId: string;
+  /** Undefined until the first path was verified. */
+  readonly lu: LuRecord | undefined;
+  readonly mayHoldWrites: readonly string[];
+  readonly format: FormatState;
+  /** Paths found to be another logical unit, with what was found; only the operator re-admits them. */
+  readonly banned: Readonly<Record<string, string>>;
+}
+
+export interface StoreError {
+  readonly kind: 'no-space' | 'io' | 'corrupt';
+  /** Names the file and what to do. */
+  readonly detail: string;
+}
+
+/** Durable store of one volume's record. */
+export interface VolumeStore {
+  load(): Promise<Result<VolumeRecord | undefined, StoreError>>;
+  /** Resolves when the record is on stable storage. Calls are executed in order. */
+  save(record: VolumeRecord): Promise<Result<void, StoreError>>;
+  remove(): Promise<Result<void, StoreError>>;
+}
+
+export function emptyRecord(volumeId: string): VolumeRecord {
+  return {
+    version: 1,
+    volumeId,
+    lu: undefined,
+    mayHoldWrites: [],
+    format: 'never',
+    banned: {},
+  };
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isStrings(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === 'string');
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}
+
+function parseIdentity(value: unknown): LuIdentity | undefined {
+  if (!isObject(value)) return undefined;
+  const { deviceType, strong, weak, serial, blockSize, blocks } = value;
+  if (!isCount(deviceType) || !isStrings(strong) || !isStrings(weak)) return undefined;
+  if (typeof serial !== 'string' || !isCount(blockSize) || !isCount(blocks)) return undefined;
+  return { deviceType, strong, weak, serial, blockSize, blocks };
+}
+
+function parseLu(value: unknown): LuRecord | undefined {
+  if (!isObject(value) || typeof value['founder'] !== 'string') return undefined;
+  const identity = parseIdentity(value['identity']);
+  return identity === undefined ? undefined : { identity, founder: value['founder'] };
+}
+
+function isFormatState(value: unknown): value is FormatState {
+  return value === 'never' || value === 'started' || value === 'done';
+}
+
+/** Reads a record; the error says what is wrong with the text. */
+export function parseRecord(text: string): Result<VolumeRecord, string> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return err('not JSON (cut short?)');
+  }
+  if (!isObject(value)) return err('not a JSON object');
+  if (value['version'] !== 1) return err(`version ${String(value['version'])} is not known here`);
+  const { volumeId, mayHoldWrites, format, banned } = value;
+  if (typeof volumeId !== 'string') return err('volumeId is missing');
+  if (!isStrings(mayHoldWrites)) return err('mayHoldWrites is missing');
+  if (!isFormatState(format)) return err('format is missing');
+  if (!isObject(banned) || !isStrings(Object.values(banned))) return err('banned is missing');
+  const lu = value['lu'] === undefined ? undefined : parseLu(value['lu']);
+  if (value['lu'] !== undefined && lu === undefined) return err('lu is malformed');
+  const bans = banned as Record<string, string>;
+  return ok({ version: 1, volumeId, lu, mayHoldWrites, format, banned: bans });
+}

@@ -1,0 +1,344 @@
+/**
+ * Moves the volume's I/O from one path to another. One thing at a time, in three acts:
+ *
+ *   leave   hold new commands, reset the old connection (RST), wait until its socket is closed, give
+ *           everything unanswered back to the ledger.
+ *   fence   if data-changing commands were unanswered, climb the ladder (fence.ts) until a rung holds.
+ *   arrive  read recent writes back through the new path, put it on disk as one that may hold writes,
+ *           hand it the token: the ledger replays, in its order.
+ *
+ * A planned switch has another first act: hold, drain, flush, verify; nothing is replayed, and it is
+ * given up when the drain takes too long. An order that comes while another is carried out replaces it
+ * at the next safe point; losing the current path turns whatever is going on into a forced switch.
+ */
+import type { Instant } from '../base/brand.ts';
+import type { Cause, SwitchKind } from '../paths/model.ts';
+import type { Dispatcher } from './dispatch.ts';
+import { climbFence, type FencedPath, type FencePolicy, type FenceUsed } from './fence.ts';
+import { flushCache } from './flush-cache.ts';
+import type { PathLink, ProbeAnswer } from './path-link.ts';
+import type { Clock, Timer } from './ports.ts';
+import type { RecordKeeper } from './record-keeper.ts';
+
+export interface SwitchOrder {
+  readonly from: string | undefined;
+  readonly to: string;
+  readonly how: SwitchKind;
+  readonly cause: Cause;
+}
+
+export interface SwitchReport extends SwitchOrder {
+  readonly fence: FenceUsed;
+  readonly at: Date;
+  /** Data-changing requests issued again. */
+  readonly replayed: number;
+  /** Longest time without an answer while requests were waiting; known at the first answer. */
+  gapMs: number;
+}
+
+export interface SwitchEvents {
+  switched(report: SwitchReport): void;
+  abandoned(order: SwitchOrder, reason: string): void;
+  /** The new path turned out to be no good. */
+  rejected(path: string, answer: ProbeAnswer): void;
+  /** Cannot go on until something changes; '' when it goes on. */
+  stuck(kind: 'fence' | 'record', why: string): void;
+}
+
+export interface SwitcherOptions {
+  readonly clock: Clock;
+  readonly dispatcher: Dispatcher;
+  readonly keeper: RecordKeeper;
+  readonly fencing: FencePolicy;
+  readonly drainTimeoutMs: number;
+  readonly probeTimeoutMs: number;
+  readonly link: (path: string) => PathLink | undefined;
+}
+
+/** Pause between two climbs of the ladder, or two attempts to save the record. */
+const RETRY_MS = 250;
+
+interface Unfenced {
+  readonly path: FencedPath;
+  readonly severedAt: Instant;
+}
+
+export class Switcher {
+  readonly #options: SwitcherOptions;
+  readonly #events: SwitchEvents;
+  readonly #unfenced = new Map<string, Unfenced>();
+  #order: SwitchOrder | undefined;
+  #mustLeave = false;
+  #mustRecheck = false;
+  #running = false;
+  #ended = false;
+  #replayed = 0;
+  #fence: FenceUsed = 'not-needed';
+  #wake: (() => void) | undefined;
+  #stuck = false;
+
+  constructor(options: SwitcherOptions, events: SwitchEvents) {
+    this.#options = options;
+    this.#events = events;
+  }
+
+  /** Paths that may hold writes from before this process: they are fenced before the first order. */
+  inherit(path: FencedPath, severedAt: Instant): void {
+    this.#unfenced.set(path.name, { path, severedAt });
+    this.#run();
+  }
+
+  /** The current path is lost (or its nexus): leave it now, whether or not there is another. */
+  leave(): void {
+    this.#options.dispatcher.hold();
+    this.#mustLeave = true;
+    this.#run();
+  }
+
+  /** The logical unit says that it has changed: no write before its identity was read again. */
+  recheck(): void {
+    this.#options.dispatcher.hold();
+    this.#mustRecheck = true;
+    this.#run();
+  }
+
+  order(order: SwitchOrder): void {
+    this.#order = order;
+    if (order.how === 'failover') this.leave();
+    else this.#run();
+  }
+
+  /** Stops for good; resolves when the old path is left, so that no callback can come any more. */
+  async end(): Promise<void> {
+    this.#ended = true;
+    this.#order = undefined;
+    this.#wake?.();
+    await this.#leaveNow();
+  }
+
+  get unfenced(): readonly string[] {
+    return [...this.#unfenced.keys()];
+  }
+
+  #run(): void {
+    this.#wake?.();
+    if (this.#running || this.#ended) return;
+    this.#running = true;
+    void this.#loop().finally(() => {
+      this.#running = false;
+    });
+  }
+
+  async #loop(): Promise<void> {
+    while (!this.#ended) {
+      if (this.#mustLeave) {
+        this.#mustLeave = false;
+        await this.#leaveNow();
+      } else if (this.#mustRecheck) {
+        this.#mustRecheck = false;
+        await this.#recheckNow();
+      } else if (this.#unfenced.size > 0) {
+        await this.#climb();
+      } else if (this.#order !== undefined) {
+        const order = this.#order;
+        if (order.how === 'failover' || this.#options.dispatcher.route === undefined) {
+          await this.#arrive(order);
+        } else await this.#plan(order);
+      } else return;
+    }
+  }
+
+  async #leaveNow(): Promise<void> {
+    const { dispatcher, link } = this.#options;
+    const { route } = dispatcher;
+    if (route === undefined) return;
+    const path = link(route.path);
+    if (path?.verified?.session === route.session) await path.sever('path abandoned');
+    route.session.abort('path abandoned');
+    await route.session.closed;
+    // Nothing of the old path can call back any more; what it still has of ours must be fenced.
+    const unanswered = dispatcher.ledger.unansweredWrites;
+    this.#replayed += dispatcher.abandon();
+    if (unanswered > 0 && path !== undefined) {
+      this.#unfenced.set(path.name, { path, severedAt: this.#options.clock.now() });
+    }
+  }
+
+  async #recheckNow(): Promise<void> {
+    const { dispatcher, link, probeTimeoutMs } = this.#options;
+    const { route } = dispatcher;
+    if (route === undefined) return;
+    const answer = (await link(route.path)?.verify(probeTimeoutMs)) ?? notLoggedIn();
+    if (this.#mustLeave || this.#mustRecheck || this.#ended) return;
+    if (answer.kind === 'good') dispatcher.resume();
+    else this.#events.rejected(route.path, answer);
+  }
+
+  async #climb(): Promise<void> {
+    const { clock, fencing } = this.#options;
+    for (const [name, { path, severedAt }] of this.#unfenced) {
+      const result = await climbFence(path, fencing, severedAt, () => clock.now());
+      if (this.#ended) return;
+      if (result.kind === 'held') {
+        this.#stuck = true;
+        this.#events.stuck('fence', result.why);
+        await this.#pause(RETRY_MS);
+        return;
+      }
+      this.#unfenced.delete(name);
+      this.#fence = result.rung;
+    }
+    this.#unstick();
+  }
+
+  async #arrive(order: SwitchOrder): Promise<void> {
+    const { dispatcher, keeper, link, probeTimeoutMs } = this.#options;
+    const superseded = (): boolean => this.#order !== order || this.#mustLeave || this.#ended;
+    const reject = (answer: ProbeAnswer): void => {
+      if (this.#order === order) this.#order = undefined;
+      this.#events.rejected(order.to, answer);
+    };
+    const path = link(order.to);
+    if (order.from === order.to && path?.verified === undefined) {
+      // The nexus was lost, not the path: log in again.
+      const answer = await path?.probe(probeTimeoutMs, true);
+      if (superseded()) return;
+      if (answer !== undefined && answer.kind !== 'good') {
+        reject(answer);
+        return;
+      }
+    }
+    if (path?.verified === undefined) {
+      reject(notLoggedIn());
+      return;
+    }
+    const answer = await path.readBack(probeTimeoutMs);
+    if (superseded()) return;
+    if (answer.kind !== 'good') {
+      reject(answer);
+      return;
+    }
+    const saved = await keeper.update(() => ({ mayHoldWrites: [order.to] }));
+    if (superseded()) return;
+    if (!saved.ok) {
+      this.#stuck = true;
+      this.#events.stuck('record', saved.error.detail);
+      await this.#pause(RETRY_MS);
+      return;
+    }
+    const { verified } = path;
+    if (verified === undefined) {
+      reject(notLoggedIn());
+      return;
+    }
+    this.#unstick();
+    this.#finish(order, () => {
+      const { session, facts } = verified;
+      dispatcher.release({ path: order.to, session, facts });
+    });
+  }
+
+  async #plan(order: SwitchOrder): Promise<void> {
+    const { clock, dispatcher, keeper, link, drainTimeoutMs, probeTimeoutMs } = this.#options;
+    const old = dispatcher.route;
+    const path = link(order.to);
+    if (old === undefined) return;
+    const giveUp = (reason: string, answer?: ProbeAnswer): void => {
+      if (this.#order === order) this.#order = undefined;
+      if (this.#mustLeave || this.#ended) return;
+      dispatcher.resume();
+      this.#events.abandoned(order, reason);
+      if (answer !== undefined) this.#events.rejected(order.to, answer);
+    };
+    dispatcher.hold();
+    if (!(await this.#drain(drainTimeoutMs))) {
+      giveUp(`not drained within ${String(drainTimeoutMs)} ms`);
+      return;
+    }
+    const flushed = await flushCache(old, clock, drainTimeoutMs);
+    if (flushed !== undefined || this.#mustLeave) {
+      giveUp(`flush of the old path: ${flushed ?? 'path lost'}`);
+      return;
+    }
+    const answer = (await path?.verify(probeTimeoutMs)) ?? notLoggedIn();
+    if (answer.kind !== 'good' || this.#mustLeave) {
+      giveUp('the new path was not verified', answer);
+      return;
+    }
+    const saved = await keeper.update(() => ({ mayHoldWrites: [old.path, order.to] }));
+    const verified = path?.verified;
+    if (!saved.ok || verified === undefined || this.#mustLeave || this.#order !== order) {
+      giveUp(saved.ok ? 'the new path was lost' : saved.error.detail);
+      return;
+    }
+    dispatcher.abandon();
+    this.#finish(order, () => {
+      const { session, facts } = verified;
+      dispatcher.release({ path: order.to, session, facts });
+    });
+    // Drained and flushed: the old path holds nothing. If this is not saved it is fenced for nothing.
+    void keeper.update(() => ({ mayHoldWrites: [order.to] }));
+  }
+
+  #finish(order: SwitchOrder, release: () => void): void {
+    const { dispatcher, clock } = this.#options;
+    const waiting = dispatcher.ledger.size > 0;
+    const quietSince = Math.max(dispatcher.lastAnswer, dispatcher.busySince);
+    const report: SwitchReport = {
+      ...order,
+      fence: this.#fence,
+      at: clock.wallTime(),
+      replayed: this.#replayed,
+      gapMs: 0,
+    };
+    this.#order = undefined;
+    this.#replayed = 0;
+    this.#fence = 'not-needed';
+    if (waiting) {
+      dispatcher.onNextAnswer = () => {
+        report.gapMs = clock.now() - quietSince;
+      };
+    }
+    release();
+    this.#events.switched(report);
+  }
+
+  async #drain(timeoutMs: number): Promise<boolean> {
+    const { dispatcher } = this.#options;
+    let drained = false;
+    void dispatcher.drained().then(() => {
+      drained = true;
+      this.#wake?.();
+    });
+    if (dispatcher.ledger.issued === 0) drained = true;
+    else await this.#pause(timeoutMs);
+    return drained && dispatcher.ledger.issued === 0 && !this.#mustLeave && !this.#ended;
+  }
+
+  #unstick(): void {
+    if (!this.#stuck) return;
+    this.#stuck = false;
+    this.#events.stuck('fence', '');
+  }
+
+  /** Waits, at most this long, for something to happen. */
+  #pause(timeoutMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        timer.cancel();
+        this.#wake = undefined;
+        resolve();
+      };
+      const timer: Timer = this.#options.clock.after(timeoutMs, done);
+      this.#wake = done;
+    });
+  }
+}
+
+function notLoggedIn(): ProbeAnswer {
+  return {
+    kind: 'failed',
+    hard: true,
+    cause: { kind: 'connection-reset', detail: 'not logged in when it was to take over' },
+  };
+}

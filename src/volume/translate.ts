@@ -1,0 +1,82 @@
+/**
+ * One block request → the SCSI commands that carry it out on a given logical unit: split at the unit's
+ * transfer limits, write-through as the unit allows it, zeros that are really zeros.
+ *
+ * Write policy `through`: no acknowledged write may sit in a volatile cache only. With a cache and FUA
+ * every WRITE carries FUA; with a cache and no FUA, and for WRITE SAME, which has no FUA bit, the answer
+ * waits for a flush (sync-group.ts).
+ *
+ * Discard must leave zeros (the kernel uses one call for "discard" and for "zero, may unmap"). UNMAP
+ * does not promise that, it may skip blocks; WRITE SAME with the UNMAP bit does where the unit reads
+ * unmapped blocks as zeros (SBC-3 5.50). Without that, WRITE SAME writes the zeros.
+ */
+import { assert } from '../base/assert.ts';
+import * as cdb from '../protocol/scsi/cdb.ts';
+import type { LuFacts } from './lu.ts';
+import type { IoRequest } from './ports.ts';
+
+/** One command of a request. */
+export interface Piece {
+  readonly cdb: Uint8Array;
+  readonly dataOut: Buffer | undefined;
+  readonly dataIn: Buffer | undefined;
+}
+
+const ZERO_BLOCK = Buffer.alloc(4096);
+
+/** Whether the answer to a request of this kind must wait for a flush. */
+export function needsFlush(request: IoRequest, facts: LuFacts): boolean {
+  if (request.kind === 'flush') return true;
+  if (facts.writeCache === 'none') return false;
+  if (request.kind === 'write') return !facts.fua;
+  return request.kind === 'discard' || request.kind === 'write-zeroes';
+}
+
+/** The commands of a request, none for a flush. Offsets are whole blocks by contract. */
+export function translate(request: IoRequest, facts: LuFacts): readonly Piece[] {
+  switch (request.kind) {
+    case 'read':
+    case 'write':
+      return transfer(request, facts);
+    case 'discard':
+    case 'write-zeroes':
+      return writeSame(request, facts);
+    case 'flush':
+      return [];
+  }
+}
+
+function transfer(request: IoRequest, facts: LuFacts): readonly Piece[] {
+  const { kind, offset, length, data } = request;
+  assert(data?.length === length, 'a transfer has a buffer of its length');
+  const step = facts.maxTransferBlocks * facts.blockSize;
+  if (length <= step) return [transferPiece(kind === 'read', offset, data, facts)];
+  const pieces: Piece[] = [];
+  for (let at = 0; at < length; at += step) {
+    const part = data.subarray(at, Math.min(at + step, length));
+    pieces.push(transferPiece(kind === 'read', offset + at, part, facts));
+  }
+  return pieces;
+}
+
+function transferPiece(read: boolean, offset: number, data: Buffer, facts: LuFacts): Piece {
+  const lba = offset / facts.blockSize;
+  const blocks = data.length / facts.blockSize;
+  if (read) return { cdb: cdb.read16(lba, blocks), dataOut: undefined, dataIn: data };
+  const fua = facts.writeCache !== 'none' && facts.fua;
+  return { cdb: cdb.write16(lba, blocks, { fua }), dataOut: data, dataIn: undefined };
+}
+
+function writeSame(request: IoRequest, facts: LuFacts): readonly Piece[] {
+  const { kind, offset, length } = request;
+  const { blockSize, maxWriteSameBlocks } = facts;
+  const unmap = kind === 'discard' && facts.unmapsToZeros;
+  const dataOut = ZERO_BLOCK.subarray(0, blockSize);
+  const end = (offset + length) / blockSize;
+  const pieces: Piece[] = [];
+  for (let lba = offset / blockSize; lba < end; lba += maxWriteSameBlocks) {
+    const blocks = Math.min(maxWriteSameBlocks, end - lba);
+    pieces.push({ cdb: cdb.writeSame16(lba, blocks, { unmap }), dataOut, dataIn: undefined });
+  }
+  return pieces;
+}

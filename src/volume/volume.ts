@@ -1,0 +1,477 @@
+/**
+ * One volume: its paths, its ledger, its controller, joined. To the exporter it is a block device that
+ * answers every request exactly once; to the controller it is the hands.
+ *
+ *   requests → Dispatcher → session of the current path      (dispatch.ts, ledger.ts, translate.ts)
+ *   probes, stalls, lost sessions → controller → effects     (path-board.ts, controller-driver.ts)
+ *   switch effects → Switcher: leave, fence, arrive          (switcher.ts, fence.ts)
+ *
+ * It fails for good (latches) when I/O was held for too long, or when another node took the unit: every
+ * request is answered with an error from then on and nothing is sent to any path until it is staged
+ * again.
+ */
+import type { PathName, VolumeId } from '../base/brand.ts';
+import { err, ok, type Result } from '../base/result.ts';
+import type { ControllerOptions } from '../paths/controller.ts';
+import type { Cause, Identity, PathEffect, PathView } from '../paths/model.ts';
+import type { Policy } from '../paths/policy.ts';
+import { ControllerDriver } from './controller-driver.ts';
+import { Dispatcher } from './dispatch.ts';
+import { flushCache } from './flush-cache.ts';
+import { type FormatVerdict, judgeFormat } from './format-guard.ts';
+import { describeIdentity } from './identity.ts';
+import { IdentityBook } from './identity-book.ts';
+import { asksForIdentity, endsOutstanding, tellsWeAreFenced } from './outcome.ts';
+import { type LastError, PathBoard, type VolumePath } from './path-board.ts';
+import type { BlockSource, Clock, Initiator, IoRequest, Sense } from './ports.ts';
+import { RecentWrites } from './recent-writes.ts';
+import type { FormatState, VolumeRecord, VolumeStore } from './record.ts';
+import { RecordKeeper } from './record-keeper.ts';
+import { StallWatch } from './stall-watch.ts';
+import { Switcher, type SwitchReport } from './switcher.ts';
+
+export interface VolumeOptions {
+  readonly volumeId: string;
+  /** In the operator's order: the first one founds the record where identities are weak. */
+  readonly paths: readonly VolumePath[];
+  readonly policy: Policy;
+  readonly initiatorName: string;
+  readonly readOnly: boolean;
+  readonly clock: Clock;
+  readonly initiator: Initiator;
+  readonly store: VolumeStore;
+  readonly record: VolumeRecord;
+  readonly onEvent: (event: VolumeEvent) => void;
+}
+
+/** What is worth telling people; logs and Kubernetes events are made of it. */
+export type VolumeEvent =
+  | Extract<PathEffect, { kind: 'note' }>
+  | { readonly kind: 'switched'; readonly report: SwitchReport }
+  | { readonly kind: 'switch-abandoned'; readonly to: string; readonly reason: string }
+  | { readonly kind: 'identity'; readonly path: string; readonly identity: Identity }
+  | { readonly kind: 'all-paths-down'; readonly cause: Cause }
+  /** I/O is held because no fence works, or because the record cannot be saved. */
+  | { readonly kind: 'stuck'; readonly what: 'fence' | 'record'; readonly why: string }
+  | { readonly kind: 'failed'; readonly why: string; readonly discarded: number };
+
+export type VolumeErrorKind = 'no-path' | 'dispute' | 'stuck' | 'record' | 'failed';
+
+export interface VolumeError {
+  readonly kind: VolumeErrorKind;
+  readonly detail: string;
+}
+
+/** Everything people can see of a volume at one moment. */
+export interface VolumeSnapshot {
+  readonly state: 'serving' | 'holding' | 'failed';
+  readonly reason: string;
+  readonly current: string | undefined;
+  readonly paths: readonly (PathView & {
+    readonly portal: string;
+    readonly answered: boolean;
+    readonly lastError: LastError | undefined;
+  })[];
+  readonly lastSwitch: SwitchReport | undefined;
+  readonly queued: number;
+  readonly outstanding: number;
+  readonly ioErrors: number;
+  readonly identity: string;
+  readonly failovers: number;
+  readonly failbacks: number;
+}
+
+/** Limit for finding a first path; the kubelet waits two minutes and comes again. */
+const START_TIMEOUT_MS = 10_000;
+const LOGOUT_TIMEOUT_MS = 1_000;
+
+export class Volume implements BlockSource {
+  readonly options: VolumeOptions;
+  readonly #clock: Clock;
+  readonly #dispatcher: Dispatcher;
+  readonly #keeper: RecordKeeper;
+  readonly #book: IdentityBook;
+  readonly #board: PathBoard;
+  readonly #driver: ControllerDriver;
+  readonly #switcher: Switcher;
+  readonly #stalls: StallWatch;
+  #recent: RecentWrites | undefined;
+  #stuck = '';
+  #allDown = false;
+  #failure: string | undefined;
+  #closed = false;
+  #failovers = 0;
+  #failbacks = 0;
+  #lastSwitch: SwitchReport | undefined;
+  #wake: (() => void) | undefined;
+
+  constructor(options: VolumeOptions) {
+    const { clock, policy, record, store } = options;
+    this.options = options;
+    this.#clock = clock;
+    this.#keeper = new RecordKeeper(store, record);
+    this.#book = new IdentityBook({
+      firstPath: options.paths[0]?.name ?? '',
+      expectedSerial: policy.expectedSerial === '' ? undefined : policy.expectedSerial,
+      record: record.lu,
+      banned: record.banned,
+    });
+    this.#dispatcher = new Dispatcher(clock, () => this.#recent, {
+      pathFault: ({ cause, detail }) => {
+        const path = this.#dispatcher.route?.path;
+        if (path !== undefined) this.#board.failed(path, { kind: cause, detail });
+      },
+      attention: (sense) => this.#attention(this.#dispatcher.route?.path, sense),
+      fenced: (detail) => void this.fail(`another node took the volume: ${detail}`),
+    });
+    this.#board = this.#makeBoard();
+    this.#driver = new ControllerDriver(clock, controllerOptions(options), (effect) =>
+      this.#execute(effect),
+    );
+    this.#switcher = this.#makeSwitcher();
+    this.#stalls = this.#watchStalls();
+  }
+
+  // ---------------------------------------------------------------------------- block device
+
+  get sizeBytes(): number {
+    const identity = this.#book.record?.identity;
+    return identity === undefined ? 0 : identity.blocks * identity.blockSize;
+  }
+
+  get blockSize(): number {
+    return this.#book.record?.identity.blockSize ?? 512;
+  }
+
+  get readOnly(): boolean {
+    return this.options.readOnly;
+  }
+
+  get canDiscard(): boolean {
+    return this.#dispatcher.route?.facts.unmapsToZeros ?? false;
+  }
+
+  get canWriteZeroes(): boolean {
+    return (this.#dispatcher.route?.facts.maxWriteSameBlocks ?? 0) > 0;
+  }
+
+  /** Write policy `through`: what was answered is on stable storage. */
+  get volatileCache(): boolean {
+    return false;
+  }
+
+  submit(request: IoRequest): void {
+    this.#dispatcher.submit(request);
+  }
+
+  // --------------------------------------------------------------------------------- lifetime
+
+  /** Finds a first path; resolves when the volume can serve. After an error, call `close`. */
+  async start(): Promise<Result<void, VolumeError>> {
+    this.#inheritUnfenced();
+    const deadline = this.#clock.now() + START_TIMEOUT_MS;
+    this.#driver.dispatch({ kind: 'tick' });
+    for (;;) {
+      const over = this.#startOutcome(this.#clock.now() >= deadline);
+      if (over !== undefined) return over.ok ? this.#settle() : over;
+      await this.#changeWithin(100);
+    }
+  }
+
+  #startOutcome(timeIsUp: boolean): Result<void, VolumeError> | undefined {
+    if (this.#failure !== undefined) return err({ kind: 'failed', detail: this.#failure });
+    const { dispute } = this.#book;
+    if (dispute !== undefined) return err({ kind: 'dispute', detail: dispute });
+    if (this.#dispatcher.route !== undefined) return ok(undefined);
+    const usable = this.#driver.view().some((path) => path.up && path.identity.kind === 'verified');
+    const waiting = usable || this.#switcher.unfenced.length > 0 || !this.#board.allAnswered;
+    if (waiting && !timeIsUp) return undefined;
+    if (this.#stuck !== '') return err({ kind: 'stuck', detail: this.#stuck });
+    return err({ kind: 'no-path', detail: `no path is usable (${this.#board.problems()})` });
+  }
+
+  /** The record of the unit goes to disk before anybody can write. */
+  async #settle(): Promise<Result<void, VolumeError>> {
+    const { record } = this.#book;
+    const saved = await this.#keeper.update(() => ({ lu: record }));
+    if (!saved.ok) return err({ kind: 'record', detail: saved.error.detail });
+    this.#book.settle();
+    this.#recent = new RecentWrites(this.blockSize);
+    return ok(undefined);
+  }
+
+  /** Flushes and leaves every path. Call it when the device is gone. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#stalls.close();
+    this.#driver.stop();
+    const { route, ledger } = this.#dispatcher;
+    const { drainTimeoutMs } = this.options.policy;
+    const idle = this.#failure === undefined && route !== undefined && ledger.size === 0;
+    this.#dispatcher.hold();
+    if (idle && (await flushCache(route, this.#clock, drainTimeoutMs)) === undefined) {
+      this.#dispatcher.abandon();
+      await this.#keeper.update(() => ({ mayHoldWrites: [] }));
+    }
+    await this.#switcher.end();
+    await this.#board.close(LOGOUT_TIMEOUT_MS);
+  }
+
+  /** Fails the volume until it is staged again: a failed write is never followed by a good flush. */
+  async fail(why: string): Promise<void> {
+    if (this.#failure !== undefined) return;
+    this.#failure = why;
+    this.#stalls.close();
+    this.#driver.stop();
+    this.#dispatcher.hold();
+    const discarded = this.#dispatcher.ledger.size;
+    await this.#switcher.end();
+    this.#dispatcher.fail();
+    this.options.onEvent({ kind: 'failed', why, discarded });
+    this.#wake?.();
+    await this.#board.close(LOGOUT_TIMEOUT_MS);
+  }
+
+  // --------------------------------------------------------------------- format and resize
+
+  async beginFormat(): Promise<FormatVerdict> {
+    const state = this.#keeper.record.format;
+    const verdict = await judgeFormat(this, state, () => this.#board.errors);
+    if (!verdict.mayFormat) return verdict;
+    const saved = await this.#saveFormat('started');
+    return saved.ok ? verdict : { mayFormat: false, reason: saved.error.detail };
+  }
+
+  endFormat(): Promise<Result<void, VolumeError>> {
+    return this.#saveFormat('done');
+  }
+
+  async #saveFormat(format: FormatState): Promise<Result<void, VolumeError>> {
+    const saved = await this.#keeper.update(() => ({ format }));
+    return saved.ok ? saved : err({ kind: 'record', detail: saved.error.detail });
+  }
+
+  /** Takes over the size that every usable path shows; never a smaller one. Returns bytes. */
+  async expand(): Promise<Result<number, VolumeError>> {
+    const { loginTimeoutMs } = this.options.policy;
+    const sizes: number[] = [];
+    for (const { name } of this.options.paths) {
+      const answer = await this.#board.link(name)?.verify(loginTimeoutMs);
+      const blocks = this.#book.seenBlocks(name);
+      if (answer?.kind === 'good' && blocks !== undefined) sizes.push(blocks);
+    }
+    const { record } = this.#book;
+    if (sizes.length === 0 || record === undefined) {
+      return err({ kind: 'no-path', detail: `no path is usable (${this.#board.problems()})` });
+    }
+    const blocks = Math.max(Math.min(...sizes), record.identity.blocks);
+    const lu = { ...record, identity: { ...record.identity, blocks } };
+    const saved = await this.#keeper.update(() => ({ lu }));
+    if (!saved.ok) return err({ kind: 'record', detail: saved.error.detail });
+    this.#book.grow(blocks);
+    return ok(this.sizeBytes);
+  }
+
+  // ---------------------------------------------------------------------------------- status
+
+  status(): VolumeSnapshot {
+    const { ledger, held, ioErrors, route } = this.#dispatcher;
+    const { record } = this.#book;
+    return {
+      state: this.#failure !== undefined ? 'failed' : held ? 'holding' : 'serving',
+      reason: this.#reason(),
+      current: route?.path,
+      paths: this.#driver.view().map((view) => ({
+        ...view,
+        portal: this.#board.link(view.name)?.portal ?? '',
+        answered: this.#board.answered(view.name),
+        lastError: this.#board.lastError(view.name),
+      })),
+      lastSwitch: this.#lastSwitch,
+      queued: ledger.waiting,
+      outstanding: ledger.issued,
+      ioErrors,
+      identity: record === undefined ? '' : describeIdentity(record.identity),
+      failovers: this.#failovers,
+      failbacks: this.#failbacks,
+    };
+  }
+
+  #reason(): string {
+    if (this.#failure !== undefined) return this.#failure;
+    if (this.#stuck !== '') return this.#stuck;
+    if (!this.#dispatcher.held) return '';
+    return this.#allDown ? `no usable path (${this.#board.problems()})` : 'switching';
+  }
+
+  // -------------------------------------------------------------------------- the joints
+
+  #execute(effect: PathEffect): void {
+    switch (effect.kind) {
+      case 'probe': {
+        const current = this.#dispatcher.route?.path === effect.path;
+        void this.#board.probe(effect, current);
+        return;
+      }
+      case 'sever':
+        if (this.#dispatcher.route?.path === effect.path) this.#switcher.leave();
+        else void this.#board.sever(effect.path, effect.cause.detail);
+        return;
+      case 'switch':
+        this.#switcher.order(effect);
+        return;
+      case 'hold':
+        this.#allDown = true;
+        this.#switcher.leave();
+        this.options.onEvent({ kind: 'all-paths-down', cause: effect.cause });
+        return;
+      case 'latch':
+        void this.fail(
+          `I/O was held for ${String(Math.round(effect.heldMs / 1000))} s (no-path-timeout): ` +
+            (this.#stuck === '' ? `no usable path (${this.#board.problems()})` : this.#stuck),
+        );
+        return;
+      case 'note':
+        this.options.onEvent(effect);
+        return;
+    }
+  }
+
+  #attention(path: string | undefined, sense: Sense): void {
+    const { route, ledger } = this.#dispatcher;
+    if (path === undefined || this.#failure !== undefined) return;
+    if (tellsWeAreFenced(sense)) {
+      void this.fail('another node took the volume: reservation preempted');
+    } else if (path !== route?.path || this.#board.link(path)?.verified === undefined) {
+      // A login sees the attentions of its own new nexus: nothing was outstanding on it.
+    } else if (endsOutstanding(sense) && ledger.issued > 0) {
+      const detail = 'the target has ended the commands of this nexus (unit attention)';
+      const cause: Cause = { kind: 'connection-reset', detail };
+      this.#switcher.order({ from: path, to: path, how: 'failover', cause });
+    } else if (asksForIdentity(sense)) this.#switcher.recheck();
+  }
+
+  #makeBoard(): PathBoard {
+    const { paths, initiatorName, policy, clock, initiator } = this.options;
+    const { loginTimeoutMs } = policy;
+    const book = this.#book;
+    const recent = (): RecentWrites | undefined => this.#recent;
+    return new PathBoard(
+      { paths, initiatorName, loginTimeoutMs, clock, initiator, book, recent },
+      {
+        dispatch: (event) => this.#driver.dispatch(event),
+        attention: (path, sense) => this.#attention(path, sense),
+        fenced: (detail) => void this.fail(`another node took the volume: ${detail}`),
+        identity: (path, identity) => {
+          if (identity.kind === 'banned') {
+            // A ban outlives this process: what is not ours today is not ours after a restart.
+            void this.#keeper.update(() => (this.#book.record ? { banned: book.banned } : {}));
+          }
+          this.options.onEvent({ kind: 'identity', path, identity });
+        },
+        changed: () => this.#wake?.(),
+      },
+    );
+  }
+
+  #makeSwitcher(): Switcher {
+    const { clock, policy } = this.options;
+    const { fencing, drainTimeoutMs, probeTimeoutMs } = policy;
+    return new Switcher(
+      {
+        clock,
+        dispatcher: this.#dispatcher,
+        keeper: this.#keeper,
+        fencing,
+        drainTimeoutMs,
+        probeTimeoutMs,
+        link: (path) => this.#board.link(path),
+      },
+      {
+        switched: (report) => this.#switched(report),
+        abandoned: ({ to }, reason) => {
+          this.options.onEvent({ kind: 'switch-abandoned', to, reason });
+          this.#driver.dispatch({ kind: 'switch-abandoned', path: to as PathName, reason });
+        },
+        rejected: (path, answer) => this.#board.report(path, answer),
+        stuck: (what, why) => {
+          const changed = why !== '' && this.#stuck === '';
+          this.#stuck = why;
+          if (changed) this.options.onEvent({ kind: 'stuck', what, why });
+          this.#wake?.();
+        },
+      },
+    );
+  }
+
+  #switched(report: SwitchReport): void {
+    this.#allDown = false;
+    const first = report.from === undefined;
+    const restart = report.from === report.to;
+    if (!first) {
+      this.#lastSwitch = report;
+      if (report.how === 'failover') this.#failovers++;
+      else this.#failbacks++;
+    }
+    if (!restart) this.#driver.dispatch({ kind: 'switched', path: report.to as PathName });
+    this.options.onEvent({ kind: 'switched', report });
+    this.#wake?.();
+  }
+
+  #watchStalls(): StallWatch {
+    const { clock, policy } = this.options;
+    const deadlines = { ioMs: policy.ioDeadlineMs, slowMs: policy.flushDeadlineMs };
+    const current = (): PathName | undefined => this.#dispatcher.route?.path as PathName;
+    return new StallWatch(clock, deadlines, () => this.#dispatcher.inFlight(), {
+      stalled: (overdue) => {
+        const path = current();
+        if (path !== undefined) this.#driver.dispatch({ kind: 'io-stalled', path, overdue });
+      },
+      progressed: () => {
+        const path = current();
+        if (path !== undefined) this.#driver.dispatch({ kind: 'io-progressed', path });
+      },
+      ownStall: (durationMs) => this.#driver.dispatch({ kind: 'own-stall', durationMs }),
+    });
+  }
+
+  /** A restart is a failover: paths that may hold writes of a process before us are fenced first. */
+  #inheritUnfenced(): void {
+    const now = this.#clock.now();
+    for (const name of this.options.record.mayHoldWrites) {
+      const link = this.#board.link(name);
+      const detail = `path ${name} may hold writes and is not configured any more`;
+      this.#switcher.inherit(
+        link ?? {
+          name,
+          resetNexus: () => Promise.resolve(err({ kind: 'unreachable', detail })),
+          knock: () => Promise.resolve('silent'),
+        },
+        now,
+      );
+    }
+  }
+
+  #changeWithin(timeoutMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.#clock.after(timeoutMs, resolve);
+      this.#wake = () => {
+        timer.cancel();
+        resolve();
+      };
+    });
+  }
+}
+
+function controllerOptions(options: VolumeOptions): ControllerOptions {
+  return {
+    volumeId: options.volumeId as VolumeId,
+    policy: options.policy,
+    paths: options.paths.map(({ name, maxWeight, drained }) => ({
+      name: name as PathName,
+      maxWeight,
+      drained,
+    })),
+  };
+}
