@@ -1,0 +1,69 @@
+/** What every CSI call of this node works with, and the questions several of them ask of the truth. */
+import type { Logger } from '../base/log.ts';
+import type { Topology, TopologyWeights } from '../kubernetes/topology.ts';
+import type { PathdApi, VolumeStatus } from '../pathd/api.ts';
+import { type DeviceNumbers, blockDeviceNumbers } from '../host/device-holders.ts';
+import { type MountEntry, findByMountPoint } from '../host/mountinfo.ts';
+import type { StateStore, VolumeRecord } from './state.ts';
+import type { VolumeUsage } from './wire.ts';
+
+export interface NodeContext {
+  readonly nodeId: string;
+  /** Where this node stands. */
+  readonly topology: Topology;
+  readonly weights: TopologyWeights;
+  /** 0: no limit of ours. */
+  readonly maxVolumes: number;
+  readonly pathd: PathdApi;
+  readonly state: StateStore;
+  readonly log: Logger;
+  /** Last usage by volume, for when the filesystem does not answer. */
+  readonly lastUsage: Map<string, readonly VolumeUsage[]>;
+}
+
+/** The volume as pathd has it now; undefined when it is not attached. */
+export async function attachedVolume(
+  node: NodeContext,
+  volumeId: string,
+): Promise<VolumeStatus | undefined> {
+  const volumes = await node.pathd.status(volumeId);
+  return volumes.find((volume) => volume.volumeId === volumeId);
+}
+
+export function isMountOf(entry: MountEntry, numbers: DeviceNumbers): boolean {
+  return entry.major === numbers.major && entry.minor === numbers.minor;
+}
+
+/**
+ * Why a recorded stage is not there any more, or undefined while it is: pathd has the volume, and for
+ * a filesystem its device, and no other, is what is mounted at the staging path.
+ */
+export async function whyDead(
+  record: VolumeRecord,
+  volume: VolumeStatus | undefined,
+  entries: readonly MountEntry[],
+): Promise<string | undefined> {
+  if (volume === undefined) return 'the volume is not attached';
+  const numbers = await blockDeviceNumbers(volume.device);
+  if (numbers === undefined) return `its device ${volume.device} is gone`;
+  if (record.capability.access.kind === 'block') return undefined;
+  const entry = findByMountPoint(entries, record.stagingPath);
+  if (entry === undefined) return `nothing is mounted at ${record.stagingPath}`;
+  if (isMountOf(entry, numbers)) return undefined;
+  return `${record.stagingPath} is a mount of ${entry.source}, the volume is ${volume.device}`;
+}
+
+/** Whether `target` shows the device now: a bind mount of its filesystem, or the device node itself. */
+export async function isPublishedAt(
+  target: string,
+  kind: 'block' | 'mount',
+  numbers: DeviceNumbers,
+  entries: readonly MountEntry[],
+): Promise<boolean> {
+  const entry = findByMountPoint(entries, target);
+  if (entry === undefined) return false;
+  if (kind === 'mount') return isMountOf(entry, numbers);
+  // A device node that was bound shows the numbers of its devtmpfs in mountinfo; stat shows its own.
+  const shown = await blockDeviceNumbers(target);
+  return shown?.major === numbers.major && shown.minor === numbers.minor;
+}

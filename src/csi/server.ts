@@ -1,0 +1,149 @@
+/**
+ * The gRPC server of csi: wires the services to a unix socket and logs each call.
+ *
+ * Logged are named fields (RPC, volume, paths, duration, code), never a request: requests carry secrets
+ * and mount options. Polled calls are logged at debug level unless they fail.
+ */
+import {
+  Server,
+  ServerCredentials,
+  type ServiceDefinition,
+  type ServerUnaryCall,
+  type UntypedServiceImplementation,
+  type sendUnaryData,
+} from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+import { type LogFields, type Logger, withFields } from '../base/log.ts';
+import type { Topology, TopologyWeights } from '../kubernetes/topology.ts';
+import type { PathdApi } from '../pathd/api.ts';
+import type { NodeContext } from './context.ts';
+import { identityHandlers } from './identity.ts';
+import { nodeHandlers } from './node.ts';
+import { clearSocket, protectSocket, socketPath } from './socket.ts';
+import { StateStore } from './state.ts';
+import { codeOf, messageOf, toServiceError } from './status.ts';
+import { CSI_PROTO, GRPC_OPTIONS } from './wire.ts';
+
+export interface CsiServerOptions {
+  /** unix:///path or /path. */
+  readonly endpoint: string;
+  /** Where records of staged volumes are kept, over restarts and reboots. */
+  readonly stateDir: string;
+  /** CSI node_id: the Node's name; at most 256 bytes. */
+  readonly nodeId: string;
+  readonly topology: Topology;
+  readonly weights: TopologyWeights;
+  readonly pathd: PathdApi;
+  readonly log: Logger;
+  /** max_volumes_per_node; 0: no limit of ours. */
+  readonly maxVolumes: number;
+  /** vendor_version. */
+  readonly version: string;
+}
+
+export interface CsiServer {
+  /** Resolves when the socket is served. */
+  start(): Promise<void>;
+  /** Takes no new calls, waits for running ones up to `graceMs` (default 10 s), then drops them. */
+  stop(graceMs?: number): Promise<void>;
+}
+
+export function createCsiServer(options: CsiServerOptions): CsiServer {
+  const path = socketPath(options.endpoint);
+  const state = new StateStore(options.stateDir);
+  const { nodeId, topology, weights, maxVolumes, pathd, log } = options;
+  const node: NodeContext = {
+    ...{ nodeId, topology, weights, maxVolumes, pathd, state, log },
+    lastUsage: new Map(),
+  };
+  const server = new Server();
+  const definition = loadSync(CSI_PROTO, GRPC_OPTIONS);
+  const add = (service: string, handlers: object): void =>
+    server.addService(definition[service] as ServiceDefinition, unaryHandlers(handlers, log));
+  add('csi.v1.Identity', identityHandlers(options.version));
+  add('csi.v1.Node', nodeHandlers(node));
+  return {
+    start: async () => {
+      await state.open();
+      await clearSocket(path);
+      await new Promise<void>((resolve, reject) => {
+        server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), (error) => {
+          if (error === null) resolve();
+          else reject(error);
+        });
+      });
+      await protectSocket(path);
+      log.info({ socket: path, nodeId }, 'CSI is served');
+    },
+    stop: async (graceMs = 10_000) => {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(() => {
+          server.forceShutdown();
+          resolve();
+        }, graceMs);
+        server.tryShutdown(() => {
+          clearTimeout(timer);
+          resolve();
+        });
+      });
+    },
+  };
+}
+
+type Handler = (request: object) => object | Promise<object>;
+
+function unaryHandlers(handlers: object, log: Logger): UntypedServiceImplementation {
+  const implementation: UntypedServiceImplementation = {};
+  for (const [rpc, handler] of Object.entries(handlers) as [string, Handler][]) {
+    implementation[rpc] = (
+      call: ServerUnaryCall<object, object>,
+      callback: sendUnaryData<object>,
+    ): void => void serve(rpc, handler, call.request, log).then(...answer(callback));
+  }
+  return implementation;
+}
+
+function answer(
+  callback: sendUnaryData<object>,
+): [(response: object) => void, (error: unknown) => void] {
+  return [
+    (response) => callback(null, response),
+    (error: unknown) => callback(toServiceError(error), null),
+  ];
+}
+
+/** Asked again and again by the kubelet. */
+const POLLED = /^(Probe|Get.*|NodeGet.*)$/;
+/** The fields of any request that may be logged. */
+const LOGGED = ['volumeId', 'stagingTargetPath', 'targetPath', 'volumePath', 'readonly'];
+
+let lastRequest = 0;
+
+async function serve(
+  rpc: string,
+  handler: Handler,
+  request: object,
+  root: Logger,
+): Promise<object> {
+  const fields = Object.fromEntries(
+    Object.entries(request).filter(([key, value]) => LOGGED.includes(key) && value !== ''),
+  );
+  const log = withFields(root, { requestId: ++lastRequest, rpc, ...fields });
+  const say = (more: LogFields, message: string): void =>
+    POLLED.test(rpc) ? log.debug(more, message) : log.info(more, message);
+  const startedAt = performance.now();
+  const durationMs = (): number => Math.round(performance.now() - startedAt);
+  say({}, 'call begins');
+  try {
+    const response = await handler(request);
+    say({ durationMs: durationMs() }, 'call ended');
+    return response;
+  } catch (error) {
+    const code = codeOf(error);
+    const failure = { code, error: messageOf(error), durationMs: durationMs() };
+    // Without a code of its own it is a bug of ours: the stack is worth having.
+    const stack = code === 'INTERNAL' && error instanceof Error ? { stack: error.stack } : {};
+    log.warn({ ...failure, ...stack }, 'call failed');
+    throw error;
+  }
+}

@@ -1,0 +1,237 @@
+/**
+ * NodeStageVolume: attach, and for a filesystem check, mount and grow it at the staging path.
+ *
+ * Idempotent by looking, not by remembering: the record says what was asked, mountinfo and pathd say
+ * what is there. Same arguments and alive: OK. Other arguments and alive: ALREADY_EXISTS. Recorded but
+ * not alive (node rebooted, csi died half-way): done again, reusing what is left. A step that fails
+ * undoes what this call did, and nothing that was there before.
+ */
+import { mkdir } from 'node:fs/promises';
+import type { FilesystemType } from '../host/filesystem.ts';
+import { checkFilesystem, growFilesystem } from '../host/filesystem.ts';
+import { blockDeviceNumbers } from '../host/device-holders.ts';
+import { findByDevice, findByMountPoint, readMountInfo } from '../host/mountinfo.ts';
+import { canonicalPath, mountFilesystem, unmountAll } from '../host/mount.ts';
+import { describeProblems, parseVolumeConfig, PATH_PREFIX } from '../kubernetes/contract.ts';
+import type { VolumeConfig } from '../kubernetes/contract.ts';
+import type { VolumeStatus } from '../pathd/api.ts';
+import { type NodeContext, attachedVolume, isMountOf, whyDead } from './context.ts';
+import { ensureFilesystem } from './format.ts';
+import * as parse from './parse.ts';
+import { livePublications } from './publications.ts';
+import { Rollback } from './rollback.ts';
+import type { VolumeRecord } from './state.ts';
+import { CsiError } from './status.ts';
+import { takeDown } from './take-down.ts';
+import type { StageRequest, StringMap } from './wire.ts';
+
+export interface StageCall {
+  readonly volumeId: string;
+  readonly stagingPath: string;
+  readonly capability: parse.Capability;
+  readonly volumeContext: StringMap;
+}
+
+export function parseStage(request: StageRequest): StageCall {
+  const volumeId = parse.parseVolumeId(request.volumeId);
+  const stagingPath = parse.parsePath(request.stagingTargetPath, 'staging_target_path');
+  const capability = parse.parseCapability(request.volumeCapability);
+  parse.refuseSecrets(request.secrets);
+  return { volumeId, stagingPath, capability, volumeContext: request.volumeContext };
+}
+
+export async function stage(node: NodeContext, request: StageCall): Promise<void> {
+  const call = { ...request, stagingPath: await canonicalPath(request.stagingPath) };
+  const record = await node.state.read(call.volumeId);
+  const volume = await attachedVolume(node, call.volumeId);
+  if (record?.phase === 'staged' && (await isDone(node, call, record, volume))) return;
+  // `isDone` may have taken a failed volume down.
+  const before = record === undefined ? volume : await attachedVolume(node, call.volumeId);
+  await stageAfresh(node, call, record, before);
+}
+
+/** True when the volume is staged as asked and alive; false when it must be staged again. */
+async function isDone(
+  node: NodeContext,
+  call: StageCall,
+  record: VolumeRecord,
+  volume: VolumeStatus | undefined,
+): Promise<boolean> {
+  const dead = await whyDead(record, volume, await readMountInfo());
+  if (dead !== undefined || volume === undefined) {
+    node.log.warn({ volumeId: call.volumeId, dead }, 'recorded as staged, but gone: staging again');
+    return false;
+  }
+  if (record.stagingPath !== call.stagingPath) {
+    throw exists(call, `at ${record.stagingPath}`);
+  }
+  if (!isSameCapability(record.capability, call.capability)) {
+    throw exists(call, `with another volume_capability (${describe(record.capability)})`);
+  }
+  if (volume.state !== 'failed') return true;
+  // Failed for good (noPathTimeout): only a fresh stage makes it usable, never under a running pod.
+  const used = await livePublications(record, volume);
+  if (used.length > 0) {
+    throw new CsiError(
+      'FAILED_PRECONDITION',
+      `volume ${call.volumeId} has failed (${volume.reason}) and is still published at ` +
+        `${used.map((one) => one.targetPath).join(', ')}: delete the pods that use it on this node`,
+    );
+  }
+  await takeDown(node, call.volumeId, record.stagingPath, volume.device);
+  return false;
+}
+
+async function stageAfresh(
+  node: NodeContext,
+  call: StageCall,
+  record: VolumeRecord | undefined,
+  before: VolumeStatus | undefined,
+): Promise<void> {
+  const { volumeId, stagingPath, capability } = call;
+  const config = readConfig(node, call);
+  const publications = record === undefined ? [] : await livePublications(record, before);
+  const draft = { version: 1, volumeId, capability, stagingPath, publications } as const;
+  const readOnly = parse.isReadOnlyMode(capability.mode);
+  const rollback = new Rollback(node.log);
+  if (before === undefined) rollback.push('record', () => node.state.remove(volumeId));
+  try {
+    // First of all, so that a full disk refuses while nothing has happened.
+    await node.state.write({ ...draft, phase: 'staging', device: null });
+    const { paths, policy } = config;
+    const { device } = await node.pathd.attach({ volumeId, paths, policy, readOnly });
+    if (before === undefined) rollback.push('attach', () => node.pathd.detach(volumeId));
+    if (capability.access.kind === 'mount') {
+      const { fsType, flags } = capability.access;
+      const mount = { ...call, device, fsType, flags, readOnly };
+      await mountVolume(node, mount, record, rollback);
+    }
+    await node.state.write({ ...draft, phase: 'staged', device });
+  } catch (error) {
+    await rollback.run(node.log);
+    throw error;
+  }
+}
+
+function readConfig(node: NodeContext, call: StageCall): VolumeConfig {
+  const config = parseVolumeConfig(call.volumeContext, node.topology, node.weights);
+  const { volumeId } = call;
+  if (config.paths.length === 0) {
+    const why = describeProblems(config.problems) || `there is no ${PATH_PREFIX}/<name>`;
+    throw new CsiError('INVALID_ARGUMENT', `volume ${volumeId} has no usable path: ${why}`);
+  }
+  for (const problem of config.problems) node.log.warn({ volumeId, problem }, 'value is ignored');
+  if (config.topologyUnknown.length > 0) {
+    const paths = config.topologyUnknown.join(', ');
+    node.log.warn({ volumeId, paths }, 'rack or room is not known: weighted as another room');
+  }
+  if (config.pin !== undefined) {
+    node.log.warn({ volumeId, pin: config.pin }, 'pin is not handed to pathd yet');
+  }
+  return config;
+}
+
+interface MountCall extends StageCall {
+  readonly device: string;
+  readonly fsType: FilesystemType;
+  readonly flags: readonly string[];
+  readonly readOnly: boolean;
+}
+
+async function mountVolume(
+  node: NodeContext,
+  call: MountCall,
+  record: VolumeRecord | undefined,
+  rollback: Rollback,
+): Promise<void> {
+  const { volumeId, device, fsType, stagingPath, readOnly } = call;
+  if (!(await clearStagingPath(call, record))) {
+    const numbers = await blockDeviceNumbers(device);
+    const entries = await readMountInfo();
+    const inUse = numbers !== undefined && findByDevice(entries, numbers.major, numbers.minor);
+    await ensureFilesystem(node, call);
+    // A filesystem that a pod still has mounted needs no check, and fsck would refuse.
+    if (!readOnly && (inUse === false || inUse.length === 0)) await check(node, call);
+    await mkdir(stagingPath, { recursive: true, mode: 0o750 });
+    rollback.push('mount', () => unmountOrThrow(stagingPath));
+    const mounted = await mountFilesystem(device, stagingPath, fsType, optionsOf(call));
+    if (!mounted.ok) {
+      const text = `volume ${volumeId} could not be mounted: ${mounted.error.detail}`;
+      throw new CsiError('INTERNAL', text);
+    }
+  }
+  if (readOnly || call.flags.includes('ro')) return;
+  // The LUN may have grown while it was not staged. A failure is no reason to withhold the data.
+  const grown = await growFilesystem(device, stagingPath, fsType);
+  if (!grown.ok) node.log.warn({ volumeId, error: grown.error }, 'filesystem was not grown');
+}
+
+/** Decides about what is mounted at the staging path already: true when it is what we would mount. */
+async function clearStagingPath(
+  call: MountCall,
+  record: VolumeRecord | undefined,
+): Promise<boolean> {
+  const { stagingPath, capability, device } = call;
+  const entry = findByMountPoint(await readMountInfo(), stagingPath);
+  if (record !== undefined && record.stagingPath !== stagingPath) {
+    await unmountOrThrow(record.stagingPath);
+  }
+  if (entry === undefined) return false;
+  const numbers = await blockDeviceNumbers(device);
+  const isOurs = numbers !== undefined && isMountOf(entry, numbers);
+  if (isOurs && (record === undefined || isSameCapability(record.capability, capability))) {
+    return true;
+  }
+  if (!isOurs && record?.stagingPath !== stagingPath) {
+    throw new CsiError(
+      'FAILED_PRECONDITION',
+      `${entry.source} (${entry.fsType}) is mounted at ${stagingPath}, and not by this driver: ` +
+        'unmount it',
+    );
+  }
+  await unmountOrThrow(stagingPath);
+  return false;
+}
+
+async function unmountOrThrow(path: string): Promise<void> {
+  const done = await unmountAll(path);
+  if (!done.ok) throw new CsiError('INTERNAL', `cannot unmount ${path}: ${done.error.detail}`);
+}
+
+async function check(node: NodeContext, call: MountCall): Promise<void> {
+  const { volumeId, device, fsType } = call;
+  const checked = await checkFilesystem(device, fsType);
+  if (!checked.ok) {
+    throw new CsiError(
+      'INTERNAL',
+      `volume ${volumeId} is not mounted, its filesystem needs repair by hand: ${checked.error}`,
+    );
+  }
+  if (checked.value !== '') node.log.warn({ volumeId, fsck: checked.value }, 'filesystem mended');
+}
+
+/** Defaults first: mount(8) lets later options win. */
+function optionsOf({ fsType, flags, readOnly }: MountCall): string[] {
+  const base = fsType === 'ext4' ? ['errors=remount-ro'] : ['nouuid'];
+  // Read-only on several nodes: a log replay would write.
+  const reader = readOnly ? ['ro', fsType === 'ext4' ? 'noload' : 'norecovery'] : [];
+  const own = flags.some((flag) => flag.startsWith('errors=')) && fsType === 'ext4' ? [] : base;
+  return [...own, ...flags, ...reader];
+}
+
+/** Identical for our purpose: old and new spellings of "one node writes" are one. */
+export function isSameCapability(a: parse.Capability, b: parse.Capability): boolean {
+  return parse.sameAccess(a.access, b.access) && modeClass(a.mode) === modeClass(b.mode);
+}
+
+function modeClass(mode: parse.AccessMode): string {
+  return /^SINGLE_NODE_.*WRITER$/.test(mode) ? 'SINGLE_NODE_WRITER' : mode;
+}
+
+function describe({ access, mode }: parse.Capability): string {
+  return `${access.kind === 'block' ? 'block' : access.fsType}, ${mode}`;
+}
+
+function exists({ volumeId }: StageCall, how: string): CsiError {
+  return new CsiError('ALREADY_EXISTS', `volume ${volumeId} is already staged ${how}`);
+}

@@ -1,0 +1,249 @@
+/**
+ * What csi has done on this node, one JSON file a volume: `<state dir>/volumes/<volume id>.json`.
+ *
+ * The CSI calls must be idempotent over a restart of csi, and a call with other arguments must be told
+ * apart from a repeated one, so the arguments have to be on disk. The record is memory, not truth:
+ * whether something is mounted or attached is asked of mountinfo and pathd each time, because a
+ * reboot leaves the files and takes the mounts.
+ *
+ * Written with a temporary file, fsync, rename and fsync of the directory: a crash leaves the old file
+ * or the new one. A file that cannot be understood is an error that names it; guessing "not staged"
+ * would let a volume be attached elsewhere while it is mounted here. A full disk is
+ * RESOURCE_EXHAUSTED, and the caller has done nothing yet that is not recorded.
+ *
+ * `<state dir>/formatting/<volume id>.json` exists from before mkfs until pathd has recorded its end.
+ * It outlives unstage: a later call learns from it that a filesystem may be half made.
+ */
+import { constants } from 'node:fs';
+import { mkdir, open, readFile, rename, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { FilesystemType } from '../host/filesystem.ts';
+import type { Access, AccessMode, Capability } from './parse.ts';
+import { CsiError } from './status.ts';
+
+export interface Publication {
+  readonly targetPath: string;
+  readonly readOnly: boolean;
+  readonly capability: Capability;
+}
+
+export interface VolumeRecord {
+  readonly version: 1;
+  readonly volumeId: string;
+  /** staging: NodeStageVolume has begun and has not ended well yet. */
+  readonly phase: 'staging' | 'staged';
+  readonly capability: Capability;
+  readonly stagingPath: string;
+  /** Device at the time of staging; null while staging. Only pathd knows what it is now. */
+  readonly device: string | null;
+  readonly publications: readonly Publication[];
+}
+
+export interface FormatRecord {
+  readonly version: 1;
+  readonly volumeId: string;
+  readonly fsType: FilesystemType;
+  readonly startedAt: string;
+}
+
+export class StateStore {
+  readonly #volumes: string;
+  readonly #formatting: string;
+
+  constructor(stateDir: string) {
+    this.#volumes = join(stateDir, 'volumes');
+    this.#formatting = join(stateDir, 'formatting');
+  }
+
+  /** Makes the directories. */
+  async open(): Promise<void> {
+    await guard(this.#volumes, async () => {
+      await mkdir(this.#volumes, { recursive: true, mode: 0o700 });
+      await mkdir(this.#formatting, { recursive: true, mode: 0o700 });
+    });
+  }
+
+  /** The volume's record, undefined when there is none. Throws INTERNAL for a damaged file. */
+  async read(volumeId: string): Promise<VolumeRecord | undefined> {
+    const file = this.#file(this.#volumes, volumeId);
+    const record = await readJson(file);
+    if (record === undefined) return undefined;
+    if (!isVolumeRecord(record, volumeId)) throw damaged(file, 'unexpected content');
+    return record;
+  }
+
+  /** Throws RESOURCE_EXHAUSTED when the disk is full; the old record stays then. */
+  async write(record: VolumeRecord): Promise<void> {
+    await writeJson(this.#volumes, this.#file(this.#volumes, record.volumeId), record);
+  }
+
+  async remove(volumeId: string): Promise<void> {
+    await removeFile(this.#volumes, this.#file(this.#volumes, volumeId));
+  }
+
+  async readFormatting(volumeId: string): Promise<FormatRecord | undefined> {
+    const file = this.#file(this.#formatting, volumeId);
+    const record = await readJson(file);
+    if (record === undefined) return undefined;
+    if (!isFormatRecord(record, volumeId)) throw damaged(file, 'unexpected content');
+    return record;
+  }
+
+  async writeFormatting(record: FormatRecord): Promise<void> {
+    await writeJson(this.#formatting, this.#file(this.#formatting, record.volumeId), record);
+  }
+
+  async removeFormatting(volumeId: string): Promise<void> {
+    await removeFile(this.#formatting, this.#file(this.#formatting, volumeId));
+  }
+
+  #file(directory: string, volumeId: string): string {
+    return join(directory, `${volumeId}.json`);
+  }
+}
+
+async function readJson(file: string): Promise<unknown> {
+  return guard(file, async () => {
+    let text;
+    try {
+      text = await readFile(file, 'utf8');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw error;
+    }
+    try {
+      const value: unknown = JSON.parse(text);
+      // "null" is damage, not absence.
+      return value ?? {};
+    } catch {
+      throw damaged(file, text === '' ? 'it is empty' : 'it is no JSON');
+    }
+  });
+}
+
+async function writeJson(directory: string, file: string, value: object): Promise<void> {
+  await guard(file, async () => {
+    const temporary = `${file}.tmp`;
+    try {
+      const handle = await open(temporary, 'w', 0o600);
+      try {
+        await handle.writeFile(`${JSON.stringify(value, undefined, 2)}\n`);
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+      await rename(temporary, file);
+    } catch (error) {
+      await unlink(temporary).catch(() => undefined);
+      throw error;
+    }
+    await syncDirectory(directory);
+  });
+}
+
+async function removeFile(directory: string, file: string): Promise<void> {
+  await guard(file, async () => {
+    try {
+      await unlink(file);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+      throw error;
+    }
+    await syncDirectory(directory);
+  });
+}
+
+async function syncDirectory(directory: string): Promise<void> {
+  const handle = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Turns errno into a code and a line that names the file. */
+async function guard<T>(file: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    if (error instanceof CsiError) throw error;
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'ENOSPC' || code === 'EDQUOT') {
+      const text = `cannot save state: no space left for ${file}; free some, then it is tried again`;
+      throw new CsiError('RESOURCE_EXHAUSTED', text, error);
+    }
+    throw new CsiError('INTERNAL', `state file ${file}: ${message}`, error);
+  }
+}
+
+function damaged(file: string, why: string): CsiError {
+  return new CsiError(
+    'INTERNAL',
+    `state file ${file} is damaged (${why}): make sure that the volume is not mounted on this node ` +
+      '(findmnt), then delete the file; nothing is done with the volume until then',
+  );
+}
+
+// ------------------------------------------------------------------------------- shape of the files
+
+function isVolumeRecord(value: unknown, volumeId: string): value is VolumeRecord {
+  return (
+    isObject(value) &&
+    value['version'] === 1 &&
+    value['volumeId'] === volumeId &&
+    (value['phase'] === 'staging' || value['phase'] === 'staged') &&
+    isCapability(value['capability']) &&
+    isPath(value['stagingPath']) &&
+    (value['device'] === null || isPath(value['device'])) &&
+    Array.isArray(value['publications']) &&
+    value['publications'].every(isPublication)
+  );
+}
+
+function isPublication(value: unknown): value is Publication {
+  return (
+    isObject(value) &&
+    isPath(value['targetPath']) &&
+    typeof value['readOnly'] === 'boolean' &&
+    isCapability(value['capability'])
+  );
+}
+
+function isCapability(value: unknown): value is Capability {
+  return isObject(value) && isMode(value['mode']) && isAccess(value['access']);
+}
+
+function isMode(value: unknown): value is AccessMode {
+  return typeof value === 'string' && /^(SINGLE|MULTI)_NODE_[A-Z_]+$/.test(value);
+}
+
+function isAccess(value: unknown): value is Access {
+  if (!isObject(value)) return false;
+  if (value['kind'] === 'block') return true;
+  const { kind, fsType, flags } = value;
+  return (
+    kind === 'mount' &&
+    (fsType === 'ext4' || fsType === 'xfs') &&
+    Array.isArray(flags) &&
+    flags.every((flag) => typeof flag === 'string')
+  );
+}
+
+function isFormatRecord(value: unknown, volumeId: string): value is FormatRecord {
+  return (
+    isObject(value) &&
+    value['version'] === 1 &&
+    value['volumeId'] === volumeId &&
+    (value['fsType'] === 'ext4' || value['fsType'] === 'xfs') &&
+    typeof value['startedAt'] === 'string'
+  );
+}
+
+function isPath(value: unknown): value is string {
+  return typeof value === 'string' && value.startsWith('/');
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,59 @@
+/**
+ * Errors of the CSI services and how they become gRPC statuses.
+ *
+ * The kubelet acts on the code (retry, give up, call unstage) and people read the message in
+ * `kubectl describe pod`, so every refusal has a code of the CSI specification and one line that says
+ * what to do. pathd's codes pass through unchanged. `google.rpc.Status` details stay empty, as the
+ * specification demands: nothing is put into the trailing metadata.
+ */
+import { Metadata, type ServerErrorResponse, status } from '@grpc/grpc-js';
+import { PathdError } from '../pathd/api.ts';
+
+export type CsiCode =
+  | 'INVALID_ARGUMENT'
+  | 'NOT_FOUND'
+  | 'ALREADY_EXISTS'
+  | 'RESOURCE_EXHAUSTED'
+  | 'FAILED_PRECONDITION'
+  | 'ABORTED'
+  | 'OUT_OF_RANGE'
+  | 'INTERNAL'
+  | 'UNAVAILABLE';
+
+/** A refusal or failure with the code the caller shall see. */
+export class CsiError extends Error {
+  readonly code: CsiCode;
+
+  constructor(code: CsiCode, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = 'CsiError';
+    this.code = code;
+  }
+}
+
+/** gRPC sends the message as a header: well below the usual 8 KiB limit, and one line. */
+const MESSAGE_MAX = 2048;
+
+/** Code of any error: ours and pathd's say it themselves, everything else is INTERNAL. */
+export function codeOf(error: unknown): CsiCode {
+  return error instanceof CsiError || error instanceof PathdError ? error.code : 'INTERNAL';
+}
+
+/** The message as it goes out: one line, bounded. */
+export function messageOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  const line = text.replace(/\s+/g, ' ').trim() || 'unknown error';
+  return line.length > MESSAGE_MAX ? `${line.slice(0, MESSAGE_MAX - 1)}…` : line;
+}
+
+/** What grpc-js wants to hear from a handler that failed. */
+export function toServiceError(error: unknown): ServerErrorResponse {
+  const message = messageOf(error);
+  return {
+    name: 'Error',
+    message,
+    code: status[codeOf(error)],
+    details: message,
+    metadata: new Metadata(),
+  };
+}

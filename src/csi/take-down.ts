@@ -1,0 +1,63 @@
+/**
+ * Unmount, prove that nobody has the device, detach: the second half of unstage, also used to clear
+ * away a failed volume.
+ *
+ * A device is only given back when an O_EXCL open of it succeeds: the unmount may have been of one of
+ * several mounts, another mount namespace may have kept a copy, or the kernel may still be writing back
+ * after umount had to be left alone. Detaching it then would turn somebody's cached writes into EIO.
+ */
+import { describeHolders, findHolders, openExclusive } from '../host/device-holders.ts';
+import { unmountAll } from '../host/mount.ts';
+import type { NodeContext } from './context.ts';
+import { CsiError } from './status.ts';
+
+const OPEN_TIMEOUT_MS = 10_000;
+
+/** `device` is undefined when pathd does not have the volume: then there is only the mount to go. */
+export async function takeDown(
+  node: NodeContext,
+  volumeId: string,
+  stagingPath: string,
+  device: string | undefined,
+): Promise<void> {
+  const unmounted = await unmountAll(stagingPath);
+  if (!unmounted.ok) {
+    const { kind, detail } = unmounted.error;
+    if (kind === 'busy') throw await busy(volumeId, device ?? stagingPath);
+    const later = kind === 'timeout' ? ' (the kernel goes on; the next call carries on here)' : '';
+    const text = `volume ${volumeId}: cannot unmount ${stagingPath}: ${detail}${later}`;
+    throw new CsiError('INTERNAL', text);
+  }
+  if (device !== undefined) await requireUnused(volumeId, device);
+  // Also when pathd did not list it: an attach may have been under way when csi died.
+  await node.pathd.detach(volumeId);
+}
+
+async function requireUnused(volumeId: string, device: string): Promise<void> {
+  const opened = await withDeadline(openExclusive(device), device);
+  if (opened.ok || opened.error.kind === 'no-device') return;
+  if (opened.error.kind === 'busy') throw await busy(volumeId, device);
+  throw new CsiError('INTERNAL', `volume ${volumeId}: ${device}: ${opened.error.detail}`);
+}
+
+async function busy(volumeId: string, device: string): Promise<CsiError> {
+  const holders = describeHolders(await findHolders(device));
+  return new CsiError(
+    'FAILED_PRECONDITION',
+    `volume ${volumeId}: ${device} is still in use, it stays attached: ${holders}`,
+  );
+}
+
+/** Opening a device whose back end is silent may block in the kernel. */
+async function withDeadline<T>(promise: Promise<T>, device: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const text = `${device} could not be opened within ${String(OPEN_TIMEOUT_MS)} ms`;
+    timer = setTimeout(() => reject(new CsiError('INTERNAL', text)), OPEN_TIMEOUT_MS);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
