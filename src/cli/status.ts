@@ -228,7 +228,8 @@ function render(volumes: readonly VolumeStatus[], io: CommandIo): string {
   const isTerminal = stdout.isTTY === true;
   const locale = env['LC_ALL'] || env['LC_CTYPE'] || env['LANG'] || '';
   return renderStatus(volumes, {
-    width: Math.max(WIDTH_MIN, (isTerminal ? stdout.columns : undefined) ?? WIDTH_DEFAULT),
+    // A terminal that was never told its size says 0.
+    width: Math.max(WIDTH_MIN, (isTerminal && stdout.columns) || WIDTH_DEFAULT),
     color: isTerminal && !env['NO_COLOR'] && env['TERM'] !== 'dumb',
     unicode: /utf-?8/i.test(locale),
     now: io.now(),
@@ -244,9 +245,9 @@ function complain(error: unknown, { endpoint }: Request, io: CommandIo): number 
     return EXIT.failed;
   }
   stderr.write(
-    `priority-path status: cannot reach pathd at ${endpoint}: ${error.message}\n` +
-      'Is pathd running on this node? In a cluster run this inside its pod\n' +
-      '(kubectl exec); name another socket with --endpoint or PATHD_ENDPOINT.\n',
+    `priority-path status: ${error.message}\n` +
+      `The socket asked was ${endpoint}; --endpoint or PATHD_ENDPOINT names another.\n` +
+      'In a cluster run this in the pathd pod of the node (kubectl exec).\n',
   );
   return EXIT.failed;
 }

@@ -100,8 +100,8 @@ describe('when pathd does not answer', () => {
     const pathd = new FakePathd(new PathdError('UNAVAILABLE', 'connect ENOENT'));
     const { code, out, err } = await run(pathd, ['--endpoint', 'unix:///x.sock']);
     expect({ code, out }).toEqual({ code: EXIT.failed, out: '' });
-    expect(err).toContain('cannot reach pathd at unix:///x.sock: connect ENOENT\n');
-    expect(err).toContain('--endpoint');
+    expect(err).toContain('priority-path status: connect ENOENT\n');
+    expect(err).toContain('The socket asked was unix:///x.sock; --endpoint or PATHD_ENDPOINT');
     expect(pathd.closed).toBe(1);
   });
 
@@ -165,6 +165,7 @@ describe('what the terminal can show', () => {
     ['NO_COLOR', { columns: 60, env: { ...UTF8, NO_COLOR: '1' } }, { width: 60, unicode: true }],
     ['a dumb one', { columns: 99, env: { TERM: 'dumb' } }, { width: 99 }],
     ['LC_ALL beats LANG', { env: { LC_ALL: 'C', ...UTF8 } }, {}],
+    ['one of unknown size', { columns: 0, env: { NO_COLOR: '1' } }, {}],
     ['an absurdly narrow one', { columns: 3, env: { NO_COLOR: '1' } }, { width: 40 }],
   ])('%s', async (_, terminal, expected) => {
     const { out } = await run(new FakePathd([FAILED_OVER]), [], fakeIo(terminal));
@@ -236,6 +237,6 @@ describe('--watch', () => {
   it('a pathd that was never there is a failure', async () => {
     const { code, err } = await run(new FakePathd([], [[LOST]]), ['-w']);
     expect(code).toBe(EXIT.failed);
-    expect(err).toContain('cannot reach pathd at');
+    expect(err).toContain('priority-path status: connection lost\nThe socket asked was ');
   });
 });
