@@ -46,16 +46,15 @@ function filesOf(tier: Tier): string[] {
 }
 
 /** Runs vitest on one tier; its own report goes straight to the terminal. */
-async function runVitest(tier: Tier, choice: readonly string[], byName: boolean): Promise<Counts> {
+async function runVitest(tier: Tier, select: readonly string[], byName: boolean): Promise<Counts> {
   const folder = mkdtempSync(join(tmpdir(), 'run-tests-'));
   const json = join(folder, 'report.json');
   const args = ['run', '--config', 'test/tooling/vitest.config.ts', '--project', tier];
   args.push('--passWithNoTests', '--reporter=default', '--reporter=json');
-  args.push(`--outputFile.json=${json}`, ...choice);
+  args.push(`--outputFile.json=${json}`, ...select);
   try {
     const exitCode = await new Promise<number | null>((resolve, reject) => {
-      const options = { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] as const };
-      const child = spawn('vitest', args, { ...options, stdio: [...options.stdio] });
+      const child = spawn('vitest', args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
       const limit = setTimeout(() => {
         console.log(`${tier}: not over after ${String(TIER_LIMIT_MS / 60_000)} minutes, stopped`);
         child.kill('SIGTERM');
@@ -80,24 +79,40 @@ function readReport(path: string): JsonReport | undefined {
   }
 }
 
-async function runTier(tier: Tier, filter: string | undefined): Promise<Counts> {
-  const files = filesOf(tier);
+/** How the filter is meant, for all tiers alike: by file if any chosen tier has such a file. */
+type Choice = { readonly by: 'all' } | { readonly by: 'file' | 'name'; readonly text: string };
+
+function choose({ tiers, filter }: Request): Choice {
+  if (filter === undefined) return { by: 'all' };
+  const byFile = tiers.flatMap(filesOf).some((file) => file.includes(filter));
+  return { by: byFile ? 'file' : 'name', text: filter };
+}
+
+async function runTier(tier: Tier, choice: Choice): Promise<Counts> {
+  const files = filesOf(tier).filter((file) => choice.by !== 'file' || file.includes(choice.text));
   if (files.length === 0) return NOTHING;
-  const byFile = filter === undefined || files.some((file) => file.includes(filter));
-  const choice = filter === undefined ? [] : byFile ? [filter] : ['--testNamePattern', filter];
   const reasons = obstacles(tier);
   if (reasons.length > 0) return { ...NOTHING, skipped: [`tier ${tier}: ${reasons.join('; ')}`] };
-  return runVitest(tier, choice, !byFile);
+  switch (choice.by) {
+    case 'all':
+      return runVitest(tier, [], false);
+    case 'file':
+      return runVitest(tier, [choice.text], false);
+    case 'name':
+      return runVitest(tier, ['--testNamePattern', choice.text], true);
+  }
 }
 
 async function main(): Promise<void> {
-  const { tiers, filter } = parseRequest(process.argv.slice(2));
+  const request = parseRequest(process.argv.slice(2));
+  const { tiers, filter } = request;
+  const choice = choose(request);
   const what = filter === undefined ? '' : `, only "${filter}"`;
   console.log(`Running ${tiers.join(', ')} tests on Node ${process.versions.node}${what}`);
   let total = NOTHING;
   for (const tier of tiers) {
     const startedAt = performance.now();
-    const counts = await runTier(tier, filter);
+    const counts = await runTier(tier, choice);
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
     console.log(`── ${tier}: ${summaryLine(counts)} in ${seconds} s`);
     total = add(total, counts);

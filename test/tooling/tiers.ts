@@ -34,9 +34,12 @@ function needRoot(): string[] {
 
 function needPrograms(...programs: string[]): string[] {
   const folders = (process.env['PATH'] ?? '').split(delimiter);
-  return programs
-    .filter((program) => !folders.some((folder) => existsSync(join(folder, program))))
-    .map((program) => `no ${program} on PATH: npm run setup -- --system`);
+  const missing = programs.filter(
+    (program) => !folders.some((folder) => existsSync(join(folder, program))),
+  );
+  return missing.length === 0
+    ? []
+    : [`not on PATH: ${missing.join(', ')}; npm run setup -- --system installs them`];
 }
 
 function needNamespaces(): string[] {
@@ -50,6 +53,6 @@ function needDevice(path: string, hint: string): string[] {
     return [];
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    return [`${reason}: ${hint}, and in a container run it privileged`];
+    return [`${reason} (try ${hint}; a container must be privileged)`];
   }
 }
