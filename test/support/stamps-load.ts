@@ -136,16 +136,23 @@ export class StampLoad {
   }
 
   /**
-   * Longest time without any acknowledged write that touches [fromMs, toMs], in ms. Gaps that ended
-   * less than a tick ago are not known yet: call it `settleMs` after the moment of interest.
+   * Longest time without any acknowledged write that touches [fromMs, toMs], in ms; NaN when nothing
+   * is known of that time. What happened less than a tick ago is not known yet: ask 300 ms later.
    */
   worstGapMs(fromMs: number, toMs: number): number {
-    const open: Gap[] = [];
-    if (this.#last !== undefined) {
-      open.push([this.#last.atMs - this.#last.silentMs, this.#last.atMs]);
-    }
-    const touching = [...this.#gaps, ...open].filter(([a, b]) => a <= toMs && b >= fromMs);
-    return touching.reduce((worst, [a, b]) => Math.max(worst, b - a), 0);
+    return longest(this.#allGaps().filter(([a, b]) => a <= toMs && b >= fromMs));
+  }
+
+  /** The same for the time from `sinceMs` on that touches none of the given intervals. */
+  worstGapOutsideMs(sinceMs: number, intervals: readonly Gap[]): number {
+    const touches = ([a, b]: Gap): boolean => intervals.some(([from, to]) => a <= to && b >= from);
+    return longest(this.#allGaps().filter((gap) => gap[0] >= sinceMs && !touches(gap)));
+  }
+
+  /** Closed gaps and the one that was open at the last tick. */
+  #allGaps(): Gap[] {
+    const last = this.#last;
+    return last === undefined ? [] : [...this.#gaps, [last.atMs - last.silentMs, last.atMs]];
   }
 
   /** Resolves once `count` more writes have been acknowledged than at the time of the call. */
@@ -190,4 +197,8 @@ export class StampLoad {
     }
     rmSync(this.#folder, { recursive: true, force: true });
   }
+}
+
+function longest(gaps: readonly Gap[]): number {
+  return gaps.length === 0 ? NaN : Math.max(...gaps.map(([from, to]) => to - from));
 }

@@ -1,0 +1,203 @@
+/**
+ * What the demo found out, judged and written: the summary table for people, JSON for programs.
+ * Pure. The bounds are those of the design for the events of this story: a target that is killed, and
+ * a failback; they are the same for every policy.
+ */
+import type { Verification } from '../support/stamps.ts';
+
+/** I/O gap that an event may cost, ms. */
+export const BOUNDS_MS = { failover: 300, failback: 50 } as const;
+/** Two targets are killed, and the volume goes home at least once. */
+const EXPECTED = { failover: 2, failback: 1 } as const;
+
+export interface SwitchRecord {
+  readonly kind: 'failover' | 'failback';
+  readonly from: string;
+  readonly to: string;
+  /** Longest time without an acknowledged write around the switch, by the writer's clock, ms. */
+  readonly gapMs: number;
+  /** The same as pathd saw it from inside. */
+  readonly pathdGapMs: number;
+  readonly cause: string;
+  readonly fence: string;
+  /** Data-changing commands issued again on the new path. */
+  readonly replayed: number;
+}
+
+export interface DemoOutcome {
+  readonly policy: string;
+  readonly durationMs: number;
+  readonly switches: readonly SwitchRecord[];
+  /** Errors that the writer saw, and that pathd answered. */
+  readonly ioErrors: number;
+  /** Longest time without an acknowledged write away from any switch, ms; for information. */
+  readonly otherGapMs: number;
+  readonly writes: number;
+  readonly rewritesPerBlock: number;
+  /** Blocks read back and judged while the load ran, and how many of them were bad. */
+  readonly checkedUnderLoad: number;
+  readonly badUnderLoad: number;
+  /** Undefined: the story did not get that far. */
+  readonly throughMount: Verification | undefined;
+  readonly backingFile: Verification | undefined;
+  readonly fsckClean: boolean | undefined;
+  /** Processes, mounts, loop devices that were there after everything had been taken down. */
+  readonly leftBehind: readonly string[];
+  /** Why the story ended early; undefined: it did not. */
+  readonly failure: string | undefined;
+  /** First errors and bad blocks, for a human. */
+  readonly details: readonly string[];
+}
+
+/** Worst gap of a kind of switch, ms; undefined when there was none. */
+export function worstGapMs(outcome: DemoOutcome, kind: SwitchRecord['kind']): number | undefined {
+  const gaps = outcome.switches.filter((one) => one.kind === kind).map(({ gapMs }) => gapMs);
+  return gaps.length === 0 ? undefined : Math.max(...gaps);
+}
+
+/** Blocks that both verifications and the checks under load did not find as they must be. */
+function lostBlocks({ throughMount, backingFile }: DemoOutcome): number {
+  return [throughMount, backingFile].reduce(
+    (sum, found) => sum + (found === undefined ? 0 : found.lost + found.torn + found.misplaced),
+    0,
+  );
+}
+
+function staleBlocks({ throughMount, backingFile }: DemoOutcome): number {
+  return (throughMount?.stale ?? 0) + (backingFile?.stale ?? 0);
+}
+
+/** Everything that was missed, one line each; empty: the demo passed. */
+export function missed(outcome: DemoOutcome): string[] {
+  const lines: string[] = [];
+  const say = (wrong: boolean, line: string): number => (wrong ? lines.push(line) : 0);
+  say(outcome.failure !== undefined, `the story ended early: ${outcome.failure ?? ''}`);
+  for (const { kind, from, to, gapMs } of outcome.switches) {
+    const bound = BOUNDS_MS[kind];
+    const what = `${kind} ${from} to ${to}`;
+    say(!(gapMs < bound), `${what}: I/O gap ${ms(gapMs)}, the bound is ${ms(bound)}`);
+  }
+  for (const kind of ['failover', 'failback'] as const) {
+    const seen = outcome.switches.filter((one) => one.kind === kind).length;
+    const wanted = EXPECTED[kind];
+    say(seen < wanted, `${String(seen)} ${kind}s, expected at least ${String(wanted)}`);
+  }
+  const replayed = outcome.switches.filter((one) => one.kind === 'failback' && one.replayed > 0);
+  say(replayed.length > 0, 'a failback replayed writes: it must drain first');
+  say(outcome.ioErrors > 0, `${String(outcome.ioErrors)} I/O errors while a path was alive`);
+  say(outcome.badUnderLoad > 0, `${String(outcome.badUnderLoad)} bad blocks read under load`);
+  lines.push(...missedVerification('through the mount', outcome.throughMount));
+  lines.push(...missedVerification('in the backing file', outcome.backingFile));
+  say(outcome.fsckClean !== true, 'the file system was not found clean at the end');
+  for (const left of outcome.leftBehind) lines.push(`left behind: ${left}`);
+  return lines;
+}
+
+function missedVerification(where: string, found: Verification | undefined): string[] {
+  if (found === undefined) return [`blocks were not verified ${where}`];
+  const lines: string[] = [];
+  for (const what of ['lost', 'stale', 'torn', 'misplaced', 'errors'] as const) {
+    const count = found[what];
+    const noun = what === 'errors' ? 'blocks that cannot be read' : `${what} blocks`;
+    if (count > 0) lines.push(`${String(count)} ${noun} ${where}`);
+  }
+  if (found.verified === 0) lines.push(`no block was verified ${where}`);
+  return lines;
+}
+
+/** "41 ms", "0.8 ms", "1.24 s". */
+export function ms(value: number): string {
+  if (value >= 1000) return `${(value / 1000).toFixed(2)} s`;
+  return value >= 10 || value === 0 ? `${value.toFixed(0)} ms` : `${value.toFixed(1)} ms`;
+}
+
+export function thousands(value: number): string {
+  return Math.round(value).toLocaleString('en-US');
+}
+
+/** The summary, at most 80 columns. */
+export function summary(outcome: DemoOutcome): string[] {
+  const line = '-'.repeat(78);
+  const fact = (name: string, value: string): string => ` ${name.padEnd(29)}${value}`;
+  const both = (what: 'lost' | 'stale' | 'torn'): string => {
+    const sum = (outcome.throughMount?.[what] ?? 0) + (outcome.backingFile?.[what] ?? 0);
+    return String(sum);
+  };
+  const verified = (found: Verification | undefined): string =>
+    found === undefined ? 'not done' : thousands(found.verified);
+  const { throughMount, backingFile } = outcome;
+  const problems = missed(outcome);
+  const took = `${(outcome.durationMs / 1000).toFixed(0)} s, policy ${outcome.policy}`;
+  return [
+    line,
+    ...switchTable(outcome.switches),
+    line,
+    fact('I/O errors', String(outcome.ioErrors)),
+    fact('lost / stale / torn blocks', `${both('lost')} / ${both('stale')} / ${both('torn')}`),
+    fact('verified through the mount', verified(throughMount)),
+    fact('verified in backing file', verified(backingFile)),
+    fact('read back under load', `${thousands(outcome.checkedUnderLoad)} blocks`),
+    fact('longest gap otherwise', ms(outcome.otherGapMs)),
+    fact('writes', thousands(outcome.writes)),
+    fact('rewrites per block', thousands(outcome.rewritesPerBlock)),
+    line,
+    ...(problems.length === 0
+      ? [` PASSED: nothing lost, every bound kept (${took})`]
+      : [` FAILED (${took})`, ...problems.map((problem) => `  - ${problem}`)]),
+    ...(problems.length === 0 ? [] : outcome.details.slice(0, 10).map((text) => `    ${text}`)),
+  ];
+}
+
+function switchTable(switches: readonly SwitchRecord[]): string[] {
+  const row = (cells: readonly string[]): string => {
+    const [what = '', gap = '', bound = '', replayed = '', fence = '', cause = ''] = cells;
+    const numbers = `${gap.padStart(8)}${bound.padStart(10)}${replayed.padStart(10)}`;
+    return ` ${what.padEnd(19)}${numbers}  ${fence.padEnd(11)} ${cause}`.slice(0, 80).trimEnd();
+  };
+  const rows = switches.map(({ kind, from, to, gapMs, fence, replayed, cause }) =>
+    row([
+      `${kind} ${from} > ${to}`,
+      ms(gapMs),
+      `< ${ms(BOUNDS_MS[kind])}`,
+      String(replayed),
+      fence,
+      // The kind; what follows the colon is detail.
+      cause.split(':')[0] ?? '',
+    ]),
+  );
+  return [row(['', 'I/O gap', 'bound', 'replayed', 'fence', 'cause']), ...rows];
+}
+
+/** The report for programs (`--report FILE`). */
+export function toJson(outcome: DemoOutcome): string {
+  const problems = missed(outcome);
+  const side = (kind: SwitchRecord['kind']): object => ({
+    gapMs: worstGapMs(outcome, kind) ?? null,
+    boundMs: BOUNDS_MS[kind],
+    count: outcome.switches.filter((one) => one.kind === kind).length,
+  });
+  const report = {
+    passed: problems.length === 0,
+    missed: problems,
+    policy: outcome.policy,
+    durationMs: Math.round(outcome.durationMs),
+    failover: side('failover'),
+    failback: side('failback'),
+    ioErrors: outcome.ioErrors,
+    lostBlocks: lostBlocks(outcome),
+    staleBlocks: staleBlocks(outcome),
+    verifiedBlocks: outcome.backingFile?.verified ?? 0,
+    badUnderLoad: outcome.badUnderLoad,
+    checkedUnderLoad: outcome.checkedUnderLoad,
+    otherGapMs: outcome.otherGapMs,
+    writes: outcome.writes,
+    rewritesPerBlock: outcome.rewritesPerBlock,
+    switches: outcome.switches,
+    throughMount: outcome.throughMount ?? null,
+    backingFile: outcome.backingFile ?? null,
+    fsckClean: outcome.fsckClean ?? null,
+    leftBehind: outcome.leftBehind,
+    details: outcome.details,
+  };
+  return `${JSON.stringify(report, undefined, 2)}\n`;
+}
