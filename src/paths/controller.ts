@@ -15,6 +15,7 @@ import { decide, judgeStall, latch, latchAt, raisePaths } from './decide.ts';
 import { failbackAt } from './failback.ts';
 import { p90 } from './latency.ts';
 import type { PathConfig, PathEffect, PathEvent, PathView } from './model.ts';
+import { stallEnded } from './liveness.ts';
 import * as orders from './orders.ts';
 import { heldDown, newPath } from './path-state.ts';
 import type { Policy } from './policy.ts';
@@ -172,11 +173,9 @@ function onSwitched(turn: Turn, name: PathName): void {
     const held = { heldSince: undefined, holding: false, outage: undefined };
     turn.set({ ...held, evidenceSince: undefined, abandoned: 0, backoffUntil: undefined });
   }
-  turn.probeSoon({
-    ...path,
-    stall: 'none',
-    suspectSince: path.failures > 0 ? turn.now : undefined,
-  });
+  // A stall is a matter of the I/O that was in flight: there is none of it left anywhere.
+  turn.set({ paths: turn.state.paths.map(stallEnded) });
+  turn.probeSoon(turn.path(name) ?? path);
 }
 
 /** A planned switch was given up: stay, and wait longer each time before the next attempt. */

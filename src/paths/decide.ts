@@ -51,8 +51,8 @@ export function decide(turn: Turn): void {
   const from = turn.path(current);
   if (move !== undefined && isForced(move.how)) {
     if (to === undefined || !usable(to)) failOver(turn);
-  } else if (from === undefined || !usable(from)) {
-    failOver(turn);
+  } else if (from === undefined || !usable(from) || turn.state.heldSince !== undefined) {
+    failOver(turn); // also back to where we were, when that path is the first to answer
   } else if (move === undefined) {
     considerPlanned(turn, from);
   } else if (to === undefined || !usable(to)) {

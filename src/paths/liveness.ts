@@ -101,6 +101,13 @@ export function ioProgressed(path: PathState, now: Instant): PathState {
   return { ...alive({ ...path, stall: 'none' }), progressAt: now };
 }
 
+/** The I/O that did not move is gone; failed probes remain what they were. */
+export function stallEnded(path: PathState): PathState {
+  if (path.stall === 'none') return path;
+  const suspectSince = path.failures > 0 ? path.suspectSince : undefined;
+  return { ...path, stall: 'none', suspectSince };
+}
+
 /** Our own process stood still for `durationMs`, which has just ended. */
 export function excused(
   path: PathState,

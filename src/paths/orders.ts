@@ -1,6 +1,6 @@
 /**
  * Orders of the operator. They change what is wanted; decide.ts acts on it with planned switches, at
- * once: no lead, no jitter, no token.
+ * once: no lead, no jitter, no token, and no waiting for an earlier attempt that was given up.
  */
 import type { PathName } from '../base/brand.ts';
 import type { PathConfig } from './model.ts';
@@ -12,6 +12,7 @@ import { withMaxWeight } from './weight.ts';
 /** A pin on a path that is down is void: it holds until removed or its path is down. */
 export function onPinned(turn: Turn, name: PathName | undefined): void {
   const { pin } = turn.state;
+  turn.set({ backoffUntil: undefined });
   if (name === undefined) {
     if (pin !== undefined) favourHeaviest(turn);
     turn.set({ pin: undefined });
@@ -25,6 +26,7 @@ export function onDrainSet(turn: Turn, name: PathName, drained: boolean): void {
   const path = turn.path(name);
   if (path === undefined || path.drained === drained) return;
   turn.put({ ...path, drained });
+  turn.set({ backoffUntil: undefined });
   if (!drained) turn.set({ favoured: name });
 }
 
@@ -64,6 +66,7 @@ export function onPathRemoved(turn: Turn, name: PathName): void {
   if (turn.state.pin === name) turn.set({ pin: undefined });
   if (turn.state.favoured === name) turn.set({ favoured: undefined });
   turn.put({ ...path, leaving: true });
+  turn.set({ backoffUntil: undefined });
 }
 
 /** Drops removed paths that carry no I/O any more. */

@@ -26,13 +26,14 @@ export function onProbeSucceeded(
   if (before === undefined || probe === undefined) return;
   const { paths, policy } = turn.state;
   const slow = isSlow(event.latencyUs, before, paths, policy);
-  let path = withLatency(probeGood({ ...before, probe: undefined }, probe), event.latencyUs);
+  const good = withLatency(probeGood({ ...before, probe: undefined }, probe), event.latencyUs);
+  turn.put(good);
+  if (event.path === turn.state.current) sampleBrownOut(turn, good, event.latencyUs);
+  const path = turn.path(event.path) ?? good;
   // Only a path that was up before this answer has earned anything by it.
   if (before.liveness === 'up' && !slow) {
-    path = raised(path, policy.weightStep, turn.pace(path), turn.now);
+    turn.put(raised(path, policy.weightStep, turn.pace(path), turn.now));
   }
-  turn.put(path);
-  if (event.path === turn.state.current) sampleBrownOut(turn, path, event.latencyUs);
   reschedule(turn, event.path, probe);
 }
 

@@ -1,0 +1,96 @@
+/**
+ * Sets of values that are each in range and cannot work together. Checked when a volume is staged, with
+ * the weights of its paths; every problem is named, with the figures that clash.
+ */
+import type { Policy, PolicyProblem } from './policy.ts';
+import { PARAMETERS } from './policy.ts';
+import { formatDuration } from './policy-values.ts';
+import { FLOOR } from './weight.ts';
+
+/** How long a silent death goes unnoticed at worst, without I/O: one period and k deadlines. */
+export function detectionBoundMs(policy: Policy): number {
+  const period = policy.probeIntervalMs * (1 + policy.probeJitterPercent / 100);
+  return Math.ceil(period) + policy.probeFailures * policy.probeTimeoutMs;
+}
+
+/** All problems of a policy for paths of these max weights; empty when it can work. */
+export function checkPolicy(
+  policy: Policy,
+  maxWeights: readonly number[],
+): readonly PolicyProblem[] {
+  return [...weightProblems(policy, maxWeights), ...orderProblems(policy)];
+}
+
+function weightProblems(policy: Policy, maxWeights: readonly number[]): readonly PolicyProblem[] {
+  const problems: PolicyProblem[] = [];
+  const tiers = [...new Set(maxWeights)].sort((a, b) => a - b);
+  const min = tiers[0];
+  const max = tiers.at(-1);
+  if (min === undefined || max === undefined) return problems;
+  if (min <= FLOOR || max >= 2 * min) {
+    const message =
+      `max weights ${max} and ${min}: one halving must bring every path below every healthy one, ` +
+      `so the largest has to be less than twice the smallest (and that more than ${FLOOR})`;
+    problems.push({ parameter: 'weight', message });
+  }
+  const gap = Math.min(...tiers.slice(1).map((tier, i) => tier - (tiers[i] ?? 0)));
+  if (policy.failbackLead > gap) {
+    const message =
+      `${policy.failbackLead} is more than the smallest gap between two max weights (${gap}): ` +
+      'the volume could never go back';
+    problems.push({ parameter: PARAMETERS.failbackLead.name, message });
+  }
+  return problems;
+}
+
+type DurationField = {
+  readonly [K in keyof Policy]: Policy[K] extends number ? K : never;
+}[keyof Policy];
+
+/** Pairs that must be in this order: the first no longer than the second. */
+const LADDER: readonly (readonly [DurationField, DurationField])[] = [
+  ['probeGapMs', 'probeIntervalMs'],
+  ['probeGapMs', 'probeIntervalStandbyMs'],
+  ['probeGapMs', 'probeIntervalDownMs'],
+  ['probeIntervalDownMs', 'probeIntervalDownMaxMs'],
+  ['brownOutLatencyMs', 'probeTimeoutMs'],
+  ['ioDeadlineMs', 'flushDeadlineMs'],
+  ['holdDownMs', 'holdDownMaxMs'],
+  ['probeTimeoutMs', 'loginTimeoutMs'],
+];
+
+function orderProblems(policy: Policy): readonly PolicyProblem[] {
+  const problems: PolicyProblem[] = [];
+  for (const [shorter, longer] of LADDER) {
+    if (policy[shorter] <= policy[longer]) continue;
+    const parameter = PARAMETERS[shorter].name;
+    const [a, b] = [formatDuration(policy[shorter]), formatDuration(policy[longer])];
+    const message = `${a} is longer than ${PARAMETERS[longer].name} (${b})`;
+    problems.push({ parameter, message });
+  }
+  if (policy.brownOutWindows > policy.brownOutSpan) {
+    const message = `${policy.brownOutWindows} of ${policy.brownOutSpan} windows cannot be slow`;
+    problems.push({ parameter: PARAMETERS.brownOutWindows.name, message });
+  }
+  return [...problems, ...timeoutProblems(policy)];
+}
+
+/** I/O that is held must outlast a failover; 0 stands for not holding it at all. */
+function timeoutProblems(policy: Policy): readonly PolicyProblem[] {
+  const held = policy.noPathTimeoutMs;
+  const problems: PolicyProblem[] = [];
+  const add = (parameter: string, message: string): void => {
+    problems.push({ parameter, message });
+  };
+  const bound = detectionBoundMs(policy);
+  if (held > 0 && held <= bound) {
+    const [a, b] = [formatDuration(held), formatDuration(bound)];
+    add(PARAMETERS.noPathTimeoutMs.name, `${a} ends before a dead path is noticed (up to ${b})`);
+  }
+  const delay = policy.fencing.delayMs;
+  if (delay !== undefined && held > 0 && held <= delay) {
+    const [a, b] = [formatDuration(held), formatDuration(delay)];
+    add(PARAMETERS.noPathTimeoutMs.name, `${a} ends before the fence's delay of ${b} is over`);
+  }
+  return problems;
+}

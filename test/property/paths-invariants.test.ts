@@ -1,0 +1,187 @@
+/**
+ * Invariants of the controller for any failure trace: P1-P6, P10, P11, P18, P19 of the list that the
+ * world checks at every step (test/support/model-world.ts), and the bounds on counts checked here.
+ */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { ModelWorld, policyOf } from '../support/model-world.ts';
+import type { Mode, Phase, ScriptedPath } from '../support/model-world.ts';
+
+const modes: fc.Arbitrary<Mode> = fc.constantFrom(
+  'up',
+  'up',
+  'up',
+  'dark',
+  'refused',
+  'hung',
+  'slow',
+);
+
+/** Phases of 50 ms to two minutes, so that both flaps and outages occur. */
+const phases: fc.Arbitrary<Phase[]> = fc
+  .array(fc.record({ mode: modes, forMs: fc.oneof(fc.nat(3000), fc.nat(120_000)) }), {
+    maxLength: 12,
+  })
+  .map((list) => {
+    let atMs = 0;
+    return list.map(({ mode, forMs }) => ({ mode, atMs: (atMs += forMs + 50) }));
+  });
+
+const paths: fc.Arbitrary<ScriptedPath[]> = fc
+  .array(
+    fc.record({
+      maxWeight: fc.constantFrom(100, 90, 80),
+      phases,
+      drained: fc.constantFrom(false, false, true),
+    }),
+    {
+      minLength: 1,
+      maxLength: 4,
+    },
+  )
+  .map((list) => list.map((path, i) => ({ ...path, name: `p${i}` })));
+
+const worlds = fc.record({
+  paths,
+  seed: fc.nat(),
+  loss: fc.constantFrom(0, 0.01, 0.1, 0.5),
+  repeat: fc.constantFrom(0, 0.1),
+  abandon: fc.constantFrom(0, 0.3),
+  load: fc.boolean(),
+  failoverMs: fc.constantFrom(0, 5, 2500),
+  plannedMs: fc.constantFrom(0, 20, 1500),
+});
+const sets = fc.constantFrom('default', 'fast', 'bench');
+const runs = { numRuns: 100 };
+const fewer = { numRuns: 40 };
+const minutes = 60_000;
+
+describe('for any failure trace', () => {
+  it('P1-P6, P11, P18, P19: no step breaks an invariant', () => {
+    fc.assert(
+      fc.property(worlds, sets, (options, policy) => {
+        const world = new ModelWorld({ ...options, policy: policyOf({ policy }) });
+        expect(world.run(6 * minutes).violations).toEqual([]);
+      }),
+      runs,
+    );
+  });
+
+  it('P3: voluntary switches in any window are bounded by tokens and time', () => {
+    const flaps = fc.record({
+      upMs: fc.integer({ min: 20_000, max: 200_000 }),
+      downMs: fc.integer({ min: 100, max: 8000 }),
+    });
+    fc.assert(
+      fc.property(flaps, fc.nat(), ({ upMs, downMs }, seed) => {
+        const policy = policyOf({
+          'failback-jitter': '0',
+          'failback-token-interval': '10m',
+          'hold-down': '0',
+          'weight-step': '10',
+        });
+        const flapping: Phase[] = [];
+        for (let atMs = upMs; atMs < 60 * minutes; atMs += upMs + downMs) {
+          flapping.push({ atMs, mode: 'refused' }, { atMs: atMs + downMs, mode: 'up' });
+        }
+        const world = new ModelWorld({
+          policy,
+          seed,
+          paths: [
+            { name: 'p0', maxWeight: 100, phases: flapping },
+            { name: 'p1', maxWeight: 90 },
+          ],
+        }).run(60 * minutes);
+        const failbacks = world.effects('switch').filter((effect) => effect.how === 'failback');
+        for (const [i, first] of failbacks.entries()) {
+          for (const [j, last] of failbacks.slice(i).entries()) {
+            const bound = 2 + Math.ceil((last.atMs - first.atMs) / (10 * minutes));
+            expect(j + 1).toBeLessThanOrEqual(bound);
+          }
+        }
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('P4: there are no more failovers than deaths of the path that was to carry the I/O', () => {
+    fc.assert(
+      fc.property(worlds, (options) => {
+        const world = new ModelWorld(options).run(5 * minutes);
+        const failovers = world
+          .effects('switch')
+          .filter((effect) => effect.how === 'failover' && effect.cause.kind !== 'first-path');
+        const downs = world.effects('note').filter((effect) => effect.note === 'path-down');
+        expect(failovers.length).toBeLessThanOrEqual(downs.length);
+      }),
+      fewer,
+    );
+  });
+
+  it('a weight moves at most once per probe period, unless the path is declared down', () => {
+    fc.assert(
+      fc.property(worlds, (options) => {
+        const world = new ModelWorld(options).run(5 * minutes);
+        const last = new Map<string, number>();
+        for (const move of world.moves) {
+          const since = move.atMs - (last.get(move.path) ?? -Infinity);
+          if (!move.declared) expect(since).toBeGreaterThanOrEqual(900);
+          last.set(move.path, move.atMs);
+        }
+      }),
+      fewer,
+    );
+  });
+
+  it('P18: a path is probed once per period, and once more per suspicion, failure or switch', () => {
+    fc.assert(
+      fc.property(worlds, (options) => {
+        const endMs = 5 * minutes;
+        const world = new ModelWorld(options).run(endMs);
+        const count = (kind: 'note' | 'switch' | 'hold' | 'sever'): number =>
+          world.effects(kind).length;
+        const switched = world.switched().length;
+        const lost = world.script.filter(({ event }) => event.kind === 'probe-failed').length;
+        const extra = count('note') + count('switch') + count('hold') + lost + switched;
+        for (const path of options.paths) {
+          const sent = world.probes.filter((probe) => probe.path === path.name).length;
+          expect(sent).toBeLessThanOrEqual(1 + endMs / 900 + extra);
+        }
+      }),
+      fewer,
+    );
+  });
+
+  it('P10: single lost probes, however many, switch nothing and cost no weight', () => {
+    const lostAt = fc.uniqueArray(fc.integer({ min: 2, max: 200 }), {
+      minLength: 1,
+      maxLength: 20,
+    });
+    fc.assert(
+      fc.property(lostAt, fc.constantFrom('p0', 'p1', 'p2'), (numbers, victim) => {
+        const single = numbers.filter((n) => !numbers.includes(n - 1));
+        const world = new ModelWorld({
+          paths: [100, 90, 80].map((maxWeight, i) => ({ name: `p${i}`, maxWeight })),
+          lose: (path, nth) => path === victim && single.includes(nth),
+        }).run(5 * minutes);
+        expect(world.story()).toEqual(['none→p0 failover (first-path)']);
+        expect(world.moves).toEqual([]);
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it('P5: equal weights never cause a voluntary switch', () => {
+    const same = paths.map((list) =>
+      list.map((path) => ({ ...path, maxWeight: 90, drained: false })),
+    );
+    fc.assert(
+      fc.property(same, fc.nat(), (equal, seed) => {
+        const quiet = equal.map((path) => ({ ...path, phases: [] }));
+        const world = new ModelWorld({ paths: quiet, seed, loss: 0.02 }).run(10 * minutes);
+        expect(world.effects('switch').filter((effect) => effect.how !== 'failover')).toEqual([]);
+      }),
+      { numRuns: 30 },
+    );
+  });
+});
