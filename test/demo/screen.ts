@@ -24,7 +24,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 /** The view without what the screen itself keeps. */
 export function makeScreen(output: Output, env: Environment, now: () => number): Screen {
   const plain = output.isTTY !== true || (env['NO_COLOR'] ?? '') !== '' || env['TERM'] === 'dumb';
-  return plain ? new LineScreen(output, now) : new PanelScreen(output, styleOf(env));
+  return plain ? new LineScreen(output, now) : new PanelScreen(output, styleOf(env), now);
 }
 
 function styleOf(env: Environment): Style {
@@ -32,25 +32,38 @@ function styleOf(env: Environment): Style {
   return { colour: true, unicode: locale !== 'C' && locale !== 'POSIX' && env['TERM'] !== 'linux' };
 }
 
+const DRAW_EVERY_MS = 100;
+
 class PanelScreen implements Screen {
   readonly #output: Output;
   readonly #style: Style;
+  readonly #now: () => number;
+  #drawnAtMs = -Infinity;
+  #chapter = '';
   readonly #events: string[] = [];
   #height = 0;
   #view: PanelView | undefined;
 
-  constructor(output: Output, style: Style) {
+  constructor(output: Output, style: Style, now: () => number) {
     this.#output = output;
     this.#style = style;
+    this.#now = now;
   }
 
   event(text: string): void {
     this.#events.push(`${clock(this.#view?.elapsedMs ?? 0)}  ${text}`);
-    if (this.#view !== undefined) this.update(this.#view);
+    if (this.#view !== undefined) this.#draw(this.#view);
   }
 
   update(view: PanelView): void {
     this.#view = view;
+    const due = this.#now() - this.#drawnAtMs >= DRAW_EVERY_MS;
+    if (due || view.chapter !== this.#chapter) this.#draw(view);
+  }
+
+  #draw(view: PanelView): void {
+    this.#drawnAtMs = this.#now();
+    this.#chapter = view.chapter;
     const lines = renderPanel({ ...view, events: this.#events }, this.#style);
     // Up to where the panel began, then every line anew, the rest of the old one erased.
     const up = this.#height === 0 ? '' : `\u001b[${String(this.#height)}A`;
@@ -59,6 +72,7 @@ class PanelScreen implements Screen {
   }
 
   end(): void {
+    if (this.#view !== undefined) this.#draw(this.#view);
     this.#height = 0;
   }
 }

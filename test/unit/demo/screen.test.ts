@@ -43,11 +43,15 @@ describe('the screen', () => {
 
   it('redraws a terminal in place, by exactly as many lines as it drew before', () => {
     const output = new Recorder(true);
-    const screen = makeScreen(output, { TERM: 'xterm' }, () => 0);
+    let now = 0;
+    const screen = makeScreen(output, { TERM: 'xterm' }, () => now);
     screen.update(view(50));
     const height = output.text.split('\n').length - 1;
     expect(output.text.startsWith('\u001b[')).toBe(false);
     output.text = '';
+    screen.update(view(51));
+    expect(output.text).toBe('');
+    now = 100;
     screen.update(view(52));
     expect(output.text.startsWith(`\u001b[${String(height)}A\r`)).toBe(true);
     expect(output.text.split('\n').length - 1).toBe(height);
