@@ -98,6 +98,10 @@ export interface PathdApi {
   expand(volumeId: string, requiredBytes: number): Promise<{ readonly sizeBytes: number }>;
   beginFormat(volumeId: string): Promise<{ readonly mayFormat: boolean; readonly reason: string }>;
   endFormat(volumeId: string): Promise<void>;
+  /** Lifts the ban of a path. */
+  readmit(volumeId: string, path: string): Promise<void>;
+  /** Forgets the record of a volume that is not attached. */
+  forget(volumeId: string): Promise<void>;
   /** One volume (empty list when it is not attached), or all when no id is given. */
   status(volumeId?: string): Promise<readonly VolumeStatus[]>;
 }

@@ -113,9 +113,9 @@ export function compareIdentity(
     return banned(`is ${other}, the volume is ${identity.strong[0] ?? 'one without'}`);
   }
   if (expectedSerial !== undefined) return { kind: 'verified' };
-  const same =
-    seen.serial === identity.serial && seen.weak.join('|') === identity.weak.join('|');
-  if (!same) return banned(`is ${describeIdentity(seen)}, the volume ${describeIdentity(identity)}`);
+  const same = seen.serial === identity.serial && seen.weak.join('|') === identity.weak.join('|');
+  if (!same)
+    return banned(`is ${describeIdentity(seen)}, the volume ${describeIdentity(identity)}`);
   return path === record.founder ? { kind: 'verified' } : weakIdentity(seen);
 }
 

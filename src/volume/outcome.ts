@@ -88,7 +88,11 @@ function judgeIllegalRequest(sense: Sense): Verdict {
   }
   // We never ask beyond the recorded size: the unit behind this path is smaller than the volume.
   if (sense.asc === 0x21 && sense.ascq === 0x00) {
-    return { kind: 'path', cause: 'probe-error', detail: `LUN is smaller than the volume, ${detail}` };
+    return {
+      kind: 'path',
+      cause: 'probe-error',
+      detail: `LUN is smaller than the volume, ${detail}`,
+    };
   }
   if (sense.asc === 0x20) return { kind: 'error', error: 'EOPNOTSUPP', detail };
   return { kind: 'error', error: 'EIO', detail: `invalid command, ${detail}` };

@@ -113,6 +113,11 @@ export class PathBoard {
     this.#events.changed();
   }
 
+  /** The next answer about the path's identity is news again. */
+  forgetIdentity(path: string): void {
+    this.#identities.delete(path);
+  }
+
   /** Something asked of the path beside a probe went wrong. */
   report(name: string, answer: ProbeAnswer): void {
     const path = name as PathName;

@@ -233,6 +233,19 @@ export class Volume implements BlockSource {
     await this.#board.close(LOGOUT_TIMEOUT_MS);
   }
 
+  /** Lifts the ban of a path; its identity is read and judged again. */
+  async readmit(path: string): Promise<Result<void, VolumeError>> {
+    if (this.#book.banned[path] === undefined) {
+      return err({ kind: 'failed', detail: `path ${path} is not banned` });
+    }
+    this.#book.readmit(path);
+    this.#board.forgetIdentity(path);
+    const saved = await this.#keeper.update(() => ({ banned: this.#book.banned }));
+    if (!saved.ok) return err({ kind: 'record', detail: saved.error.detail });
+    this.#driver.dispatch({ kind: 'readmitted', path: path as PathName });
+    return ok(undefined);
+  }
+
   // --------------------------------------------------------------------- format and resize
 
   async beginFormat(): Promise<FormatVerdict> {

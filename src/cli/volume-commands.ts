@@ -1,0 +1,88 @@
+/** `priority-path readmit` and `forget`: the two things that only an operator may decide. */
+import { parseArgs } from 'node:util';
+import { type PathdApi, PathdError } from '../pathd/api.ts';
+import { type Command, type CommandIo, EXIT } from './commands.ts';
+import { DEFAULT_PATHD_ENDPOINT } from './status.ts';
+
+type Connect = (endpoint: string) => PathdApi & { close(): void };
+
+interface Spec {
+  readonly name: string;
+  readonly summary: string;
+  readonly usage: string;
+  readonly help: string;
+  readonly words: number;
+  readonly done: string;
+  readonly run: (api: PathdApi, words: readonly string[]) => Promise<void>;
+}
+
+function volumeCommand(spec: Spec, connect: Connect): Command {
+  const { name, summary, usage, help, words, done, run } = spec;
+  const fail = (io: CommandIo, code: number, text: string): number => {
+    io.stderr.write(`priority-path ${name}: ${text}\n`);
+    return code;
+  };
+  return {
+    name,
+    summary,
+    run: async (args, io) => {
+      let parsed;
+      try {
+        parsed = parseArgs({
+          args: [...args],
+          options: { endpoint: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+          allowPositionals: true,
+        });
+      } catch (error) {
+        return fail(io, EXIT.usage, error instanceof Error ? error.message : String(error));
+      }
+      if (parsed.values.help === true) {
+        io.stdout.write(`Usage: priority-path ${usage} [--endpoint ADDR]\n\n${help}\n`);
+        return EXIT.ok;
+      }
+      if (parsed.positionals.length !== words) return fail(io, EXIT.usage, `expected: ${usage}`);
+      const fromEnv = io.env['PATHD_ENDPOINT'] ?? DEFAULT_PATHD_ENDPOINT;
+      const api = connect(parsed.values.endpoint ?? fromEnv);
+      try {
+        await run(api, parsed.positionals);
+        io.stdout.write(`${done}\n`);
+        return EXIT.ok;
+      } catch (error) {
+        if (!(error instanceof PathdError)) throw error;
+        return fail(io, EXIT.failed, error.message);
+      } finally {
+        api.close();
+      }
+    },
+  };
+}
+
+export function readmitCommand(connect: Connect): Command {
+  const spec: Spec = {
+    name: 'readmit',
+    summary: 'lift the ban of a path that led to another logical unit',
+    usage: 'readmit VOLUME PATH',
+    help:
+      'A path that showed another logical unit, or other data, is banned for good. Repair it at the\n' +
+      'target, then readmit it: its identity is checked anew before it is used.',
+    words: 2,
+    done: 'readmitted: its identity is checked now',
+    run: (api, [volume = '', path = '']) => api.readmit(volume, path),
+  };
+  return volumeCommand(spec, connect);
+}
+
+export function forgetCommand(connect: Connect): Command {
+  const spec: Spec = {
+    name: 'forget',
+    summary: 'forget the recorded identity and format state of a volume not staged here',
+    usage: 'forget VOLUME',
+    help:
+      'For a LUN that was replaced on purpose under the same volume name. The next stage records\n' +
+      'what it finds, and may format it if it is blank.',
+    words: 1,
+    done: 'forgotten',
+    run: (api, [volume = '']) => api.forget(volume),
+  };
+  return volumeCommand(spec, connect);
+}

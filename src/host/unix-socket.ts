@@ -1,0 +1,50 @@
+/**
+ * The unix socket that a process of ours serves on. A socket file that a dead process left behind must go, or listen
+ * fails; a socket of a living one must stay, or two processes answer in turn. Only a
+ * connect tells them apart.
+ */
+import { chmod, mkdir, unlink } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { dirname } from 'node:path';
+
+/** sun_path holds 108 bytes with its final zero (unix(7)). */
+const PATH_MAX_BYTES = 107;
+
+/** Path of `unix:///csi/csi.sock`, `unix:/csi/csi.sock` or `/csi/csi.sock`. Throws on anything else. */
+export function socketPath(endpoint: string): string {
+  const path = endpoint.replace(/^unix:(\/\/)?/, '');
+  if (!path.startsWith('/') || Buffer.byteLength(path) > PATH_MAX_BYTES) {
+    throw new Error(
+      `endpoint "${endpoint}": expected unix:///absolute/path of at most ` +
+        `${String(PATH_MAX_BYTES)} bytes`,
+    );
+  }
+  return path;
+}
+
+/** Makes room for a listener. Throws when somebody is listening there already. */
+export async function clearSocket(path: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+  const code = await tryConnect(path);
+  if (code === undefined) throw new Error(`${path} is served by another process: stop it first`);
+  if (code === 'ENOENT') return;
+  if (code !== 'ECONNREFUSED') throw new Error(`${path}: ${code}: not removed`);
+  await unlink(path);
+}
+
+/** Only root may talk to it. */
+export async function protectSocket(path: string): Promise<void> {
+  await chmod(path, 0o600);
+}
+
+/** undefined when somebody answers, else the errno name. */
+function tryConnect(path: string): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(undefined);
+    });
+    socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+  });
+}

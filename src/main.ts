@@ -1,0 +1,58 @@
+#!/usr/bin/env node
+/**
+ * priority-path: one program, several processes. This is the composition root: it knows every command
+ * and loads a command's code only when that command is asked for, so that `status` starts quickly and
+ * pathd never loads what only csi needs.
+ */
+import { setThreadPoolSize } from './host/fuse-threads.ts';
+
+// Before anything uses the thread pool: see host/fuse-threads.ts. 500 volumes are what one pool can do.
+if (process.argv[2] === 'pathd') setThreadPoolSize(maxVolumes(process.argv));
+
+const { runCommand } = await import('./cli/commands.ts');
+const { statusCommand } = await import('./cli/status.ts');
+const { forgetCommand, readmitCommand } = await import('./cli/volume-commands.ts');
+const { lazy } = await import('./cli/lazy.ts');
+
+const VERSION = '0.1.0';
+
+const stopping = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    // The second one is meant.
+    if (stopping.signal.aborted) process.exit(1);
+    stopping.abort();
+  });
+}
+
+const { connectPathd } = await import('./pathd/client.ts');
+const commands = [
+  lazy('csi', 'serve the CSI Identity and Node services to the kubelet', async () =>
+    (await import('./csi/command.ts')).csiCommand(VERSION),
+  ),
+  lazy('pathd', 'serve volumes: sessions on every path, failover, block devices', async () =>
+    (await import('./pathd/command.ts')).pathdCommand(),
+  ),
+  statusCommand(connectPathd),
+  readmitCommand(connectPathd),
+  forgetCommand(connectPathd),
+];
+
+process.exitCode = await runCommand(
+  commands,
+  process.argv.slice(2),
+  {
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+    now: () => Date.now(),
+    signal: stopping.signal,
+  },
+  VERSION,
+);
+
+function maxVolumes(argv: readonly string[]): number {
+  const at = argv.indexOf('--max-volumes');
+  const given = at === -1 ? undefined : Number(argv[at + 1]);
+  return given !== undefined && given >= 1 ? given : 100;
+}

@@ -1,0 +1,111 @@
+/** `PathdApi` over gRPC: for csi and the command line. */
+import { type Client, credentials, type ServiceError, status as Status } from '@grpc/grpc-js';
+import {
+  type AttachRequest,
+  type AttachResponse,
+  type PathdApi,
+  PathdError,
+  type PathdErrorCode,
+  type VolumeStatus,
+} from './api.ts';
+import { loadPathd } from './wire.ts';
+
+export interface PathdClient extends PathdApi {
+  /** The state again at every change, until the signal is aborted; throws when pathd goes away. */
+  watch(volumeId: string | undefined, signal: AbortSignal): AsyncIterable<readonly VolumeStatus[]>;
+  close(): void;
+}
+
+/** Calls that log in and wait for targets; longer than any limit of pathd's own. */
+const CALL_TIMEOUT_MS = 90_000;
+
+type Unary = (
+  request: object,
+  options: { readonly deadline: number },
+  callback: (error: ServiceError | null, response: unknown) => void,
+) => void;
+
+interface StatusStream extends AsyncIterable<unknown> {
+  cancel(): void;
+}
+
+/** @param endpoint unix:///path of pathd's socket. Connects at the first call, and again after a loss. */
+export function connectPathd(endpoint: string): PathdClient {
+  const target = `unix:${endpoint.replace(/^unix:(\/\/)?/, '')}`;
+  const Pathd = loadPathd();
+  const client: Client & Record<string, unknown> = new Pathd(target, credentials.createInsecure(), {
+    // A pathd that comes back is found within a second.
+    'grpc.max_reconnect_backoff_ms': 1_000,
+  });
+  const call = <Response>(method: string, request: object): Promise<Response> =>
+    new Promise((resolve, reject) => {
+      const deadline = Date.now() + CALL_TIMEOUT_MS;
+      const unary = client[method] as Unary;
+      unary.call(client, request, { deadline }, (error, response) => {
+        if (error === null) resolve(response as Response);
+        else reject(toPathdError(error, endpoint));
+      });
+    });
+  return {
+    attach: (request: AttachRequest) => call<AttachResponse>('attach', request),
+    detach: async (volumeId) => void (await call('detach', { volumeId })),
+    expand: (volumeId, requiredBytes) => call('expand', { volumeId, requiredBytes }),
+    beginFormat: (volumeId) => call('beginFormat', { volumeId }),
+    endFormat: async (volumeId) => void (await call('endFormat', { volumeId })),
+    readmit: async (volumeId, path) => void (await call('readmit', { volumeId, path })),
+    forget: async (volumeId) => void (await call('forget', { volumeId })),
+    status: async (volumeId = '') => volumesOf(await call('status', { volumeId })),
+    watch: async function* (volumeId, signal) {
+      const open = client['watch'] as (request: object) => StatusStream;
+      const stream = open.call(client, { volumeId: volumeId ?? '' });
+      signal.addEventListener('abort', () => {
+        stream.cancel();
+      });
+      try {
+        for await (const response of stream) yield volumesOf(response);
+      } catch (error) {
+        if (!signal.aborted) throw toPathdError(error as ServiceError, endpoint);
+      }
+    },
+    close: () => {
+      client.close();
+    },
+  };
+}
+
+interface WireStatus {
+  readonly volumes: readonly (Omit<VolumeStatus, 'lastSwitch'> & {
+    readonly lastSwitch: VolumeStatus['lastSwitch'] | null;
+  })[];
+}
+
+function volumesOf(response: unknown): readonly VolumeStatus[] {
+  return (response as WireStatus).volumes.map((volume) => ({
+    ...volume,
+    lastSwitch: volume.lastSwitch ?? undefined,
+  }));
+}
+
+const CODES: ReadonlySet<string> = new Set<PathdErrorCode>([
+  'INVALID_ARGUMENT',
+  'FAILED_PRECONDITION',
+  'UNAVAILABLE',
+  'ABORTED',
+  'NOT_FOUND',
+  'INTERNAL',
+  'RESOURCE_EXHAUSTED',
+  'OUT_OF_RANGE',
+]);
+
+function toPathdError(error: ServiceError, endpoint: string): PathdError {
+  const name = Status[error.code];
+  if (name === 'DEADLINE_EXCEEDED') {
+    return new PathdError('UNAVAILABLE', `pathd at ${endpoint} did not answer in time`);
+  }
+  const code = CODES.has(name) ? (name as PathdErrorCode) : 'INTERNAL';
+  // Written by grpc-js itself, not by pathd: nobody listens.
+  if (code === 'UNAVAILABLE' && error.details.startsWith('No connection')) {
+    return new PathdError(code, `pathd does not answer at ${endpoint}: is it running?`);
+  }
+  return new PathdError(code, error.details);
+}

@@ -1,0 +1,180 @@
+/**
+ * `priority-path pathd`: the data path process. Builds every edge, serves until told to stop.
+ *
+ * SIGTERM and SIGINT do not cut anybody off: volumes that nobody uses are detached at once, the others
+ * are served until they are unstaged or the stop timeout is over. A second signal ends the wait.
+ */
+import { mkdir, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from '../base/log.ts';
+import { err, ok, type Result } from '../base/result.ts';
+import { type Command, type CommandIo, EXIT } from '../cli/commands.ts';
+import { flagsHelp, parseFlags, type Flags, type FlagValues } from '../cli/flags.ts';
+import { LOG_FLAGS, loggerFromFlags } from '../cli/log-flags.ts';
+import { systemClock } from '../host/clock.ts';
+import { createFuseLoopExporter } from '../host/fuse-loop-exporter.ts';
+import { createInitiator } from '../host/initiator.ts';
+import type { PolicySet } from '../paths/policy.ts';
+import { NodeState } from './node-state.ts';
+import { createPathdServer } from './server.ts';
+import { fileVolumeStore } from './volume-store.ts';
+import { Volumes } from './volumes.ts';
+
+const FLAGS = {
+  endpoint: {
+    value: 'ADDR',
+    help: 'unix socket to serve on',
+    default: 'unix:///run/priority-path/pathd.sock',
+    env: 'PATHD_ENDPOINT',
+  },
+  'run-dir': {
+    value: 'DIR',
+    help: 'FUSE mounts of this boot',
+    default: '/run/priority-path/volumes',
+  },
+  'state-dir': {
+    value: 'DIR',
+    help: 'records that must survive a reboot',
+    default: '/var/lib/priority-path/pathd',
+  },
+  'initiator-name': {
+    value: 'IQN',
+    help: 'iSCSI InitiatorName, unique in the world; without it one is made once and kept',
+    default: '',
+    env: 'INITIATOR_NAME',
+  },
+  policy: {
+    value: 'SET',
+    help: 'policy values to start from: default, fast or bench',
+    default: 'default',
+  },
+  'max-volumes': { value: 'N', help: 'volumes at the same time, 1..500', default: '100' },
+  'stop-timeout': {
+    value: 'SECONDS',
+    help: 'how long a stop waits for volumes in use; then their users get I/O errors',
+    default: '20',
+  },
+  ...LOG_FLAGS,
+} as const satisfies Flags;
+
+interface Config {
+  readonly flags: FlagValues<typeof FLAGS>;
+  readonly policySet: PolicySet;
+  readonly maxVolumes: number;
+  readonly stopTimeoutMs: number;
+  readonly log: Logger;
+}
+
+/** Largest number of volumes one thread pool can serve; see host/fuse-threads.ts. */
+const VOLUMES_MAX = 500;
+
+export function pathdCommand(): Command {
+  return {
+    name: 'pathd',
+    summary: 'serve volumes: sessions on every path, failover, block devices',
+    run: async (args, io) => {
+      const flags = parseFlags(FLAGS, args, io.env);
+      if (!flags.ok) return usage(io, flags.error);
+      if (flags.value === 'help') {
+        io.stdout.write(flagsHelp('pathd', 'The data path of this node. Needs root.', FLAGS));
+        return EXIT.ok;
+      }
+      const config = configure(flags.value);
+      return config.ok ? serve(config.value, io) : usage(io, config.error);
+    },
+  };
+}
+
+function configure(flags: FlagValues<typeof FLAGS>): Result<Config, string> {
+  const policySet = (['default', 'fast', 'bench'] as const).find((set) => set === flags.policy);
+  if (policySet === undefined) {
+    return err(`--policy ${flags.policy}: expected default, fast or bench`);
+  }
+  const maxVolumes = Number(flags['max-volumes']);
+  if (!Number.isInteger(maxVolumes) || maxVolumes < 1 || maxVolumes > VOLUMES_MAX) {
+    return err(`--max-volumes ${flags['max-volumes']}: expected 1..${String(VOLUMES_MAX)}`);
+  }
+  const stopTimeoutMs = Number(flags['stop-timeout']) * 1000;
+  if (!(stopTimeoutMs >= 0))
+    return err(`--stop-timeout ${flags['stop-timeout']}: expected seconds`);
+  const log = loggerFromFlags('pathd', flags);
+  return log.ok ? ok({ flags, policySet, maxVolumes, stopTimeoutMs, log: log.value }) : log;
+}
+
+async function serve(config: Config, io: CommandIo): Promise<number> {
+  const { flags, log } = config;
+  const stateDir = flags['state-dir'];
+  await mkdir(flags['run-dir'], { recursive: true, mode: 0o700 });
+  const wanted = flags['initiator-name'] === '' ? undefined : flags['initiator-name'];
+  const node = await NodeState.open(stateDir, wanted, () => nothingUnfenced(stateDir));
+  if (!node.ok) return refuse(io, node.error);
+  const exporter = createFuseLoopExporter({
+    runDir: flags['run-dir'],
+    log: (message) => log.warn({}, message),
+  });
+  const able = await exporter.preflight();
+  if (!able.ok) return refuse(io, able.error.detail);
+  const initiator = createInitiator({
+    asynchronous: (target, message) => log.warn({ target, message }, 'message from the target'),
+  });
+  const volumes = new Volumes({
+    stateDir,
+    node: node.value,
+    policySet: config.policySet,
+    maxVolumes: config.maxVolumes,
+    clock: systemClock,
+    initiator,
+    exporter,
+    log,
+  });
+  const server = createPathdServer(flags.endpoint, volumes, log);
+  try {
+    await server.start();
+  } catch (error) {
+    return refuse(io, error instanceof Error ? error.message : String(error));
+  }
+  log.info({ initiatorName: node.value.initiatorName, device: exporter.kind }, 'ready');
+  await aborted(io.signal);
+  await stop(volumes, config);
+  await server.stop();
+  return EXIT.ok;
+}
+
+/** Every volume's record says that no path may hold writes. */
+async function nothingUnfenced(stateDir: string): Promise<boolean> {
+  const files = await readdir(join(stateDir, 'volumes')).catch(() => []);
+  for (const file of files) {
+    if (!file.endsWith('.json')) continue;
+    const record = await fileVolumeStore(stateDir, file.slice(0, -'.json'.length)).load();
+    if (!record.ok || (record.value?.mayHoldWrites.length ?? 0) > 0) return false;
+  }
+  return true;
+}
+
+async function stop(volumes: Volumes, { log, stopTimeoutMs }: Config): Promise<void> {
+  const until = performance.now() + stopTimeoutMs;
+  log.info({ volumes: volumes.size }, 'stopping');
+  let left = await volumes.drain();
+  while (left > 0 && performance.now() < until) {
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    left = await volumes.drain();
+  }
+  if (left > 0) await volumes.abandon();
+}
+
+function refuse(io: CommandIo, problem: string): number {
+  io.stderr.write(`priority-path pathd: ${problem}\n`);
+  return EXIT.failed;
+}
+
+function usage(io: CommandIo, problem: string): number {
+  io.stderr.write(`priority-path pathd: ${problem}\n`);
+  return EXIT.usage;
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}

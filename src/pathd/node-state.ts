@@ -1,0 +1,144 @@
+/**
+ * Who this node is to targets, for ever: its InitiatorName and the ISID of every path it has had.
+ *
+ * An ISID names one session of this initiator at a target; two paths with one ISID would reinstate each
+ * other for ever, and one path with a new ISID could not reinstate its own session, which the fence
+ * lives on. So they are counted, never derived, and on disk before they are used (RFC 7143 4.4.3,
+ * 11.12.5: type 10b, 24 bits of ours, qualifier 0).
+ *
+ * `<state dir>/node.json`, loaded at the start of pathd.
+ */
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { err, ok, type Result } from '../base/result.ts';
+import { readWhole, writeWhole } from '../host/durable-file.ts';
+
+interface NodeRecord {
+  readonly version: 1;
+  readonly initiatorName: string;
+  /** Last number given out, 0..2^24-1. */
+  readonly lastIsid: number;
+  /** "volume/path" → ISID, 12 hex digits. */
+  readonly isids: Readonly<Record<string, string>>;
+}
+
+const ISID_MAX = 0xff_ffff;
+const INITIATOR_NAME =
+  /^(iqn\.\d{4}-\d{2}\.[a-z0-9.-]+(:[^\s]+)?|eui\.[0-9A-Fa-f]{16}|naa\.[0-9A-Fa-f]{16,32})$/;
+
+export class NodeState {
+  readonly #path: string;
+  #record: NodeRecord;
+  #queue: Promise<unknown> = Promise.resolve();
+
+  private constructor(path: string, record: NodeRecord) {
+    this.#path = path;
+    this.#record = record;
+  }
+
+  /**
+   * `wanted` is the name the operator gave; without it the persisted one, or a new one. A changed name
+   * makes this node another initiator: `mayChange` says whether that is safe now.
+   */
+  static async open(
+    stateDir: string,
+    wanted: string | undefined,
+    mayChange: () => Promise<boolean>,
+  ): Promise<Result<NodeState, string>> {
+    const path = join(stateDir, 'node.json');
+    if (wanted !== undefined && !(INITIATOR_NAME.test(wanted) && wanted.length <= 223)) {
+      return err(`initiator name "${wanted}": expected iqn.YYYY-MM.domain:name, at most 223 bytes`);
+    }
+    const text = await readWhole(path);
+    if (!text.ok) return err(text.error.detail);
+    const known = text.value === undefined ? undefined : parse(text.value);
+    if (text.value !== undefined && known === undefined) {
+      return err(
+        `${path} cannot be used (cut short?): restore it, or remove it while no volume is staged`,
+      );
+    }
+    const initiatorName = wanted ?? known?.initiatorName ?? newName();
+    const renamed = known !== undefined && known.initiatorName !== initiatorName;
+    if (renamed && !(await mayChange())) {
+      return err(
+        `the initiator name was ${known.initiatorName} and volumes are staged or not cleanly left: ` +
+          'keep it until they are unstaged, their sessions could not be reinstated under another name',
+      );
+    }
+    const isids = known?.isids ?? {};
+    const record = { version: 1 as const, initiatorName, lastIsid: known?.lastIsid ?? 0, isids };
+    const state = new NodeState(path, record);
+    const saved = await state.#save(record);
+    return saved.ok ? ok(state) : saved;
+  }
+
+  get initiatorName(): string {
+    return this.#record.initiatorName;
+  }
+
+  /** The ISIDs of a volume's paths, allocated and on disk. */
+  isids(
+    volumeId: string,
+    paths: readonly string[],
+  ): Promise<Result<ReadonlyMap<string, string>, string>> {
+    const result = this.#queue.then(() => this.#allocate(volumeId, paths));
+    this.#queue = result;
+    return result;
+  }
+
+  async #allocate(
+    volumeId: string,
+    paths: readonly string[],
+  ): Promise<Result<ReadonlyMap<string, string>, string>> {
+    const isids = { ...this.#record.isids };
+    let { lastIsid } = this.#record;
+    const mine = new Map<string, string>();
+    for (const path of paths) {
+      const key = `${volumeId}/${path}`;
+      let isid = isids[key];
+      if (isid === undefined) {
+        if (lastIsid === ISID_MAX) return err('all ISIDs of this node are used up');
+        lastIsid++;
+        isid = `80${lastIsid.toString(16).padStart(6, '0')}0000`;
+        isids[key] = isid;
+      }
+      mine.set(path, isid);
+    }
+    if (lastIsid !== this.#record.lastIsid) {
+      const saved = await this.#save({ ...this.#record, lastIsid, isids });
+      if (!saved.ok) return saved;
+    }
+    return ok(mine);
+  }
+
+  async #save(record: NodeRecord): Promise<Result<void, string>> {
+    const saved = await writeWhole(this.#path, `${JSON.stringify(record, undefined, 2)}\n`);
+    if (!saved.ok) return err(saved.error.detail);
+    this.#record = record;
+    return ok(undefined);
+  }
+}
+
+function newName(): string {
+  return `iqn.2026-01.io.prioritypath:${randomBytes(6).toString('hex')}`;
+}
+
+function parse(text: string): NodeRecord | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== 'object' || value === null) return undefined;
+  const { version, initiatorName, lastIsid, isids } = value as Partial<NodeRecord>;
+  const good =
+    version === 1 &&
+    typeof initiatorName === 'string' &&
+    typeof lastIsid === 'number' &&
+    Number.isInteger(lastIsid) &&
+    lastIsid >= 0 &&
+    typeof isids === 'object' &&
+    Object.values(isids).every((isid) => /^[0-9a-f]{12}$/.test(isid));
+  return good ? { version, initiatorName, lastIsid, isids } : undefined;
+}

@@ -1,0 +1,126 @@
+/**
+ * Serves `PathdApi` over gRPC on a unix socket that only root may open. Errors travel as gRPC status
+ * codes by the names of `PathdErrorCode`; anything else that is thrown is INTERNAL and logged.
+ */
+import {
+  Server,
+  ServerCredentials,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  status as Status,
+  type sendUnaryData,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import type { Logger } from '../base/log.ts';
+import { clearSocket, protectSocket, socketPath } from '../host/unix-socket.ts';
+import { type AttachRequest, type PathdApi, PathdError, type VolumeStatus } from './api.ts';
+import { loadPathd } from './wire.ts';
+
+export interface PathdServer {
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** How often a watched status is looked at. */
+const WATCH_MS = 100;
+
+interface Request {
+  readonly volumeId: string;
+  readonly requiredBytes: number;
+  readonly path: string;
+}
+
+export function createPathdServer(endpoint: string, api: PathdApi, log: Logger): PathdServer {
+  const path = socketPath(endpoint);
+  const server = new Server();
+  server.addService(loadPathd().service, implementation(api, log));
+  return {
+    start: async () => {
+      await clearSocket(path);
+      await new Promise<void>((resolve, reject) => {
+        server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), (error) => {
+          if (error === null) resolve();
+          else reject(error);
+        });
+      });
+      await protectSocket(path);
+      log.info({ socket: path }, 'pathd is served');
+    },
+    stop: () => {
+      server.forceShutdown();
+      return Promise.resolve();
+    },
+  };
+}
+
+function implementation(api: PathdApi, log: Logger): UntypedServiceImplementation {
+  const unary =
+    (rpc: string, run: (request: Request) => Promise<object | undefined>) =>
+    (call: ServerUnaryCall<Request, object>, callback: sendUnaryData<object>): void => {
+      const { volumeId } = call.request;
+      const startedAt = performance.now();
+      run(call.request).then(
+        (response) => {
+          const durationMs = Math.round(performance.now() - startedAt);
+          if (rpc !== 'status') log.info({ rpc, volumeId, durationMs }, 'done');
+          callback(null, response ?? {});
+        },
+        (error: unknown) => {
+          const { code, details } = serviceError(error);
+          log.warn({ rpc, volumeId, code: Status[code], why: details }, 'refused');
+          callback({ code, details }, null);
+        },
+      );
+    };
+  return {
+    attach: unary('attach', (request) => api.attach(request as unknown as AttachRequest)),
+    detach: unary('detach', async ({ volumeId }) => void (await api.detach(volumeId))),
+    expand: unary('expand', ({ volumeId, requiredBytes }) => api.expand(volumeId, requiredBytes)),
+    beginFormat: unary('beginFormat', ({ volumeId }) => api.beginFormat(volumeId)),
+    endFormat: unary('endFormat', async ({ volumeId }) => void (await api.endFormat(volumeId))),
+    readmit: unary(
+      'readmit',
+      async ({ volumeId, path }) => void (await api.readmit(volumeId, path)),
+    ),
+    forget: unary('forget', async ({ volumeId }) => void (await api.forget(volumeId))),
+    status: unary('status', async ({ volumeId }) => ({ volumes: await api.status(volumeId) })),
+    watch: (call: ServerWritableStream<Request, object>) => {
+      watch(call, () => api.status(call.request.volumeId));
+    },
+  };
+}
+
+/** Sends the status whenever it differs from the last one sent; a slow reader gets fewer. */
+function watch(
+  call: ServerWritableStream<Request, object>,
+  look: () => Promise<readonly VolumeStatus[]>,
+): void {
+  let last = '';
+  let blocked = false;
+  const send = async (): Promise<void> => {
+    if (blocked) return;
+    const volumes = await look();
+    const text = JSON.stringify(volumes);
+    if (text === last) return;
+    last = text;
+    blocked = !call.write({ volumes });
+  };
+  call.on('drain', () => {
+    blocked = false;
+  });
+  const timer = setInterval(() => void send(), WATCH_MS);
+  call.on('cancelled', () => {
+    clearInterval(timer);
+    call.end();
+  });
+  call.on('error', () => {
+    clearInterval(timer);
+  });
+  void send();
+}
+
+function serviceError(error: unknown): { readonly code: Status; readonly details: string } {
+  if (error instanceof PathdError) return { code: Status[error.code], details: error.message };
+  const details = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return { code: Status.INTERNAL, details };
+}

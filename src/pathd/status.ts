@@ -1,0 +1,67 @@
+/** What a volume is → the status message that people and csi read. */
+import type { Volume, VolumeSnapshot } from '../volume/volume.ts';
+import { describeFencing } from '../volume/fence.ts';
+import type { PathStatus, SwitchStatus, VolumeStatus } from './api.ts';
+
+export function volumeStatus(volume: Volume, device: string): VolumeStatus {
+  const snapshot = volume.status();
+  return {
+    volumeId: volume.options.volumeId,
+    device,
+    sizeBytes: volume.sizeBytes,
+    state: snapshot.state,
+    reason: snapshot.reason,
+    currentPath: snapshot.current ?? '',
+    paths: snapshot.paths.map((path) => pathStatus(path, snapshot.current)),
+    lastSwitch: switchStatus(snapshot),
+    fencing: describeFencing(volume.options.policy.fencing),
+    queued: snapshot.queued,
+    outstanding: snapshot.outstanding,
+    ioErrors: snapshot.ioErrors,
+    identity: snapshot.identity,
+    failovers: snapshot.failovers,
+    failbacks: snapshot.failbacks,
+  };
+}
+
+function pathStatus(
+  path: VolumeSnapshot['paths'][number],
+  current: string | undefined,
+): PathStatus {
+  return {
+    name: path.name,
+    portal: path.portal,
+    weight: path.weight,
+    maxWeight: path.maxWeight,
+    state: pathState(path, current),
+    drained: path.drained,
+    holdDown: path.holdDownUntil !== undefined,
+    suspect: path.suspect,
+    lastError: path.lastError?.detail ?? '',
+    lastErrorUnixMs: path.lastError?.at.getTime() ?? 0,
+    probeP90Us: path.probeP90Us,
+  };
+}
+
+function pathState(path: VolumeSnapshot['paths'][number], current: string | undefined): string {
+  if (path.identity.kind === 'banned') return 'banned';
+  if (path.identity.kind === 'unverified') return 'unverified';
+  if (path.name === current) return 'current';
+  if (path.up) return 'standby';
+  return path.answered ? 'down' : 'connecting';
+}
+
+function switchStatus({ lastSwitch }: VolumeSnapshot): SwitchStatus | undefined {
+  if (lastSwitch === undefined) return undefined;
+  const { from, to, how, cause, fence, at, gapMs, replayed } = lastSwitch;
+  return {
+    from: from ?? '',
+    to,
+    kind: how,
+    cause: `${cause.kind}: ${cause.detail}`,
+    fence,
+    atUnixMs: at.getTime(),
+    gapMs,
+    replayed,
+  };
+}

@@ -1,0 +1,318 @@
+/**
+ * The volumes of this process: attach, detach and what else csi asks for, one call per volume at a
+ * time. A volume is attached in three steps (paths, record, device) that are undone in reverse when a
+ * later one fails.
+ */
+import { type Logger, withFields } from '../base/log.ts';
+import { parsePolicy, type Policy, type PolicySet } from '../paths/policy.ts';
+import type { BlockExporter, Clock, ExportedDevice, Initiator } from '../volume/ports.ts';
+import { emptyRecord, type StoreError } from '../volume/record.ts';
+import { Volume, type VolumeError, type VolumeEvent } from '../volume/volume.ts';
+import {
+  type AttachRequest,
+  type AttachResponse,
+  type PathdApi,
+  PathdError,
+  type VolumeStatus,
+} from './api.ts';
+import { logVolumeEvent } from './events.ts';
+import type { NodeState } from './node-state.ts';
+import { volumeStatus } from './status.ts';
+import { fileVolumeStore } from './volume-store.ts';
+
+export interface VolumesOptions {
+  readonly stateDir: string;
+  readonly node: NodeState;
+  /** Set of policy values that parameters start from where a volume does not say. */
+  readonly policySet: PolicySet;
+  readonly maxVolumes: number;
+  readonly clock: Clock;
+  readonly initiator: Initiator;
+  readonly exporter: BlockExporter;
+  readonly log: Logger;
+}
+
+interface Attached {
+  readonly volume: Volume;
+  readonly device: ExportedDevice;
+  /** The request as text: an equal one is answered again. */
+  readonly request: string;
+}
+
+const VOLUME_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+const PATH_NAME = /^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$/;
+const PATHS_MAX = 16;
+
+export class Volumes implements PathdApi {
+  readonly #options: VolumesOptions;
+  readonly #attached = new Map<string, Attached>();
+  readonly #busy = new Set<string>();
+  #stopping = false;
+
+  constructor(options: VolumesOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#attached.size;
+  }
+
+  attach(request: AttachRequest): Promise<AttachResponse> {
+    return this.#alone(request.volumeId, () => this.#attach(request));
+  }
+
+  async #attach(request: AttachRequest): Promise<AttachResponse> {
+    const { volumeId } = request;
+    const policy = this.#check(request);
+    const text = canonical(request);
+    const known = this.#attached.get(volumeId);
+    if (known !== undefined) return this.#attachAgain(known, text);
+    if (this.#stopping) throw new PathdError('UNAVAILABLE', 'pathd is stopping');
+    if (this.#attached.size >= this.#options.maxVolumes) {
+      const detail = `this pathd serves at most ${String(this.#options.maxVolumes)} volumes`;
+      throw new PathdError('FAILED_PRECONDITION', `${detail}: raise --max-volumes`);
+    }
+    const { exporter } = this.#options;
+    const leftover = await exporter.cleanUp(volumeId);
+    if (!leftover.ok) throw new PathdError('FAILED_PRECONDITION', leftover.error.detail);
+    const volume = await this.#open(request, policy);
+    try {
+      const started = await volume.start();
+      if (!started.ok) throw fromVolumeError(started.error);
+      const device = await exporter.attach(volumeId, volume);
+      if (!device.ok) throw new PathdError('INTERNAL', device.error.detail);
+      this.#attached.set(volumeId, { volume, device: device.value, request: text });
+      return response(volume, device.value);
+    } catch (error) {
+      await volume.close();
+      throw error;
+    }
+  }
+
+  #attachAgain(known: Attached, text: string): AttachResponse {
+    const { volume, device } = known;
+    if (volume.status().state === 'failed') {
+      const detail = `the volume has failed (${volume.status().reason})`;
+      throw new PathdError('FAILED_PRECONDITION', `${detail}: unstage it, then stage it again`);
+    }
+    if (known.request === text) return response(volume, device);
+    const detail = 'the volume is attached with other paths or another policy';
+    throw new PathdError('FAILED_PRECONDITION', `${detail}: unstage it first`);
+  }
+
+  async #open(request: AttachRequest, policy: Policy): Promise<Volume> {
+    const { volumeId, readOnly } = request;
+    const { stateDir, node, clock, initiator, log } = this.#options;
+    const store = fileVolumeStore(stateDir, volumeId);
+    const loaded = await store.load();
+    if (!loaded.ok) throw fromStoreError(loaded.error);
+    const names = request.paths.map(({ name }) => name);
+    const isids = await node.isids(volumeId, names);
+    if (!isids.ok) throw new PathdError('RESOURCE_EXHAUSTED', isids.error);
+    const volumeLog = withFields(log, { volumeId });
+    return new Volume({
+      volumeId,
+      paths: request.paths.map(({ name, host, port, targetName, lun, maxWeight, drained }) => ({
+        name,
+        target: { host, port, targetName, lun },
+        maxWeight,
+        drained,
+        isid: isids.value.get(name) ?? '',
+      })),
+      policy,
+      initiatorName: node.initiatorName,
+      readOnly,
+      clock,
+      initiator,
+      store,
+      record: loaded.value ?? emptyRecord(volumeId),
+      onEvent: (event: VolumeEvent) => {
+        logVolumeEvent(volumeLog, event);
+      },
+    });
+  }
+
+  #check(request: AttachRequest): Policy {
+    const { volumeId, paths } = request;
+    const bad = (text: string): never => {
+      throw new PathdError('INVALID_ARGUMENT', text);
+    };
+    if (!VOLUME_ID.test(volumeId)) bad(`volume id "${volumeId}": expected letters, digits, . _ -`);
+    if (paths.length === 0 || paths.length > PATHS_MAX) {
+      bad(`${String(paths.length)} paths: a volume has 1 to ${String(PATHS_MAX)}`);
+    }
+    if (new Set(paths.map(({ name }) => name)).size !== paths.length) bad('path names repeat');
+    for (const { name, port, maxWeight } of paths) {
+      if (!PATH_NAME.test(name)) bad(`path name "${name}": expected a-z, 0-9 and -`);
+      if (port < 1 || port > 65_535) bad(`port ${String(port)} of ${name}: expected 1..65535`);
+      if (maxWeight < 1 || maxWeight > 1_000) bad(`max weight of ${name}: expected 1..1000`);
+    }
+    const policy = parsePolicy({ policy: this.#options.policySet, ...request.policy });
+    if (policy.ok) return policy.value;
+    const problems = policy.error.map(({ parameter, message }) => `${parameter}: ${message}`);
+    return bad(`policy: ${problems.join('; ')}`);
+  }
+
+  detach(volumeId: string): Promise<void> {
+    return this.#alone(volumeId, async () => {
+      const attached = this.#attached.get(volumeId);
+      if (attached === undefined) {
+        // Nothing of ours; something of a process before us may still be there.
+        const cleaned = await this.#options.exporter.cleanUp(volumeId);
+        if (!cleaned.ok) throw new PathdError('FAILED_PRECONDITION', cleaned.error.detail);
+        return;
+      }
+      const gone = await attached.device.detach({ force: false });
+      if (!gone.ok) throw new PathdError('FAILED_PRECONDITION', gone.error.detail);
+      this.#attached.delete(volumeId);
+      await attached.volume.close();
+    });
+  }
+
+  expand(volumeId: string, requiredBytes: number): Promise<{ readonly sizeBytes: number }> {
+    return this.#alone(volumeId, async () => {
+      const { volume, device } = this.#find(volumeId);
+      const before = volume.sizeBytes;
+      if (requiredBytes > 0 && before >= requiredBytes) return { sizeBytes: before };
+      const size = await volume.expand();
+      if (!size.ok) throw fromVolumeError(size.error);
+      if (size.value !== before) {
+        const resized = await device.resize();
+        if (!resized.ok) throw new PathdError('INTERNAL', resized.error.detail);
+      }
+      if (size.value < requiredBytes) {
+        const detail = `the LUN has ${String(size.value)} bytes on every path, ${String(requiredBytes)} wanted`;
+        throw new PathdError('OUT_OF_RANGE', `${detail}: grow it at the target first`);
+      }
+      return { sizeBytes: size.value };
+    });
+  }
+
+  beginFormat(volumeId: string): Promise<{ readonly mayFormat: boolean; readonly reason: string }> {
+    return this.#alone(volumeId, async () => {
+      const verdict = await this.#find(volumeId).volume.beginFormat();
+      return { mayFormat: verdict.mayFormat, reason: verdict.mayFormat ? '' : verdict.reason };
+    });
+  }
+
+  endFormat(volumeId: string): Promise<void> {
+    return this.#alone(volumeId, async () => {
+      const saved = await this.#find(volumeId).volume.endFormat();
+      if (!saved.ok) throw fromVolumeError(saved.error);
+    });
+  }
+
+  readmit(volumeId: string, path: string): Promise<void> {
+    return this.#alone(volumeId, async () => {
+      const attached = this.#attached.get(volumeId);
+      if (attached !== undefined) {
+        const done = await attached.volume.readmit(path);
+        if (!done.ok) throw new PathdError('NOT_FOUND', done.error.detail);
+        return;
+      }
+      const store = fileVolumeStore(this.#options.stateDir, volumeId);
+      const record = await store.load();
+      if (!record.ok) throw fromStoreError(record.error);
+      if (record.value?.banned[path] === undefined) {
+        throw new PathdError('NOT_FOUND', `no ban of path ${path} is recorded for ${volumeId}`);
+      }
+      const { [path]: _lifted, ...banned } = record.value.banned;
+      const saved = await store.save({ ...record.value, banned });
+      if (!saved.ok) throw fromStoreError(saved.error);
+    });
+  }
+
+  forget(volumeId: string): Promise<void> {
+    return this.#alone(volumeId, async () => {
+      if (!VOLUME_ID.test(volumeId)) throw new PathdError('INVALID_ARGUMENT', 'bad volume id');
+      if (this.#attached.has(volumeId)) {
+        throw new PathdError('FAILED_PRECONDITION', `${volumeId} is attached: unstage it first`);
+      }
+      const removed = await fileVolumeStore(this.#options.stateDir, volumeId).remove();
+      if (!removed.ok) throw fromStoreError(removed.error);
+    });
+  }
+
+  status(volumeId = ''): Promise<readonly VolumeStatus[]> {
+    const all = [...this.#attached.entries()].filter(([id]) => volumeId === '' || id === volumeId);
+    return Promise.resolve(all.map(([, { volume, device }]) => volumeStatus(volume, device.path)));
+  }
+
+  /** No new volumes; those that nobody uses are detached. Returns how many are left. */
+  async drain(): Promise<number> {
+    this.#stopping = true;
+    for (const volumeId of [...this.#attached.keys()]) {
+      await this.detach(volumeId).catch((error: unknown) => {
+        const why = error instanceof Error ? error.message : String(error);
+        this.#options.log.info({ volumeId, why }, 'still in use');
+      });
+    }
+    return this.#attached.size;
+  }
+
+  /** Takes every device away, in use or not: their users see I/O errors from now on. */
+  async abandon(): Promise<void> {
+    for (const [volumeId, { volume, device }] of this.#attached) {
+      this.#options.log.warn({ volumeId }, 'device taken away while in use');
+      await device.detach({ force: true });
+      await volume.close();
+    }
+    this.#attached.clear();
+  }
+
+  #find(volumeId: string): Attached {
+    const attached = this.#attached.get(volumeId);
+    if (attached !== undefined) return attached;
+    throw new PathdError('NOT_FOUND', `volume ${volumeId} is not attached on this node`);
+  }
+
+  async #alone<T>(volumeId: string, work: () => Promise<T>): Promise<T> {
+    if (this.#busy.has(volumeId)) {
+      throw new PathdError('ABORTED', `another call for volume ${volumeId} is running`);
+    }
+    this.#busy.add(volumeId);
+    try {
+      return await work();
+    } finally {
+      this.#busy.delete(volumeId);
+    }
+  }
+}
+
+function response(volume: Volume, device: ExportedDevice): AttachResponse {
+  const { sizeBytes, blockSize } = volume;
+  return { device: device.path, sizeBytes, blockSize };
+}
+
+function canonical(request: AttachRequest): string {
+  const policy = Object.entries(request.policy).sort(([a], [b]) => (a < b ? -1 : 1));
+  const paths = request.paths.map(
+    ({ name, host, port, targetName, lun, maxWeight, drained }) =>
+      [name, host, port, targetName, lun, maxWeight, drained] as const,
+  );
+  return JSON.stringify([request.volumeId, paths, policy, request.readOnly]);
+}
+
+function fromVolumeError(error: VolumeError): PathdError {
+  switch (error.kind) {
+    case 'no-path':
+    case 'failed':
+      return new PathdError('UNAVAILABLE', error.detail);
+    case 'dispute':
+    case 'stuck':
+      return new PathdError('FAILED_PRECONDITION', error.detail);
+    case 'record':
+      return new PathdError('RESOURCE_EXHAUSTED', error.detail);
+  }
+}
+
+function fromStoreError(error: StoreError): PathdError {
+  switch (error.kind) {
+    case 'no-space':
+      return new PathdError('RESOURCE_EXHAUSTED', error.detail);
+    case 'corrupt':
+      return new PathdError('FAILED_PRECONDITION', error.detail);
+    case 'io':
+      return new PathdError('INTERNAL', error.detail);
+  }
+}
