@@ -10,7 +10,11 @@ export default defineConfig({
   root,
   test: {
     projects: [
-      { root, test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
+      {
+        root,
+        // Milliseconds each when alone; the limit is for a machine that verify keeps busy.
+        test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 30_000 },
+      },
       {
         root,
         test: { name: 'property', include: ['test/property/**/*.test.ts'], testTimeout: 60_000 },
