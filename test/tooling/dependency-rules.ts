@@ -22,6 +22,9 @@ interface Layer {
 /** How csi and cli talk to pathd: its interface and the client of it, never its insides. */
 const PATHD_INTERFACE = ['pathd/api.ts', 'pathd/client.ts'];
 
+/** What a subcommand is and how it reads its flags: for `csi` and `pathd`, which are subcommands. */
+const COMMAND_INTERFACE = ['cli/commands.ts', 'cli/flags.ts', 'cli/log-flags.ts'];
+
 export const LAYERS: readonly Layer[] = [
   { at: 'base/', mayImport: [] },
   { at: 'protocol/', mayImport: ['base/'] },
@@ -44,13 +47,19 @@ export const LAYERS: readonly Layer[] = [
   },
   {
     at: 'pathd/',
-    mayImport: ['base/', 'protocol/', 'paths/', 'volume/', 'host/', 'telemetry/'],
+    mayImport: [
+      ...['base/', 'protocol/', 'paths/', 'volume/', 'host/', 'telemetry/'],
+      ...COMMAND_INTERFACE,
+    ],
     node: true,
     packages: ['@grpc/'],
   },
   {
     at: 'csi/',
-    mayImport: ['base/', 'paths/', 'host/', 'kubernetes/', 'telemetry/', ...PATHD_INTERFACE],
+    mayImport: [
+      ...['base/', 'paths/', 'host/', 'kubernetes/', 'telemetry/'],
+      ...[...PATHD_INTERFACE, ...COMMAND_INTERFACE],
+    ],
     node: true,
     packages: ['@grpc/'],
   },

@@ -114,6 +114,7 @@ const BREAKS: Readonly<Record<string, readonly [claim: string, tree: Tree][]>> =
   ],
   'pathd-direction': [
     ['pathd does not know Kubernetes', { 'src/pathd/worker.ts': ['src/kubernetes/contract.ts'] }],
+    ['pathd does not know what people type', { 'src/pathd/server.ts': ['src/cli/status.ts'] }],
     ['pathd does not know csi', { 'src/pathd/worker.ts': ['src/csi/node.ts'] }],
   ],
   'pathd-packages': [
@@ -173,6 +174,7 @@ it('accepts a tree that keeps the direction', async () => {
     'src/kubernetes/contract.ts': ['src/paths/model.ts', 'src/pathd/api.ts'],
     'src/kubernetes/client.ts': ['@kubernetes/client-node', 'src/kubernetes/contract.ts'],
     'src/pathd/service.ts': ['@grpc/grpc-js', 'node:fs', 'src/volume/ports.ts', 'src/host/exec.ts'],
+    'src/csi/command.ts': ['src/cli/commands.ts', 'src/cli/flags.ts'],
     'src/csi/node.ts': ['@grpc/grpc-js', 'src/pathd/client.ts', 'src/kubernetes/contract.ts'],
     'src/cli/status.ts': ['node:util', 'src/pathd/api.ts'],
     'src/telemetry/logger.ts': ['pino', 'src/base/log.ts'],
