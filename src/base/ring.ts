@@ -1,7 +1,7 @@
 /**
- * First-in first-out queue on a circular array that grows by doubling and never shrinks: push and shift
- * cost no allocation in steady state. Array.prototype.shift copies the rest of a long array, and a
- * linked list allocates a node for each entry.
+ * First-in first-out queue on a circular array that grows by doubling and never shrinks: push and
+ * shift cost no allocation in steady state. Array.prototype.shift copies the rest of a long array,
+ * and a linked list allocates a node for each entry.
  */
 export class Ring<T> {
   #slots: (T | undefined)[];

@@ -2,8 +2,8 @@
  * Serial number arithmetic on 32 bits (RFC 1982 with SERIAL_BITS = 32), as iSCSI needs it for CmdSN
  * and StatSN: numbers wrap, and "less" means "less than half the circle behind".
  *
- * Two numbers exactly 2^31 apart are undefined in the RFC; here each is then less than the other, which
- * no conforming peer can provoke.
+ * Two numbers exactly 2^31 apart are undefined in the RFC; here each is then less than the other,
+ * which no conforming peer can provoke.
  */
 
 /** a + n on the circle, as an unsigned 32-bit number. */

@@ -1,11 +1,12 @@
 /**
- * A logged-in session on a socket: the shell around protocol/iscsi's FullFeature. It owns the timing
- * (one flush per event-loop turn, the keep-alive) and the buffers' lifetime (nothing is reported before
- * the kernel has taken its payload, or the socket is closed).
+ * A logged-in session on a socket: the shell around protocol/iscsi's FullFeature. It owns the
+ * timing
+ * (one flush per event-loop turn, the keep-alive) and the buffers' lifetime (nothing is reported
+ * before the kernel has taken its payload, or the socket is closed).
  *
  * Writes are collected until setImmediate and go out corked, as one writev: that, not promises or
- * copies, decides throughput (+40 % against a write per PDU). Above HIGH_WATER bytes in the socket no new
- * command is started, so that an `abort` leaves little behind and memory stays bounded.
+ * copies, decides throughput (+40 % against a write per PDU). Above HIGH_WATER bytes in the socket
+ * no new command is started, so that an `abort` leaves little behind and memory stays bounded.
  */
 import type { Socket } from 'node:net';
 import type { Framer } from '../protocol/iscsi/framer.ts';
@@ -18,7 +19,9 @@ import { socketFailure } from './initiator-errors.ts';
 
 const HIGH_WATER = 4 * 1024 * 1024;
 const KEEP_ALIVE_MS = 5000;
-/** Time for commands under way and the logout itself when the target asks us to go (async event 1). */
+/**
+ * Time for commands under way and the logout itself when the target asks us to go (async event 1).
+ */
 const ASKED_TO_LEAVE_MS = 3000;
 
 /** Task Management Function Response (RFC 7143 11.6.1). */

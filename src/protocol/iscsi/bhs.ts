@@ -1,6 +1,7 @@
 /**
- * The Basic Header Segment (RFC 7143 11.2): 48 bytes at the front of every PDU. Here are the opcodes, the
- * places of the fields and the flag bits; requests.ts writes headers, the sinks of framer.ts read them.
+ * The Basic Header Segment (RFC 7143 11.2): 48 bytes at the front of every PDU. Here are the
+ * opcodes, the places of the fields and the flag bits; requests.ts writes headers, the sinks of
+ * framer.ts read them.
  *
  * Headers are read and written field by field in the byte array they live in. Decoding each into an
  * object was rejected: at 60,000 commands a second that is 120,000 objects that die young.

@@ -1,4 +1,6 @@
-/** What goes into a session and what comes out of it; structurally the types of the volume's ports. */
+/**
+ * What goes into a session and what comes out of it; structurally the types of the volume's ports.
+ */
 
 /** Sense key, additional sense code and qualifier (SPC-4 4.5). */
 export interface Sense {

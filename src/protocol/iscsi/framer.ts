@@ -1,10 +1,12 @@
 /**
  * Cuts a TCP byte stream into PDUs (RFC 7143 11.1), in place: chunks come from one reused receive
- * buffer, a header is handed on where it lies, and data is copied once, straight to where it belongs.
+ * buffer, a header is handed on where it lies, and data is copied once, straight to where it
+ * belongs.
  *
- * Only a header that is split over two chunks goes through a scratch. The sink sees the header before
- * the data, checks it and says where the data goes (a read command's own buffer, at Buffer Offset).
- * Collecting chunks with Buffer.concat and slicing was rejected: it copies everything twice.
+ * Only a header that is split over two chunks goes through a scratch. The sink sees the header
+ * before the data, checks it and says where the data goes (a read command's own buffer, at Buffer
+ * Offset). Collecting chunks with Buffer.concat and slicing was rejected: it copies everything
+ * twice.
  *
  * Additional header segments are skipped: none is defined for target PDUs that we can be sent.
  * Digests would be two more parts, after the header (with AHS) and after the padding; both are
@@ -15,8 +17,9 @@ import { BHS_LENGTH, Field, paddingOf } from './bhs.ts';
 
 export interface PduSink {
   /**
-   * A header lies at bhs[at .. at+48), valid during the call only. The sink calls `framer.receiveInto`
-   * if it wants the data segment; otherwise that is skipped. False: stop, the connection is over.
+   * A header lies at bhs[at .. at+48), valid during the call only. The sink calls
+   * `framer.receiveInto` if it wants the data segment; otherwise that is skipped. False: stop, the
+   * connection is over.
    */
   header(bhs: Uint8Array, at: number, dataLength: number): boolean;
   /** The PDU of the last `header` call is complete, its data in place. False: stop. */
@@ -45,13 +48,18 @@ export class Framer {
     this.sink = sink;
   }
 
-  /** Called by the sink from within `header`: data goes to `buffer` from `at`; what does not fit is dropped. */
+  /**
+   * Called by the sink from within `header`: data goes to `buffer` from `at`; what does not fit is
+   * dropped.
+   */
   receiveInto(buffer: Buffer, at: number): void {
     this.#into = buffer;
     this.#intoAt = at;
   }
 
-  /** The first `length` bytes of `chunk` have arrived. The chunk is not referenced after the call. */
+  /**
+   * The first `length` bytes of `chunk` have arrived. The chunk is not referenced after the call.
+   */
   push(chunk: Buffer, length: number): void {
     let at = 0;
     while (at < length && !this.#stopped) {

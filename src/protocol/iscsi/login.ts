@@ -1,16 +1,18 @@
 /**
- * Login of one connection that starts a session (RFC 7143 6.3, 11.12, 11.13), sans-IO: `start` gives the
- * first PDU, every complete answer leads to a step.
+ * Login of one connection that starts a session (RFC 7143 6.3, 11.12, 11.13), sans-IO: `start`
+ * gives the first PDU, every complete answer leads to a step.
  *
  *   security (CSG=0) --T--> operational (CSG=1) --T--> full feature phase
  *
- * Always from CSG=0, even without authentication: tgt reinstates an old session of the same ISID only
- * then (the shortcut to CSG=1 leaves the old session and its tasks alive, which breaks fencing).
- * An answer with T=0 to our T=1 means that the target is not done; it gets another, empty, request. tgt does
- * that whenever one of its keys differs from the RFC's default. The number of rounds is bounded.
+ * Always from CSG=0, even without authentication: tgt reinstates an old session of the same ISID
+ * only then (the shortcut to CSG=1 leaves the old session and its tasks alive, which breaks
+ * fencing). An answer with T=0 to our T=1 means that the target is not done; it gets another,
+ * empty, request. tgt does that whenever one of its keys differs from the RFC's default. The number
+ * of rounds is bounded.
  *
- * AuthMethod=None is offered. CHAP would be offered in `#securityKeys` and carried on by further rounds
- * in `#security`. A redirect (class 1) is a rejection like others here; the address is in its detail.
+ * AuthMethod=None is offered. CHAP would be offered in `#securityKeys` and carried on by further
+ * rounds in `#security`. A redirect (class 1) is a rejection like others here; the address is in
+ * its detail.
  */
 import { get16, get32, put16, put24, put32 } from '../../base/bytes.ts';
 import { assert } from '../../base/assert.ts';
@@ -87,8 +89,9 @@ export class Login implements PduSink {
   #over = false;
 
   /**
-   * `receive` is the framer's `receiveInto`; `onStep` is called once for each answer, from within the
-   * framer's push, and may replace the framer's sink. `cmdSn`: where CmdSN starts, any 32-bit number.
+   * `receive` is the framer's `receiveInto`; `onStep` is called once for each answer, from within
+   * the framer's push, and may replace the framer's sink. `cmdSn`: where CmdSN starts, any 32-bit
+   * number.
    */
   constructor(
     identity: LoginIdentity,
@@ -230,7 +233,9 @@ export class Login implements PduSink {
     ];
   }
 
-  /** Login Request, TSIH=0 (a new session), CID 0, ITT 0; header, text and padding in one buffer. */
+  /**
+   * Login Request, TSIH=0 (a new session), CID 0, ITT 0; header, text and padding in one buffer.
+   */
   #request(pairs: Pairs, transit: boolean): Buffer {
     const text = encodeText(pairs);
     assert(text.length <= MAX_SEGMENT, 'login text does not fit one PDU');

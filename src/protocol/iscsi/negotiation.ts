@@ -1,10 +1,11 @@
 /**
  * Operational parameters: what we offer for each key and how the answers become the session's
- * parameters (RFC 7143 6.2, 13). One table holds all the rules, so that they can be read beside the RFC.
+ * parameters (RFC 7143 6.2, 13). One table holds all the rules, so that they can be read beside the
+ * RFC.
  *
- * Taking the target's answer as it is, as other initiators do, was rejected: an answer outside of the
- * offer ("ImmediateData=Yes" to a "No") means that the two sides would run with different parameters, and
- * that corrupts data later. Such a login fails now.
+ * Taking the target's answer as it is, as other initiators do, was rejected: an answer outside of
+ * the offer ("ImmediateData=Yes" to a "No") means that the two sides would run with different
+ * parameters, and that corrupts data later. Such a login fails now.
  */
 import { assert } from '../../base/assert.ts';
 import { err, ok, type Result } from '../../base/result.ts';
@@ -102,8 +103,9 @@ export class Negotiation {
   }
 
   /**
-   * Keys from a Login Response of the operational stage. The value is what we must answer: NotUnderstood
-   * to keys that are not in the table (RFC 7143 6.2). The error is one line for a human.
+   * Keys from a Login Response of the operational stage. The value is what we must answer:
+   * NotUnderstood to keys that are not in the table (RFC 7143 6.2). The error is one line for a
+   * human.
    */
   receive(pairs: KeyValues): Result<[key: string, value: string][], string> {
     const replies: [string, string][] = [];
@@ -127,7 +129,8 @@ export class Negotiation {
       // Rounded down: then only the last PDU of a sequence can need padding.
       maxSendSegment: this.#number('MaxRecvDataSegmentLength') & ~3,
       maxBurstLength,
-      // A target may not answer FirstBurstLength > MaxBurstLength; if it does, sending less is harmless.
+      // A target may not answer FirstBurstLength > MaxBurstLength; if it does, sending less is
+      // harmless.
       firstBurstLength: Math.min(this.#number('FirstBurstLength'), maxBurstLength),
       maxOutstandingR2T: this.#number('MaxOutstandingR2T'),
     };

@@ -1,8 +1,8 @@
 /**
- * The three counters of a session with one connection (RFC 7143 4.2.2): CmdSN orders our commands and is
- * assigned when a command is transmitted, so a cancelled one leaves no hole; MaxCmdSN is the target's
- * window; StatSN numbers its answers. With ErrorRecoveryLevel 0 a gap in StatSN means a lost answer and
- * ends the session.
+ * The three counters of a session with one connection (RFC 7143 4.2.2): CmdSN orders our commands
+ * and is assigned when a command is transmitted, so a cancelled one leaves no hole; MaxCmdSN is the
+ * target's window; StatSN numbers its answers. With ErrorRecoveryLevel 0 a gap in StatSN means a
+ * lost answer and ends the session.
  */
 import { get32 } from '../../base/bytes.ts';
 import { serialAdd, serialLess, serialLessOrEqual } from '../../base/serial.ts';

@@ -1,10 +1,11 @@
 /**
- * What is to be sent: headers from a preallocated ring, payloads as they lie in their owners' buffers, in
- * batches. One batch is what the shell hands to its socket in one go (one writev). A header slot is free
- * again when its batch has left the process, and so is the payload: see `flushed`.
+ * What is to be sent: headers from a preallocated ring, payloads as they lie in their owners'
+ * buffers, in batches. One batch is what the shell hands to its socket in one go (one writev). A
+ * header slot is free again when its batch has left the process, and so is the payload: see
+ * `flushed`.
  *
- * Headers that follow each other without payload (a run of reads) go out as one slice of the ring. An
- * own buffer for each header was rejected: twice the vectors, and garbage.
+ * Headers that follow each other without payload (a run of reads) go out as one slice of the ring.
+ * An own buffer for each header was rejected: twice the vectors, and garbage.
  */
 import { assert } from '../../base/assert.ts';
 import { BHS_LENGTH, paddingOf } from './bhs.ts';
@@ -62,7 +63,9 @@ export class Outbox {
     this.#bytes += length + padding;
   }
 
-  /** Closes the batch and returns its buffers in order; empty: nothing to send, no batch was closed. */
+  /**
+   * Closes the batch and returns its buffers in order; empty: nothing to send, no batch was closed.
+   */
   takeBatch(): Buffer[] {
     this.#endRun();
     const buffers = this.#buffers;

@@ -1,9 +1,10 @@
 /**
- * The receiving half of full feature phase: checks each target PDU against the task it claims to belong
- * to before a byte of it goes anywhere (RFC 7143 11.4, 11.6 to 11.11, 11.15, 11.17, 11.19).
+ * The receiving half of full feature phase: checks each target PDU against the task it claims to
+ * belong to before a byte of it goes anywhere (RFC 7143 11.4, 11.6 to 11.11, 11.15, 11.17, 11.19).
  *
- * With ErrorRecoveryLevel 0 there is nothing to repair: a wrong tag, sequence number, offset or length
- * ends the session and the PDU has no effect. `header` checks and remembers, `complete` acts.
+ * With ErrorRecoveryLevel 0 there is nothing to repair: a wrong tag, sequence number, offset or
+ * length ends the session and the PDU has no effect. `header` checks and remembers, `complete`
+ * acts.
  */
 import { get16, get32 } from '../../base/bytes.ts';
 import { serialAdd } from '../../base/serial.ts';
@@ -25,7 +26,10 @@ import type { Numbering } from './numbering.ts';
 import type { Task, TaskTable } from './tasks.ts';
 
 export interface AsyncMessage {
-  /** AsyncEvent (11.9.1): 0 SCSI event, 1 please log out, 2 and 3 connections will be dropped, 4 negotiate. */
+  /**
+   * AsyncEvent (11.9.1): 0 SCSI event, 1 please log out, 2 and 3 connections will be dropped, 4
+   * negotiate.
+   */
   readonly event: number;
   readonly vendorCode: number;
   readonly parameter1: number;
@@ -342,7 +346,9 @@ export class Receiver implements PduSink {
     });
   }
 
-  /** 11.17: the target could not process a PDU of ours. Nothing to repair at ErrorRecoveryLevel 0. */
+  /**
+   * 11.17: the target could not process a PDU of ours. Nothing to repair at ErrorRecoveryLevel 0.
+   */
   #rejected(): void {
     const reason = (this.#saved[Field.RESPONSE] as number).toString(16).padStart(2, '0');
     const opcode = (this.#scratch[0] as number) & OPCODE_MASK;

@@ -1,6 +1,6 @@
 /**
- * Headers of the requests of full feature phase (RFC 7143 11.3, 11.5, 11.7, 11.14, 11.18), written into a
- * 48-byte slot of a larger buffer. Slots are reused, so a writer sets every byte.
+ * Headers of the requests of full feature phase (RFC 7143 11.3, 11.5, 11.7, 11.14, 11.18), written
+ * into a 48-byte slot of a larger buffer. Slots are reused, so a writer sets every byte.
  */
 import { put24, put32 } from '../../base/bytes.ts';
 import { BHS_LENGTH, Field, FINAL, IMMEDIATE, NO_TAG, Opcode } from './bhs.ts';
@@ -57,8 +57,8 @@ export function writeDataOut(to: Buffer, at: number, f: RequestFields): void {
 }
 
 /**
- * 11.18. Always immediate: a ping that waits for the CmdSN window says nothing about the connection.
- * Ours: own ITT, TTT NO_TAG. Answer to a NOP-In: ITT NO_TAG, its TTT and LUN.
+ * 11.18. Always immediate: a ping that waits for the CmdSN window says nothing about the
+ * connection. Ours: own ITT, TTT NO_TAG. Answer to a NOP-In: ITT NO_TAG, its TTT and LUN.
  */
 export function writeNopOut(to: Buffer, at: number, f: RequestFields): void {
   begin(to, at, Opcode.NOP_OUT | IMMEDIATE, FINAL, f);

@@ -1,10 +1,11 @@
 /**
  * A session in full feature phase, bound to one LUN, with one connection; sans-IO. The shell pushes
- * received bytes into the framer, whose sink is this session's receiver, and drains `nextBatch` once per
- * event-loop turn. No clock in here: whoever wants a ping or a timeout calls at the right time.
+ * received bytes into the framer, whose sink is this session's receiver, and drains `nextBatch`
+ * once per event-loop turn. No clock in here: whoever wants a ping or a timeout calls at the right
+ * time.
  *
- * A command is over when its answer is in AND everything queued of its payload has left the process:
- * a target may answer a write early, and the buffer goes back to its owner with `done`.
+ * A command is over when its answer is in AND everything queued of its payload has left the
+ * process: a target may answer a write early, and the buffer goes back to its owner with `done`.
  */
 import { assert } from '../../base/assert.ts';
 import { encodeLun } from '../scsi/lun.ts';
@@ -92,9 +93,9 @@ export class FullFeature implements ReceiverEvents {
   }
 
   /**
-   * LOGICAL UNIT RESET. `onResponse` gets the response code of 11.6.1 (0 = function complete); it is not
-   * called if the session ends first. At completion the target has dropped the commands that were
-   * sent before: they are reported lost, after the call. False: no free task.
+   * LOGICAL UNIT RESET. `onResponse` gets the response code of 11.6.1 (0 = function complete); it
+   * is not called if the session ends first. At completion the target has dropped the commands that
+   * were sent before: they are reported lost, after the call. False: no free task.
    */
   resetLogicalUnit(onResponse: (response: number) => void): boolean {
     const task = this.#tasks.allocate('reset');
@@ -104,7 +105,9 @@ export class FullFeature implements ReceiverEvents {
     return true;
   }
 
-  /** Starts no more commands, logs out when the started ones are answered; ends with kind logout. */
+  /**
+   * Starts no more commands, logs out when the started ones are answered; ends with kind logout.
+   */
   logout(): void {
     this.#transmitter.draining = true;
     this.#logoutWhenIdle();

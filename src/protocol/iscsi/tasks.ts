@@ -1,9 +1,10 @@
 /**
  * Everything that waits for an answer: SCSI commands, and our own pings, resets and logouts.
  *
- * The Initiator Task Tag is slot + generation: the low 11 bits index a fixed table, the rest counts how
- * often the slot was used. An answer to an earlier user of the slot is thereby recognised without a
- * map, and a freed task can never receive data. Task objects are made on first use and reused.
+ * The Initiator Task Tag is slot + generation: the low 11 bits index a fixed table, the rest counts
+ * how often the slot was used. An answer to an earlier user of the slot is thereby recognised
+ * without a map, and a freed task can never receive data. Task objects are made on first use and
+ * reused.
  */
 import { NO_TAG } from './bhs.ts';
 import type { Command, Outcome } from './command.ts';

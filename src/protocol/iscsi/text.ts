@@ -1,6 +1,6 @@
 /**
- * iSCSI text: "key=value" pairs, each ended by a NUL byte (RFC 7143 6.1). A key may stand only once in a
- * negotiation, so a repeated one is an error.
+ * iSCSI text: "key=value" pairs, each ended by a NUL byte (RFC 7143 6.1). A key may stand only once
+ * in a negotiation, so a repeated one is an error.
  */
 import { utf8 } from '../../base/bytes.ts';
 import { err, ok, type Result } from '../../base/result.ts';

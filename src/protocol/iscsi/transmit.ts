@@ -1,11 +1,12 @@
 /**
- * The sending half of full feature phase: turns queued commands, R2Ts and control requests into PDUs, as
- * far as the CmdSN window, the task table, the header ring and the caller's byte budget allow.
+ * The sending half of full feature phase: turns queued commands, R2Ts and control requests into
+ * PDUs, as far as the CmdSN window, the task table, the header ring and the caller's byte budget
+ * allow.
  *
- * Order within a batch: control requests (immediate, tiny), then data that the target has asked for, so
- * that started commands finish first, then new commands. Unsolicited data follows its command through
- * the same queue as solicited data, in the order of the commands (RFC 7143 4.2.5.2).
- * CmdSN and ExpStatSN are assigned here, at the last moment.
+ * Order within a batch: control requests (immediate, tiny), then data that the target has asked
+ * for, so that started commands finish first, then new commands. Unsolicited data follows its
+ * command through the same queue as solicited data, in the order of the commands (RFC 7143
+ * 4.2.5.2). CmdSN and ExpStatSN are assigned here, at the last moment.
  */
 import { Ring } from '../../base/ring.ts';
 import { serialAdd } from '../../base/serial.ts';
@@ -29,10 +30,15 @@ export type Control =
   | { readonly kind: 'task'; readonly task: Task }
   | { readonly kind: 'pong'; readonly ttt: number; readonly lun: Uint8Array };
 
-/** Part of a command's dataOut that may be sent: one R2T, or the unsolicited rest of the first burst. */
+/**
+ * Part of a command's dataOut that may be sent: one R2T, or the unsolicited rest of the first
+ * burst.
+ */
 class Grant {
   task: Task | undefined;
-  /** Tag of the task when the grant was made: a task that has ended in between gets no more data. */
+  /**
+   * Tag of the task when the grant was made: a task that has ended in between gets no more data.
+   */
   itt = NO_TAG;
   ttt = NO_TAG;
   at = 0;

@@ -1,4 +1,6 @@
-/** READ CAPACITY(16) parameter data (SBC-3 5.16.2): size, block size, and whether the LU is thin. */
+/**
+ * READ CAPACITY(16) parameter data (SBC-3 5.16.2): size, block size, and whether the LU is thin.
+ */
 import { get32, get64 } from '../../base/bytes.ts';
 import { err, ok } from '../../base/result.ts';
 import { type Decoded, malformed, short } from './decode.ts';

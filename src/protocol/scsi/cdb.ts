@@ -1,8 +1,8 @@
 /**
- * Command descriptor blocks (SPC-4 6, SBC-3 5), one builder a command. Only the 16-byte forms of media
- * commands: every iSCSI target has them, and one size means one code path for LUNs beyond 2 TiB.
- * An LBA is a non-negative safe integer and counts logical blocks; so do `blocks`. Allocation lengths are
- * bytes. Builders allocate the CDB; the session copies it into the PDU header.
+ * Command descriptor blocks (SPC-4 6, SBC-3 5), one builder a command. Only the 16-byte forms of
+ * media commands: every iSCSI target has them, and one size means one code path for LUNs beyond 2
+ * TiB. An LBA is a non-negative safe integer and counts logical blocks; so do `blocks`. Allocation
+ * lengths are bytes. Builders allocate the CDB; the session copies it into the PDU header.
  */
 import { assert } from '../../base/assert.ts';
 import { put16, put32, put64 } from '../../base/bytes.ts';
@@ -83,8 +83,8 @@ export function synchronizeCache16(lba = 0, blocks = 0): Uint8Array {
 }
 
 /**
- * WRITE SAME(16); the data-out buffer is one logical block (of zeros). `unmap` lets a thin LU drop the
- * blocks instead of writing, provided that they read back as that block (SBC-3 5.50).
+ * WRITE SAME(16); the data-out buffer is one logical block (of zeros). `unmap` lets a thin LU drop
+ * the blocks instead of writing, provided that they read back as that block (SBC-3 5.50).
  * `blocks` = 0 would mean "to the end of the medium" and is refused.
  */
 export function writeSame16(

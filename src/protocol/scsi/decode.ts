@@ -1,7 +1,7 @@
 /**
  * What every decoder of this folder has in common. Data comes from a target and may be cut short or
- * wrong: a decoder returns an error value, never throws and never reads past the bytes it was given.
- * Callers pass exactly the bytes that arrived (`buffer.subarray(0, outcome.received)`).
+ * wrong: a decoder returns an error value, never throws and never reads past the bytes it was
+ * given. Callers pass exactly the bytes that arrived (`buffer.subarray(0, outcome.received)`).
  */
 import { err, type Result } from '../../base/result.ts';
 

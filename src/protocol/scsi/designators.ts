@@ -1,7 +1,7 @@
 /**
- * VPD page 83h, device identification (SPC-4 7.8.6): the names of a logical unit, of the port it was
- * reached through, and of the device. All of them are returned: which ones prove that two paths lead to
- * one logical unit is for the volume to judge (association 0, and how unique the kind is).
+ * VPD page 83h, device identification (SPC-4 7.8.6): the names of a logical unit, of the port it
+ * was reached through, and of the device. All of them are returned: which ones prove that two paths
+ * lead to one logical unit is for the volume to judge (association 0, and how unique the kind is).
  */
 import { ascii, hex, utf8 } from '../../base/bytes.ts';
 import { ok } from '../../base/result.ts';
@@ -33,7 +33,9 @@ export interface Designator {
   readonly type: number;
   /** CODE SET: 1 binary, 2 ASCII, 3 UTF-8. */
   readonly codeSet: number;
-  /** Binary: hex digits; text: the text without trailing blanks and NULs. Equal names compare equal. */
+  /**
+   * Binary: hex digits; text: the text without trailing blanks and NULs. Equal names compare equal.
+   */
   readonly value: string;
   /** Any bit of the DESIGNATOR is set: an all-zero name identifies nothing. */
   readonly nonZero: boolean;
@@ -107,8 +109,8 @@ function naaKind(name: Uint8Array): DesignatorKind {
 }
 
 function companyId(kind: DesignatorKind, name: Uint8Array): number | undefined {
-  // Where the 24-bit company id starts, in hex digits. The 16-byte EUI-64 has an identifier extension
-  // in front of it (SPC-4 7.8.6.5.4); an NAA takes the first digit.
+  // Where the 24-bit company id starts, in hex digits. The 16-byte EUI-64 has an identifier
+  // extension in front of it (SPC-4 7.8.6.5.4); an NAA takes the first digit.
   let digit: number;
   if (kind === 'eui-64') digit = name.length === 16 ? 16 : 0;
   else if (kind === 'naa-2') digit = 4;

@@ -1,6 +1,7 @@
 /**
  * The 8-byte LUN field (SAM-5 4.7) and REPORT LUNS parameter data (SPC-4 6.33).
- * Single-level LUNs only: peripheral device addressing up to 255, flat space addressing up to 16383.
+ * Single-level LUNs only: peripheral device addressing up to 255, flat space addressing up to
+ * 16383.
  */
 import { assert } from '../../base/assert.ts';
 import { get16, get32 } from '../../base/bytes.ts';

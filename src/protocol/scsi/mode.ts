@@ -2,8 +2,8 @@
  * MODE SENSE parameter data (SPC-4 7.5, SBC-3 6.5): the caching page (08h), for WCE, and the
  * device-specific parameter of the header, for DPOFUA and write protection.
  *
- * The 6- and 10-byte forms differ in the header only. Block descriptors are skipped although DBD=1 asks
- * for none: some targets send them all the same.
+ * The 6- and 10-byte forms differ in the header only. Block descriptors are skipped although DBD=1
+ * asks for none: some targets send them all the same.
  */
 import { get16 } from '../../base/bytes.ts';
 import { ok } from '../../base/result.ts';

@@ -1,4 +1,6 @@
-/** VPD page B2h, logical block provisioning (SBC-3 6.6.5): what a thin LU can do with unused blocks. */
+/**
+ * VPD page B2h, logical block provisioning (SBC-3 6.6.5): what a thin LU can do with unused blocks.
+ */
 import { ok } from '../../base/result.ts';
 import { type Decoded, short } from './decode.ts';
 import { vpdBody, VpdPage } from './vpd.ts';
@@ -10,7 +12,10 @@ export interface LogicalBlockProvisioning {
   readonly writeSame16Unmap: boolean;
   /** LBPWS10: WRITE SAME(10) with the UNMAP bit. */
   readonly writeSame10Unmap: boolean;
-  /** LBPRZ, 3 bits in SBC-4: 0 = unmapped blocks read as anything, xx1b = as zeros, 010b = a pattern. */
+  /**
+   * LBPRZ, 3 bits in SBC-4: 0 = unmapped blocks read as anything, xx1b = as zeros, 010b = a
+   * pattern.
+   */
   readonly lbprz: number;
   /** LBPRZ = xx1b. */
   readonly readsZeros: boolean;

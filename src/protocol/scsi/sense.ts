@@ -1,7 +1,8 @@
 /**
  * Sense data (SPC-4 4.5): why a command ended with CHECK CONDITION. Two layouts say the same in
- * different places: fixed (response codes 70h, 71h) and descriptor (72h, 73h). 71h and 73h are deferred
- * errors: they belong to an earlier command, which matters for caches, so the flag is kept.
+ * different places: fixed (response codes 70h, 71h) and descriptor (72h, 73h). 71h and 73h are
+ * deferred errors: they belong to an earlier command, which matters for caches, so the flag is
+ * kept.
  */
 import { get64 } from '../../base/bytes.ts';
 import { ok } from '../../base/result.ts';

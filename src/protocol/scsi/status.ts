@@ -1,4 +1,7 @@
-/** Codes of SAM-5 5.3 (status) and SPC-4 4.5.6 (sense keys): the ones this program acts on or prints. */
+/**
+ * Codes of SAM-5 5.3 (status) and SPC-4 4.5.6 (sense keys): the ones this program acts on or
+ * prints.
+ */
 
 export const ScsiStatus = {
   GOOD: 0x00,

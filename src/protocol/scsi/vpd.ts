@@ -1,7 +1,7 @@
 /**
- * Vital product data pages (SPC-4 7.8): the common header, the list of pages (00h) and the unit serial
- * number (80h). Pages with a structure of their own: designators.ts (83h), block-limits.ts (B0h),
- * provisioning.ts (B2h).
+ * Vital product data pages (SPC-4 7.8): the common header, the list of pages (00h) and the unit
+ * serial number (80h). Pages with a structure of their own: designators.ts (83h), block-limits.ts
+ * (B0h), provisioning.ts (B2h).
  */
 import { ascii, get16 } from '../../base/bytes.ts';
 import { ok } from '../../base/result.ts';
