@@ -65,7 +65,7 @@ export async function publish(node: NodeContext, request: PublishCall): Promise<
   requireCompatible(call, staged, live);
   const { targetPath, readOnly, capability } = call;
   const publications = [...live, { targetPath, readOnly, capability }];
-  const rollback = new Rollback(node.log);
+  const rollback = new Rollback();
   try {
     await node.state.write({ ...staged, publications });
     rollback.push('record', () => node.state.write({ ...staged, publications: live }));

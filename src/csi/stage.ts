@@ -93,7 +93,7 @@ async function stageAfresh(
   const publications = record === undefined ? [] : await livePublications(record, before);
   const draft = { version: 1, volumeId, capability, stagingPath, publications } as const;
   const readOnly = parse.isReadOnlyMode(capability.mode);
-  const rollback = new Rollback(node.log);
+  const rollback = new Rollback();
   if (before === undefined) rollback.push('record', () => node.state.remove(volumeId));
   try {
     // First of all, so that a full disk refuses while nothing has happened.

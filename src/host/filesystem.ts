@@ -72,7 +72,10 @@ export async function growFilesystem(
 ): Promise<Result<void, string>> {
   const [program, args] =
     type === 'ext4' ? ['resize2fs', [device]] : ['xfs_growfs', ['-d', mountPoint]];
-  return verdict(program, await exec(program, args, { timeoutMs: RESIZE_TIMEOUT_MS }), 0);
+  const grown = verdict(program, await exec(program, args, { timeoutMs: RESIZE_TIMEOUT_MS }), 0);
+  if (grown.ok || !grown.error.includes('Permission denied to resize')) return grown;
+  // EXT4_IOC_RESIZE_FS (fs/ext4/ioctl.c) asks for this one capability; xfs asks for CAP_SYS_ADMIN.
+  return err(`${grown.error} (CAP_SYS_RESOURCE is missing: the container must be privileged)`);
 }
 
 function verdict(what: string, result: ExecResult, codeMax: number): Result<void, string> {

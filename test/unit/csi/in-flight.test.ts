@@ -2,8 +2,9 @@ import { expect, test } from 'vitest';
 import { InFlight } from '../../../src/csi/in-flight.ts';
 
 function gate(): { promise: Promise<void>; open: () => void } {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  return { promise, open: resolve };
+  let open = (): void => undefined;
+  const promise = new Promise<void>((resolve) => (open = resolve));
+  return { promise, open };
 }
 
 test('a second call for the volume is ABORTED and says what is running, other volumes go on', async () => {

@@ -1,0 +1,197 @@
+/**
+ * A csi server with the pathd double behind it and a kubelet in front, in a directory of its own; and
+ * the certainty that no mount, loop device or process of a test outlives it, whatever the test did.
+ */
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { type CsiServer, createCsiServer } from '../../src/csi/server.ts';
+import { parseMountInfo } from '../../src/host/mountinfo.ts';
+import { DEFAULT_WEIGHTS } from '../../src/kubernetes/topology.ts';
+import type { LogFields, Logger } from '../../src/base/log.ts';
+import { CsiDouble } from './csi-double.ts';
+import { type Kubelet, type VolumeCapability, codeName, connectKubelet } from './kubelet.ts';
+
+export const run = promisify(execFile);
+
+export const MIB = 1 << 20;
+/** mkfs.xfs refuses less than 300 MiB; sparse, so it costs nothing. */
+export const XFS_BYTES = 320 * MIB;
+export const EXT4_BYTES = 64 * MIB;
+
+const IQN = 'iqn.2026-01.io.prioritypath.test:vol';
+export const CONTEXT = { 'path.prioritypath.io/p0': `iscsi://127.0.0.1/${IQN}/1` };
+
+export class CsiBench {
+  readonly dir: string;
+  readonly pathd: CsiDouble;
+  readonly stateDir: string;
+  /** Every log line, fields and message, as one text. */
+  readonly logged: string[] = [];
+  kubelet: Kubelet;
+  #server: CsiServer;
+  readonly #children: ChildProcess[] = [];
+  readonly #path = process.env['PATH'] ?? '';
+
+  private constructor(dir: string, sizeBytes: number) {
+    this.dir = dir;
+    this.stateDir = join(dir, 'state');
+    mkdirSync(join(dir, 'images'));
+    this.pathd = new CsiDouble(join(dir, 'images'), sizeBytes);
+    this.#server = this.#makeServer();
+    this.kubelet = connectKubelet(this.socket);
+  }
+
+  static async open(sizeBytes = EXT4_BYTES): Promise<CsiBench> {
+    const bench = new CsiBench(mkdtempSync('/dev/shm/csi-bench-'), sizeBytes);
+    await bench.#server.start();
+    return bench;
+  }
+
+  get socket(): string {
+    return join(this.dir, 'csi.sock');
+  }
+
+  get staging(): string {
+    return join(this.dir, 'staging');
+  }
+
+  target(name = 'pod-1'): string {
+    return join(this.dir, 'pods', name);
+  }
+
+  /** Ends csi and starts another on the same state, as an upgrade does. */
+  async restart(): Promise<void> {
+    this.kubelet.close();
+    await this.#server.stop(1_000);
+    this.#server = this.#makeServer();
+    await this.#server.start();
+    this.kubelet = connectKubelet(this.socket);
+  }
+
+  async stage(volumeId: string, volumeCapability: VolumeCapability): Promise<void> {
+    mkdirSync(this.staging, { recursive: true });
+    const stagingTargetPath = this.staging;
+    const request = { volumeId, stagingTargetPath, volumeCapability, volumeContext: CONTEXT };
+    await this.kubelet.stage(request);
+  }
+
+  async publish(
+    volumeId: string,
+    volumeCapability: VolumeCapability,
+    pod = 'pod-1',
+    readonly = false,
+  ): Promise<void> {
+    mkdirSync(join(this.dir, 'pods'), { recursive: true });
+    await this.kubelet.publish({
+      volumeId,
+      volumeCapability,
+      stagingTargetPath: this.staging,
+      targetPath: this.target(pod),
+      volumeContext: CONTEXT,
+      readonly,
+    });
+  }
+
+  async unpublish(volumeId: string, pod = 'pod-1'): Promise<void> {
+    await this.kubelet.unpublish({ volumeId, targetPath: this.target(pod) });
+  }
+
+  async unstage(volumeId: string): Promise<void> {
+    await this.kubelet.unstage({ volumeId, stagingTargetPath: this.staging });
+  }
+
+  /** Device of an attached volume. */
+  device(volumeId: string): string {
+    const device = this.pathd.device(volumeId);
+    if (device === undefined) throw new Error(`${volumeId} is not attached`);
+    return device;
+  }
+
+  /** Proof that an image was not written. */
+  digest(volumeId: string): string {
+    return createHash('sha256')
+      .update(readFileSync(this.pathd.image(volumeId)))
+      .digest('hex');
+  }
+
+  /** Where something is mounted below this bench's directory. */
+  mounts(): string[] {
+    return parseMountInfo(readFileSync('/proc/self/mountinfo', 'utf8'))
+      .map((entry) => entry.mountPoint)
+      .filter((path) => path.startsWith(`${this.dir}/`));
+  }
+
+  /** Puts a shell script in front of a program of the system. */
+  fakeProgram(name: string, script: string): void {
+    const bin = join(this.dir, 'bin');
+    mkdirSync(bin, { recursive: true });
+    writeFileSync(join(bin, name), `#!/bin/sh\n${script}\n`);
+    chmodSync(join(bin, name), 0o755);
+    process.env['PATH'] = `${bin}:${this.#path}`;
+  }
+
+  /** Only programs that were faked can be found. */
+  hideOtherPrograms(): void {
+    process.env['PATH'] = join(this.dir, 'bin');
+  }
+
+  restorePrograms(): void {
+    process.env['PATH'] = this.#path;
+  }
+
+  /** A process that is ended with the bench. */
+  spawn(program: string, args: string[], stdin: number | 'ignore' = 'ignore'): ChildProcess {
+    const child = spawn(program, args, { stdio: [stdin, 'ignore', 'ignore'] });
+    this.#children.push(child);
+    return child;
+  }
+
+  async close(): Promise<void> {
+    this.restorePrograms();
+    for (const child of this.#children) await end(child);
+    this.kubelet.close();
+    await this.#server.stop(500);
+    for (const path of this.mounts().reverse()) await run('umount', [path]).catch(() => undefined);
+    await this.pathd.crash();
+    if (this.mounts().length === 0) rmSync(this.dir, { recursive: true, force: true });
+  }
+
+  #makeServer(): CsiServer {
+    const say = (fields: LogFields, message: string): void =>
+      void this.logged.push(`${message} ${JSON.stringify(fields)}`);
+    const log: Logger = { debug: say, info: say, warn: say, error: say };
+    return createCsiServer({
+      endpoint: `unix://${this.socket}`,
+      stateDir: this.stateDir,
+      nodeId: 'node-1',
+      topology: { rack: 'r1', room: 'a' },
+      weights: DEFAULT_WEIGHTS,
+      pathd: this.pathd,
+      log,
+      maxVolumes: 128,
+      version: '0.1.0-test',
+    });
+  }
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = new Promise((resolve) => child.once('exit', resolve));
+  child.kill('SIGKILL');
+  await gone;
+}
+
+/** The code and message a call was refused with; throws when it was not. */
+export async function refusal(call: Promise<unknown>): Promise<{ code: string; message: string }> {
+  try {
+    await call;
+  } catch (error) {
+    const code = codeName(error);
+    if (code === undefined) throw error;
+    return { code, message: (error as { details: string }).details };
+  }
+  throw new Error('the call succeeded');
+}
