@@ -23,7 +23,8 @@ const run = promisify(execFile);
 export const VOLUME = 'pv-demo';
 const SERIAL = 'demo-0001';
 const IQN = 'iqn.2026-01.io.prioritypath.demo:disk';
-const DISK_BYTES = 256 * 1024 * 1024;
+/** Sparse. From 512 MiB on mkfs.ext4 takes blocks of 4 KiB, as on any real volume. */
+const DISK_BYTES = 1024 * 1024 * 1024;
 const NODE = { rack: 'rack-1', room: 'room-1' } as const;
 /** Where the targets stand; the words are what the panel shows. */
 const PLACES = [

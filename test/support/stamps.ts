@@ -267,21 +267,26 @@ export async function verifyFile(path: string, ledger: Ledger): Promise<Verifica
 }
 
 async function readAt(file: FileHandle, buffer: Buffer, position: number): Promise<void> {
-  const { bytesRead } = await file.read(buffer, 0, BLOCK, position);
-  if (bytesRead !== BLOCK) throw new Error(`short read of ${String(bytesRead)} bytes`);
+  const { bytesRead } = await file.read(buffer, 0, buffer.length, position);
+  if (bytesRead !== buffer.length) throw new Error(`short read of ${String(bytesRead)} bytes`);
 }
 
-/** A run of file blocks that lie one after the other on the device; all in 4 KiB blocks. */
+/** A run of the file that lies in one piece on the device; all in 512-byte sectors. */
 export interface Extent {
   readonly logical: number;
   readonly physical: number;
   readonly length: number;
 }
 
-/** Where the file's blocks are on its device (FIEMAP through filefrag). */
+/**
+ * Where the file is on its device (FIEMAP through filefrag). In sectors, because the blocks of a small
+ * ext4 are 1 KiB: one of our blocks may then begin anywhere and lie in several pieces.
+ */
 export async function extentsOf(path: string): Promise<Extent[]> {
   const run = promisify(execFile);
-  const { stdout } = await run('filefrag', ['-e', '-b4096', path], { timeout: 10_000 });
+  const { stdout } = await run('filefrag', ['-e', `-b${String(SECTOR)}`, path], {
+    timeout: 10_000,
+  });
   return parseExtents(stdout);
 }
 
@@ -293,9 +298,23 @@ export function parseExtents(text: string): Extent[] {
   });
 }
 
+/** Where a block of the file is: the pieces of the device that make it up, in bytes. */
+export function locate(block: number, extents: readonly Extent[]): [at: number, length: number][] {
+  const pieces: [number, number][] = [];
+  const end = (block + 1) * (BLOCK / SECTOR);
+  for (let sector = block * (BLOCK / SECTOR); sector < end;) {
+    const extent = extents.find((e) => sector >= e.logical && sector < e.logical + e.length);
+    if (extent === undefined) throw new Error('no extent holds this block');
+    const length = Math.min(end, extent.logical + extent.length) - sector;
+    pieces.push([(extent.physical + sector - extent.logical) * SECTOR, length * SECTOR]);
+    sector += length;
+  }
+  return pieces;
+}
+
 /**
  * Verifies on the device or backing file itself, without the file system and without the paths that
- * carried the writes. Only for a file system that starts at offset 0 and whose blocks are 4 KiB.
+ * carried the writes. The file system must start at offset 0 of it.
  */
 export async function verifyExtents(
   device: string,
@@ -303,13 +322,15 @@ export async function verifyExtents(
   ledger: Ledger,
 ): Promise<Verification> {
   const file = await open(device, 'r');
-  const locate = (block: number): number => {
-    const extent = extents.find((e) => block >= e.logical && block < e.logical + e.length);
-    if (extent === undefined) throw new Error('no extent holds this block');
-    return (extent.physical + block - extent.logical) * BLOCK;
+  const read = async (block: number, buffer: Buffer): Promise<void> => {
+    let done = 0;
+    for (const [at, length] of locate(block, extents)) {
+      await readAt(file, buffer.subarray(done, done + length), at);
+      done += length;
+    }
   };
   try {
-    return await verify(async (block, buffer) => readAt(file, buffer, locate(block)), ledger);
+    return await verify(read, ledger);
   } finally {
     await file.close();
   }

@@ -8,6 +8,7 @@ import {
   isClean,
   type Ledger,
   loadLedger,
+  locate,
   newLedger,
   parseExtents,
   rewritesPerBlock,
@@ -150,13 +151,18 @@ describe('the ledger', () => {
   it('lets a file be verified on its device by its extents', async () => {
     const { disk, ledger } = world();
     const device = join(folder, 'device');
-    // Blocks 0-1 lie at 3-4, blocks 2-3 at 0-1 of the device.
-    const parts = [disk.subarray(2 * BLOCK), Buffer.alloc(BLOCK), disk.subarray(0, 2 * BLOCK)];
-    writeFileSync(device, Buffer.concat(parts));
+    // Blocks 0-1 lie 7 sectors into the device, blocks 2-3 after them but for one half of block 3.
+    const [head, tail] = [disk.subarray(0, 3.5 * BLOCK), disk.subarray(3.5 * BLOCK)];
+    writeFileSync(device, Buffer.concat([tail, Buffer.alloc(3 * 512), head]));
     const extents = [
-      { logical: 0, physical: 3, length: 2 },
-      { logical: 2, physical: 0, length: 2 },
+      { logical: 0, physical: 7, length: 16 },
+      { logical: 16, physical: 23, length: 12 },
+      { logical: 28, physical: 0, length: 4 },
     ];
+    expect(locate(3, extents)).toEqual([
+      [31 * 512, 2048],
+      [0, 2048],
+    ]);
     expect(await verifyExtents(device, extents, ledger)).toMatchObject({ verified: 4, errors: 0 });
     const wrong = await verifyExtents(device, extents.slice(0, 1), ledger);
     expect(wrong).toMatchObject({ verified: 2, errors: 2 });
