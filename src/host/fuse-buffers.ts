@@ -13,7 +13,8 @@
  */
 import { OUT_HEADER_BYTES, RECEIVE_BYTES } from '../protocol/fuse/wire.ts';
 
-const SLAB_BYTES = [4096, 16384, 65536, 262144, 1048576] as const;
+/** Powers of two from 4 KiB to 1 MiB: at most half of a slab is unused. */
+const SLAB_BYTES = Array.from({ length: 9 }, (_, index) => 4096 << index);
 
 /** Room for one request's data, with space for the reply header in front of it. */
 export class Slab {

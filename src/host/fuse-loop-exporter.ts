@@ -41,6 +41,7 @@ import {
   isLoopGone,
   listLoops,
   loopSizeBytes,
+  readQueueAttribute,
   refreshLoopSize,
   setQueueAttribute,
 } from './loop.ts';
@@ -56,6 +57,7 @@ export interface FuseLoopOptions {
 const MOUNT_NAME = 'fuse';
 /** An open by udev or blkid is over within this time; whoever stays longer is a holder. */
 const PASSING_HOLDER_MS = 1000;
+const PASSING_HOLDER_LOOKS = 5;
 const GONE_TIMEOUT_MS = 5000;
 /** By force, nobody waits long for what goes by itself later. */
 const FORCED_GONE_TIMEOUT_MS = 500;
@@ -78,15 +80,16 @@ async function waitUntil(holds: () => Promise<boolean>, timeoutMs: number): Prom
 
 /** Nobody has the device open, or who has. */
 async function checkUnused(path: string): Promise<Result<void, ExportError>> {
-  let names = '';
-  const unused = await waitUntil(async () => {
+  for (let attempt = 1; ; attempt++) {
     const exclusive = await openExclusive(path);
-    if (!exclusive.ok && exclusive.error.kind === 'no-device') return true;
+    if (!exclusive.ok && exclusive.error.kind === 'no-device') return ok(undefined);
     const holders = await findHolders(path);
-    names = exclusive.ok && holders.length === 0 ? '' : describeHolders(holders);
-    return names === '';
-  }, PASSING_HOLDER_MS / 10);
-  return unused ? ok(undefined) : busy(path, names);
+    if (exclusive.ok && holders.length === 0) return ok(undefined);
+    // A mount does not pass by itself; an open by udev or blkid does.
+    const stays = !exclusive.ok && holders.length > 0;
+    if (stays || attempt === PASSING_HOLDER_LOOKS) return busy(path, describeHolders(holders));
+    await delay(PASSING_HOLDER_MS / PASSING_HOLDER_LOOKS);
+  }
 }
 
 /** A volume that this process serves. */
@@ -287,12 +290,16 @@ class FuseLoopExporter implements BlockExporter {
     const file = join(mountPoint, DISK_NAME);
     const loop = await attachLoop({ file, sectorBytes: blockSize, readOnly });
     if (!loop.ok) {
-      await removeMount(mountPoint);
-      await server.value.closed;
-      await this.#removeFolders(volumeId);
+      await this.#abandon(volumeId, server.value);
       return loop;
     }
-    await this.#setUpQueue(loop.value, source);
+    const ready = await this.#setUpQueue(loop.value, source);
+    if (!ready.ok) {
+      await detachLoop(loop.value.path);
+      await waitUntil(() => isLoopGone(loop.value), GONE_TIMEOUT_MS);
+      await this.#abandon(volumeId, server.value);
+      return ready;
+    }
     return ok(
       new FuseLoopDevice(loop.value, source, server.value, async () => {
         this.#serving.delete(volumeId);
@@ -301,14 +308,29 @@ class FuseLoopExporter implements BlockExporter {
     );
   }
 
-  async #setUpQueue(loop: LoopDevice, source: BlockSource): Promise<void> {
+  async #abandon(volumeId: string, server: FuseServer): Promise<void> {
+    const removed = await removeMount(server.mountPoint);
+    if (!removed.ok) this.#log(removed.error.detail);
+    else await server.closed;
+    await this.#removeFolders(volumeId);
+  }
+
+  /**
+   * Queue settings outlive the file: the next user of this loop number gets what the last one left. So
+   * whatever matters is set every time, and nothing is set that would harm somebody else after us: a
+   * device without a volatile cache does not become "write through" (its flushes cost nothing anyway),
+   * one without discard keeps `discard_max_bytes` (it answers EOPNOTSUPP): once that is 0, loop sets
+   * the granularity to 0 as well and kernel 6.18 takes no other value until the device is removed.
+   */
+  async #setUpQueue(loop: LoopDevice, source: BlockSource): Promise<Result<void, ExportError>> {
     // The volume orders and merges for itself; a scheduler only adds latency.
     await setQueueAttribute(loop.name, 'scheduler', 'none');
-    if (!source.volatileCache) await setQueueAttribute(loop.name, 'write_cache', 'write through');
-    // The loop driver offers discard for every FUSE file.
-    if (!source.canDiscard && !(await setQueueAttribute(loop.name, 'discard_max_bytes', '0'))) {
-      this.#log(`${loop.path} shows discard although the volume has none; it will be refused`);
-    }
+    if (source.readOnly) return ok(undefined);
+    // With "write through" left behind by somebody the kernel would swallow every flush.
+    await setQueueAttribute(loop.name, 'write_cache', 'write back');
+    if ((await readQueueAttribute(loop.name, 'write_cache')) === 'write back') return ok(undefined);
+    const detail = `${loop.path} does not show a volatile cache: flushes would be lost`;
+    return err({ kind: 'unsupported', detail });
   }
 
   async list(): Promise<{ volumeId: string; path: string }[]> {

@@ -15,8 +15,8 @@
  *
  * End: only the kernel can wake a parked reader. Unmounting (after the loop device has let go of the
  * file) or `umount -f` (aborts the connection whoever uses it) makes every read fail with ENODEV;
- * then the descriptor is closed. A process that calls process.exit() before that hangs for ever in
- * libuv's thread join, so detaching first is not a courtesy.
+ * then the descriptor is closed. A process that calls process.exit() before that would hang for ever
+ * in libuv's thread join: see fuse-exit.ts.
  *
  * Replies to a connection that is gone fail and are dropped; requests that the source still has stay
  * its own until it is done with them.
@@ -36,10 +36,15 @@ import {
   WRITE_DATA_OFFSET,
 } from '../protocol/fuse/wire.ts';
 import type { BufferPool, Slab } from './fuse-buffers.ts';
+import { abortAtExit, forgetAtExit } from './fuse-exit.ts';
 import { FUSE_READERS_PER_VOLUME } from './fuse-threads.ts';
 import { exec } from './exec.ts';
 
-/** Writes from this size on are not copied: the receive buffer is handed over (measured). */
+/**
+ * Writes from this size on are not copied: the receive buffer is handed over. Measured: always copying
+ * halves the throughput from 512 KiB on; up to 128 KiB the two cannot be told apart, and a copied one
+ * counts its own size against the bound, not 1 MiB.
+ */
 const HAND_OVER_BYTES = 256 * 1024;
 const DEFAULT_IN_FLIGHT_BYTES = 16 * 1024 * 1024;
 /** What a request without data counts, so that a flood of them is bounded as well. */
@@ -148,6 +153,7 @@ export class FuseServer {
     this.#log = options.log ?? ((): void => undefined);
     this.#fd = fd;
     this.#liveReaders = options.readers ?? FUSE_READERS_PER_VOLUME;
+    abortAtExit(this.mountPoint);
     for (let index = 0; index < this.#liveReaders; index++) {
       const reader = { buffer: this.#pool.receiveBuffer(), request: new FuseRequest() };
       this.#readers.push(reader);
@@ -205,6 +211,7 @@ export class FuseServer {
           break;
         case 'ENODEV': // unmounted, or aborted
           break;
+        case undefined:
         default:
           this.#log(`reading /dev/fuse for ${this.mountPoint} failed: ${error.message}`);
       }
@@ -223,6 +230,7 @@ export class FuseServer {
     if (this.#liveReaders > 0) return;
     closeSync(this.#fd);
     this.#fd = -1;
+    forgetAtExit(this.mountPoint);
     this.#closed.resolve(undefined);
   }
 

@@ -126,6 +126,11 @@ export async function isLoopGone(loop: LoopDevice): Promise<boolean> {
   return now.backingFile !== loop.backingFile && now.backingFile !== detached;
 }
 
+/** One queue attribute; undefined when this kernel does not have it. */
+export function readQueueAttribute(name: string, attribute: string): Promise<string | undefined> {
+  return readAttribute(name, `queue/${attribute}`);
+}
+
 /** Sets one queue attribute; false when this kernel does not have it or does not take the value. */
 export async function setQueueAttribute(
   name: string,
