@@ -162,7 +162,9 @@ export class Volumes implements PathdApi {
         if (!cleaned.ok) throw new PathdError('FAILED_PRECONDITION', cleaned.error.detail);
         return;
       }
-      const gone = await attached.device.detach({ force: false });
+      // A failed volume answers its flush with an error too, and holds nothing that could be saved.
+      const force = attached.volume.status().state === 'failed';
+      const gone = await attached.device.detach({ force });
       if (!gone.ok) throw new PathdError('FAILED_PRECONDITION', gone.error.detail);
       this.#attached.delete(volumeId);
       await attached.volume.close();
