@@ -1,9 +1,9 @@
 /**
- * Brown-out: the current path is alive but far slower than the others, in 8 of 10 one-second windows.
- * It costs one halving; the path stays up and the volume leaves it by the rule of failback, lead, dwell
- * and token included, without the jitter: that spreads returns, and this is a departure. One halving
- * per episode; the episode ends with the first window that is not slow. Windows without a
- * probe answer count for neither side.
+ * Brown-out: the current path is alive but far slower than the others, in 8 of 10 one-second
+ * windows. It costs one halving; the path stays up and the volume leaves it by the rule of
+ * failback, lead, dwell and token included, without the jitter: that spreads returns, and this is a
+ * departure. One halving per episode; the episode ends with the first window that is not slow.
+ * Windows without a probe answer count for neither side.
  */
 import type { Instant } from '../base/brand.ts';
 import { p90 } from './latency.ts';

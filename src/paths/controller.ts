@@ -1,12 +1,12 @@
 /**
- * The priority-path controller: which path carries a volume's I/O, and when it moves. README.md has the
- * rule and a worked example.
+ * The priority-path controller: which path carries a volume's I/O, and when it moves. README.md has
+ * the rule and a worked example.
  *
- * A pure function of state, event and time: `step(state, event, now) → { state, effects, wakeAt }`. A
- * step has three parts: take in what happened (receive.ts, orders.ts), decide what follows (decide.ts),
- * ask for the probes that are due (probing.ts). It never waits and never calls back: the volume
- * executes the effects, in order, and reports with later events. Events that have been overtaken (answers
- * of old probes, a stall of a path that was left) are recognised and ignored.
+ * A pure function of state, event and time: `step(state, event, now) → { state, effects, wakeAt }`.
+ * A step has three parts: take in what happened (receive.ts, orders.ts), decide what follows
+ * (decide.ts), ask for the probes that are due (probing.ts). It never waits and never calls back:
+ * the volume executes the effects, in order, and reports with later events. Events that have been
+ * overtaken (answers of old probes, a stall of a path that was left) are recognised and ignored.
  */
 import { assert, assertNever } from '../base/assert.ts';
 import type { Instant, PathName, VolumeId } from '../base/brand.ts';

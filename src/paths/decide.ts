@@ -1,6 +1,7 @@
 /**
- * What follows from the facts: which switch, when to hold, when to give up. Runs after every event, in
- * an order that matters: verdicts that need several paths first, then forced switches, then wishes.
+ * What follows from the facts: which switch, when to hold, when to give up. Runs after every event,
+ * in an order that matters: verdicts that need several paths first, then forced switches, then
+ * wishes.
  */
 import { pathDown } from './receive.ts';
 import type { Instant } from '../base/brand.ts';
@@ -198,7 +199,8 @@ function followFavour(turn: Turn, current: PathState): boolean {
   turn.set({ favoured: undefined });
   const top = best(turn.usable(), { ...turn.terms(), evidenceSince: undefined });
   if (top?.name !== favoured.name || favoured.weight <= current.weight) return false;
-  const detail = `${favoured.name} weighs ${favoured.weight} by order, ${current.name} ${current.weight}`;
+  const ours = `${current.name} ${current.weight}`;
+  const detail = `${favoured.name} weighs ${favoured.weight} by order, ${ours}`;
   switchTo(turn, favoured, 'planned', { kind: 'better-path', detail });
   return true;
 }

@@ -1,4 +1,4 @@
-/** Latencies of probe READs: percentiles of a few samples, and what counts as slow. Microseconds. */
+/** Latencies of probe READs, microseconds: percentiles of a few samples, what counts as slow. */
 import type { PathState } from './path-state.ts';
 import { usable } from './path-state.ts';
 import type { Policy } from './policy.ts';
@@ -21,8 +21,8 @@ export function p90(samples: readonly number[]): number {
 
 /**
  * Slow: beyond the absolute limit and beyond `ratio` times the median of the other live paths. When
- * those are slow as well, the backend is and no path is to blame; with no other path there is nothing
- * to compare with.
+ * those are slow as well, the backend is and no path is to blame; with no other path there is
+ * nothing to compare with.
  */
 export function isSlow(
   latencyUs: number,

@@ -6,10 +6,10 @@
  *                           ▲                                                  │
  *                           └────────S good probes (one if nothing is up)──────┘
  *
- * One lost probe makes a path suspect and nothing else: with 1 % of probes lost, k=1 would switch 37
- * times an hour, k=2 less than once. Completed I/O is evidence of life as good as a probe. A stall of
- * our own process is evidence of nothing: timeouts of that time are excused, at most three in a row,
- * so that a process which always stalls still notices a dead path.
+ * One lost probe makes a path suspect and nothing else: with 1 % of probes lost, k=1 would switch
+ * 37 times an hour, k=2 less than once. Completed I/O is evidence of life as good as a probe. A
+ * stall of our own process is evidence of nothing: timeouts of that time are excused, at most three
+ * in a row, so that a process which always stalls still notices a dead path.
  */
 import type { Instant } from '../base/brand.ts';
 import * as holdDown from './hold-down.ts';

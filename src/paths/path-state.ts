@@ -1,6 +1,6 @@
 /**
- * What the controller knows of one path. Immutable; every rule about a single path (liveness, weight,
- * hold-down, latency) is a function from one of these to the next in a file of its own.
+ * What the controller knows of one path. Immutable; every rule about a single path (liveness,
+ * weight, hold-down, latency) is a function from one of these to the next in a file of its own.
  */
 import type { Instant, PathName } from '../base/brand.ts';
 import type { Identity, PathConfig } from './model.ts';

@@ -1,6 +1,6 @@
 /**
- * Sets of values that are each in range and cannot work together. Checked when a volume is staged, with
- * the weights of its paths; every problem is named, with the figures that clash.
+ * Sets of values that are each in range and cannot work together. Checked when a volume is staged,
+ * with the weights of its paths; every problem is named, with the figures that clash.
  */
 import type { Policy, PolicyProblem } from './policy.ts';
 import { PARAMETERS } from './policy.ts';

@@ -1,6 +1,6 @@
 /**
- * Kinds of policy parameters: how each is written, which range it has, and what is said when a value
- * does not fit. Every message names the value, the form expected and the range.
+ * Kinds of policy parameters: how each is written, which range it has, and what is said when a
+ * value does not fit. Every message names the value, the form expected and the range.
  */
 import { err, ok } from '../base/result.ts';
 import type { Result } from '../base/result.ts';
@@ -23,7 +23,7 @@ export interface Parameter<T> {
 export interface Fencing {
   /** A refused connection means that the target is dead. */
   readonly gone: boolean;
-  /** After this quiesce time no write of an abandoned path can take effect; undefined: undeclared. */
+  /** Quiesce time after which no write of an abandoned path takes effect; undefined: undeclared. */
   readonly delayMs: number | undefined;
   /** Go on without any fence when every other rung has failed. */
   readonly none: boolean;

@@ -1,8 +1,8 @@
 /**
- * When a path is probed: once per period, the period depending on what the path is (current, standby,
- * down), plus at once when somebody needs to know; never twice within `probe-gap`, never two at a
- * time. Periods are jittered by a hash of volume, path and count, so that the probes of thousands of
- * volumes do not march in step.
+ * When a path is probed: once per period, the period depending on what the path is (current,
+ * standby, down), plus at once when somebody needs to know; never twice within `probe-gap`, never
+ * two at a time. Periods are jittered by a hash of volume, path and count, so that the probes of
+ * thousands of volumes do not march in step.
  */
 import type { Instant, VolumeId } from '../base/brand.ts';
 import { hash32 } from '../base/hash.ts';

@@ -1,10 +1,10 @@
 /**
- * Which path is best. Weight alone is not liveness (a dead path at 50 must not beat a live one at 45),
- * so the order is lexicographic:
+ * Which path is best. Weight alone is not liveness (a dead path at 50 must not beat a live one at
+ * 45), so the order is lexicographic:
  *
  *   1 up   2 verified   – never dropped: a path without them is no candidate
  *     (known alive since the suspicion that started a failover, where there was one)
- *   3 not drained   4 not in hold-down   – preferences: they rank, so they yield when nothing is left
+ *   3 not drained   4 not in hold-down   – preferences: they rank, so they yield at need
  *   5 weight   6 max weight   7 rendezvous hash, which spreads the volumes over equal paths
  */
 import type { Instant, VolumeId } from '../base/brand.ts';

@@ -1,4 +1,4 @@
-/** The controller's whole state: immutable, comparable, printable; a step makes the next one of it. */
+/** The controller's whole state: immutable, comparable, printable; a step makes the next one. */
 import type { Instant, PathName, VolumeId } from '../base/brand.ts';
 import type { BrownOut } from './brown-out.ts';
 import type { Cause, SwitchKind } from './model.ts';
@@ -46,7 +46,7 @@ export interface ControllerState {
   readonly latched: boolean;
 
   readonly pin: PathName | undefined;
-  /** A path the operator has just favoured: used at once if it is the heaviest, without any wait. */
+  /** A path the operator has just favoured: used without any wait if it is the heaviest. */
   readonly favoured: PathName | undefined;
   /** Since when some path leads the current one by enough. */
   readonly leadSince: Instant | undefined;

@@ -1,11 +1,12 @@
 /**
- * How a weight moves: halved when the path is declared down and by each further failed probe, raised a
- * little by each good probe. Additive increase, multiplicative decrease, as TCP does it: a path that
- * fails often never gets far.
+ * How a weight moves: halved when the path is declared down and by each further failed probe,
+ * raised a little by each good probe. Additive increase, multiplicative decrease, as TCP does it: a
+ * path that fails often never gets far.
  *
  * At most one move per probe period, because weight shall measure time and not the number of
  * messages: ten failed commands are one failure, and probes sent early (on suspicion) earn nothing.
- * The declaration of down itself is not held back by an earlier raise: it is always exactly one half.
+ * The declaration of down itself is not held back by an earlier raise: it is always exactly one
+ * half.
  */
 import type { Instant } from '../base/brand.ts';
 import type { PathState } from './path-state.ts';
@@ -36,7 +37,7 @@ function mayMove(path: PathState, periodMs: number, now: Instant): boolean {
   return path.weightMovedAt === undefined || now - path.weightMovedAt >= periodMs;
 }
 
-/** A new ceiling, from topology or by hand: a path in full health follows it, any other creeps on. */
+/** A new ceiling, from topology or by hand: a healthy path follows it, any other creeps on. */
 export function withMaxWeight(path: PathState, maxWeight: number): PathState {
   const healthy = path.weight === path.maxWeight;
   return { ...path, maxWeight, weight: healthy ? maxWeight : Math.min(path.weight, maxWeight) };

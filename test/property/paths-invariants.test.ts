@@ -1,6 +1,7 @@
 /**
- * Invariants of the controller for any failure trace: P1-P6, P10, P11, P18, P19 of the list that the
- * world checks at every step (test/support/model-world.ts), and the bounds on counts checked here.
+ * Invariants of the controller for any failure trace: P1-P6, P10, P11, P18, P19 of the list that
+ * the world checks at every step (test/support/model-world.ts), and the bounds on counts checked
+ * here.
  */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -133,7 +134,7 @@ describe('for any failure trace', () => {
     );
   });
 
-  it('P18: a path is probed once per period, and once more per suspicion, failure or switch', () => {
+  it('P18: a path is probed once per period, and once more per failure or switch', () => {
     fc.assert(
       fc.property(worlds, (options) => {
         const endMs = 5 * minutes;

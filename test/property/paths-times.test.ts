@@ -1,4 +1,4 @@
-/** How long things take with the default policy: P7, P8, P9, P20, whatever the moment of the fault. */
+/** How long things take with the default policy, whatever the moment: P7, P8, P9, P20. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ModelWorld, policyOf } from '../support/model-world.ts';

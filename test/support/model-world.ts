@@ -1,8 +1,8 @@
 /**
  * A small adversarial world around the controller, in virtual time: paths that follow a script, a
- * network that loses, delays and repeats answers, and a volume that executes effects as the contract
- * says (model.ts). Every step is checked against the invariants that hold at any moment; what belongs
- * to one scenario (times, counts) is left to the tests, which read `log`.
+ * network that loses, delays and repeats answers, and a volume that executes effects as the
+ * contract says (model.ts). Every step is checked against the invariants that hold at any moment;
+ * what belongs to one scenario (times, counts) is left to the tests, which read `log`.
  */
 import type { Instant, PathName, VolumeId } from '../../src/base/brand.ts';
 import { hash32 } from '../../src/base/hash.ts';
@@ -10,11 +10,12 @@ import { Prng } from '../../src/base/prng.ts';
 import { createController, step } from '../../src/paths/controller.ts';
 import type { ControllerOptions } from '../../src/paths/controller.ts';
 import type { Cause, PathEffect, PathEvent } from '../../src/paths/model.ts';
-import { usable } from '../../src/paths/path-state.ts';
 import type { PathState } from '../../src/paths/path-state.ts';
 import { parsePolicy } from '../../src/paths/policy.ts';
 import type { Policy } from '../../src/paths/policy.ts';
 import type { ControllerState } from '../../src/paths/state.ts';
+import { checkStep } from './model-world-checks.ts';
+import type { WeightMove } from './model-world-checks.ts';
 
 export function policyOf(values: Record<string, string> = {}): Policy {
   const parsed = parsePolicy(values);
@@ -26,8 +27,9 @@ export const name = (text: string): PathName => text as PathName;
 export const at = (ms: number): Instant => ms as Instant;
 
 /**
- * up: answers. dark: swallows everything. refused: resets what is open and refuses what is new. hung:
- * the front end lives, READs do not return. slow: answers after `latencyMs`. impostor: another LU.
+ * up: answers. dark: swallows everything. refused: resets what is open and refuses what is new.
+ * hung: the front end lives, READs do not return. slow: answers after `latencyMs`. impostor:
+ * another LU.
  */
 export type Mode = 'up' | 'dark' | 'refused' | 'hung' | 'slow' | 'impostor';
 
@@ -72,7 +74,7 @@ export type LogEntry = { readonly atMs: number } & (
 );
 
 const POLL_MS = 50; // how often the volume looks at its I/O
-const RETRANSMIT_MS = 1000; // SYN retransmission: a dark path that lights up answers with this delay
+const RETRANSMIT_MS = 1000; // SYN: a dark path that lights up answers with this delay
 
 interface Due {
   readonly atMs: number;
@@ -85,10 +87,7 @@ export class ModelWorld {
   nowMs = 0;
   steps = 0;
   readonly log: LogEntry[] = [];
-  /** Weight moves: path, time, before, after, and whether the path was declared down in that step. */
-  readonly moves: { path: string; atMs: number; from: number; to: number; declared: boolean }[] =
-    [];
-  readonly probes: { path: string; atMs: number }[] = [];
+  readonly moves: WeightMove[] = [];
   violations: string[] = [];
   /** Everything the controller was told, to be told again. */
   readonly script: { readonly atMs: number; readonly event: PathEvent }[] = [];
@@ -155,7 +154,9 @@ export class ModelWorld {
     if (event.kind === 'switched' || event.kind === 'switch-abandoned') {
       this.log.push({ atMs: this.nowMs, event });
     }
-    this.check(before, event, result.effects);
+    const checked = checkStep({ before, ...result, event, nowMs: this.nowMs });
+    this.violations.push(...checked.violations);
+    this.moves.push(...checked.moves);
     for (const effect of result.effects) this.execute(effect);
   }
 
@@ -384,93 +385,6 @@ export class ModelWorld {
     const { ioDeadlineMs } = this.state.policy;
     if (stalledMs * 2 < ioDeadlineMs) return;
     this.feed({ kind: 'io-stalled', path: name(running), overdue: stalledMs >= ioDeadlineMs });
-  }
-
-  // ------------------------------------------------------------------------------- invariants
-
-  private check(before: ControllerState, event: PathEvent, effects: readonly PathEffect[]): void {
-    const { state, nowMs } = this;
-    const fail = (text: string): void => {
-      this.violations.push(`${text} at ${nowMs} after ${JSON.stringify(event)}`);
-    };
-    if (this.wakeAt !== undefined && this.wakeAt <= nowMs) fail('wakeAt is not in the future');
-    this.checkRest(fail);
-    for (const effect of effects) {
-      if (effect.kind === 'switch') this.checkSwitch(before, effect, fail);
-      if (effect.kind === 'probe') this.checkProbe(before, effect, fail);
-      if (effect.kind === 'hold' && state.paths.some(usable)) fail('P19: held with a usable path');
-      if (before.latched && effect.kind === 'latch') fail('latched twice');
-    }
-    for (const path of state.paths) {
-      const old = before.paths.find((one) => one.name === path.name);
-      if (old !== undefined) this.checkWeight(old, path, event, fail);
-    }
-  }
-
-  private checkRest(fail: (text: string) => void): void {
-    const { state } = this;
-    if (state.latched || !state.started || !state.paths.some(usable)) return;
-    if (state.move === undefined && state.heldSince !== undefined)
-      fail('P19: held, yet a path is up');
-    const serving = state.paths.find((path) => path.name === (state.move?.to ?? state.current));
-    if (serving === undefined || !usable(serving))
-      fail('P1: not on a usable path while there is one');
-  }
-
-  private checkSwitch(
-    before: ControllerState,
-    effect: Extract<PathEffect, { kind: 'switch' }>,
-    fail: (text: string) => void,
-  ): void {
-    const to = this.path(effect.to);
-    if (before.latched) fail('switched after the latch');
-    if (!usable(to)) fail('P2: switched to a path that is down or not verified');
-    const from = this.state.paths.find((path) => path.name === effect.from);
-    if (effect.how !== 'failback' || from === undefined) return;
-    if (to.weight < from.weight + this.state.policy.failbackLead) fail('P5: lead too small');
-    const dwellMs = this.nowMs - (this.state.lastSwitchAt ?? -Infinity);
-    if (dwellMs < this.state.policy.failbackDwellMs) fail('P3: dwell not kept');
-  }
-
-  private checkProbe(
-    before: ControllerState,
-    effect: Extract<PathEffect, { kind: 'probe' }>,
-    fail: (text: string) => void,
-  ): void {
-    const old = before.paths.find((path) => path.name === effect.path);
-    if (this.path(effect.path).identity.kind === 'banned') fail('P2: probed a banned path');
-    const last = old?.lastProbeAt;
-    if (last !== undefined && this.nowMs - last < this.state.policy.probeGapMs) {
-      fail('P18: probes closer than the gap');
-    }
-  }
-
-  private checkWeight(
-    old: PathState,
-    path: PathState,
-    event: PathEvent,
-    fail: (text: string) => void,
-  ): void {
-    if (path.weight < 1 || path.weight > path.maxWeight) fail('P6: weight out of range');
-    if (old.weight === path.weight || event.kind === 'max-weight-set') return;
-    const half = Math.max(1, Math.floor(old.weight / 2));
-    const { weightStep } = this.state.policy;
-    const raisedTo = Math.min(path.maxWeight, old.weight + weightStep);
-    if (path.weight !== half && path.weight !== raisedTo) fail('P6: neither one half nor one step');
-    if (path.weight > old.weight && event.kind !== 'probe-succeeded')
-      fail('P6: raised by no probe');
-    if (path.weight < old.weight && event.kind === 'probe-succeeded' && path.liveness !== 'up') {
-      fail('P6: lowered by a good probe');
-    }
-    const declared = old.liveness !== 'down' && path.liveness === 'down';
-    const entry = {
-      path: path.name,
-      atMs: this.nowMs,
-      from: old.weight,
-      to: path.weight,
-      declared,
-    };
-    this.moves.push(entry);
   }
 }
 
