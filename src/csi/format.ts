@@ -32,7 +32,11 @@ export async function ensureFilesystem(node: NodeContext, call: FormatCall): Pro
   switch (content.kind) {
     case 'filesystem':
       if (content.type !== call.fsType) throw wrongType(call, content.type);
-      if (interrupted !== undefined) await finishFormat(node, call, interrupted);
+      if (interrupted !== undefined) await requireComplete(call, interrupted);
+      // Also for a filesystem that others made: once seen, the volume is never formatted, whatever a
+      // confused target may show in its place later.
+      await node.pathd.endFormat(call.volumeId);
+      if (interrupted !== undefined) await node.state.removeFormatting(call.volumeId);
       return;
     case 'blank':
       await format(node, call);
@@ -78,21 +82,17 @@ async function format(node: NodeContext, call: FormatCall): Promise<void> {
 }
 
 /** mkfs had ended, or nearly: believe the filesystem only after a full check. */
-async function finishFormat(
-  node: NodeContext,
+async function requireComplete(
   { volumeId, device, fsType }: FormatCall,
   interrupted: FormatRecord,
 ): Promise<void> {
-  if (!(await isComplete(device, fsType))) {
-    throw new CsiError(
-      'FAILED_PRECONDITION',
-      `volume ${volumeId}: making its ${fsType} began at ${interrupted.startedAt}, was interrupted, ` +
-        'and the check of what is there fails: it is neither mounted nor made again; ' +
-        `if it holds no data, wipe it (wipefs -a) and try again`,
-    );
-  }
-  await node.pathd.endFormat(volumeId);
-  await node.state.removeFormatting(volumeId);
+  if (await isComplete(device, fsType)) return;
+  throw new CsiError(
+    'FAILED_PRECONDITION',
+    `volume ${volumeId}: making its ${fsType} began at ${interrupted.startedAt}, was interrupted, ` +
+      'and the check of what is there fails: it is neither mounted nor made again; ' +
+      `if it holds no data, wipe it (wipefs -a) and try again`,
+  );
 }
 
 function wrongType({ volumeId, fsType }: FormatCall, found: string): CsiError {

@@ -6,17 +6,16 @@
  * whether something is mounted or attached is asked of mountinfo and pathd each time, because a
  * reboot leaves the files and takes the mounts.
  *
- * Written with a temporary file, fsync, rename and fsync of the directory: a crash leaves the old file
- * or the new one. A file that cannot be understood is an error that names it; guessing "not staged"
+ * Written whole or not at all (durable-file.ts). A file that cannot be understood is an error that names it; guessing "not staged"
  * would let a volume be attached elsewhere while it is mounted here. A full disk is
  * RESOURCE_EXHAUSTED, and the caller has done nothing yet that is not recorded.
  *
  * `<state dir>/formatting/<volume id>.json` exists from before mkfs until pathd has recorded its end.
  * It outlives unstage: a later call learns from it that a filesystem may be half made.
  */
-import { constants } from 'node:fs';
-import { mkdir, open, readFile, rename, unlink } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type FileError, readWhole, removeWhole, writeWhole } from '../host/durable-file.ts';
 import type { FilesystemType } from '../host/filesystem.ts';
 import type { Access, AccessMode, Capability } from './parse.ts';
 import { CsiError } from './status.ts';
@@ -55,12 +54,10 @@ export class StateStore {
     this.#formatting = join(stateDir, 'formatting');
   }
 
-  /** Makes the directories. */
+  /** Makes the directories, so that a wrong path shows at start. Rejects as `mkdir` does. */
   async open(): Promise<void> {
-    await guard(this.#volumes, async () => {
-      await mkdir(this.#volumes, { recursive: true, mode: 0o700 });
-      await mkdir(this.#formatting, { recursive: true, mode: 0o700 });
-    });
+    await mkdir(this.#volumes, { recursive: true, mode: 0o700 });
+    await mkdir(this.#formatting, { recursive: true, mode: 0o700 });
   }
 
   /** The volume's record, undefined when there is none. Throws INTERNAL for a damaged file. */
@@ -74,11 +71,11 @@ export class StateStore {
 
   /** Throws RESOURCE_EXHAUSTED when the disk is full; the old record stays then. */
   async write(record: VolumeRecord): Promise<void> {
-    await writeJson(this.#volumes, this.#file(this.#volumes, record.volumeId), record);
+    await writeJson(this.#file(this.#volumes, record.volumeId), record);
   }
 
   async remove(volumeId: string): Promise<void> {
-    await removeFile(this.#volumes, this.#file(this.#volumes, volumeId));
+    await removeFile(this.#file(this.#volumes, volumeId));
   }
 
   async readFormatting(volumeId: string): Promise<FormatRecord | undefined> {
@@ -90,11 +87,11 @@ export class StateStore {
   }
 
   async writeFormatting(record: FormatRecord): Promise<void> {
-    await writeJson(this.#formatting, this.#file(this.#formatting, record.volumeId), record);
+    await writeJson(this.#file(this.#formatting, record.volumeId), record);
   }
 
   async removeFormatting(volumeId: string): Promise<void> {
-    await removeFile(this.#formatting, this.#file(this.#formatting, volumeId));
+    await removeFile(this.#file(this.#formatting, volumeId));
   }
 
   #file(directory: string, volumeId: string): string {
@@ -103,78 +100,32 @@ export class StateStore {
 }
 
 async function readJson(file: string): Promise<unknown> {
-  return guard(file, async () => {
-    let text;
-    try {
-      text = await readFile(file, 'utf8');
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-      throw error;
-    }
-    try {
-      const value: unknown = JSON.parse(text);
-      // "null" is damage, not absence.
-      return value ?? {};
-    } catch {
-      throw damaged(file, text === '' ? 'it is empty' : 'it is no JSON');
-    }
-  });
-}
-
-async function writeJson(directory: string, file: string, value: object): Promise<void> {
-  await guard(file, async () => {
-    const temporary = `${file}.tmp`;
-    try {
-      const handle = await open(temporary, 'w', 0o600);
-      try {
-        await handle.writeFile(`${JSON.stringify(value, undefined, 2)}\n`);
-        await handle.sync();
-      } finally {
-        await handle.close();
-      }
-      await rename(temporary, file);
-    } catch (error) {
-      await unlink(temporary).catch(() => undefined);
-      throw error;
-    }
-    await syncDirectory(directory);
-  });
-}
-
-async function removeFile(directory: string, file: string): Promise<void> {
-  await guard(file, async () => {
-    try {
-      await unlink(file);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-      throw error;
-    }
-    await syncDirectory(directory);
-  });
-}
-
-async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY);
+  const text = await readWhole(file);
+  if (!text.ok) throw fileFailure(text.error);
+  if (text.value === undefined) return undefined;
   try {
-    await handle.sync();
-  } finally {
-    await handle.close();
+    const value: unknown = JSON.parse(text.value);
+    // "null" is damage, not absence.
+    return value ?? {};
+  } catch {
+    throw damaged(file, text.value === '' ? 'it is empty' : 'it is no JSON');
   }
 }
 
-/** Turns errno into a code and a line that names the file. */
-async function guard<T>(file: string, action: () => Promise<T>): Promise<T> {
-  try {
-    return await action();
-  } catch (error) {
-    if (error instanceof CsiError) throw error;
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'ENOSPC' || code === 'EDQUOT') {
-      const text = `cannot save state: no space left for ${file}; free some, then it is tried again`;
-      throw new CsiError('RESOURCE_EXHAUSTED', text, error);
-    }
-    throw new CsiError('INTERNAL', `state file ${file}: ${message}`, error);
-  }
+async function writeJson(file: string, value: object): Promise<void> {
+  const written = await writeWhole(file, `${JSON.stringify(value, undefined, 2)}\n`);
+  if (!written.ok) throw fileFailure(written.error);
+}
+
+async function removeFile(file: string): Promise<void> {
+  const removed = await removeWhole(file);
+  if (!removed.ok) throw fileFailure(removed.error);
+}
+
+function fileFailure({ kind, detail }: FileError): CsiError {
+  return kind === 'no-space'
+    ? new CsiError('RESOURCE_EXHAUSTED', `${detail}: free some space, then it is tried again`)
+    : new CsiError('INTERNAL', `state file ${detail}`);
 }
 
 function damaged(file: string, why: string): CsiError {

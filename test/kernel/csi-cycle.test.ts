@@ -37,7 +37,7 @@ describe.each([
     await bench.stage('pv-1', capability);
     expect(readFileSync(join(bench.staging, 'data'), 'utf8')).toBe('precious');
     await bench.unstage('pv-1');
-    expect(bench.pathd.calls.filter((call) => call === 'endFormat pv-1')).toHaveLength(1);
+    expect(bench.pathd.calls.filter((call) => call === 'beginFormat pv-1')).toHaveLength(1);
   });
 
   test.skipIf(mayGrow[fsType])('expand names the capability that is missing', async () => {

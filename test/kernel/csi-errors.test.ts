@@ -403,7 +403,7 @@ describe('RESOURCE_EXHAUSTED', () => {
     };
     expect(await refusal(bench.kubelet.stage(request))).toMatchObject({
       code: 'RESOURCE_EXHAUSTED',
-      message: matching(/no space left for .*pv-2\.json/),
+      message: matching(/cannot write .*pv-2\.json: the disk is full/),
     });
     expect(bench.pathd.calls).toEqual([]);
     const publish = bench.publish('pv-1', mountCapability(), 'pod-2');

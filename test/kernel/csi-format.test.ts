@@ -190,5 +190,14 @@ test('a blank volume is formatted once, without discarding', async () => {
   await bench.unstage('pv-1');
   await bench.stage('pv-1', mountCapability());
   const formats = bench.pathd.calls.filter((call) => /Format/.test(call));
-  expect(formats).toEqual(['beginFormat pv-1', 'endFormat pv-1']);
+  expect(formats).toEqual(['beginFormat pv-1', 'endFormat pv-1', 'endFormat pv-1']);
+});
+
+test('a filesystem that others made is never formatted away once it was seen', async () => {
+  await run('mkfs.ext4', ['-q', bench.pathd.image('pv-1')]);
+  await bench.stage('pv-1', mountCapability());
+  await bench.unstage('pv-1');
+  expect(bench.pathd.calls).not.toContain('beginFormat pv-1');
+  await run('dd', ['if=/dev/zero', `of=${bench.pathd.image('pv-1')}`, 'bs=1M', 'count=64']);
+  await expectUntouched(refused(/formatted before/));
 });
