@@ -88,6 +88,7 @@ export class ModelWorld {
   steps = 0;
   readonly log: LogEntry[] = [];
   readonly moves: WeightMove[] = [];
+  readonly probes: { path: string; atMs: number }[] = [];
   violations: string[] = [];
   /** Everything the controller was told, to be told again. */
   readonly script: { readonly atMs: number; readonly event: PathEvent }[] = [];
