@@ -6,7 +6,9 @@
  *
  * Writes are collected until setImmediate and go out corked, as one writev: that, not promises or
  * copies, decides throughput (+40 % against a write per PDU). Above HIGH_WATER bytes in the socket
- * no new command is started, so that an `abort` leaves little behind and memory stays bounded.
+ * nothing new is put there, so that an `abort` leaves little behind and memory stays bounded. It is
+ * not larger because Node tells only of whole batches that the kernel has taken them: on a slow link
+ * that is the grain of `progress`.
  */
 import type { Socket } from 'node:net';
 import type { Framer } from '../protocol/iscsi/framer.ts';
@@ -17,7 +19,7 @@ import { err, ok, type Result } from '../base/result.ts';
 import type { ScsiCommand, Session, TransportFailure } from '../volume/ports.ts';
 import { socketFailure } from './initiator-errors.ts';
 
-const HIGH_WATER = 4 * 1024 * 1024;
+const HIGH_WATER = 1 * 1024 * 1024;
 const KEEP_ALIVE_MS = 5000;
 /**
  * Time for commands under way and the logout itself when the target asks us to go (async event 1).
