@@ -19,32 +19,21 @@
  * A process that is killed leaves the same: a dead mount (ENOTCONN), perhaps with a loop device on it,
  * perhaps with somebody's file system on that.
  */
-import { mkdir, open, realpath, rmdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
+import { mkdir, open, realpath, rmdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import type { BlockExporter, BlockSource, ExportError, ExportedDevice } from '../volume/ports.ts';
 import type { Result } from '../base/result.ts';
 import { err, ok } from '../base/result.ts';
 import { assert } from '../base/assert.ts';
 import { DISK_NAME } from '../protocol/fuse/wire.ts';
-import { describeHolders, findHolders, openExclusive } from './device-holders.ts';
 import { exec } from './exec.ts';
 import { BufferPool } from './fuse-buffers.ts';
+import { FuseLoopDevice, busy, checkUnused, removeLoop, removeMount } from './fuse-loop-device.ts';
 import type { FuseServer } from './fuse-server.ts';
-import { startFuseServer, unmountFuse } from './fuse-server.ts';
+import { startFuseServer } from './fuse-server.ts';
 import { hasThreadsFor } from './fuse-threads.ts';
 import type { LoopDevice } from './loop.ts';
-import {
-  attachLoop,
-  detachLoop,
-  findLoops,
-  isLoopGone,
-  listLoops,
-  loopSizeBytes,
-  readQueueAttribute,
-  refreshLoopSize,
-  setQueueAttribute,
-} from './loop.ts';
+import { attachLoop, findLoops, listLoops, readQueueAttribute, setQueueAttribute } from './loop.ts';
 import { findByMountPoint, readMountInfo } from './mountinfo.ts';
 
 export interface FuseLoopOptions {
@@ -55,167 +44,6 @@ export interface FuseLoopOptions {
 }
 
 const MOUNT_NAME = 'fuse';
-/** An open by udev or blkid is over within this time; whoever stays longer is a holder. */
-const PASSING_HOLDER_MS = 1000;
-const PASSING_HOLDER_LOOKS = 5;
-const GONE_TIMEOUT_MS = 5000;
-/** By force, nobody waits long for what goes by itself later. */
-const FORCED_GONE_TIMEOUT_MS = 500;
-const RESIZE_ATTEMPTS = 50;
-const POLL_MS = 10;
-
-function busy(path: string, holders: string): Result<never, ExportError> {
-  return err({ kind: 'busy', detail: `${path} is in use: ${holders}` });
-}
-
-/** Polls until `holds` is true; false at the time limit. */
-async function waitUntil(holds: () => Promise<boolean>, timeoutMs: number): Promise<boolean> {
-  const attempts = Math.ceil(timeoutMs / POLL_MS);
-  for (let attempt = 0; attempt < attempts; attempt++) {
-    if (await holds()) return true;
-    await delay(POLL_MS);
-  }
-  return holds();
-}
-
-/** Nobody has the device open, or who has. */
-async function checkUnused(path: string): Promise<Result<void, ExportError>> {
-  for (let attempt = 1; ; attempt++) {
-    const exclusive = await openExclusive(path);
-    if (!exclusive.ok && exclusive.error.kind === 'no-device') return ok(undefined);
-    const holders = await findHolders(path);
-    if (exclusive.ok && holders.length === 0) return ok(undefined);
-    // A mount does not pass by itself; an open by udev or blkid does.
-    const stays = !exclusive.ok && holders.length > 0;
-    if (stays || attempt === PASSING_HOLDER_LOOKS) return busy(path, describeHolders(holders));
-    await delay(PASSING_HOLDER_MS / PASSING_HOLDER_LOOKS);
-  }
-}
-
-/** A volume that this process serves. */
-class FuseLoopDevice implements ExportedDevice {
-  readonly #loop: LoopDevice;
-  readonly #source: BlockSource;
-  readonly #server: FuseServer;
-  readonly #forget: () => Promise<void>;
-  #gone = false;
-  #running: Promise<unknown> = Promise.resolve();
-
-  constructor(
-    loop: LoopDevice,
-    source: BlockSource,
-    server: FuseServer,
-    forget: () => Promise<void>,
-  ) {
-    this.#loop = loop;
-    this.#source = source;
-    this.#server = server;
-    this.#forget = forget;
-  }
-
-  get path(): string {
-    return this.#loop.path;
-  }
-
-  resize(): Promise<Result<void, ExportError>> {
-    return this.#oneAtATime(() => this.#resize());
-  }
-
-  detach({ force }: { readonly force: boolean }): Promise<Result<void, ExportError>> {
-    // By force does not queue behind a flush that waits for a dead volume.
-    return force ? this.#detachByForce() : this.#oneAtATime(() => this.#detach());
-  }
-
-  #oneAtATime<T>(run: () => Promise<T>): Promise<T> {
-    const result = this.#running.then(run);
-    this.#running = result.catch(() => undefined);
-    return result;
-  }
-
-  async #resize(): Promise<Result<void, ExportError>> {
-    if (this.#gone) return err({ kind: 'not-found', detail: `${this.path} was detached` });
-    const { name } = this.#loop;
-    const wanted = this.#source.sizeBytes;
-    if (wanted < ((await loopSizeBytes(name)) ?? 0)) {
-      return err({ kind: 'unsupported', detail: `${this.path} cannot shrink to ${wanted} bytes` });
-    }
-    for (let attempt = 0; attempt < RESIZE_ATTEMPTS; attempt++) {
-      // Makes the kernel ask for the attributes. It ignores the answer when a write was completed
-      // meanwhile (fuse_change_attributes), hence more than one attempt.
-      await stat(this.#loop.backingFile).catch(() => undefined);
-      const refreshed = await refreshLoopSize(this.path);
-      if (!refreshed.ok) return refreshed;
-      if ((await loopSizeBytes(name)) === wanted) return ok(undefined);
-      await delay(POLL_MS);
-    }
-    return err({ kind: 'io', detail: `${this.path} does not take the size of ${wanted} bytes` });
-  }
-
-  async #detach(): Promise<Result<void, ExportError>> {
-    if (this.#gone) return ok(undefined);
-    const unused = await checkUnused(this.path);
-    if (!unused.ok) return unused;
-    const flushed = await this.#flush();
-    if (!flushed.ok) return flushed;
-    const asked = await detachLoop(this.path);
-    if (!asked.ok) return asked;
-    if (!(await waitUntil(() => isLoopGone(this.#loop), GONE_TIMEOUT_MS))) {
-      // Somebody was faster. It will go when they close it; the next call finds out.
-      return busy(this.path, describeHolders(await findHolders(this.path)));
-    }
-    return this.#endServer();
-  }
-
-  /** fsync(2) of the device: the kernel's cache, then FLUSH to the source. */
-  async #flush(): Promise<Result<void, ExportError>> {
-    // A process of its own: with no path alive it waits for as long as the volume does.
-    if (this.#source.readOnly || (await isLoopGone(this.#loop))) return ok(undefined);
-    const synced = await exec('sync', [this.path]);
-    if (synced.code === 0) return ok(undefined);
-    const reason = synced.failure ?? synced.stderr.trim();
-    return err({ kind: 'io', detail: `cannot flush ${this.path}: ${reason}` });
-  }
-
-  async #detachByForce(): Promise<Result<void, ExportError>> {
-    if (this.#gone) return ok(undefined);
-    this.#server.fail();
-    await unmountFuse(this.#server.mountPoint, { force: true });
-    const asked = await detachLoop(this.path);
-    const gone = await waitUntil(() => isLoopGone(this.#loop), FORCED_GONE_TIMEOUT_MS);
-    if (gone) return this.#endServer();
-    if (!asked.ok) return asked;
-    await this.#server.closed;
-    this.#gone = true;
-    await this.#forget();
-    return ok(undefined);
-  }
-
-  /** The loop device has let go: nothing can be lost by ending the connection. */
-  async #endServer(): Promise<Result<void, ExportError>> {
-    if (this.#gone) return ok(undefined);
-    const ended = await removeMount(this.#server.mountPoint);
-    if (!ended.ok) return ended;
-    await this.#server.closed;
-    this.#gone = true;
-    await this.#forget();
-    return ok(undefined);
-  }
-}
-
-/** Unmounts whatever is mounted there, aborting its connection. */
-async function removeMount(mountPoint: string): Promise<Result<void, ExportError>> {
-  let last: Result<void, ExportError> = ok(undefined);
-  // The loop device's file is released a moment after the device has gone.
-  await waitUntil(async () => {
-    if (findByMountPoint(await readMountInfo(), mountPoint) === undefined) {
-      last = ok(undefined);
-      return true;
-    }
-    last = await unmountFuse(mountPoint, { force: true });
-    return false;
-  }, PASSING_HOLDER_MS);
-  return last;
-}
 
 class FuseLoopExporter implements BlockExporter {
   readonly kind = 'fuse-loop';
@@ -268,10 +96,10 @@ class FuseLoopExporter implements BlockExporter {
         'libuv has too few threads: start the process with a larger UV_THREADPOOL_SIZE';
       return err({ kind: 'unsupported', detail });
     }
-    const cleaned = await this.cleanUp(volumeId);
-    if (!cleaned.ok) return cleaned;
+    // Before anything else is waited for: a second attach must see the first one.
     this.#serving.add(volumeId);
-    const attached = await this.#attach(volumeId, mountPoint, source);
+    const cleaned = await this.#removeLeftovers(volumeId, mountPoint);
+    const attached = cleaned.ok ? await this.#attach(volumeId, mountPoint, source) : cleaned;
     if (!attached.ok) this.#serving.delete(volumeId);
     return attached;
   }
@@ -281,7 +109,11 @@ class FuseLoopExporter implements BlockExporter {
     mountPoint: string,
     source: BlockSource,
   ): Promise<Result<ExportedDevice, ExportError>> {
-    await mkdir(mountPoint, { recursive: true, mode: 0o700 });
+    try {
+      await mkdir(mountPoint, { recursive: true, mode: 0o700 });
+    } catch (cause) {
+      return err({ kind: 'io', detail: `cannot make ${mountPoint}: ${(cause as Error).message}` });
+    }
     const { readOnly, blockSize } = source;
     const name = 'priority-path';
     const options = { mountPoint, name, source, pool: this.#pool, log: this.#log };
@@ -295,8 +127,7 @@ class FuseLoopExporter implements BlockExporter {
     }
     const ready = await this.#setUpQueue(loop.value, source);
     if (!ready.ok) {
-      await detachLoop(loop.value.path);
-      await waitUntil(() => isLoopGone(loop.value), GONE_TIMEOUT_MS);
+      await removeLoop(loop.value);
       await this.#abandon(volumeId, server.value);
       return ready;
     }
@@ -348,6 +179,10 @@ class FuseLoopExporter implements BlockExporter {
   async cleanUp(volumeId: string): Promise<Result<void, ExportError>> {
     const mountPoint = await this.#mountPoint(volumeId);
     if (this.#serving.has(volumeId)) return busy(volumeId, 'served by this process');
+    return this.#removeLeftovers(volumeId, mountPoint);
+  }
+
+  async #removeLeftovers(volumeId: string, mountPoint: string): Promise<Result<void, ExportError>> {
     const file = join(mountPoint, DISK_NAME);
     const mounted = findByMountPoint(await readMountInfo(), mountPoint) !== undefined;
     if (mounted) {
@@ -360,11 +195,8 @@ class FuseLoopExporter implements BlockExporter {
     for (const loop of await findLoops(file)) {
       const unused = await checkUnused(loop.path);
       if (!unused.ok) return unused;
-      const asked = await detachLoop(loop.path);
-      if (!asked.ok) return asked;
-      if (!(await waitUntil(() => isLoopGone(loop), GONE_TIMEOUT_MS))) {
-        return busy(loop.path, describeHolders(await findHolders(loop.path)));
-      }
+      const gone = await removeLoop(loop);
+      if (!gone.ok) return gone;
     }
     const removed = mounted ? await removeMount(mountPoint) : ok(undefined);
     if (removed.ok) await this.#removeFolders(volumeId);
@@ -372,9 +204,8 @@ class FuseLoopExporter implements BlockExporter {
   }
 
   async #root(): Promise<string> {
-    await mkdir(this.#runDir, { recursive: true, mode: 0o700 });
     // The kernel's tables show resolved paths.
-    return realpath(this.#runDir);
+    return realpath(this.#runDir).catch(() => resolve(this.#runDir));
   }
 
   async #mountPoint(volumeId: string): Promise<string> {

@@ -166,15 +166,6 @@ export class FuseServer {
     return this.#closed.promise;
   }
 
-  /** False once the connection to the kernel has ended, for whatever reason. */
-  get alive(): boolean {
-    return this.#fd !== -1;
-  }
-
-  get inFlightBytes(): number {
-    return this.#inFlightBytes;
-  }
-
   /** mount(8) has succeeded, or has not: then the readers give up. */
   mountEnded(): void {
     this.#mounting = false;

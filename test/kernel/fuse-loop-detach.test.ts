@@ -76,6 +76,22 @@ describe('detach', () => {
     expect(await device.detach({ force: false })).toEqual(DONE);
   });
 
+  it('does not touch the loop device when its number has come to belong to somebody else', async () => {
+    const device = await attach(exporter, 'pv', new RamSource({ sizeBytes: MIB }));
+    await run('losetup', '--detach', device.path);
+    await until(async () => (await footprint(runDir)).loops === 0);
+    const file = join(folder, 'foreign');
+    await run('truncate', '--size=1M', file);
+    await run('losetup', device.path, file);
+    try {
+      expect(await device.resize()).toMatchObject({ ok: false, error: { kind: 'not-found' } });
+      expect(await device.detach({ force: false })).toEqual(DONE);
+      expect(await run('losetup', '--list', '--noheadings', device.path)).toContain(file);
+    } finally {
+      await run('losetup', '--detach', device.path);
+    }
+  });
+
   it('writes the page cache back first', async () => {
     const source = new RamSource({ sizeBytes: 16 * MIB });
     const device = await attach(exporter, 'pv', source);
@@ -104,6 +120,15 @@ describe('detach', () => {
     expect(second).toMatchObject({ ok: false, error: { kind: 'busy' } });
     expect(await exporter.cleanUp('pv')).toMatchObject({ ok: false, error: { kind: 'busy' } });
     expect(await device.detach({ force: false })).toEqual(DONE);
+  });
+
+  it('serves one of two attaches of a volume at the same time, and refuses the other', async () => {
+    const attempts = await Promise.all(
+      [1, 2].map(() => exporter.attach('pv', new RamSource({ sizeBytes: MIB }))),
+    );
+    const devices = attempts.filter((attempt) => attempt.ok);
+    expect(devices.length).toBe(1);
+    for (const { value } of devices) expect(await value.detach({ force: false })).toEqual(DONE);
   });
 
   it.each(['', '..', 'a/b', '.hidden', 'x\0'])('takes %j for no volume id', async (volumeId) => {

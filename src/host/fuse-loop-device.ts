@@ -1,0 +1,190 @@
+/**
+ * One volume as /dev/loopN: growing it and taking it away, politely and by force (the order of the
+ * steps and its reasons: fuse-loop-exporter.ts).
+ */
+import { stat } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { BlockSource, ExportError, ExportedDevice } from '../volume/ports.ts';
+import type { Result } from '../base/result.ts';
+import { err, ok } from '../base/result.ts';
+import { describeHolders, findHolders, openExclusive } from './device-holders.ts';
+import { exec } from './exec.ts';
+import type { FuseServer } from './fuse-server.ts';
+import { unmountFuse } from './fuse-server.ts';
+import type { LoopDevice } from './loop.ts';
+import { detachLoop, isLoopGone, loopSizeBytes, refreshLoopSize } from './loop.ts';
+import { findByMountPoint, readMountInfo } from './mountinfo.ts';
+
+/** An open by udev or blkid is over within this time; whoever stays longer is a holder. */
+const PASSING_HOLDER_MS = 1000;
+const PASSING_HOLDER_LOOKS = 5;
+/** For what the kernel does by itself: a loop device's last reference, an unmount. */
+const GONE_TIMEOUT_MS = 5000;
+/** By force, nobody waits long for what goes by itself later. */
+const FORCED_GONE_TIMEOUT_MS = 500;
+const RESIZE_ATTEMPTS = 50;
+const POLL_MS = 10;
+
+/** Error `busy` that says by whom. */
+export function busy(path: string, holders: string): Result<never, ExportError> {
+  return err({ kind: 'busy', detail: `${path} is in use: ${holders}` });
+}
+
+/** Polls until `holds` is true; false at the time limit. */
+async function waitUntil(holds: () => Promise<boolean>, timeoutMs: number): Promise<boolean> {
+  const attempts = Math.ceil(timeoutMs / POLL_MS);
+  for (let attempt = 0; attempt < attempts; attempt++) {
+    if (await holds()) return true;
+    await delay(POLL_MS);
+  }
+  return holds();
+}
+
+/** Nobody has the device open, or who has. */
+export async function checkUnused(path: string): Promise<Result<void, ExportError>> {
+  for (let attempt = 1; ; attempt++) {
+    const exclusive = await openExclusive(path);
+    if (!exclusive.ok && exclusive.error.kind === 'no-device') return ok(undefined);
+    const holders = await findHolders(path);
+    if (exclusive.ok && holders.length === 0) return ok(undefined);
+    // A mount does not pass by itself; an open by udev or blkid does.
+    const stays = !exclusive.ok && holders.length > 0;
+    if (stays || attempt === PASSING_HOLDER_LOOKS) return busy(path, describeHolders(holders));
+    await delay(PASSING_HOLDER_MS / PASSING_HOLDER_LOOKS);
+  }
+}
+
+/** Asks for the end of a loop device that nobody uses, and waits for it; `busy` if somebody was faster. */
+export async function removeLoop(loop: LoopDevice): Promise<Result<void, ExportError>> {
+  const asked = await detachLoop(loop.path);
+  if (!asked.ok) return asked;
+  if (await waitUntil(() => isLoopGone(loop), GONE_TIMEOUT_MS)) return ok(undefined);
+  // It will go when they close it; the next call finds out.
+  return busy(loop.path, describeHolders(await findHolders(loop.path)));
+}
+
+/** A volume that this process serves. */
+export class FuseLoopDevice implements ExportedDevice {
+  readonly #loop: LoopDevice;
+  readonly #source: BlockSource;
+  readonly #server: FuseServer;
+  readonly #forget: () => Promise<void>;
+  #gone = false;
+  #running: Promise<unknown> = Promise.resolve();
+
+  constructor(
+    loop: LoopDevice,
+    source: BlockSource,
+    server: FuseServer,
+    forget: () => Promise<void>,
+  ) {
+    this.#loop = loop;
+    this.#source = source;
+    this.#server = server;
+    this.#forget = forget;
+  }
+
+  get path(): string {
+    return this.#loop.path;
+  }
+
+  resize(): Promise<Result<void, ExportError>> {
+    return this.#oneAtATime(() => this.#resize());
+  }
+
+  detach({ force }: { readonly force: boolean }): Promise<Result<void, ExportError>> {
+    // By force does not queue behind a flush that waits for a dead volume.
+    return force ? this.#detachByForce() : this.#oneAtATime(() => this.#detach());
+  }
+
+  #oneAtATime<T>(run: () => Promise<T>): Promise<T> {
+    const result = this.#running.then(run);
+    this.#running = result.catch(() => undefined);
+    return result;
+  }
+
+  async #resize(): Promise<Result<void, ExportError>> {
+    if (this.#gone || (await isLoopGone(this.#loop))) {
+      return err({ kind: 'not-found', detail: `${this.path} was detached` });
+    }
+    const { name } = this.#loop;
+    const wanted = this.#source.sizeBytes;
+    if (wanted < ((await loopSizeBytes(name)) ?? 0)) {
+      return err({ kind: 'unsupported', detail: `${this.path} cannot shrink to ${wanted} bytes` });
+    }
+    for (let attempt = 0; attempt < RESIZE_ATTEMPTS; attempt++) {
+      // Makes the kernel ask for the attributes. It ignores the answer when a write was completed
+      // meanwhile (fuse_change_attributes), hence more than one attempt.
+      await stat(this.#loop.backingFile).catch(() => undefined);
+      const refreshed = await refreshLoopSize(this.path);
+      if (!refreshed.ok) return refreshed;
+      if ((await loopSizeBytes(name)) === wanted) return ok(undefined);
+      await delay(POLL_MS);
+    }
+    return err({ kind: 'io', detail: `${this.path} does not take the size of ${wanted} bytes` });
+  }
+
+  async #detach(): Promise<Result<void, ExportError>> {
+    if (this.#gone) return ok(undefined);
+    // An autoclear may have taken it meanwhile, and its number may be somebody else's by now.
+    if (await isLoopGone(this.#loop)) return this.#endServer();
+    const unused = await checkUnused(this.path);
+    if (!unused.ok) return unused;
+    const flushed = await this.#flush();
+    if (!flushed.ok) return flushed;
+    const removed = await removeLoop(this.#loop);
+    if (!removed.ok) return removed;
+    return this.#endServer();
+  }
+
+  /** fsync(2) of the device: the kernel's cache, then FLUSH to the source. */
+  async #flush(): Promise<Result<void, ExportError>> {
+    // A process of its own: with no path alive it waits for as long as the volume does.
+    if (this.#source.readOnly) return ok(undefined);
+    const synced = await exec('sync', [this.path]);
+    if (synced.code === 0) return ok(undefined);
+    const reason = synced.failure ?? synced.stderr.trim();
+    return err({ kind: 'io', detail: `cannot flush ${this.path}: ${reason}` });
+  }
+
+  async #detachByForce(): Promise<Result<void, ExportError>> {
+    if (this.#gone) return ok(undefined);
+    this.#server.fail();
+    await unmountFuse(this.#server.mountPoint, { force: true });
+    const free = await isLoopGone(this.#loop);
+    const asked = free ? ok(undefined) : await detachLoop(this.path);
+    const gone = await waitUntil(() => isLoopGone(this.#loop), FORCED_GONE_TIMEOUT_MS);
+    if (gone) return this.#endServer();
+    if (!asked.ok) return asked;
+    await this.#server.closed;
+    this.#gone = true;
+    await this.#forget();
+    return ok(undefined);
+  }
+
+  /** The loop device has let go: nothing can be lost by ending the connection. */
+  async #endServer(): Promise<Result<void, ExportError>> {
+    if (this.#gone) return ok(undefined);
+    const ended = await removeMount(this.#server.mountPoint);
+    if (!ended.ok) return ended;
+    await this.#server.closed;
+    this.#gone = true;
+    await this.#forget();
+    return ok(undefined);
+  }
+}
+
+/** Unmounts whatever is mounted there, aborting its connection. */
+export async function removeMount(mountPoint: string): Promise<Result<void, ExportError>> {
+  let last: Result<void, ExportError> = ok(undefined);
+  // The loop device's file is released a moment after the device has gone.
+  await waitUntil(async () => {
+    if (findByMountPoint(await readMountInfo(), mountPoint) === undefined) {
+      last = ok(undefined);
+      return true;
+    }
+    last = await unmountFuse(mountPoint, { force: true });
+    return false;
+  }, PASSING_HOLDER_MS);
+  return last;
+}
