@@ -110,7 +110,9 @@ async function demonstrate({ policy, report }: Usage): Promise<number> {
   try {
     await story.tell();
   } catch (error) {
-    failure = error instanceof Error ? error.message : String(error);
+    const { signal } = interruption.controller;
+    const cause: unknown = signal.aborted ? signal.reason : error;
+    failure = cause instanceof Error ? cause.message : String(cause);
     screen.event(`${failure}; cleaning up`);
   }
   const log = world.logTail;
@@ -118,7 +120,7 @@ async function demonstrate({ policy, report }: Usage): Promise<number> {
   screen.end();
   const outcome = story.outcome(failure, leftBehind);
   if (interruption.exitCode !== undefined) {
-    for (const left of leftBehind) console.error(` left behind: ${left}`);
+    for (const left of leftBehind) console.error(` ${left}`);
     console.error(
       ` interrupted; everything ${leftBehind.length === 0 ? 'was' : 'else was'} removed`,
     );

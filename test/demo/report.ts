@@ -32,6 +32,8 @@ export interface DemoOutcome {
   readonly ioErrors: number;
   /** Longest time without an acknowledged write away from any switch, ms; for information. */
   readonly otherGapMs: number;
+  /** Processors, and the load average of the last minute: what the times were measured on. */
+  readonly machine: { readonly cpus: number; readonly load: number };
   readonly writes: number;
   readonly rewritesPerBlock: number;
   /** Blocks read back and judged while the load ran, and how many of them were bad. */
@@ -41,7 +43,7 @@ export interface DemoOutcome {
   readonly throughMount: Verification | undefined;
   readonly backingFile: Verification | undefined;
   readonly fsckClean: boolean | undefined;
-  /** Processes, mounts, loop devices that were there after everything had been taken down. */
+  /** What could not be taken down, and what was still there afterwards; one line each. */
   readonly leftBehind: readonly string[];
   /** Why the story ended early; undefined: it did not. */
   readonly failure: string | undefined;
@@ -89,8 +91,7 @@ export function missed(outcome: DemoOutcome): string[] {
   lines.push(...missedVerification('through the mount', outcome.throughMount));
   lines.push(...missedVerification('in the backing file', outcome.backingFile));
   say(outcome.fsckClean !== true, 'the file system was not found clean at the end');
-  for (const left of outcome.leftBehind) lines.push(`left behind: ${left}`);
-  return lines;
+  return [...lines, ...outcome.leftBehind];
 }
 
 function missedVerification(where: string, found: Verification | undefined): string[] {
@@ -144,7 +145,17 @@ export function summary(outcome: DemoOutcome): string[] {
     ...(problems.length === 0
       ? [` PASSED: nothing lost, every bound kept (${took})`]
       : [` FAILED (${took})`, ...problems.map((problem) => `  - ${problem}`)]),
+    ...(problems.length === 0 ? [] : noise(outcome)),
     ...(problems.length === 0 ? [] : outcome.details.slice(0, 10).map((text) => `    ${text}`)),
+  ];
+}
+
+/** What else could explain a missed bound: gaps as long where nothing was switched. */
+function noise({ otherGapMs, machine: { cpus, load } }: DemoOutcome): string[] {
+  if (!(otherGapMs > BOUNDS_MS.failback)) return [];
+  return [
+    `  Gaps of up to ${ms(otherGapMs)} occurred away from any switch as well: the machine is busy`,
+    `  (load ${load.toFixed(1)} on ${String(cpus)} CPUs). Run it again when it is not.`,
   ];
 }
 
@@ -190,6 +201,7 @@ export function toJson(outcome: DemoOutcome): string {
     badUnderLoad: outcome.badUnderLoad,
     checkedUnderLoad: outcome.checkedUnderLoad,
     otherGapMs: outcome.otherGapMs,
+    machine: outcome.machine,
     writes: outcome.writes,
     rewritesPerBlock: outcome.rewritesPerBlock,
     switches: outcome.switches,

@@ -3,6 +3,7 @@
  * started again, home, verified. Every step waits for a condition with a time limit; what is measured
  * comes from the writer's own clock (stamps-load.ts), not from the times at which we look.
  */
+import { availableParallelism, loadavg } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { VolumeStatus } from '../../src/pathd/api.ts';
 import { extentsOf, type Ledger, rewritesPerBlock, verifyExtents } from '../support/stamps.ts';
@@ -245,6 +246,7 @@ export class Story {
       switches: this.#records,
       ioErrors: Math.max(totals?.errors ?? 0, this.#pathdErrors),
       otherGapMs: this.#load?.worstGapOutsideMs(this.#loadStartedMs, this.#windows) ?? NaN,
+      machine: { cpus: availableParallelism(), load: loadavg()[0] ?? NaN },
       writes: totals?.acked ?? 0,
       rewritesPerBlock: this.#ledger === undefined ? 0 : rewritesPerBlock(this.#ledger),
       checkedUnderLoad: totals?.checked ?? 0,

@@ -173,10 +173,10 @@ export class World {
     }
     for (const { what, undo } of this.#steps.toReversed()) {
       const problem = await limited(undo, 25_000);
-      if (problem !== undefined) problems.push(`${what}: ${problem}`);
+      if (problem !== undefined) problems.push(`could not take down the ${what}: ${problem}`);
     }
     this.#steps.length = 0;
-    for (const left of await sweep(this.#folder.path)) problems.push(left);
+    for (const left of await sweep(this.#folder.path)) problems.push(`left behind: ${left}`);
     this.#folder.remove();
     return problems;
   }
@@ -188,7 +188,8 @@ async function limited(undo: Step, limitMs: number): Promise<string | undefined>
   const timer = setTimeout(() => resolve(`not done after ${seconds} s`), limitMs);
   undo().then(
     () => resolve(undefined),
-    (error: unknown) => resolve(error instanceof Error ? error.message : String(error)),
+    (error: unknown) =>
+      resolve((error instanceof Error ? error.message : String(error)).slice(0, 160)),
   );
   return promise.finally(() => clearTimeout(timer));
 }

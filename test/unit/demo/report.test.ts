@@ -36,6 +36,7 @@ const good: DemoOutcome = {
   switches: [failover(41, 'p0', 'p1'), failover(120.4, 'p1', 'p2'), home],
   ioErrors: 0,
   otherGapMs: 12,
+  machine: { cpus: 2, load: 0.4 },
   writes: 1_234_567,
   rewritesPerBlock: 301.4,
   checkedUnderLoad: 9000,
@@ -91,7 +92,11 @@ describe('the verdict', () => {
     ['nothing verified', { backingFile: undefined }, /^blocks were not verified in the backing/],
     ['an empty verification', { backingFile: { ...clean, verified: 0 } }, /^no block was verified/],
     ['an unclean file system', { fsckClean: false }, /file system/],
-    ['something left behind', { leftBehind: ['loop device /dev/loop3'] }, /^left behind: loop/],
+    [
+      'something left behind',
+      { leftBehind: ['left behind: loop device /dev/loop3'] },
+      /^left behind: loop/,
+    ],
     ['an early end', { failure: 'p1 did not take over' }, /^the story ended early: p1 did not/],
   ];
   it.each(bad)('fails for %s, and says so', (_, change, line) => {
@@ -99,6 +104,20 @@ describe('the verdict', () => {
     expect(missed(outcome)).toEqual([expect.stringMatching(line)]);
     expect(summary(outcome).join('\n')).toContain('FAILED');
     expect(JSON.parse(toJson(outcome))).toMatchObject({ passed: false });
+  });
+});
+
+describe('a busy machine', () => {
+  const slow = { switches: [...good.switches, { ...home, gapMs: 51 }] };
+  it('is named beside a missed bound, which stays missed', () => {
+    const busy = { ...good, ...slow, otherGapMs: 118, machine: { cpus: 2, load: 24.64 } };
+    expect(summary(busy).join('\n')).toContain('118 ms occurred away from any switch');
+    expect(summary(busy).join('\n')).toContain('(load 24.6 on 2 CPUs)');
+    expect(missed(busy)).toHaveLength(1);
+  });
+
+  it('is no excuse where there was no such gap', () => {
+    expect(summary({ ...good, ...slow }).join('\n')).not.toContain('away from any switch');
   });
 });
 
