@@ -1,13 +1,13 @@
 /**
  * Who keeps a block device open.
  *
- * "Device or resource busy" without a name costs people an afternoon. The kernel does not keep a list
- * either, so this looks in the three places where a holder can be seen:
+ * "Device or resource busy" without a name costs people an afternoon. The kernel does not keep a
+ * list either, so this looks in the three places where a holder can be seen:
  *
- * - mounts, in every mount namespace: a container may still have the volume mounted after the kubelet
- *   has unmounted it. /proc/PID/mountinfo of one process per namespace (/proc/PID/ns/mnt tells them
- *   apart). A mount is of the device when its numbers match, or, for filesystems that make up numbers
- *   (btrfs), when its source is the device's path;
+ * - mounts, in every mount namespace: a container may still have the volume mounted after the
+ *   kubelet has unmounted it. /proc/PID/mountinfo of one process per namespace (/proc/PID/ns/mnt
+ *   tells them apart). A mount is of the device when its numbers match, or, for filesystems that
+ *   make up numbers (btrfs), when its source is the device's path;
  * - open descriptors: /proc/PID/fd/N whose stat is the same block device;
  * - other block devices on top of it: /sys/dev/block/MAJ:MIN/holders (dm, md, bcache).
  *
@@ -145,8 +145,8 @@ function findMounts(
 }
 
 function isMountOf(entry: MountEntry, devicePath: string, numbers: DeviceNumbers): boolean {
-  // A device node bind-mounted as a file (raw block volumes) has the numbers of the devtmpfs it came
-  // from; such a mount holds nothing by itself, whoever opens it shows as an open descriptor.
+  // A device node bind-mounted as a file (raw block volumes) has the numbers of the devtmpfs it
+  // came from; such a mount holds nothing by itself, whoever opens it shows as an open descriptor.
   if (entry.major === numbers.major && entry.minor === numbers.minor) return true;
   return entry.source === devicePath && entry.fsType !== 'devtmpfs';
 }
@@ -169,7 +169,9 @@ interface FdScan extends DeviceNumbers {
   readonly remoteMounts: ReadonlySet<number>;
 }
 
-/** Filesystems where `stat` asks somebody who may not answer, and where device nodes do not live. */
+/**
+ * Filesystems where `stat` asks somebody who may not answer, and where device nodes do not live.
+ */
 const REMOTE = /^(fuse|nfs|cifs|smb|ceph|9p|virtiofs|afs|lustre|glusterfs|autofs)/;
 
 /** Mount ids are unique in the kernel, so one set does for all namespaces. */

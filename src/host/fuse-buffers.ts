@@ -1,6 +1,6 @@
 /**
- * Buffers of the FUSE server: receive buffers (the kernel insists on room for its largest request, a
- * good 1 MiB) and slabs for the payload of one request.
+ * Buffers of the FUSE server: receive buffers (the kernel insists on room for its largest request,
+ * a good 1 MiB) and slabs for the payload of one request.
  *
  * A fresh 1 MiB buffer per request would make the garbage collector the bottleneck, and one buffer
  * that is reused at once would be overwritten while a slow path still sends from it. So: slabs come
@@ -8,8 +8,8 @@
  * bounded, so that what a burst needed goes back to the allocator. How much a volume may have in
  * flight is not decided here but by its server (see fuse-server.ts).
  *
- * Data starts behind the room for a reply header: a READ is answered with one write(2) of header and
- * data, without copying and without an array of buffers.
+ * Data starts behind the room for a reply header: a READ is answered with one write(2) of header
+ * and data, without copying and without an array of buffers.
  */
 import { OUT_HEADER_BYTES, RECEIVE_BYTES } from '../protocol/fuse/wire.ts';
 
@@ -26,7 +26,8 @@ export class Slab {
   constructor(sizeClass: number) {
     const dataBytes = SLAB_BYTES[sizeClass] ?? 0;
     this.sizeClass = sizeClass;
-    // Not from Buffer's own pool: a slab must not keep a neighbour alive, nor start at an odd address.
+    // Not from Buffer's own pool: a slab must not keep a neighbour alive, nor start at an odd
+    // address.
     this.bytes = Buffer.allocUnsafeSlow(OUT_HEADER_BYTES + dataBytes);
     this.#view = this.bytes.subarray(OUT_HEADER_BYTES);
   }

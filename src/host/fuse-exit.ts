@@ -7,8 +7,8 @@
  * `exit` every connection still alive is aborted by `umount -f`. That costs nothing that the end of
  * the process would not cost anyway: with its last descriptor the connection ends and I/O fails.
  *
- * `umount -f` reports "busy" while a loop device uses the file, but aborts first; its result is of no
- * interest here.
+ * `umount -f` reports "busy" while a loop device uses the file, but aborts first; its result is of
+ * no interest here.
  */
 import { spawnSync } from 'node:child_process';
 

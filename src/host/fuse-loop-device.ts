@@ -54,7 +54,10 @@ export async function checkUnused(path: string): Promise<Result<void, ExportErro
   }
 }
 
-/** Asks for the end of a loop device that nobody uses, and waits for it; `busy` if somebody was faster. */
+/**
+ * Asks for the end of a loop device that nobody uses, and waits for it; `busy` if somebody was
+ * faster.
+ */
 export async function removeLoop(loop: LoopDevice): Promise<Result<void, ExportError>> {
   const asked = await detachLoop(loop.path);
   if (!asked.ok) return asked;

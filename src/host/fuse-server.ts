@@ -1,25 +1,25 @@
 /**
- * Serves /dev/fuse for one volume: a directory with the one file `disk` (protocol/fuse), whose reads
- * and writes become requests to a BlockSource.
+ * Serves /dev/fuse for one volume: a directory with the one file `disk` (protocol/fuse), whose
+ * reads and writes become requests to a BlockSource.
  *
  * /dev/fuse cannot be polled from Node, so each outstanding read(2) parks a thread of libuv's pool:
- * see `READERS` and fuse-threads.ts for how many there must be. Replies are written synchronously: a
- * write to /dev/fuse never blocks, it hands the data to the waiting request.
+ * see fuse-threads.ts for how many there must be. Replies are written synchronously:
+ * a write to /dev/fuse never blocks, it hands the data to the waiting request.
  *
- * Memory: a reader owns one receive buffer. A WRITE's payload must stay untouched until the source is
- * done with it, so a small one is copied to a slab of its size and the receive buffer is used again,
- * and a large one keeps the receive buffer while the reader gets another (`HAND_OVER_BYTES`, by
- * measurement). What is in flight is counted; at `inFlightLimitBytes` reading stops until something
- * is done. The kernel then queues, which is the back-pressure that block devices are used to. The
- * limit can be passed by what the parked readers bring in, at most READERS x 1 MiB.
+ * Memory: a reader owns one receive buffer. A WRITE's payload must stay untouched until the source
+ * is done with it, so a small one is copied to a slab of its size and the receive buffer is used
+ * again, and a large one keeps the receive buffer while the reader gets another (`HAND_OVER_BYTES`,
+ * by measurement). What is in flight is counted; at `inFlightLimitBytes` reading stops until
+ * something is done. The kernel then queues, which is the back-pressure that block devices are used
+ * to. The limit can be passed by what the parked readers bring in, at most 1 MiB each.
  *
- * End: only the kernel can wake a parked reader. Unmounting (after the loop device has let go of the
- * file) or `umount -f` (aborts the connection whoever uses it) makes every read fail with ENODEV;
- * then the descriptor is closed. A process that calls process.exit() before that would hang for ever
- * in libuv's thread join: see fuse-exit.ts.
+ * End: only the kernel can wake a parked reader. Unmounting (after the loop device has let go of
+ * the file) or `umount -f` (aborts the connection whoever uses it) makes every read fail with
+ * ENODEV; then the descriptor is closed. A process that calls process.exit() before that would hang
+ * for ever in libuv's thread join: see fuse-exit.ts.
  *
- * Replies to a connection that is gone fail and are dropped; requests that the source still has stay
- * its own until it is done with them.
+ * Replies to a connection that is gone fail and are dropped; requests that the source still has
+ * stay its own until it is done with them.
  */
 import { closeSync, openSync, read, writeSync } from 'node:fs';
 import type { BlockSource, ExportError, IoError, IoRequest } from '../volume/ports.ts';
@@ -41,9 +41,9 @@ import { FUSE_READERS_PER_VOLUME } from './fuse-threads.ts';
 import { exec } from './exec.ts';
 
 /**
- * Writes from this size on are not copied: the receive buffer is handed over. Measured: always copying
- * halves the throughput from 512 KiB on; up to 128 KiB the two cannot be told apart, and a copied one
- * counts its own size against the bound, not 1 MiB.
+ * Writes from this size on are not copied: the receive buffer is handed over. Measured: always
+ * copying halves the throughput from 512 KiB on; up to 128 KiB the two cannot be told apart, and a
+ * copied one counts its own size against the bound, not 1 MiB.
  */
 const HAND_OVER_BYTES = 256 * 1024;
 const DEFAULT_IN_FLIGHT_BYTES = 16 * 1024 * 1024;
@@ -343,8 +343,9 @@ export async function startFuseServer(
 }
 
 /**
- * Unmounts a FUSE file system. `force` aborts the connection first (umount2(2) MNT_FORCE): everything
- * pending and later fails, even if the mount itself has to stay because somebody uses it.
+ * Unmounts a FUSE file system. `force` aborts the connection first (umount2(2) MNT_FORCE):
+ * everything pending and later fails, even if the mount itself has to stay because somebody uses
+ * it.
  */
 export async function unmountFuse(
   mountPoint: string,

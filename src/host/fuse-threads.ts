@@ -2,15 +2,15 @@
  * How many threads libuv's pool must have.
  *
  * Every reader parked on /dev/fuse holds a pool thread for as long as the volume lives. Files, DNS
- * lookups and zlib use the same pool: with its default of 4 threads one volume with four readers would
- * stop every `readFile` of the process, our own detach included, for ever.
+ * lookups and zlib use the same pool: with its default of 4 threads one volume with four readers
+ * would stop every `readFile` of the process, our own detach included, for ever.
  *
  * libuv reads UV_THREADPOOL_SIZE when the first piece of work is queued, and on Node 24 loading ESM
- * queues none (measured: an assignment in the entry file works, after static imports too, as long as
- * none of them uses the pool while it is evaluated). So the process need not be spawned with the
- * variable in its environment: `setThreadPoolSize` as the first statement of the entry file will do.
- * libuv caps the size at 1024 and makes all threads at once; an idle one costs its stack, 8 MiB of
- * address space of which a few KiB are resident.
+ * queues none (measured: an assignment in the entry file works, after static imports too, as long
+ * as none of them uses the pool while it is evaluated). So the process need not be spawned with the
+ * variable in its environment: `setThreadPoolSize` as the first statement of the entry file will
+ * do. libuv caps the size at 1024 and makes all threads at once; an idle one costs its stack, 8 MiB
+ * of address space of which a few KiB are resident.
  */
 import { availableParallelism } from 'node:os';
 

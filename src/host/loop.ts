@@ -1,14 +1,14 @@
 /**
  * Loop devices through losetup(8) and sysfs.
  *
- * Direct I/O is not an optimisation here but a must: a buffered loop device caches everything twice and
- * is throttled by FUSE's share of dirty pages. util-linux before 2.38 falls back to buffered without a
- * word, so the result is read back from /sys/block/loopN/loop/dio.
+ * Direct I/O is not an optimisation here but a must: a buffered loop device caches everything twice
+ * and is throttled by FUSE's share of dirty pages. util-linux before 2.38 falls back to buffered
+ * without a word, so the result is read back from /sys/block/loopN/loop/dio.
  *
- * Detaching is lazy in the kernel: LOOP_CLR_FD on a device that is still open only sets `autoclear`,
- * and the device goes at its last close. `losetup -d` reports success in both cases, so whether it has
- * gone is read from sysfs: /sys/block/loopN/loop exists only while a file is attached. The number may
- * be taken by another process at once: the backing file tells whose it is.
+ * Detaching is lazy in the kernel: LOOP_CLR_FD on a device that is still open only sets
+ * `autoclear`, and the device goes at its last close. `losetup -d` reports success in both cases,
+ * so whether it has gone is read from sysfs: /sys/block/loopN/loop exists only while a file is
+ * attached. The number may be taken by another process at once: the backing file tells whose it is.
  */
 import { readFile, readdir, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';

@@ -6,10 +6,10 @@
  *   36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
  *   (1)(2)(3)  (4)   (5)   (6)        (7)     (8)(9)  (10)      (11)
  *
- * (7) is a list of any length, ended by the lone "-" (8). Space, tab, newline and backslash within a
- * field are written as three-digit octal escapes (\040 …). The table is the kernel's own account:
- * `mount(8)` output and /etc/mtab are not, and `stat` on a dead mount blocks or fails, so everything
- * here that wants to know about mounts reads this and nothing else.
+ * (7) is a list of any length, ended by the lone "-" (8). Space, tab, newline and backslash within
+ * a field are written as three-digit octal escapes (\040 …). The table is the kernel's own account:
+ * `mount(8)` output and /etc/mtab are not, and `stat` on a dead mount blocks or fails, so
+ * everything here that wants to know about mounts reads this and nothing else.
  *
  * The parse is pure; a line that does not fit the format is left out, because a kernel that adds to
  * the format must not make every unmount fail.
@@ -19,7 +19,10 @@ import { readFile } from 'node:fs/promises';
 export interface MountEntry {
   readonly mountId: number;
   readonly parentId: number;
-  /** `st_dev` of files in this mount: the block device's own numbers for ext4 and xfs, not for btrfs. */
+  /**
+   * `st_dev` of files in this mount: the block device's own numbers for ext4 and xfs, not for
+   * btrfs.
+   */
   readonly major: number;
   readonly minor: number;
   /** Root of the mount within its filesystem; not `/` for bind mounts. */
@@ -100,7 +103,9 @@ export function findByDevice(
   return entries.filter((entry) => entry.major === major && entry.minor === minor);
 }
 
-/** Reads the table of a process's mount namespace, by default our own. Rejects as `readFile` does. */
+/**
+ * Reads the table of a process's mount namespace, by default our own. Rejects as `readFile` does.
+ */
 export async function readMountInfo(pid: number | 'self' = 'self'): Promise<MountEntry[]> {
   return parseMountInfo(await readFile(`/proc/${String(pid)}/mountinfo`, 'utf8'));
 }

@@ -3,8 +3,8 @@
  *
  *   node test/bench/device.ts [seconds per run, default 3]     (as root)
  *
- * The figures bound what any path can deliver through this back end; the difference to a volume's own
- * figures is the iSCSI initiator and the target.
+ * The figures bound what any path can deliver through this back end; the difference to a volume's
+ * own figures is the iSCSI initiator and the target.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,6 +1,6 @@
 /**
- * A BlockSource in RAM for tests and the benchmark: counts what it is asked, can be slow, can fail, can
- * hold everything back. Completes asynchronously, as ports.ts demands.
+ * A BlockSource in RAM for tests and the benchmark: counts what it is asked, can be slow, can fail,
+ * can hold everything back. Completes asynchronously, as ports.ts demands.
  */
 import type { BlockSource, IoError, IoKind, IoRequest } from '../../src/volume/ports.ts';
 

@@ -1,4 +1,6 @@
-/** What the FUSE + loop tests share: folders that vanish, programs that must succeed, fio, counts. */
+/**
+ * What the FUSE + loop tests share: folders that vanish, programs that must succeed, fio, counts.
+ */
 import { mkdtemp, readFile, readdir, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,14 +1,15 @@
 /**
  * A file system of exactly one file, `disk`, whose content is a volume.
  *
- * `respond` looks at one decoded request and says what is to be done: nothing (FORGET and friends have
- * no reply), send the reply that was encoded, or do I/O. It keeps no state and does no I/O.
+ * `respond` looks at one decoded request and says what is to be done: nothing (FORGET and friends
+ * have no reply), send the reply that was encoded, or do I/O. It keeps no state and does no I/O.
  *
  * Rules that are easy to get wrong:
- * - FSYNC and FLUSH never get ENOSYS: the kernel would remember it and from then on report every fsync
- *   as done without asking;
- * - FALLOCATE with PUNCH_HOLE is what the loop driver makes of a discard, but also of a write-zeroes
- *   that may unmap, so it is accepted only where a discarded range reads back as zeros;
+ * - FSYNC and FLUSH never get ENOSYS: the kernel would remember it and from then on report every
+ *   fsync as done without asking;
+ * - FALLOCATE with PUNCH_HOLE is what the loop driver makes of a discard, but also of a
+ *   write-zeroes that may unmap, so it is accepted only where a discarded range reads back as
+ *   zeros;
  * - FALLOCATE never gets ENOSYS either: it, too, would be remembered, for ZERO_RANGE as well;
  * - a READ that reaches over the end is shortened, as a file's is; a WRITE over the end is refused,
  *   because a LUN does not grow by being written to.
@@ -49,8 +50,8 @@ export interface DiskProperties {
 /** What `respond` decided; kept by the caller and filled again for each request. */
 export class FuseResponse {
   /**
-   * none: no reply is expected. reply: send the first `replyBytes` of the reply buffer. Otherwise the
-   * I/O to do with `request.offset` and `length`; its reply comes later.
+   * none: no reply is expected. reply: send the first `replyBytes` of the reply buffer. Otherwise
+   * the I/O to do with `request.offset` and `length`; its reply comes later.
    */
   action: 'none' | 'reply' | 'read' | 'write' | 'flush' | 'discard' | 'write-zeroes' = 'none';
   replyBytes = 0;

@@ -1,7 +1,7 @@
 /**
  * Encoder of FUSE replies (include/uapi/linux/fuse.h). Each function writes a whole reply, header
- * included, to the start of `out` and returns its length; `out` has room for `REPLY_BYTES`. Data of a
- * READ is not copied here: it sits behind a header made by `encodeHeader`.
+ * included, to the start of `out` and returns its length; `out` has room for `REPLY_BYTES`. Data of
+ * a READ is not copied here: it sits behind a header made by `encodeHeader`.
  */
 import type { FuseRequest } from './request.ts';
 import {
@@ -32,7 +32,9 @@ const FOREVER_S = 3600;
 const S_IFDIR = 0o040000;
 const S_IFREG = 0o100000;
 
-/** Ceiling on requests the kernel keeps outstanding; its default of 12 throttles asynchronous DIO. */
+/**
+ * Ceiling on requests the kernel keeps outstanding; its default of 12 throttles asynchronous DIO.
+ */
 const MAX_BACKGROUND = 512;
 const CONGESTION_THRESHOLD = 384;
 
@@ -76,8 +78,8 @@ function putUint64(out: Buffer, value: number, at: number): void {
 }
 
 /**
- * fuse_init_out. Flags are the ones we want and the kernel offers. Not asked for: WRITEBACK_CACHE (the
- * page cache would hold acknowledged writes), PASSTHROUGH, OVER_IO_URING.
+ * fuse_init_out. Flags are the ones we want and the kernel offers. Not asked for: WRITEBACK_CACHE
+ * (the page cache would hold acknowledged writes), PASSTHROUGH, OVER_IO_URING.
  */
 export function encodeInit(out: Buffer, request: FuseRequest): number {
   const length = begin(out, request, 64);
@@ -111,8 +113,8 @@ function putAttr(out: Buffer, at: number, node: number, disk: DiskGeometry): voi
 }
 
 /**
- * How long attributes may be cached. The disk's must not be: its size changes when the volume grows,
- * and nothing on the I/O path asks for attributes.
+ * How long attributes may be cached. The disk's must not be: its size changes when the volume
+ * grows, and nothing on the I/O path asks for attributes.
  */
 function attrValidS(node: number): number {
   return node === DISK_NODE ? 0 : FOREVER_S;
@@ -136,7 +138,9 @@ export function encodeEntry(out: Buffer, request: FuseRequest, disk: DiskGeometr
   return length;
 }
 
-/** fuse_open_out with file handle 0 and no open flags: the page cache is the kernel's own business. */
+/**
+ * fuse_open_out with file handle 0 and no open flags: the page cache is the kernel's own business.
+ */
 export function encodeOpen(out: Buffer, request: FuseRequest): number {
   return begin(out, request, 16);
 }

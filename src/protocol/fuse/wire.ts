@@ -2,9 +2,9 @@
  * Numbers and layouts of the FUSE kernel protocol, as in include/uapi/linux/fuse.h (7.23 to 7.45).
  *
  * FUSE is not a network protocol: both ends are on one machine, so integers are in host byte order
- * (little endian on everything Node runs on here, x86-64 and arm64) and structures are laid out as the
- * C compiler does, without padding surprises because the header pads by hand. One `read` on /dev/fuse
- * gives exactly one request, one `write` is exactly one reply:
+ * (little endian on everything Node runs on here, x86-64 and arm64) and structures are laid out as
+ * the C compiler does, without padding surprises because the header pads by hand. One `read` on
+ * /dev/fuse gives exactly one request, one `write` is exactly one reply:
  *
  *   request: fuse_in_header (40 bytes), a fixed structure by opcode, then names or data
  *   reply:   fuse_out_header (16 bytes: len, error as -errno or 0, unique), structure, data
