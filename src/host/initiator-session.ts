@@ -19,7 +19,7 @@ import { err, ok, type Result } from '../base/result.ts';
 import type { ScsiCommand, Session, TransportFailure } from '../volume/ports.ts';
 import { socketFailure } from './initiator-errors.ts';
 
-const HIGH_WATER = 1 * 1024 * 1024;
+const HIGH_WATER = 1024 * 1024;
 const KEEP_ALIVE_MS = 5000;
 /**
  * Time for commands under way and the logout itself when the target asks us to go (async event 1).
