@@ -198,6 +198,22 @@ describe('FAILED_PRECONDITION', () => {
     expect(bench.mounts()).toEqual([]);
   });
 
+  test('publish over the mount of an earlier device binds nothing, and stage replaces it', async () => {
+    await bench.stage('pv-1', mountCapability());
+    const old = bench.device('pv-1');
+    // The old device lives on below its mount; the volume comes back as another one.
+    await bench.pathd.crash();
+    await bench.pathd.attach(bench.pathd.lastAttach!);
+    expect(bench.device('pv-1')).not.toBe(old);
+    expect(await refusal(bench.publish('pv-1', mountCapability()))).toMatchObject({
+      code: 'FAILED_PRECONDITION',
+      message: matching(new RegExp(`is a mount of ${old}, the volume is`)),
+    });
+    await bench.stage('pv-1', mountCapability());
+    await bench.publish('pv-1', mountCapability());
+    expect(bench.mounts()).toEqual([bench.staging, bench.target()]);
+  });
+
   test.each([
     ['SINGLE_NODE_SINGLE_WRITER', 'FAILED_PRECONDITION'],
     ['SINGLE_NODE_WRITER', 'FAILED_PRECONDITION'],
