@@ -1,6 +1,6 @@
 /** Volume events as log lines: what happened, why, and the numbers. */
 import type { LogFields, Logger } from '../base/log.ts';
-import type { VolumeEvent } from '../volume/volume.ts';
+import type { VolumeEvent } from '../volume/volume-types.ts';
 
 export function logVolumeEvent(log: Logger, event: VolumeEvent): void {
   switch (event.kind) {

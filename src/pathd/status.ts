@@ -1,5 +1,6 @@
 /** What a volume is → the status message that people and csi read. */
-import type { Volume, VolumeSnapshot } from '../volume/volume.ts';
+import type { Volume } from '../volume/volume.ts';
+import type { VolumeSnapshot } from '../volume/volume-types.ts';
 import { describeFencing } from '../volume/fence.ts';
 import type { PathStatus, SwitchStatus, VolumeStatus } from './api.ts';
 

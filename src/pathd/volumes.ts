@@ -7,7 +7,8 @@ import { type Logger, withFields } from '../base/log.ts';
 import { parsePolicy, type Policy, type PolicySet } from '../paths/policy.ts';
 import type { BlockExporter, Clock, ExportedDevice, Initiator } from '../volume/ports.ts';
 import { emptyRecord, type StoreError } from '../volume/record.ts';
-import { Volume, type VolumeError, type VolumeEvent } from '../volume/volume.ts';
+import { Volume } from '../volume/volume.ts';
+import type { VolumeError, VolumeEvent } from '../volume/volume-types.ts';
 import {
   type AttachRequest,
   type AttachResponse,

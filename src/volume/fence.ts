@@ -17,7 +17,7 @@
  * Fail one, try the next; fail all, hold and come again.
  */
 import type { Instant } from '../base/brand.ts';
-import type { Result } from '../base/result.ts';
+import { err, type Result } from '../base/result.ts';
 import type { TransportFailure } from './ports.ts';
 
 export type FenceRung = 'reset' | 'gone' | 'delay' | 'none';
@@ -37,6 +37,16 @@ export interface FencedPath {
   /** Reinstates the session and resets the logical unit; each step within `timeoutMs`. */
   resetNexus(timeoutMs: number): Promise<Result<void, TransportFailure>>;
   knock(timeoutMs: number): Promise<'accepted' | 'refused' | 'silent'>;
+}
+
+/** A path that may hold writes and is not configured any more: only time or an order can fence it. */
+export function absentPath(name: string): FencedPath {
+  const detail = `path ${name} may hold writes and is not configured any more`;
+  return {
+    name,
+    resetNexus: () => Promise.resolve(err({ kind: 'unreachable', detail })),
+    knock: () => Promise.resolve('silent'),
+  };
 }
 
 export type FenceResult =

@@ -10,76 +10,31 @@
  * request is answered with an error from then on and nothing is sent to any path until it is staged
  * again.
  */
-import type { PathName, VolumeId } from '../base/brand.ts';
+import type { PathName } from '../base/brand.ts';
 import { err, ok, type Result } from '../base/result.ts';
-import type { ControllerOptions } from '../paths/controller.ts';
-import type { Cause, Identity, PathEffect, PathView } from '../paths/model.ts';
-import type { Policy } from '../paths/policy.ts';
+import type { Cause, PathEffect } from '../paths/model.ts';
+import { Bell } from './bell.ts';
 import { ControllerDriver } from './controller-driver.ts';
 import { Dispatcher } from './dispatch.ts';
+import { absentPath } from './fence.ts';
 import { flushCache } from './flush-cache.ts';
 import { type FormatVerdict, judgeFormat } from './format-guard.ts';
-import { describeIdentity } from './identity.ts';
 import { IdentityBook } from './identity-book.ts';
 import { asksForIdentity, endsOutstanding, tellsWeAreFenced } from './outcome.ts';
-import { type LastError, PathBoard, type VolumePath } from './path-board.ts';
-import type { BlockSource, Clock, Initiator, IoRequest, Sense } from './ports.ts';
+import { PathBoard } from './path-board.ts';
+import type { BlockSource, Clock, IoRequest, Sense } from './ports.ts';
 import { RecentWrites } from './recent-writes.ts';
-import type { FormatState, VolumeRecord, VolumeStore } from './record.ts';
+import type { FormatState } from './record.ts';
 import { RecordKeeper } from './record-keeper.ts';
 import { StallWatch } from './stall-watch.ts';
+import { type SwitchHistory, takeSnapshot } from './snapshot.ts';
 import { Switcher, type SwitchReport } from './switcher.ts';
-
-export interface VolumeOptions {
-  readonly volumeId: string;
-  /** In the operator's order: the first one founds the record where identities are weak. */
-  readonly paths: readonly VolumePath[];
-  readonly policy: Policy;
-  readonly initiatorName: string;
-  readonly readOnly: boolean;
-  readonly clock: Clock;
-  readonly initiator: Initiator;
-  readonly store: VolumeStore;
-  readonly record: VolumeRecord;
-  readonly onEvent: (event: VolumeEvent) => void;
-}
-
-/** What is worth telling people; logs and Kubernetes events are made of it. */
-export type VolumeEvent =
-  | Extract<PathEffect, { kind: 'note' }>
-  | { readonly kind: 'switched'; readonly report: SwitchReport }
-  | { readonly kind: 'switch-abandoned'; readonly to: string; readonly reason: string }
-  | { readonly kind: 'identity'; readonly path: string; readonly identity: Identity }
-  | { readonly kind: 'all-paths-down'; readonly cause: Cause }
-  /** I/O is held because no fence works, or because the record cannot be saved. */
-  | { readonly kind: 'stuck'; readonly what: 'fence' | 'record'; readonly why: string }
-  | { readonly kind: 'failed'; readonly why: string; readonly discarded: number };
-
-export type VolumeErrorKind = 'no-path' | 'dispute' | 'stuck' | 'record' | 'failed';
-
-export interface VolumeError {
-  readonly kind: VolumeErrorKind;
-  readonly detail: string;
-}
-
-/** Everything people can see of a volume at one moment. */
-export interface VolumeSnapshot {
-  readonly state: 'serving' | 'holding' | 'failed';
-  readonly reason: string;
-  readonly current: string | undefined;
-  readonly paths: readonly (PathView & {
-    readonly portal: string;
-    readonly answered: boolean;
-    readonly lastError: LastError | undefined;
-  })[];
-  readonly lastSwitch: SwitchReport | undefined;
-  readonly queued: number;
-  readonly outstanding: number;
-  readonly ioErrors: number;
-  readonly identity: string;
-  readonly failovers: number;
-  readonly failbacks: number;
-}
+import {
+  controllerOptions,
+  type VolumeError,
+  type VolumeOptions,
+  type VolumeSnapshot,
+} from './volume-types.ts';
 
 /** Limit for finding a first path; the kubelet waits two minutes and comes again. */
 const START_TIMEOUT_MS = 10_000;
@@ -88,6 +43,7 @@ const LOGOUT_TIMEOUT_MS = 1_000;
 export class Volume implements BlockSource {
   readonly options: VolumeOptions;
   readonly #clock: Clock;
+  readonly #bell: Bell;
   readonly #dispatcher: Dispatcher;
   readonly #keeper: RecordKeeper;
   readonly #book: IdentityBook;
@@ -100,15 +56,13 @@ export class Volume implements BlockSource {
   #allDown = false;
   #failure: string | undefined;
   #closed = false;
-  #failovers = 0;
-  #failbacks = 0;
-  #lastSwitch: SwitchReport | undefined;
-  #wake: (() => void) | undefined;
+  readonly #history: SwitchHistory = { last: undefined, failovers: 0, failbacks: 0 };
 
   constructor(options: VolumeOptions) {
     const { clock, policy, record, store } = options;
     this.options = options;
     this.#clock = clock;
+    this.#bell = new Bell(clock);
     this.#keeper = new RecordKeeper(store, record);
     this.#book = new IdentityBook({
       firstPath: options.paths[0]?.name ?? '',
@@ -174,7 +128,7 @@ export class Volume implements BlockSource {
     for (;;) {
       const over = this.#startOutcome(this.#clock.now() >= deadline);
       if (over !== undefined) return over.ok ? this.#settle() : over;
-      await this.#changeWithin(100);
+      await this.#bell.within(100);
     }
   }
 
@@ -229,7 +183,7 @@ export class Volume implements BlockSource {
     await this.#switcher.end();
     this.#dispatcher.fail();
     this.options.onEvent({ kind: 'failed', why, discarded });
-    this.#wake?.();
+    this.#bell.ring();
     await this.#board.close(LOGOUT_TIMEOUT_MS);
   }
 
@@ -289,33 +243,16 @@ export class Volume implements BlockSource {
   // ---------------------------------------------------------------------------------- status
 
   status(): VolumeSnapshot {
-    const { ledger, held, ioErrors, route } = this.#dispatcher;
-    const { record } = this.#book;
-    return {
-      state: this.#failure !== undefined ? 'failed' : held ? 'holding' : 'serving',
-      reason: this.#reason(),
-      current: route?.path,
-      paths: this.#driver.view().map((view) => ({
-        ...view,
-        portal: this.#board.link(view.name)?.portal ?? '',
-        answered: this.#board.answered(view.name),
-        lastError: this.#board.lastError(view.name),
-      })),
-      lastSwitch: this.#lastSwitch,
-      queued: ledger.waiting,
-      outstanding: ledger.issued,
-      ioErrors,
-      identity: record === undefined ? '' : describeIdentity(record.identity),
-      failovers: this.#failovers,
-      failbacks: this.#failbacks,
-    };
-  }
-
-  #reason(): string {
-    if (this.#failure !== undefined) return this.#failure;
-    if (this.#stuck !== '') return this.#stuck;
-    if (!this.#dispatcher.held) return '';
-    return this.#allDown ? `no usable path (${this.#board.problems()})` : 'switching';
+    return takeSnapshot({
+      dispatcher: this.#dispatcher,
+      board: this.#board,
+      book: this.#book,
+      views: this.#driver.view(),
+      failure: this.#failure,
+      stuck: this.#stuck,
+      allDown: this.#allDown,
+      history: this.#history,
+    });
   }
 
   // -------------------------------------------------------------------------- the joints
@@ -383,7 +320,7 @@ export class Volume implements BlockSource {
           }
           this.options.onEvent({ kind: 'identity', path, identity });
         },
-        changed: () => this.#wake?.(),
+        changed: () => this.#bell.ring(),
       },
     );
   }
@@ -412,7 +349,7 @@ export class Volume implements BlockSource {
           const changed = why !== '' && this.#stuck === '';
           this.#stuck = why;
           if (changed) this.options.onEvent({ kind: 'stuck', what, why });
-          this.#wake?.();
+          this.#bell.ring();
         },
       },
     );
@@ -423,13 +360,13 @@ export class Volume implements BlockSource {
     const first = report.from === undefined;
     const restart = report.from === report.to;
     if (!first) {
-      this.#lastSwitch = report;
-      if (report.how === 'failover') this.#failovers++;
-      else this.#failbacks++;
+      this.#history.last = report;
+      if (report.how === 'failover') this.#history.failovers++;
+      else this.#history.failbacks++;
     }
     if (!restart) this.#driver.dispatch({ kind: 'switched', path: report.to as PathName });
     this.options.onEvent({ kind: 'switched', report });
-    this.#wake?.();
+    this.#bell.ring();
   }
 
   #watchStalls(): StallWatch {
@@ -454,37 +391,7 @@ export class Volume implements BlockSource {
     const now = this.#clock.now();
     for (const name of this.options.record.mayHoldWrites) {
       const link = this.#board.link(name);
-      const detail = `path ${name} may hold writes and is not configured any more`;
-      this.#switcher.inherit(
-        link ?? {
-          name,
-          resetNexus: () => Promise.resolve(err({ kind: 'unreachable', detail })),
-          knock: () => Promise.resolve('silent'),
-        },
-        now,
-      );
+      this.#switcher.inherit(link ?? absentPath(name), now);
     }
   }
-
-  #changeWithin(timeoutMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = this.#clock.after(timeoutMs, resolve);
-      this.#wake = () => {
-        timer.cancel();
-        resolve();
-      };
-    });
-  }
-}
-
-function controllerOptions(options: VolumeOptions): ControllerOptions {
-  return {
-    volumeId: options.volumeId as VolumeId,
-    policy: options.policy,
-    paths: options.paths.map(({ name, maxWeight, drained }) => ({
-      name: name as PathName,
-      maxWeight,
-      drained,
-    })),
-  };
 }

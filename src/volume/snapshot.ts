@@ -1,0 +1,57 @@
+/** What people see of a volume at one moment, put together from its parts. */
+import type { PathView } from '../paths/model.ts';
+import type { Dispatcher } from './dispatch.ts';
+import { describeIdentity } from './identity.ts';
+import type { IdentityBook } from './identity-book.ts';
+import type { PathBoard } from './path-board.ts';
+import type { SwitchReport } from './switcher.ts';
+import type { VolumeSnapshot } from './volume-types.ts';
+
+/** Switches since attach. */
+export interface SwitchHistory {
+  last: SwitchReport | undefined;
+  failovers: number;
+  failbacks: number;
+}
+
+interface Parts {
+  readonly dispatcher: Dispatcher;
+  readonly board: PathBoard;
+  readonly book: IdentityBook;
+  readonly views: readonly PathView[];
+  readonly failure: string | undefined;
+  readonly stuck: string;
+  readonly allDown: boolean;
+  readonly history: SwitchHistory;
+}
+
+export function takeSnapshot(parts: Parts): VolumeSnapshot {
+  const { dispatcher, board, book, views, failure, history } = parts;
+  const { ledger, held, ioErrors, route } = dispatcher;
+  const { record } = book;
+  return {
+    state: failure !== undefined ? 'failed' : held ? 'holding' : 'serving',
+    reason: reasonOf(parts),
+    current: route?.path,
+    paths: views.map((view) => ({
+      ...view,
+      portal: board.link(view.name)?.portal ?? '',
+      answered: board.answered(view.name),
+      lastError: board.lastError(view.name),
+    })),
+    lastSwitch: history.last,
+    queued: ledger.waiting,
+    outstanding: ledger.issued,
+    ioErrors,
+    identity: record === undefined ? '' : describeIdentity(record.identity),
+    failovers: history.failovers,
+    failbacks: history.failbacks,
+  };
+}
+
+function reasonOf({ failure, stuck, dispatcher, allDown, board }: Parts): string {
+  if (failure !== undefined) return failure;
+  if (stuck !== '') return stuck;
+  if (!dispatcher.held) return '';
+  return allDown ? `no usable path (${board.problems()})` : 'switching';
+}

@@ -1,0 +1,76 @@
+/**
+ * What a volume is made of and what it tells: its options, its events, its errors, and the snapshot
+ * that people see.
+ */
+import type { PathName, VolumeId } from '../base/brand.ts';
+import type { ControllerOptions } from '../paths/controller.ts';
+import type { Cause, Identity, PathEffect, PathView } from '../paths/model.ts';
+import type { Policy } from '../paths/policy.ts';
+import type { LastError, VolumePath } from './path-board.ts';
+import type { Clock, Initiator } from './ports.ts';
+import type { VolumeRecord, VolumeStore } from './record.ts';
+import type { SwitchReport } from './switcher.ts';
+
+export interface VolumeOptions {
+  readonly volumeId: string;
+  /** In the operator's order: the first one founds the record where identities are weak. */
+  readonly paths: readonly VolumePath[];
+  readonly policy: Policy;
+  readonly initiatorName: string;
+  readonly readOnly: boolean;
+  readonly clock: Clock;
+  readonly initiator: Initiator;
+  readonly store: VolumeStore;
+  readonly record: VolumeRecord;
+  readonly onEvent: (event: VolumeEvent) => void;
+}
+
+/** What is worth telling people; logs and Kubernetes events are made of it. */
+export type VolumeEvent =
+  | Extract<PathEffect, { kind: 'note' }>
+  | { readonly kind: 'switched'; readonly report: SwitchReport }
+  | { readonly kind: 'switch-abandoned'; readonly to: string; readonly reason: string }
+  | { readonly kind: 'identity'; readonly path: string; readonly identity: Identity }
+  | { readonly kind: 'all-paths-down'; readonly cause: Cause }
+  /** I/O is held because no fence works, or because the record cannot be saved. */
+  | { readonly kind: 'stuck'; readonly what: 'fence' | 'record'; readonly why: string }
+  | { readonly kind: 'failed'; readonly why: string; readonly discarded: number };
+
+export type VolumeErrorKind = 'no-path' | 'dispute' | 'stuck' | 'record' | 'failed';
+
+export interface VolumeError {
+  readonly kind: VolumeErrorKind;
+  readonly detail: string;
+}
+
+/** Everything people can see of a volume at one moment. */
+export interface VolumeSnapshot {
+  readonly state: 'serving' | 'holding' | 'failed';
+  readonly reason: string;
+  readonly current: string | undefined;
+  readonly paths: readonly (PathView & {
+    readonly portal: string;
+    readonly answered: boolean;
+    readonly lastError: LastError | undefined;
+  })[];
+  readonly lastSwitch: SwitchReport | undefined;
+  readonly queued: number;
+  readonly outstanding: number;
+  readonly ioErrors: number;
+  readonly identity: string;
+  readonly failovers: number;
+  readonly failbacks: number;
+}
+
+/** The volume as its controller sees it. */
+export function controllerOptions(options: VolumeOptions): ControllerOptions {
+  return {
+    volumeId: options.volumeId as VolumeId,
+    policy: options.policy,
+    paths: options.paths.map(({ name, maxWeight, drained }) => ({
+      name: name as PathName,
+      maxWeight,
+      drained,
+    })),
+  };
+}
