@@ -29,7 +29,8 @@ and checks every block. Needs root, /dev/fuse and /dev/loop-control; uses only 1
   --report FILE                 write the result as JSON
   --help                        this text
 
-In another terminal meanwhile:  npm run priority-path -- status --watch --endpoint ENDPOINT
+In another terminal meanwhile (the endpoint is shown at the start):
+  npm run priority-path -- status --watch --endpoint unix:///…/pathd.sock
 `;
 
 type Policy = 'fast' | 'default' | 'bench';

@@ -23,6 +23,7 @@ export type StoryWorld = Pick<
   | 'backingFile'
   | 'mountPoint'
   | 'status'
+  | 'pathdEndpoint'
   | 'startTargets'
   | 'startPlugin'
   | 'stageAndPublish'
@@ -100,6 +101,7 @@ export class Story {
     this.#screen.event('three tgtd serve one disk: p0 same rack, p1 same room, p2 other room');
     this.#say('starting pathd and csi');
     await this.#world.startPlugin(policy);
+    this.#screen.event(`status --watch --endpoint ${this.#world.pathdEndpoint}`);
     this.#say('NodeStageVolume, NodePublishVolume: log in, verify, mkfs.ext4, mount');
     const started = monotonicMs();
     await this.#world.stageAndPublish();

@@ -16,7 +16,7 @@ describe('the preflight', () => {
 
   it('names everything that is missing at once, each with what to do', () => {
     const found = obstacles({
-      uid: 1000,
+      uid: 0,
       nodeMajor: 20,
       hasProgram: (name) => !name.startsWith('tgt'),
       deviceProblem: (path) => (path === '/dev/fuse' ? 'ENOENT' : 'EACCES'),
@@ -24,14 +24,20 @@ describe('the preflight', () => {
     });
     expect(found.map(({ what }) => what)).toEqual([
       'Node 20, and 24 is needed',
-      'not root (uid 1000)',
       'no tgtd, tgtadm',
       'cannot open /dev/fuse: ENOENT',
       'cannot open /dev/loop-control: EACCES',
       '/dev/shm has 64 MiB free, and 128 MiB are needed',
     ]);
-    expect(found[2]?.remedy).toBe('apt-get install tgt');
+    expect(found[1]?.remedy).toBe('apt-get install tgt');
     expect(found.every(({ remedy }) => remedy.length > 10)).toBe(true);
+  });
+
+  it('asks for root first; what only root may open is no obstacle of its own', () => {
+    const found = obstacles({ ...machine, uid: 1000, deviceProblem: () => 'EACCES' });
+    expect(found.map(({ what }) => what)).toEqual(['not root (uid 1000)']);
+    const without = obstacles({ ...machine, uid: 1000, deviceProblem: () => 'ENOENT' });
+    expect(without).toHaveLength(3);
   });
 
   it('says so when there is no /dev/shm', () => {
