@@ -1,4 +1,6 @@
-/** What every CSI call of this node works with, and the questions several of them ask of the truth. */
+/**
+ * What every CSI call of this node works with, and the questions several of them ask of the truth.
+ */
 import type { Logger } from '../base/log.ts';
 import type { Topology, TopologyWeights } from '../kubernetes/topology.ts';
 import type { PathdApi, VolumeStatus } from '../pathd/api.ts';
@@ -35,8 +37,8 @@ export function isMountOf(entry: MountEntry, numbers: DeviceNumbers): boolean {
 }
 
 /**
- * Why a recorded stage is not there any more, or undefined while it is: pathd has the volume, and for
- * a filesystem its device, and no other, is what is mounted at the staging path.
+ * Why a recorded stage is not there any more, or undefined while it is: pathd has the volume, and
+ * for a filesystem its device, and no other, is what is mounted at the staging path.
  */
 export async function whyDead(
   record: VolumeRecord,
@@ -53,7 +55,9 @@ export async function whyDead(
   return `${record.stagingPath} is a mount of ${entry.source}, the volume is ${volume.device}`;
 }
 
-/** Whether `target` shows the device now: a bind mount of its filesystem, or the device node itself. */
+/**
+ * Whether `target` shows the device now: a bind mount of its filesystem, or the device node itself.
+ */
 export async function isPublishedAt(
   target: string,
   kind: 'block' | 'mount',
@@ -63,7 +67,8 @@ export async function isPublishedAt(
   const entry = findByMountPoint(entries, target);
   if (entry === undefined) return false;
   if (kind === 'mount') return isMountOf(entry, numbers);
-  // A device node that was bound shows the numbers of its devtmpfs in mountinfo; stat shows its own.
+  // A device node that was bound shows the numbers of its devtmpfs in mountinfo; stat shows its
+  // own.
   const shown = await blockDeviceNumbers(target);
   return shown?.major === numbers.major && shown.minor === numbers.minor;
 }

@@ -1,7 +1,7 @@
 /**
- * NodeExpandVolume: takes over the size the LUN has at the target, then grows the mounted filesystem.
- * Already big enough is OK; a LUN that is still too small is OUT_OF_RANGE, since only its owner can
- * grow it.
+ * NodeExpandVolume: takes over the size the LUN has at the target, then grows the mounted
+ * filesystem. Already big enough is OK; a LUN that is still too small is OUT_OF_RANGE, since only
+ * its owner can grow it.
  */
 import { growFilesystem } from '../host/filesystem.ts';
 import { readMountInfo } from '../host/mountinfo.ts';

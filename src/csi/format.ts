@@ -2,14 +2,15 @@
  * What must be true before a device is mounted, and the only place that runs mkfs.
  *
  * A filesystem is made when four parties agree: blkid finds nothing, our own read of head and tail
- * through the device finds zeros, pathd has read both ends through its own paths with no path failing
- * meanwhile, and pathd's durable record says that the volume was never formatted. Everything else,
- * doubt included, is refused with a reason: a pod that does not start can be mended, data cannot.
+ * through the device finds zeros, pathd has read both ends through its own paths with no path
+ * failing meanwhile, and pathd's durable record says that the volume was never formatted.
+ * Everything else, doubt included, is refused with a reason: a pod that does not start can be
+ * mended, data cannot.
  *
- * The formatting record (state.ts) is written first and removed last. When it is found, an earlier mkfs
- * did not end well: a complete filesystem is then proved by a full check before it is believed, and an
- * incomplete one is left for people to look at. It is not made again: between the two calls the volume
- * may have been on another node.
+ * The formatting record (state.ts) is written first and removed last. When it is found, an earlier
+ * mkfs did not end well: a complete filesystem is then proved by a full check before it is
+ * believed, and an incomplete one is left for people to look at. It is not made again: between the
+ * two calls the volume may have been on another node.
  */
 import type { DeviceContent } from '../host/filesystem-probe.ts';
 import { probeDevice } from '../host/filesystem-probe.ts';
@@ -33,8 +34,8 @@ export async function ensureFilesystem(node: NodeContext, call: FormatCall): Pro
     case 'filesystem':
       if (content.type !== call.fsType) throw wrongType(call, content.type);
       if (interrupted !== undefined) await requireComplete(call, interrupted);
-      // Also for a filesystem that others made: once seen, the volume is never formatted, whatever a
-      // confused target may show in its place later.
+      // Also for a filesystem that others made: once seen, the volume is never formatted, whatever
+      // a confused target may show in its place later.
       await node.pathd.endFormat(call.volumeId);
       if (interrupted !== undefined) await node.state.removeFormatting(call.volumeId);
       return;

@@ -1,10 +1,10 @@
 /**
  * One operation per volume at a time, over all RPCs.
  *
- * The kubelet gives up on a call after two minutes and tries again while ours still runs (mkfs of a big
- * volume, a umount that waits for a path). The second call gets ABORTED, as the CSI specification
- * says, and the first one runs on to its end; the retry after that finds its work done. Queueing the
- * second call was rejected: its caller has long gone when it starts.
+ * The kubelet gives up on a call after two minutes and tries again while ours still runs (mkfs of a
+ * big volume, a umount that waits for a path). The second call gets ABORTED, as the CSI
+ * specification says, and the first one runs on to its end; the retry after that finds its work
+ * done. Queueing the second call was rejected: its caller has long gone when it starts.
  */
 import { CsiError } from './status.ts';
 

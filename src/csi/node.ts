@@ -1,6 +1,6 @@
 /**
- * The Node service: which RPC is served by what. Each one is parsed first (INVALID_ARGUMENT is answered
- * even while another call for the volume runs), then runs alone for its volume.
+ * The Node service: which RPC is served by what. Each one is parsed first (INVALID_ARGUMENT is
+ * answered even while another call for the volume runs), then runs alone for its volume.
  */
 import type { NodeContext } from './context.ts';
 import { expand, parseExpand } from './expand.ts';
@@ -51,7 +51,8 @@ export function nodeHandlers(node: NodeContext): NodeHandlers {
     NodeGetVolumeStats: async (request) => alone('NodeGetVolumeStats', parseStats(request), stats),
     NodeExpandVolume: async (request) => alone('NodeExpandVolume', parseExpand(request), expand),
     NodeGetCapabilities: () => ({ capabilities: CAPABILITIES.map((type) => ({ rpc: { type } })) }),
-    // No accessible_topology: rack and room would become node labels and collide with the operator's.
+    // No accessible_topology: rack and room would become node labels and collide with the
+    // operator's.
     NodeGetInfo: () => ({ nodeId: node.nodeId, maxVolumesPerNode: node.maxVolumes }),
   };
 }

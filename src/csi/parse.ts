@@ -121,7 +121,9 @@ function isFilesystemType(text: string): text is FilesystemType {
   return (FILESYSTEM_TYPES as readonly string[]).includes(text);
 }
 
-/** Options that change what is mounted where, or that trade durability away behind everybody's back. */
+/**
+ * Options that change what is mounted where, or that trade durability away behind everybody's back.
+ */
 const REFUSED_FLAGS: readonly (readonly [RegExp, string])[] = [
   [/^(r?bind|move|remount|r?(shared|slave|private|unbindable))$/, 'it changes other mounts'],
   [/^(loop|offset|sizelimit|journal_(dev|path)|logdev|rtdev)(=|$)/, 'it names another device'],

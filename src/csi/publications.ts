@@ -6,8 +6,8 @@ import { isPublishedAt } from './context.ts';
 import type { Publication, VolumeRecord } from './state.ts';
 
 /**
- * Publications whose target is mounted now. With the volume attached, only mounts of its device count;
- * without, any mount at the target does, because a pod may still sit in a dead one.
+ * Publications whose target is mounted now. With the volume attached, only mounts of its device
+ * count; without, any mount at the target does, because a pod may still sit in a dead one.
  */
 export async function livePublications(
   record: VolumeRecord,

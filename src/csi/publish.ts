@@ -1,14 +1,15 @@
 /**
- * NodePublishVolume: a bind mount of the staged filesystem, or of the device node, at the pod's path.
+ * NodePublishVolume: a bind mount of the staged filesystem, or of the device node, at the pod's
+ * path.
  *
  * The rules for a second call follow the second table of NodePublishVolume in the CSI specification
  * (SINGLE_NODE_MULTI_WRITER is offered). Where staging is missing or dead the answer is
- * FAILED_PRECONDITION and nothing is mounted: a kubelet that was restarted publishes without staging,
- * and a bind of the bare staging directory would hand the pod the node's own disk.
+ * FAILED_PRECONDITION and nothing is mounted: a kubelet that was restarted publishes without
+ * staging, and a bind of the bare staging directory would hand the pod the node's own disk.
  *
- * A read-only publication of a raw block volume binds the node read-only, which does not keep anybody
- * from opening the device for writing: the container runtime's device permission does. A device that
- * must be read-only for everybody takes an access mode that says so.
+ * A read-only publication of a raw block volume binds the node read-only, which does not keep
+ * anybody from opening the device for writing: the container runtime's device permission does. A
+ * device that must be read-only for everybody takes an access mode that says so.
  */
 import { mkdir, open, rmdir } from 'node:fs/promises';
 import { blockDeviceNumbers } from '../host/device-holders.ts';

@@ -1,8 +1,8 @@
 /**
- * Undoing what a call has done so far. Steps run in reverse order; the first that fails ends it, since
- * each step relies on the later ones being undone (never detach what could not be unmounted). The error
- * that caused the rollback is the caller's to throw; a failed step is only logged, never put in its
- * place.
+ * Undoing what a call has done so far. Steps run in reverse order; the first that fails ends it,
+ * since each step relies on the later ones being undone (never detach what could not be unmounted).
+ * The error that caused the rollback is the caller's to throw; a failed step is only logged, never
+ * put in its place.
  */
 import type { Logger } from '../base/log.ts';
 import { messageOf } from './status.ts';

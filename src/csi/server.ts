@@ -1,8 +1,8 @@
 /**
  * The gRPC server of csi: wires the services to a unix socket and logs each call.
  *
- * Logged are named fields (RPC, volume, paths, duration, code), never a request: requests carry secrets
- * and mount options. Polled calls are logged at debug level unless they fail.
+ * Logged are named fields (RPC, volume, paths, duration, code), never a request: requests carry
+ * secrets and mount options. Polled calls are logged at debug level unless they fail.
  */
 import {
   Server,

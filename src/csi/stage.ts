@@ -1,10 +1,10 @@
 /**
  * NodeStageVolume: attach, and for a filesystem check, mount and grow it at the staging path.
  *
- * Idempotent by looking, not by remembering: the record says what was asked, mountinfo and pathd say
- * what is there. Same arguments and alive: OK. Other arguments and alive: ALREADY_EXISTS. Recorded but
- * not alive (node rebooted, csi died half-way): done again, reusing what is left. A step that fails
- * undoes what this call did, and nothing that was there before.
+ * Idempotent by looking, not by remembering: the record says what was asked, mountinfo and pathd
+ * say what is there. Same arguments and alive: OK. Other arguments and alive: ALREADY_EXISTS.
+ * Recorded but not alive (node rebooted, csi died half-way): done again, reusing what is left. A
+ * step that fails undoes what this call did, and nothing that was there before.
  */
 import { mkdir } from 'node:fs/promises';
 import type { FilesystemType } from '../host/filesystem.ts';
@@ -166,7 +166,9 @@ async function mountVolume(
   if (!grown.ok) node.log.warn({ volumeId, error: grown.error }, 'filesystem was not grown');
 }
 
-/** Decides about what is mounted at the staging path already: true when it is what we would mount. */
+/**
+ * Decides about what is mounted at the staging path already: true when it is what we would mount.
+ */
 async function clearStagingPath(
   call: MountCall,
   record: VolumeRecord | undefined,

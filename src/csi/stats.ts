@@ -1,8 +1,8 @@
 /**
- * NodeGetVolumeStats. The kubelet asks once a minute for every pod, also while storage is dead, so this
- * must neither hang nor read the volume: whether the path is one of ours comes from the record and
- * mountinfo, usage from statfs in a child with a time limit, and when that is late the last answer
- * is given again.
+ * NodeGetVolumeStats. The kubelet asks once a minute for every pod, also while storage is dead, so
+ * this must neither hang nor read the volume: whether the path is one of ours comes from the record
+ * and mountinfo, usage from statfs in a child with a time limit, and when that is late the last
+ * answer is given again.
  */
 import { blockDeviceSize } from '../host/filesystem-probe.ts';
 import { findByMountPoint, readMountInfo } from '../host/mountinfo.ts';

@@ -2,9 +2,9 @@
  * Errors of the CSI services and how they become gRPC statuses.
  *
  * The kubelet acts on the code (retry, give up, call unstage) and people read the message in
- * `kubectl describe pod`, so every refusal has a code of the CSI specification and one line that says
- * what to do. pathd's codes pass through unchanged. `google.rpc.Status` details stay empty, as the
- * specification demands: nothing is put into the trailing metadata.
+ * `kubectl describe pod`, so every refusal has a code of the CSI specification and one line that
+ * says what to do. pathd's codes pass through unchanged. `google.rpc.Status` details stay empty, as
+ * the specification demands: nothing is put into the trailing metadata.
  */
 import { Metadata, type ServerErrorResponse, status } from '@grpc/grpc-js';
 import { PathdError } from '../pathd/api.ts';

@@ -2,9 +2,10 @@
  * Unmount, prove that nobody has the device, detach: the second half of unstage, also used to clear
  * away a failed volume.
  *
- * A device is only given back when an O_EXCL open of it succeeds: the unmount may have been of one of
- * several mounts, another mount namespace may have kept a copy, or the kernel may still be writing back
- * after umount had to be left alone. Detaching it then would turn somebody's cached writes into EIO.
+ * A device is only given back when an O_EXCL open of it succeeds: the unmount may have been of one
+ * of several mounts, another mount namespace may have kept a copy, or the kernel may still be
+ * writing back after umount had to be left alone. Detaching it then would turn somebody's cached
+ * writes into EIO.
  */
 import { describeHolders, findHolders, openExclusive } from '../host/device-holders.ts';
 import { unmountAll } from '../host/mount.ts';
@@ -13,7 +14,9 @@ import { CsiError } from './status.ts';
 
 const OPEN_TIMEOUT_MS = 10_000;
 
-/** `device` is undefined when pathd does not have the volume: then there is only the mount to go. */
+/**
+ * `device` is undefined when pathd does not have the volume: then there is only the mount to go.
+ */
 export async function takeDown(
   node: NodeContext,
   volumeId: string,

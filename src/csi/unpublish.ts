@@ -31,7 +31,8 @@ export async function unpublish(node: NodeContext, call: UnpublishCall): Promise
   try {
     await node.state.write({ ...record, publications });
   } catch (error) {
-    // A stale entry does no harm, mountinfo decides; a pod that cannot end because of a full disk does.
+    // A stale entry does no harm, mountinfo decides; a pod that cannot end because of a full disk
+    // does.
     node.log.warn(
       { volumeId, error: messageOf(error) },
       'publication was not struck off the record',
@@ -40,8 +41,9 @@ export async function unpublish(node: NodeContext, call: UnpublishCall): Promise
 }
 
 /**
- * Unmounts a target and removes it: an empty directory, or an empty file. Anything with content was not
- * made by us, and is left with an error: a recursive delete here has destroyed volumes elsewhere.
+ * Unmounts a target and removes it: an empty directory, or an empty file. Anything with content was
+ * not made by us, and is left with an error: a recursive delete here has destroyed volumes
+ * elsewhere.
  */
 export async function removeTarget(volumeId: string, targetPath: string): Promise<void> {
   const fail = (why: string): CsiError =>

@@ -1,6 +1,6 @@
 /**
- * NodeUnstageVolume: unmount the staging path, detach. Idempotent; works without a record too, so that
- * what an interrupted stage or a lost state directory left behind is taken away.
+ * NodeUnstageVolume: unmount the staging path, detach. Idempotent; works without a record too, so
+ * that what an interrupted stage or a lost state directory left behind is taken away.
  */
 import { canonicalPath } from '../host/mount.ts';
 import { type NodeContext, attachedVolume } from './context.ts';

@@ -1,10 +1,10 @@
 /**
- * Messages of proto/csi.proto as grpc hands them over under `GRPC_OPTIONS`: camelCase, enums by name,
- * 64-bit integers as numbers, absent scalars as their defaults, absent messages as null, and the name
- * of the set field of a oneof under the oneof's own name.
+ * Messages of proto/csi.proto as grpc hands them over under `GRPC_OPTIONS`: camelCase, enums by
+ * name, 64-bit integers as numbers, absent scalars as their defaults, absent messages as null, and
+ * the name of the set field of a oneof under the oneof's own name.
  *
- * int64 as number: every int64 here is a size, and 2^53 bytes are 9 PB. Larger ones arrive rounded, are
- * no safe integers any more, and are refused by parse.ts.
+ * int64 as number: every int64 here is a size, and 2^53 bytes are 9 PB. Larger ones arrive rounded,
+ * are no safe integers any more, and are refused by parse.ts.
  */
 import type { Options } from '@grpc/proto-loader';
 

@@ -3,10 +3,10 @@
  * cache), read with suspicion.
  *
  * Exit 2 means "nothing found", but also "cannot open the device": `blkid -p /dev/missing` prints
- * nothing and exits 2 (util-linux 2.38). Volumes were formatted because of that. So exit 2 counts as
- * blank only when the device was a readable block device before and after, and head and tail of it,
- * read by us, are zeros. Exit 8 (signatures that contradict each other), 4 and everything else is an
- * error or something foreign: never blank.
+ * nothing and exits 2 (util-linux 2.38). Volumes were formatted because of that. So exit 2 counts
+ * as blank only when the device was a readable block device before and after, and head and tail of
+ * it, read by us, are zeros. Exit 8 (signatures that contradict each other), 4 and everything else
+ * is an error or something foreign: never blank.
  */
 import { open } from 'node:fs/promises';
 import { exec } from './exec.ts';

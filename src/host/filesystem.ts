@@ -2,13 +2,13 @@
  * Making, checking and growing ext4 and xfs.
  *
  * mkfs options: no discard (`-E nodiscard`, `-K`: a discard of the whole LUN takes minutes on some
- * targets, and a blank LUN has nothing to discard); features that kernels older than the tools cannot
- * mount are off (`orphan_file`, `metadata_csum_seed`: < 5.15 / 4.4; `nrext64`: < 5.19). Neither `-F`
- * nor `-f` is given: they exist to overwrite what somebody else made.
+ * targets, and a blank LUN has nothing to discard); features that kernels older than the tools
+ * cannot mount are off (`orphan_file`, `metadata_csum_seed`: < 5.15 / 4.4; `nrext64`: < 5.19).
+ * Neither `-F` nor `-f` is given: they exist to overwrite what somebody else made.
  *
  * fsck: `fsck.ext4 -p` before each writable mount replays the journal and mends what needs no
- * decision; exit 4 and above must not be mounted. xfs replays its log at mount; xfs_repair is never run
- * by us.
+ * decision; exit 4 and above must not be mounted. xfs replays its log at mount; xfs_repair is never
+ * run by us.
  */
 import type { Result } from '../base/result.ts';
 import { err, ok } from '../base/result.ts';

@@ -1,11 +1,12 @@
 /**
- * mount(8) and umount(8), bounded in time. What is mounted where comes from mountinfo, never from the
- * exit code alone: "already mounted" and "not mounted" are states, not errors.
+ * mount(8) and umount(8), bounded in time. What is mounted where comes from mountinfo, never from
+ * the exit code alone: "already mounted" and "not mounted" are states, not errors.
  *
- * umount of a filesystem whose device holds I/O blocks until the dirty pages are written. The program
- * is then left alone after its time limit: the mount is gone from the tree at once, the kernel writes
- * on, and the caller finds the device still claimed (O_EXCL) until it is done. Lazy (`-l`) and forced
- * umount were rejected: they report success for a filesystem that is still being written.
+ * umount of a filesystem whose device holds I/O blocks until the dirty pages are written. The
+ * program is then left alone after its time limit: the mount is gone from the tree at once, the
+ * kernel writes on, and the caller finds the device still claimed (O_EXCL) until it is done. Lazy
+ * (`-l`) and forced umount were rejected: they report success for a filesystem that is still being
+ * written.
  */
 import { realpath } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -26,8 +27,8 @@ const UMOUNT_TIMEOUT_MS = 20_000;
 const STACKED_MAX = 16;
 
 /**
- * The path as mountinfo writes it: symbolic links above the last component resolved. The last one is not
- * looked at, because it may be a mount whose filesystem does not answer.
+ * The path as mountinfo writes it: symbolic links above the last component resolved. The last one
+ * is not looked at, because it may be a mount whose filesystem does not answer.
  */
 export async function canonicalPath(path: string): Promise<string> {
   const parent = await realpath(dirname(path)).catch(() => dirname(path));
@@ -45,7 +46,10 @@ export async function mountFilesystem(
   return run('mount', ['-t', fsType, ...all, '--', device, target], MOUNT_TIMEOUT_MS);
 }
 
-/** Makes `source` (directory or file) visible at `target`, read-only if asked: nothing stays on failure. */
+/**
+ * Makes `source` (directory or file) visible at `target`, read-only if asked: nothing stays on
+ * failure.
+ */
 export async function bindMount(
   source: string,
   target: string,

@@ -3,9 +3,10 @@
  *
  * On a filesystem whose device does not answer, statfs may block in the kernel. Node's own
  * `fs.statfs` would then keep one of libuv's four threads for as long as that lasts; four such
- * volumes and no file can be opened any more. So a child does it (`stat -f`, coreutils), with a time
- * limit, after which it is killed and not waited for. A child stuck in the kernel cannot be killed
- * either: as long as one is there for a path, no second one is started, so they do not pile up.
+ * volumes and no file can be opened any more. So a child does it (`stat -f`, coreutils), with a
+ * time limit, after which it is killed and not waited for. A child stuck in the kernel cannot be
+ * killed either: as long as one is there for a path, no second one is started, so they do not pile
+ * up.
  */
 import { spawn } from 'node:child_process';
 import type { Result } from '../base/result.ts';
@@ -22,7 +23,9 @@ export interface FilesystemUsage {
 }
 
 export interface StatfsError {
-  /** timeout: the filesystem does not answer; failed: it answered with an error, or is not there. */
+  /**
+   * timeout: the filesystem does not answer; failed: it answered with an error, or is not there.
+   */
   readonly kind: 'timeout' | 'failed';
   readonly detail: string;
 }

@@ -1,12 +1,12 @@
 /**
- * The Kubernetes contract: which keys people write on a PersistentVolume, and what they mean. The only
- * place where the driver's name and the domain of its keys are spelled.
+ * The Kubernetes contract: which keys people write on a PersistentVolume, and what they mean. The
+ * only place where the driver's name and the domain of its keys are spelled.
  *
- * `parseVolumeConfig` takes one flat map, because the same keys may come from annotations, labels and
- * volumeAttributes (whoever merges them decides who wins). It is total: good paths come out even when
- * others are malformed, and every malformed value is reported with what was expected, all at once:
- * people mend a PV in one edit, not in six. Unknown keys of our domain are reported too, since a
- * misspelt `drain.` that is silently ignored is a maintenance window that goes wrong.
+ * `parseVolumeConfig` takes one flat map, because the same keys may come from annotations, labels
+ * and volumeAttributes (whoever merges them decides who wins). It is total: good paths come out
+ * even when others are malformed, and every malformed value is reported with what was expected, all
+ * at once: people mend a PV in one edit, not in six. Unknown keys of our domain are reported too,
+ * since a misspelt `drain.` that is silently ignored is a maintenance window that goes wrong.
  *
  * Pure: no node, no Kubernetes client, no clock.
  */

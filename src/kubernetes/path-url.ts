@@ -1,10 +1,11 @@
 /**
  * `iscsi://host[:port]/<target name>/<lun>`: how people write a path.
  *
- * Parsed by hand: WHATWG `URL` does not know the scheme, so it neither checks an IPv4 address nor takes
- * apart what follows the host, and it would percent-decode target names. Its IPv6 parser is used, which
- * also gives the one canonical spelling that makes duplicates visible. RFC 4173's `iscsi:` form was
- * rejected: its fields are separated by the colons that target names and IPv6 addresses are full of.
+ * Parsed by hand: WHATWG `URL` does not know the scheme, so it neither checks an IPv4 address nor
+ * takes apart what follows the host, and it would percent-decode target names. Its IPv6 parser is
+ * used, which also gives the one canonical spelling that makes duplicates visible. RFC 4173's
+ * `iscsi:` form was rejected: its fields are separated by the colons that target names and IPv6
+ * addresses are full of.
  *
  * Pure. Credentials are refused, and never repeated in an error.
  */
@@ -85,8 +86,8 @@ function parseHost(text: string): Result<string, string> {
 }
 
 /**
- * RFC 7143 4.2.7.2-4.2.7.5. Letters keep their case: names are lower case by the standard, but targets
- * in the field have others and compare them byte by byte; "_" likewise.
+ * RFC 7143 4.2.7.2-4.2.7.5. Letters keep their case: names are lower case by the standard, but
+ * targets in the field have others and compare them byte by byte; "_" likewise.
  */
 function targetNameProblem(name: string): string | undefined {
   if (name === '') return 'target name is missing: expected iqn.…, eui.… or naa.…';
