@@ -46,14 +46,17 @@ export function connectPathd(endpoint: string): PathdClient {
         else reject(toPathdError(error, endpoint));
       });
     });
+  const order = async (method: string, request: object): Promise<void> => {
+    await call(method, request);
+  };
   return {
     attach: (request: AttachRequest) => call<AttachResponse>('attach', request),
-    detach: async (volumeId) => void (await call('detach', { volumeId })),
+    detach: (volumeId) => order('detach', { volumeId }),
     expand: (volumeId, requiredBytes) => call('expand', { volumeId, requiredBytes }),
     beginFormat: (volumeId) => call('beginFormat', { volumeId }),
-    endFormat: async (volumeId) => void (await call('endFormat', { volumeId })),
-    readmit: async (volumeId, path) => void (await call('readmit', { volumeId, path })),
-    forget: async (volumeId) => void (await call('forget', { volumeId })),
+    endFormat: (volumeId) => order('endFormat', { volumeId }),
+    readmit: (volumeId, path) => order('readmit', { volumeId, path }),
+    forget: (volumeId) => order('forget', { volumeId }),
     status: async (volumeId = '') => volumesOf(await call('status', { volumeId })),
     watch: async function* (volumeId, signal) {
       const open = client['watch'] as (request: object) => StatusStream;

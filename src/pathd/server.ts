@@ -55,7 +55,7 @@ export function createPathdServer(endpoint: string, api: PathdApi, log: Logger):
 
 function implementation(api: PathdApi, log: Logger): UntypedServiceImplementation {
   const unary =
-    (rpc: string, run: (request: Request) => Promise<object | undefined>) =>
+    (rpc: string, run: (request: Request) => Promise<object | void>) =>
     (call: ServerUnaryCall<Request, object>, callback: sendUnaryData<object>): void => {
       const { volumeId } = call.request;
       const startedAt = performance.now();
@@ -74,15 +74,15 @@ function implementation(api: PathdApi, log: Logger): UntypedServiceImplementatio
     };
   return {
     attach: unary('attach', (request) => api.attach(request as unknown as AttachRequest)),
-    detach: unary('detach', async ({ volumeId }) => void (await api.detach(volumeId))),
+    detach: unary('detach', ({ volumeId }) => api.detach(volumeId)),
     expand: unary('expand', ({ volumeId, requiredBytes }) => api.expand(volumeId, requiredBytes)),
     beginFormat: unary('beginFormat', ({ volumeId }) => api.beginFormat(volumeId)),
-    endFormat: unary('endFormat', async ({ volumeId }) => void (await api.endFormat(volumeId))),
+    endFormat: unary('endFormat', ({ volumeId }) => api.endFormat(volumeId)),
     readmit: unary(
       'readmit',
       async ({ volumeId, path }) => void (await api.readmit(volumeId, path)),
     ),
-    forget: unary('forget', async ({ volumeId }) => void (await api.forget(volumeId))),
+    forget: unary('forget', ({ volumeId }) => api.forget(volumeId)),
     status: unary('status', async ({ volumeId }) => ({ volumes: await api.status(volumeId) })),
     watch: (call: ServerWritableStream<Request, object>) => {
       watch(call, () => api.status(call.request.volumeId));

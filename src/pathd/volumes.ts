@@ -6,7 +6,7 @@
 import { type Logger, withFields } from '../base/log.ts';
 import { parsePolicy, type Policy, type PolicySet } from '../paths/policy.ts';
 import type { BlockExporter, Clock, ExportedDevice, Initiator } from '../volume/ports.ts';
-import { emptyRecord, type StoreError } from '../volume/record.ts';
+import { emptyRecord, isBanOf, type StoreError } from '../volume/record.ts';
 import { Volume } from '../volume/volume.ts';
 import type { VolumeError, VolumeEvent } from '../volume/volume-types.ts';
 import {
@@ -216,11 +216,12 @@ export class Volumes implements PathdApi {
       const store = fileVolumeStore(this.#options.stateDir, volumeId);
       const record = await store.load();
       if (!record.ok) throw fromStoreError(record.error);
-      if (record.value?.banned[path] === undefined) {
+      const bans = Object.entries(record.value?.banned ?? {});
+      const left = bans.filter(([key]) => !isBanOf(key, path));
+      if (record.value === undefined || left.length === bans.length) {
         throw new PathdError('NOT_FOUND', `no ban of path ${path} is recorded for ${volumeId}`);
       }
-      const { [path]: _lifted, ...banned } = record.value.banned;
-      const saved = await store.save({ ...record.value, banned });
+      const saved = await store.save({ ...record.value, banned: Object.fromEntries(left) });
       if (!saved.ok) throw fromStoreError(saved.error);
     });
   }

@@ -92,7 +92,8 @@ export class IdentityBook {
     }
     const verdict = compareIdentity(record, seen, path, this.#expectedSerial);
     if (verdict.kind !== 'banned') return verdict;
-    if (this.#settled) this.#banned.set(path, verdict.detail);
+    // Where the operator said which unit it is, there is nothing to dispute.
+    if (this.#settled || this.#expectedSerial !== undefined) this.#banned.set(path, verdict.detail);
     else {
       this.#dispute =
         `the paths lead to different logical units: ${record.founder} to ` +

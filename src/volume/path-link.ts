@@ -175,6 +175,11 @@ export class PathLink implements FencedPath {
     await session.closed;
   }
 
+  /** A method, so that the compiler does not take an answer from before an await for granted. */
+  #isClosed(): boolean {
+    return this.#closed;
+  }
+
   #forget(): void {
     this.#session = undefined;
     this.#verified = undefined;
@@ -200,7 +205,7 @@ export class PathLink implements FencedPath {
     if (this.#connecting === controller) this.#connecting = undefined;
     if (!connected.ok) return connected;
     const session = connected.value;
-    if (this.#closed) {
+    if (this.#isClosed()) {
       session.abort('the path was removed');
       return err({ kind: 'aborted', detail: 'the path was removed' });
     }

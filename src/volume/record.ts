@@ -11,6 +11,7 @@
  */
 import { err, ok, type Result } from '../base/result.ts';
 import type { LuIdentity, LuRecord } from './identity.ts';
+import type { SessionTarget } from './ports.ts';
 
 export type FormatState = 'never' | 'started' | 'done';
 
@@ -21,8 +22,22 @@ export interface VolumeRecord {
   readonly lu: LuRecord | undefined;
   readonly mayHoldWrites: readonly string[];
   readonly format: FormatState;
-  /** Paths found to be another logical unit, with what was found; only the operator re-admits them. */
+  /**
+   * Paths found to be another logical unit, by `banKey`, with what was found. Only the operator
+   * re-admits them; a path that was given another target is another path.
+   */
   readonly banned: Readonly<Record<string, string>>;
+}
+
+/** "p1 iscsi://host:port/target/lun". */
+export function banKey(path: string, target: SessionTarget): string {
+  const { host, port, targetName, lun } = target;
+  return `${path} iscsi://${host}:${String(port)}/${targetName}/${String(lun)}`;
+}
+
+/** Whether a ban is one of this path name, whatever target it had. */
+export function isBanOf(key: string, path: string): boolean {
+  return key.startsWith(`${path} `);
 }
 
 export interface StoreError {

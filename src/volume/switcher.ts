@@ -226,7 +226,7 @@ export class Switcher {
       await this.#pause(RETRY_MS);
       return;
     }
-    const { verified } = path;
+    const verified = link(order.to)?.verified;
     if (verified === undefined) {
       reject(notLoggedIn());
       return;
@@ -256,18 +256,18 @@ export class Switcher {
       return;
     }
     const flushed = await flushCache(old, clock, drainTimeoutMs);
-    if (flushed !== undefined || this.#mustLeave) {
+    if (flushed !== undefined || this.#isLeaving()) {
       giveUp(`flush of the old path: ${flushed ?? 'path lost'}`);
       return;
     }
     const answer = (await path?.verify(probeTimeoutMs)) ?? notLoggedIn();
-    if (answer.kind !== 'good' || this.#mustLeave) {
+    if (answer.kind !== 'good' || this.#isLeaving()) {
       giveUp('the new path was not verified', answer);
       return;
     }
     const saved = await keeper.update(() => ({ mayHoldWrites: [old.path, order.to] }));
     const verified = path?.verified;
-    if (!saved.ok || verified === undefined || this.#mustLeave || this.#order !== order) {
+    if (!saved.ok || verified === undefined || this.#isLeaving() || this.#order !== order) {
       giveUp(saved.ok ? 'the new path was lost' : saved.error.detail);
       return;
     }
@@ -301,6 +301,11 @@ export class Switcher {
     }
     release();
     this.#events.switched(report);
+  }
+
+  /** A method, so that the compiler does not take an answer from before an await for granted. */
+  #isLeaving(): boolean {
+    return this.#mustLeave;
   }
 
   async #drain(timeoutMs: number): Promise<boolean> {

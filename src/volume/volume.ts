@@ -24,7 +24,7 @@ import { asksForIdentity, endsOutstanding, tellsWeAreFenced } from './outcome.ts
 import { PathBoard } from './path-board.ts';
 import type { BlockSource, Clock, IoRequest, Sense } from './ports.ts';
 import { RecentWrites } from './recent-writes.ts';
-import type { FormatState } from './record.ts';
+import { banKey, type FormatState } from './record.ts';
 import { RecordKeeper } from './record-keeper.ts';
 import { StallWatch } from './stall-watch.ts';
 import { type SwitchHistory, takeSnapshot } from './snapshot.ts';
@@ -68,7 +68,12 @@ export class Volume implements BlockSource {
       firstPath: options.paths[0]?.name ?? '',
       expectedSerial: policy.expectedSerial === '' ? undefined : policy.expectedSerial,
       record: record.lu,
-      banned: record.banned,
+      banned: Object.fromEntries(
+        options.paths.flatMap(({ name, target }) => {
+          const ban = record.banned[banKey(name, target)];
+          return ban === undefined ? [] : [[name, ban]];
+        }),
+      ),
     });
     this.#dispatcher = new Dispatcher(clock, () => this.#recent, {
       pathFault: ({ cause, detail }) => {
@@ -194,10 +199,18 @@ export class Volume implements BlockSource {
     }
     this.#book.readmit(path);
     this.#board.forgetIdentity(path);
-    const saved = await this.#keeper.update(() => ({ banned: this.#book.banned }));
+    const saved = await this.#keeper.update(() => ({ banned: this.#bans() }));
     if (!saved.ok) return err({ kind: 'record', detail: saved.error.detail });
     this.#driver.dispatch({ kind: 'readmitted', path: path as PathName });
     return ok(undefined);
+  }
+
+  #bans(): Readonly<Record<string, string>> {
+    const entries = this.options.paths.flatMap(({ name, target }) => {
+      const detail = this.#book.banned[name];
+      return detail === undefined ? [] : [[banKey(name, target), detail] as const];
+    });
+    return Object.fromEntries(entries);
   }
 
   // --------------------------------------------------------------------- format and resize
@@ -316,7 +329,7 @@ export class Volume implements BlockSource {
         identity: (path, identity) => {
           if (identity.kind === 'banned') {
             // A ban outlives this process: what is not ours today is not ours after a restart.
-            void this.#keeper.update(() => (this.#book.record ? { banned: book.banned } : {}));
+            void this.#keeper.update(() => ({ banned: this.#bans() }));
           }
           this.options.onEvent({ kind: 'identity', path, identity });
         },

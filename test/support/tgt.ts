@@ -121,7 +121,7 @@ export class Target {
     const { netns } = this.options;
     return netns === undefined
       ? [program, args]
-      : ['ip', ['netns', 'exec', netns, program, ...args]];
+      : ['nsenter', [`--net=/run/netns/${netns}`, '--', program, ...args]];
   }
 
   async #configure(): Promise<void> {
