@@ -18,6 +18,8 @@ export interface SwitchRecord {
   readonly gapMs: number;
   /** The same as pathd saw it from inside. */
   readonly pathdGapMs: number;
+  /** How long the writer itself stood still then, ms: its share of a gap, at most. */
+  readonly writerLateMs: number;
   readonly cause: string;
   readonly fence: string;
   /** Data-changing commands issued again on the new path. */
@@ -74,10 +76,12 @@ export function missed(outcome: DemoOutcome): string[] {
   const lines: string[] = [];
   const say = (wrong: boolean, line: string): number => (wrong ? lines.push(line) : 0);
   say(outcome.failure !== undefined, `the story ended early: ${outcome.failure ?? ''}`);
-  for (const { kind, from, to, gapMs } of outcome.switches) {
+  for (const { kind, from, to, gapMs, pathdGapMs, writerLateMs } of outcome.switches) {
     const bound = BOUNDS_MS[kind];
     const what = `${kind} ${from} to ${to}`;
-    say(!(gapMs < bound), `${what}: I/O gap ${ms(gapMs)}, the bound is ${ms(bound)}`);
+    const line = `${what}: I/O gap ${ms(gapMs)}, the bound is ${ms(bound)}`;
+    const seen = `(pathd saw ${ms(pathdGapMs)}; the writer stood still for ${ms(writerLateMs)})`;
+    say(!(gapMs < bound), `${line}\n    ${seen}`);
   }
   for (const kind of ['failover', 'failback'] as const) {
     const seen = outcome.switches.filter((one) => one.kind === kind).length;

@@ -200,9 +200,11 @@ export class Story {
       const window: Gap = [from, seen.atMs + AROUND_MS];
       this.#windows.push(window);
       const gapMs = this.#running.worstGapMs(...window);
+      const writerLateMs = this.#running.writerLateMs(...window);
       const { cause, fence, replayed, gapMs: pathdGapMs, to } = seen;
       const kind = seen.kind === 'failover' ? 'failover' : 'failback';
-      this.#records.push({ kind, from: seen.from, to, gapMs, pathdGapMs, cause, fence, replayed });
+      const gaps = { gapMs, pathdGapMs, writerLateMs };
+      this.#records.push({ kind, from: seen.from, to, ...gaps, cause, fence, replayed });
       const replay = replayed > 0 ? `, ${String(replayed)} writes replayed` : '';
       const gap = `I/O gap ${ms(gapMs)}`;
       this.#screen.event(`${kind} ${seen.from} > ${to}: ${gap}, fence ${fence}${replay}`);

@@ -50,6 +50,9 @@ export interface Throughput {
   readonly acked: number;
 }
 
+/** Period of the writer's ticks (stamp-writer.ts). */
+const TICK_MS = 100;
+
 const WRITER = fileURLToPath(new URL('stamp-writer.ts', import.meta.url));
 
 export class StampLoad {
@@ -147,6 +150,20 @@ export class StampLoad {
   worstGapOutsideMs(sinceMs: number, intervals: readonly Gap[]): number {
     const touches = ([a, b]: Gap): boolean => intervals.some(([from, to]) => a <= to && b >= from);
     return longest(this.#allGaps().filter((gap) => gap[0] >= sinceMs && !touches(gap)));
+  }
+
+  /**
+   * How late the writer's own event loop was at most within [fromMs, toMs], ms: a gap of that length
+   * may be the writer's (it was not given a processor), not the volume's.
+   */
+  writerLateMs(fromMs: number, toMs: number): number {
+    const ticks = this.#throughput.map(({ atMs }) => atMs);
+    const late = ticks.map((at, n) => {
+      const before = ticks[n - 1];
+      const touches = before !== undefined && before <= toMs && at >= fromMs;
+      return touches ? at - before - TICK_MS : 0;
+    });
+    return Math.max(0, ...late);
   }
 
   /** Closed gaps and the one that was open at the last tick. */

@@ -27,7 +27,15 @@ const failover = (gapMs: number, from: string, to: string): SwitchRecord => {
   };
 };
 const home: SwitchRecord = {
-  ...{ kind: 'failback', from: 'p2', to: 'p0', gapMs: 8.4, pathdGapMs: 8, cause: 'better-path' },
+  ...{
+    kind: 'failback',
+    from: 'p2',
+    to: 'p0',
+    gapMs: 8.4,
+    pathdGapMs: 8,
+    writerLateMs: 0,
+    cause: 'better-path',
+  },
   ...{ fence: 'not-needed', replayed: 0 },
 };
 const good: DemoOutcome = {
@@ -59,7 +67,7 @@ describe('the verdict', () => {
     [
       'a failover at its bound',
       { switches: [failover(300, 'p0', 'p1'), failover(1, 'p1', 'p2'), home] },
-      /^failover p0 to p1: I\/O gap 300 ms, the bound is 300 ms$/,
+      /^failover p0 to p1: I\/O gap 300 ms, the bound is 300 ms\n +\(pathd saw 300 ms; the writer stood still for 3.0 ms\)$/,
     ],
     [
       'a gap nobody measured',
