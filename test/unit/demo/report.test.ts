@@ -21,6 +21,7 @@ const failover = (gapMs: number, from: string, to: string): SwitchRecord => {
     to,
     gapMs,
     pathdGapMs: gapMs,
+    writerLateMs: 3,
     cause,
     fence: 'gone',
     replayed: 32,
