@@ -16,13 +16,14 @@ import { loadSync } from '@grpc/proto-loader';
 import { type LogFields, type Logger, withFields } from '../base/log.ts';
 import type { Topology, TopologyWeights } from '../kubernetes/topology.ts';
 import type { PathdApi } from '../pathd/api.ts';
+import { GRPC_OPTIONS } from '../pathd/wire.ts';
 import type { NodeContext } from './context.ts';
 import { identityHandlers } from './identity.ts';
 import { nodeHandlers } from './node.ts';
-import { clearSocket, protectSocket, socketPath } from './socket.ts';
+import { clearSocket, protectSocket, socketPath } from '../host/unix-socket.ts';
 import { StateStore } from './state.ts';
 import { codeOf, messageOf, toServiceError } from './status.ts';
-import { CSI_PROTO, GRPC_OPTIONS } from './wire.ts';
+import { CSI_PROTO } from './wire.ts';
 
 export interface CsiServerOptions {
   /** unix:///path or /path. */

@@ -6,19 +6,10 @@
  * int64 as number: every int64 here is a size, and 2^53 bytes are 9 PB. Larger ones arrive rounded,
  * are no safe integers any more, and are refused by parse.ts.
  */
-import type { Options } from '@grpc/proto-loader';
-
-/** How every .proto of this project is loaded, by servers and clients alike. */
-export const GRPC_OPTIONS: Options = {
-  keepCase: false,
-  longs: Number,
-  enums: String,
-  defaults: true,
-  oneofs: true,
-};
+import { protoFile } from '../pathd/wire.ts';
 
 /** Published definition; beside `src` in the repository and in the image. */
-export const CSI_PROTO = new URL('../../proto/csi.proto', import.meta.url).pathname;
+export const CSI_PROTO = protoFile('csi.proto');
 
 export type StringMap = Readonly<Record<string, string>>;
 

@@ -1,7 +1,7 @@
 /**
- * The unix socket that a process of ours serves on. A socket file that a dead process left behind must go, or listen
- * fails; a socket of a living one must stay, or two processes answer in turn. Only a
- * connect tells them apart.
+ * The unix socket that a process of ours serves on. A socket file that a dead process left behind
+ * must go, or listen fails; a socket of a living one must stay, or two processes answer in turn.
+ * Only a connect tells them apart.
  */
 import { chmod, mkdir, unlink } from 'node:fs/promises';
 import { connect } from 'node:net';
@@ -10,7 +10,7 @@ import { dirname } from 'node:path';
 /** sun_path holds 108 bytes with its final zero (unix(7)). */
 const PATH_MAX_BYTES = 107;
 
-/** Path of `unix:///csi/csi.sock`, `unix:/csi/csi.sock` or `/csi/csi.sock`. Throws on anything else. */
+/** Path of `unix:///a/b.sock`, `unix:/a/b.sock` or `/a/b.sock`. Throws on anything else. */
 export function socketPath(endpoint: string): string {
   const path = endpoint.replace(/^unix:(\/\/)?/, '');
   if (!path.startsWith('/') || Buffer.byteLength(path) > PATH_MAX_BYTES) {

@@ -55,7 +55,7 @@ export function createPathdServer(endpoint: string, api: PathdApi, log: Logger):
 
 function implementation(api: PathdApi, log: Logger): UntypedServiceImplementation {
   const unary =
-    (rpc: string, run: (request: Request) => Promise<object | void>) =>
+    (rpc: string, run: (request: Request) => Promise<unknown>) =>
     (call: ServerUnaryCall<Request, object>, callback: sendUnaryData<object>): void => {
       const { volumeId } = call.request;
       const startedAt = performance.now();
@@ -78,10 +78,7 @@ function implementation(api: PathdApi, log: Logger): UntypedServiceImplementatio
     expand: unary('expand', ({ volumeId, requiredBytes }) => api.expand(volumeId, requiredBytes)),
     beginFormat: unary('beginFormat', ({ volumeId }) => api.beginFormat(volumeId)),
     endFormat: unary('endFormat', ({ volumeId }) => api.endFormat(volumeId)),
-    readmit: unary(
-      'readmit',
-      async ({ volumeId, path }) => void (await api.readmit(volumeId, path)),
-    ),
+    readmit: unary('readmit', ({ volumeId, path }) => api.readmit(volumeId, path)),
     forget: unary('forget', ({ volumeId }) => api.forget(volumeId)),
     status: unary('status', async ({ volumeId }) => ({ volumes: await api.status(volumeId) })),
     watch: (call: ServerWritableStream<Request, object>) => {

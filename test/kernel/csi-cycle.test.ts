@@ -248,7 +248,7 @@ describe('csi alone is restarted', () => {
       `${script};setTimeout(() => process.kill(process.pid, 9), 300)`,
     ]).catch(() => undefined);
     expect(existsSync(stale)).toBe(true);
-    const { clearSocket } = await import('../../src/csi/socket.ts');
+    const { clearSocket } = await import('../../src/host/unix-socket.ts');
     await clearSocket(stale);
     expect(existsSync(stale)).toBe(false);
   });

@@ -11,7 +11,8 @@ import {
 } from '@grpc/grpc-js';
 import type { ServiceDefinition } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
-import { CSI_PROTO, GRPC_OPTIONS } from '../../src/csi/wire.ts';
+import { CSI_PROTO } from '../../src/csi/wire.ts';
+import { GRPC_OPTIONS } from '../../src/pathd/wire.ts';
 
 export type AccessModeName =
   | 'UNKNOWN'

@@ -20,7 +20,7 @@ interface Layer {
 }
 
 /** How csi and cli talk to pathd: its interface and the client of it, never its insides. */
-const PATHD_INTERFACE = ['pathd/api.ts', 'pathd/client.ts'];
+const PATHD_INTERFACE = ['pathd/api.ts', 'pathd/client.ts', 'pathd/wire.ts'];
 
 /** What a subcommand is and how it reads its flags: for `csi` and `pathd`, which are subcommands. */
 const COMMAND_INTERFACE = ['cli/commands.ts', 'cli/flags.ts', 'cli/log-flags.ts'];

@@ -1,7 +1,8 @@
 import { loadSync } from '@grpc/proto-loader';
 import type { ServiceDefinition } from '@grpc/grpc-js';
 import { expect, test } from 'vitest';
-import { CSI_PROTO, GRPC_OPTIONS } from '../../../src/csi/wire.ts';
+import { CSI_PROTO } from '../../../src/csi/wire.ts';
+import { GRPC_OPTIONS } from '../../../src/pathd/wire.ts';
 
 const definition = loadSync(CSI_PROTO, GRPC_OPTIONS);
 const method = (service: string, name: string): ServiceDefinition[string] => {
