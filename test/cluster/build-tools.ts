@@ -1,0 +1,122 @@
+/**
+ * Builds what the cluster tier needs and is missing: programs from Go modules into the cache, Debian
+ * packages by apt. Does nothing, within a second, when everything is there.
+ *
+ *   node test/cluster/build-tools.ts
+ *
+ * Gently beside other work: `GOMAXPROCS=1 GOFLAGS=-p=1 nice -n 19 node test/cluster/build-tools.ts`.
+ *
+ * A program is linked under another name and renamed when the linker has succeeded: what has its real
+ * name is whole. What an interrupted build has compiled stays in Go's own cache, so it goes on there.
+ */
+import { existsSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { TOOLS, type Tool, cacheFolder, linkerFlags, toolFolder, toolPath } from './cache.ts';
+import { toolVersion } from './cache.ts';
+import { run, say, systemEnv, timed } from './process.ts';
+
+/** Program that proves a Debian package is there → package. */
+const PACKAGES: Readonly<Record<string, string>> = {
+  '/usr/bin/etcd': 'etcd-server',
+  '/usr/bin/containerd': 'containerd',
+  '/usr/sbin/runc': 'runc',
+  '/usr/lib/cni/ptp': 'containernetworking-plugins',
+  '/usr/bin/buildah': 'buildah',
+  '/usr/sbin/debootstrap': 'debootstrap',
+  '/usr/sbin/iptables': 'iptables',
+  '/usr/bin/openssl': 'openssl',
+};
+
+/** One compilation with all its dependencies on a slow core. */
+const BUILD_LIMIT_MS = 90 * 60_000;
+
+async function build(tool: Tool, position: string): Promise<void> {
+  const target = toolPath(tool.name);
+  if (existsSync(target)) return;
+  const partial = `${target}.partial-${String(process.pid)}`;
+  say(`building ${tool.name} ${toolVersion(tool)} (${position}) …`);
+  try {
+    await timed(tool.name, () =>
+      run(
+        'go',
+        ['build', '-trimpath', '-ldflags', linkerFlags(tool), '-o', partial, tool.goPackage],
+        {
+          cwd: toolFolder(tool),
+          env: systemEnv({ CGO_ENABLED: '0', GOFLAGS: `-buildvcs=false ${goFlags()}`.trim() }),
+          limitMs: BUILD_LIMIT_MS,
+        },
+      ),
+    );
+    renameSync(partial, target);
+  } finally {
+    rmSync(partial, { force: true });
+  }
+}
+
+/** The caller's, but for the one that is always set here. */
+function goFlags(): string {
+  return (process.env['GOFLAGS'] ?? '').replace(/-buildvcs\S*/g, '').trim();
+}
+
+/** Left by a build that was killed. One that runs at this moment has a process. */
+function removePartials(): void {
+  for (const name of readdirSync(cacheFolder('bin'))) {
+    const pid = /\.partial-(\d+)$/.exec(name)?.[1];
+    if (pid !== undefined && !existsSync(`/proc/${pid}`)) rmSync(join(cacheFolder('bin'), name));
+  }
+}
+
+/** Builds the programs that are missing; resolves with the folder that holds them. */
+export async function ensureTools(): Promise<string> {
+  removePartials();
+  const missing = TOOLS.filter(({ name }) => !existsSync(toolPath(name)));
+  if (missing.length > 0) {
+    const problem = 'building Kubernetes needs a Go toolchain on PATH, https://go.dev/dl';
+    await run('go', ['version']).catch((error: unknown) => {
+      throw new Error(`${problem} (${String(error)})`);
+    });
+  }
+  for (const [index, tool] of missing.entries()) {
+    await build(tool, `${String(index + 1)} of ${String(missing.length)}`);
+  }
+  return cacheFolder('bin');
+}
+
+/**
+ * Installs Debian packages that are missing. None of their services may start: containerd and etcd
+ * would take ports, sockets and cgroups of their own. policy-rc.d is what Debian asks before it starts
+ * one; a machine's own is kept.
+ */
+export async function ensurePackages(): Promise<void> {
+  const missing = Object.entries(PACKAGES).filter(([program]) => !existsSync(program));
+  if (missing.length === 0) return;
+  const names = missing.map(([, name]) => name);
+  if (process.getuid?.() !== 0) throw new Error(`as root: apt-get install ${names.join(' ')}`);
+  const policy = '/usr/sbin/policy-rc.d';
+  const ours = !existsSync(policy);
+  if (ours) writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+  try {
+    const env = systemEnv({ DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' });
+    await timed(`Debian packages: ${names.join(' ')}`, async () => {
+      await run('apt-get', ['update', '-qq'], { env });
+      const install = ['install', '-y', '-qq', '--no-install-recommends', ...names];
+      await run('apt-get', install, { env, limitMs: 900_000 });
+    });
+  } finally {
+    if (ours) rmSync(policy, { force: true });
+  }
+}
+
+if (import.meta.main) {
+  try {
+    await ensurePackages();
+    const folder = await ensureTools();
+    for (const { name } of TOOLS) {
+      const mib = Math.round(statSync(join(folder, name)).size / 2 ** 20);
+      say(`${String(mib).padStart(5)} MiB  ${join(folder, name)}`);
+    }
+  } catch (error) {
+    say(`build-tools: ${error instanceof Error ? error.message : String(error)}`);
+    process.exitCode = 1;
+  }
+}

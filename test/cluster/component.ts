@@ -1,0 +1,116 @@
+/**
+ * A long-lived program of the cluster: started in the cluster's cgroup, in a session of its own (Ctrl-C
+ * at the terminal must not reach it before the pods are gone), its output in a log file. It can be
+ * stopped, killed, frozen and started again with the same arguments.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { programs } from './cgroups.ts';
+import { systemEnv } from './process.ts';
+
+export interface ComponentOptions {
+  readonly name: string;
+  readonly program: string;
+  readonly args: readonly string[];
+  readonly logFile: string;
+  readonly cgroup: string;
+  /** Resolves when it serves; polled until then. Rejections mean "not yet". */
+  readonly probe: () => Promise<unknown>;
+  readonly readyLimitMs: number;
+}
+
+/** Enters the cgroup before the program runs: whatever it forks is in there too. */
+const ENTER = 'echo 0 > "$0/cgroup.procs" && exec "$@"';
+const POLL_MS = 100;
+
+export class Component {
+  readonly name: string;
+  readonly logFile: string;
+  readonly #options: ComponentOptions;
+  #child: ChildProcess | undefined;
+
+  constructor(options: ComponentOptions) {
+    this.#options = options;
+    this.name = options.name;
+    this.logFile = options.logFile;
+  }
+
+  get running(): boolean {
+    return this.#child !== undefined;
+  }
+
+  get pid(): number {
+    const pid = this.#child?.pid;
+    if (pid === undefined) throw new Error(`${this.name} is not running`);
+    return pid;
+  }
+
+  /** Starts it and waits until it serves; rejects with the end of its log when it does not. */
+  async start(): Promise<void> {
+    if (this.#child !== undefined) throw new Error(`${this.name} runs already`);
+    const { program, args, cgroup, logFile } = this.#options;
+    const log = openSync(logFile, 'a');
+    const child = spawn('/bin/sh', ['-c', ENTER, programs(cgroup), program, ...args], {
+      stdio: ['ignore', log, log],
+      detached: true,
+      env: systemEnv(),
+    });
+    closeSync(log);
+    child.on('error', () => undefined); // it has no pid then, which the wait below sees
+    child.on('exit', () => {
+      if (this.#child === child) this.#child = undefined;
+    });
+    this.#child = child;
+    await this.#ready(child);
+  }
+
+  async #ready(child: ChildProcess): Promise<void> {
+    const { probe, readyLimitMs } = this.#options;
+    const until = performance.now() + readyLimitMs;
+    for (;;) {
+      if (this.#child !== child || child.pid === undefined) {
+        throw new Error(`${this.name} ended while it started:\n${this.logTail()}`);
+      }
+      try {
+        await probe();
+        return;
+      } catch (error) {
+        if (performance.now() > until) {
+          const why = error instanceof Error ? error.message : String(error);
+          const limit = `${this.name} does not serve after ${String(readyLimitMs / 1000)} s`;
+          throw new Error(`${limit} (${why}):\n${this.logTail()}`, { cause: error });
+        }
+      }
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+  }
+
+  /** SIGTERM, then SIGKILL when it has not ended after `graceMs`. */
+  async stop(graceMs = 10_000): Promise<void> {
+    const child = this.#child;
+    if (child === undefined) return;
+    const gone = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGTERM');
+    const late = setTimeout(() => child.kill('SIGKILL'), graceMs);
+    await gone;
+    clearTimeout(late);
+  }
+
+  async restart(): Promise<void> {
+    await this.stop();
+    await this.start();
+  }
+
+  /** SIGKILL is a crash, SIGSTOP freezes, SIGCONT thaws. */
+  signal(signal: NodeJS.Signals): void {
+    process.kill(this.pid, signal);
+  }
+
+  logTail(lines = 20): string {
+    try {
+      return readFileSync(this.logFile, 'utf8').trimEnd().split('\n').slice(-lines).join('\n');
+    } catch {
+      return '(no log)';
+    }
+  }
+}

@@ -1,0 +1,183 @@
+/**
+ * Container images without a registry and without a container engine.
+ *
+ * The base is made by debootstrap from the machine's own Debian mirror and is called what a Dockerfile
+ * calls it (debian:bookworm-slim), so that ordinary Dockerfiles build on it. buildah runs with the vfs
+ * driver and chroot isolation: that needs neither overlay mounts nor a user session. Its layers live in
+ * the cache, so a second build of the same Dockerfile is a lookup. Images leave it as docker-archives,
+ * which `ctr images import` gives to containerd.
+ *
+ * The sandbox ("pause") image is the base with `sleep infinity`: nothing to compile, no layer of its
+ * own. It reaps no orphans, which matters only to pods that share their process namespace.
+ */
+import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { cacheFolder } from './cache.ts';
+import { unmountBelow } from './mounts.ts';
+import { run, systemEnv, timed } from './process.ts';
+
+export interface Image {
+  /** As pods name it: `registry/name:tag`, complete. */
+  readonly name: string;
+  /** docker-archive that holds it. */
+  readonly archive: string;
+}
+
+export interface BuildOptions {
+  /** Path of a Dockerfile, or its text. */
+  readonly dockerfile: { readonly path: string } | { readonly text: string };
+  readonly name: string;
+  /** Folder that COPY copies from; an empty one unless told. */
+  readonly context?: string;
+  readonly buildArgs?: Readonly<Record<string, string>>;
+}
+
+const BASE = 'docker.io/library/debian:bookworm-slim';
+const SUITE = 'bookworm';
+
+/** In every pod of the cluster, as containerd's `sandbox_image`. */
+export const PAUSE = 'docker.io/prioritypath/pause:1';
+
+const TEST_POD_DOCKERFILE = `FROM debian:bookworm-slim
+RUN apt-get update \\
+ && apt-get install -y --no-install-recommends fio \\
+ && rm -rf /var/lib/apt/lists/*
+CMD ["sleep", "infinity"]
+`;
+
+const BUILD_LIMIT_MS = 20 * 60_000;
+
+function buildah(...args: readonly string[]): Promise<string> {
+  const storage = cacheFolder('storage');
+  const env = systemEnv({ STORAGE_DRIVER: 'vfs', BUILDAH_ISOLATION: 'chroot' });
+  const where = ['--root', join(storage, 'root'), '--runroot', join(storage, 'run')];
+  return run('buildah', [...where, ...args], { env, limitMs: BUILD_LIMIT_MS });
+}
+
+/** Identifier of an image in buildah's storage. */
+async function idOf(name: string): Promise<string | undefined> {
+  const format = '{{.FromImageID}}';
+  const found = await buildah('inspect', '--type', 'image', '--format', format, name).catch(
+    () => undefined,
+  );
+  return found?.trim();
+}
+
+/** Writes the image from buildah's storage to the cache, unless the very same is there. */
+async function archive(name: string): Promise<Image> {
+  const id = await idOf(name);
+  if (id === undefined) throw new Error(`buildah has no image ${name}`);
+  const short = name.replace(/^.*\//, '').replace(':', '_');
+  const file = `${short}-${createHash('sha256').update(`${name} ${id}`).digest('hex').slice(0, 12)}`;
+  const folder = cacheFolder('images');
+  const target = join(folder, `${file}.tar`);
+  if (!existsSync(target)) {
+    const partial = join(folder, `partial-${String(process.pid)}.tar`);
+    rmSync(partial, { force: true });
+    await buildah('push', '--quiet', name, `docker-archive:${partial}:${name}`);
+    for (const old of readdirSync(folder)) {
+      if (old.startsWith(`${short}-`)) rmSync(join(folder, old));
+    }
+    renameSync(partial, target);
+  }
+  return { name, archive: target };
+}
+
+/** The Debian mirror of this machine's own apt, deb.debian.org when it is not a Debian. */
+export function debianMirror(): string {
+  const folder = '/etc/apt/sources.list.d';
+  const lists = existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : [];
+  for (const list of ['/etc/apt/sources.list', ...lists]) {
+    if (!existsSync(list)) continue;
+    const lines = readFileSync(list, 'utf8').split('\n');
+    for (const line of lines.filter((text) => !text.trimStart().startsWith('#'))) {
+      const uri = line.match(/\bhttps?:\/\/\S+/g)?.find((word) => /\/debian\/?$/.test(word));
+      if (uri !== undefined) return uri;
+    }
+  }
+  return 'http://deb.debian.org/debian';
+}
+
+async function makeBase(): Promise<void> {
+  const rootfs = join(cacheFolder(), 'rootfs');
+  // An interrupted debootstrap leaves /proc and /sys mounted in it.
+  unmountBelow(rootfs);
+  await run('rm', ['-rf', '--one-file-system', rootfs]);
+  mkdirSync(rootfs);
+  await run('debootstrap', ['--variant=minbase', SUITE, rootfs, debianMirror()], {
+    limitMs: BUILD_LIMIT_MS,
+  });
+  for (const waste of ['var/cache/apt', 'var/lib/apt/lists']) {
+    await run('rm', ['-rf', '--one-file-system', join(rootfs, waste)]);
+    mkdirSync(join(rootfs, waste), { recursive: true });
+  }
+  const container = (await buildah('from', 'scratch')).trim();
+  await buildah('add', '--quiet', container, rootfs, '/');
+  await buildah('config', '--cmd', '["bash"]', container);
+  await buildah('commit', '--quiet', '--rm', container, BASE);
+  await run('rm', ['-rf', '--one-file-system', rootfs]);
+}
+
+/** debian:bookworm-slim as this machine makes it; made at the first call, about a minute. */
+export async function baseImage(): Promise<Image> {
+  if ((await idOf(BASE)) === undefined) await timed(`base image ${BASE}`, makeBase);
+  return archive(BASE);
+}
+
+export async function pauseImage(): Promise<Image> {
+  if ((await idOf(PAUSE)) === undefined) {
+    await baseImage();
+    await timed(`sandbox image ${PAUSE}`, async () => {
+      const container = (await buildah('from', '--pull=never', BASE)).trim();
+      await buildah('config', '--entrypoint', '["/bin/sleep", "infinity"]', '--cmd', '', container);
+      await buildah('commit', '--quiet', '--rm', container, PAUSE);
+    });
+  }
+  return archive(PAUSE);
+}
+
+/** For pods that use a volume: Debian with fio. */
+export async function testPodImage(): Promise<Image> {
+  const name = 'docker.io/prioritypath/test-pod:1';
+  if ((await idOf(name)) === undefined) {
+    await timed(`test pod image ${name}`, () =>
+      buildImage({ dockerfile: { text: TEST_POD_DOCKERFILE }, name }),
+    );
+  }
+  return archive(name);
+}
+
+/** Builds a Dockerfile as users would; what has not changed comes from the cache's layers. */
+export async function buildImage(options: BuildOptions): Promise<Image> {
+  await baseImage();
+  const { dockerfile, name, context, buildArgs = {} } = options;
+  const scratch = cacheFolder('empty-context');
+  const args = ['bud', '--quiet', '--pull=never', '--layers', '--tag', name];
+  for (const [key, value] of Object.entries(buildArgs)) args.push('--build-arg', `${key}=${value}`);
+  if ('path' in dockerfile) {
+    await buildah(...args, '--file', dockerfile.path, context ?? scratch);
+  } else {
+    const file = join(cacheFolder(), `Dockerfile-${String(process.pid)}`);
+    try {
+      writeFileSync(file, dockerfile.text);
+      await buildah(...args, '--file', file, context ?? scratch);
+    } finally {
+      rmSync(file, { force: true });
+    }
+  }
+  return archive(name);
+}
+
+/** Gives an image to the containerd that listens on `socket`. */
+export async function importImage(socket: string, image: Image): Promise<void> {
+  await run('ctr', ['--address', socket, '-n', 'k8s.io', 'images', 'import', image.archive]);
+}
+
+if (import.meta.main) {
+  for (const make of [baseImage, pauseImage, testPodImage]) {
+    const { name, archive: file } = await make();
+    process.stderr.write(`${name}  ${file}\n`);
+  }
+}
