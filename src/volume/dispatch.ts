@@ -64,6 +64,9 @@ export class Dispatcher {
   #epoch = 0;
   #onDrained: (() => void) | undefined;
   #failed = false;
+  /** Not even retries go out: the identity of the logical unit is in doubt. */
+  #frozen = false;
+  #parked: (() => void)[] = [];
   /** Commands at the target, and those of them that ought to be quick (reads and writes). */
   #atTarget = 0;
   #quickAtTarget = 0;
@@ -118,6 +121,12 @@ export class Dispatcher {
     this.#held = true;
   }
 
+  /** Holds, and keeps back retries as well (they are sent again with `resume`). */
+  freeze(): void {
+    this.#held = true;
+    this.#frozen = true;
+  }
+
   /** The token: from now on commands go here, starting with what waits. */
   release(route: Route): void {
     this.#route = route;
@@ -128,6 +137,8 @@ export class Dispatcher {
   /** Takes back a hold that was for nothing: same path, same session. */
   resume(): void {
     this.#held = false;
+    const parked = this.#thaw();
+    for (const send of parked) send();
     this.pump();
   }
 
@@ -138,6 +149,7 @@ export class Dispatcher {
   abandon(): number {
     this.#epoch++;
     this.#route = undefined;
+    this.#thaw();
     this.#sync.reset();
     this.#atTarget = 0;
     this.#quickAtTarget = 0;
@@ -250,11 +262,22 @@ export class Dispatcher {
     const epoch = this.#epoch;
     const send = (): void => {
       if (epoch !== this.#epoch || entry.state !== 'issued') return;
+      if (this.#frozen) {
+        this.#parked.push(send);
+        return;
+      }
       entry.unanswered++;
       this.#send(entry, piece, route, tries + 1);
     };
     if (pauseMs === 0) send();
     else this.#clock.after(pauseMs, send);
+  }
+
+  #thaw(): readonly (() => void)[] {
+    const parked = this.#parked;
+    this.#parked = [];
+    this.#frozen = false;
+    return parked;
   }
 
   #issueSync(done: (verdict: Verdict) => void): void {

@@ -20,6 +20,7 @@ export class IdentityBook {
   readonly #firstPath: string;
   readonly #expectedSerial: string | undefined;
   readonly #banned: Map<string, string>;
+  readonly #early = new Map<string, string>();
   #record: LuRecord | undefined;
   #settled: boolean;
   #dispute: string | undefined;
@@ -47,17 +48,23 @@ export class IdentityBook {
     return this.#settled ? undefined : this.#dispute;
   }
 
-  /** From now on the record stands. */
+  /** From now on the record stands, and so do the bans of the paths that differ from it. */
   settle(): void {
     this.#settled = true;
+    for (const [path, detail] of this.#early) this.#banned.set(path, detail);
+  }
+
+  get settled(): boolean {
+    return this.#settled;
   }
 
   get banned(): Readonly<Record<string, string>> {
     return Object.fromEntries(this.#banned);
   }
 
+  /** Before the record stands nobody is banned for good: who is right is not known yet. */
   ban(path: string, detail: string): void {
-    this.#banned.set(path, detail);
+    (this.#settled ? this.#banned : this.#early).set(path, detail);
   }
 
   readmit(path: string): void {

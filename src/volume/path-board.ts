@@ -50,7 +50,7 @@ export class PathBoard {
   readonly #lastErrors = new Map<string, LastError>();
   readonly #answered = new Set<string>();
   readonly #identities = new Map<string, string>();
-  /** Path errors seen since the start; any change voids a proof that relied on quiet. */
+  /** Path errors and bans seen since the start; any change voids a proof that relied on quiet. */
   errors = 0;
 
   constructor(options: BoardOptions, events: BoardEvents) {
@@ -152,6 +152,8 @@ export class PathBoard {
     if (this.#identities.get(path) === key) return;
     this.#identities.set(path, key);
     if (detail !== '') this.#lastErrors.set(path, { detail, at: this.#options.clock.wallTime() });
+    // What was read through it until now may have been another unit's.
+    if (identity.kind !== 'verified') this.errors++;
     if (identity.kind === 'banned') this.#options.book.ban(path, identity.detail);
     this.#events.identity(path, identity);
     this.#events.dispatch({ kind: 'identity', path, identity });

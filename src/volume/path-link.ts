@@ -15,6 +15,7 @@ import { type CommandContext, type CommandFault, runCommand } from './command.ts
 import type { FencedPath } from './fence.ts';
 import type { LuIdentity } from './identity.ts';
 import { decodeNames, type LuFacts, type LuReading, readLu, sameNames } from './lu.ts';
+import { asksForIdentity } from './outcome.ts';
 import type { Clock, Initiator, Sense, Session, SessionTarget } from './ports.ts';
 import type { TransportFailure, TransportFailureKind } from './ports.ts';
 import type { WriteSample } from './recent-writes.ts';
@@ -83,6 +84,10 @@ export class PathLink implements FencedPath {
   #exclusive: Promise<unknown> = Promise.resolve();
   #closed = false;
   #turn = 0;
+  /** A unit attention said that the logical unit has changed since its identity was read. */
+  #changed = false;
+  /** Sessions that we have reset ourselves: what they lose says nothing about the path. */
+  readonly #severed = new WeakSet<Session>();
   /** When the last session of this path was reset by us. */
   severedAt: Instant;
 
@@ -118,6 +123,11 @@ export class PathLink implements FencedPath {
     return this.#probeMedium(verified, deadlineMs, current);
   }
 
+  /** Its identity must be read again before anything is written to it. */
+  get mustIdentify(): boolean {
+    return this.#changed;
+  }
+
   /** Reads the identity again and reads recent writes back: before a planned switch. */
   async verify(deadlineMs: number): Promise<ProbeAnswer> {
     const session = this.#session;
@@ -126,7 +136,7 @@ export class PathLink implements FencedPath {
     return problem ?? this.readBack(deadlineMs);
   }
 
-  /** Compares the newest write samples with what this path shows. */
+  /** Compares the newest write samples with what this path shows; its identity too, if in doubt. */
   async readBack(deadlineMs: number): Promise<ProbeAnswer> {
     const verified = this.#verified;
     if (verified === undefined) return failedProbe('connection-reset', 'not logged in', true);
@@ -134,7 +144,10 @@ export class PathLink implements FencedPath {
     const answers = await Promise.all(
       samples.map((sample) => this.#readSample(verified, sample, deadlineMs)),
     );
-    return answers.find((answer) => answer.kind !== 'good') ?? { kind: 'good', latencyUs: 0 };
+    const problem = this.#changed ? await this.#identify(verified.session, deadlineMs) : undefined;
+    return (
+      problem ?? answers.find((answer) => answer.kind !== 'good') ?? { kind: 'good', latencyUs: 0 }
+    );
   }
 
   /** Session reinstatement and LOGICAL UNIT RESET; the new session stays, to be verified by a probe. */
@@ -154,12 +167,16 @@ export class PathLink implements FencedPath {
     return this.#options.initiator.knock(this.target, timeoutMs);
   }
 
-  /** Drops the connection with RST, and any login under way; resolves when the socket is closed. */
+  /**
+   * Drops the connection with RST; resolves when the socket is closed. A login under way goes on: it
+   * carries nothing of ours, and a fence may be what it is for.
+   */
   async sever(reason: string): Promise<void> {
     const session = this.#session;
     this.#forget();
     this.severedAt = this.#options.clock.now();
     if (session === undefined) return;
+    this.#severed.add(session);
     session.abort(reason);
     await session.closed;
   }
@@ -235,6 +252,7 @@ export class PathLink implements FencedPath {
   }
 
   async #identify(session: Session, deadlineMs: number): Promise<ProbeAnswer | undefined> {
+    this.#changed = false;
     const reading = await readLu(this.#context(session, deadlineMs));
     if (this.#session !== session) return failedProbe('connection-reset', 'session lost', true);
     if (!reading.ok) {
@@ -242,6 +260,8 @@ export class PathLink implements FencedPath {
       if (this.#verified === undefined) this.#discard(session, reading.error.detail);
       return faultAnswer(reading.error);
     }
+    // It changed while it was read: what was read is neither the old unit nor the new one.
+    if (this.#changed) return this.#identify(session, deadlineMs);
     const identity = this.#events.judge(this, reading.value);
     if (identity.kind !== 'verified') {
       const why = identity.kind === 'unchecked' ? 'unchecked' : identity.detail;
@@ -261,7 +281,10 @@ export class PathLink implements FencedPath {
 
   #context(session: Session, deadlineMs: number): CommandContext {
     const { clock } = this.#options;
-    const attention = (sense: Sense): void => this.#events.attention(this, sense);
+    const attention = (sense: Sense): void => {
+      if (asksForIdentity(sense)) this.#changed = true;
+      this.#events.attention(this, sense);
+    };
     return { session, clock, deadlineMs, attention };
   }
 
@@ -279,7 +302,11 @@ export class PathLink implements FencedPath {
       ? this.#readSample(verified, sample, deadlineMs)
       : this.#readSomewhere(verified, deadlineMs);
     const [asked, answer] = await Promise.all([inquiry, read]);
+    if (answer.kind === 'failed' && this.#severed.has(verified.session)) {
+      return { ...answer, hard: false };
+    }
     if (answer.kind !== 'good') return answer;
+    if (this.#changed) return (await this.#identify(verified.session, deadlineMs)) ?? answer;
     if (asked.kind === 'fault') return this.#faultOfProbe(asked.fault) ?? answer;
     const names = decodeNames(asked.data);
     if (names.ok && sameNames(names.value, verified.identity)) return answer;
@@ -302,6 +329,7 @@ export class PathLink implements FencedPath {
     return this.#readBlock(verified, lba, deadlineMs, (block) => {
       if (this.#events.agrees(sample, block) !== false) return undefined;
       const detail = `block ${String(lba)} does not show what was written: another or a stale copy`;
+      this.#discard(verified.session, detail);
       return { kind: 'not-ours', identity: { kind: 'banned', detail } };
     });
   }

@@ -8,6 +8,8 @@ import type { StoreError, VolumeRecord, VolumeStore } from './record.ts';
 export class RecordKeeper {
   readonly #store: VolumeStore;
   #record: VolumeRecord;
+  /** What is on disk is `#record`; after a save that failed, nobody knows. */
+  #certain = true;
   #queue: Promise<unknown> = Promise.resolve();
 
   constructor(store: VolumeStore, record: VolumeRecord) {
@@ -25,8 +27,10 @@ export class RecordKeeper {
   ): Promise<Result<void, StoreError>> {
     const result = this.#queue.then(async (): Promise<Result<void, StoreError>> => {
       const next = { ...this.#record, ...change(this.#record) };
-      if (JSON.stringify(next) === JSON.stringify(this.#record)) return ok(undefined);
+      const same = JSON.stringify(next) === JSON.stringify(this.#record);
+      if (same && this.#certain) return ok(undefined);
       const saved = await this.#store.save(next);
+      this.#certain = saved.ok;
       if (saved.ok) this.#record = next;
       return saved;
     });

@@ -25,6 +25,8 @@ export interface SwitchOrder {
   readonly to: string;
   readonly how: SwitchKind;
   readonly cause: Cause;
+  /** Of our own: the nexus ended, not the path. The controller has not asked for it. */
+  readonly restart?: true;
 }
 
 export interface SwitchReport extends SwitchOrder {
@@ -67,7 +69,10 @@ export class Switcher {
   readonly #options: SwitcherOptions;
   readonly #events: SwitchEvents;
   readonly #unfenced = new Map<string, Unfenced>();
+  /** What the controller wants. */
   #order: SwitchOrder | undefined;
+  /** What we want ourselves; any forced order of the controller's replaces it. */
+  #restart: SwitchOrder | undefined;
   #mustLeave = false;
   #mustRecheck = false;
   #running = false;
@@ -90,14 +95,33 @@ export class Switcher {
 
   /** The current path is lost (or its nexus): leave it now, whether or not there is another. */
   leave(): void {
+    this.#restart = undefined;
+    this.#leave();
+  }
+
+  #leave(): void {
     this.#options.dispatcher.hold();
     this.#mustLeave = true;
+    // RST first and at once: whatever the loop is waiting for on the old session ends with it.
+    void this.#resetConnection();
     this.#run();
+  }
+
+  /** No path is usable: what was ordered before is void, even if its path should answer now. */
+  stand(): void {
+    this.#order = undefined;
+    this.leave();
+  }
+
+  /** The target has ended the commands of the current nexus: a new login, and all of them again. */
+  restart(path: string, cause: Cause): void {
+    this.#restart = { from: path, to: path, how: 'failover', cause, restart: true };
+    this.#leave();
   }
 
   /** The logical unit says that it has changed: no write before its identity was read again. */
   recheck(): void {
-    this.#options.dispatcher.hold();
+    this.#options.dispatcher.freeze();
     this.#mustRecheck = true;
     this.#run();
   }
@@ -112,6 +136,7 @@ export class Switcher {
   async end(): Promise<void> {
     this.#ended = true;
     this.#order = undefined;
+    this.#restart = undefined;
     this.#wake?.();
     await this.#leaveNow();
   }
@@ -144,6 +169,8 @@ export class Switcher {
         if (order.how === 'failover' || this.#options.dispatcher.route === undefined) {
           await this.#arrive(order);
         } else await this.#plan(order);
+      } else if (this.#restart !== undefined && this.#options.dispatcher.route === undefined) {
+        await this.#arrive(this.#restart);
       } else return;
     }
   }
@@ -153,15 +180,25 @@ export class Switcher {
     const { route } = dispatcher;
     if (route === undefined) return;
     const path = link(route.path);
-    if (path?.verified?.session === route.session) await path.sever('path abandoned');
-    route.session.abort('path abandoned');
-    await route.session.closed;
+    await this.#resetConnection();
     // Nothing of the old path can call back any more; what it still has of ours must be fenced.
     const unanswered = dispatcher.ledger.unansweredWrites;
     this.#replayed += dispatcher.abandon();
     if (unanswered > 0 && path !== undefined) {
       this.#unfenced.set(path.name, { path, severedAt: this.#options.clock.now() });
     }
+  }
+
+  async #resetConnection(): Promise<void> {
+    const { dispatcher, link } = this.#options;
+    const { route } = dispatcher;
+    if (route === undefined) return;
+    const path = link(route.path);
+    const severed =
+      path?.verified?.session === route.session ? path.sever('path abandoned') : undefined;
+    route.session.abort('path abandoned');
+    await severed;
+    await route.session.closed;
   }
 
   async #recheckNow(): Promise<void> {
@@ -193,14 +230,13 @@ export class Switcher {
 
   async #arrive(order: SwitchOrder): Promise<void> {
     const { dispatcher, keeper, link, probeTimeoutMs } = this.#options;
-    const superseded = (): boolean => this.#order !== order || this.#mustLeave || this.#ended;
+    const superseded = (): boolean => this.#next !== order || this.#mustLeave || this.#ended;
     const reject = (answer: ProbeAnswer): void => {
-      if (this.#order === order) this.#order = undefined;
+      this.#drop(order);
       this.#events.rejected(order.to, answer);
     };
     const path = link(order.to);
-    if (order.from === order.to && path?.verified === undefined) {
-      // The nexus was lost, not the path: log in again.
+    if (order.relogin === true && path?.verified === undefined) {
       const answer = await path?.probe(probeTimeoutMs, true);
       if (superseded()) return;
       if (answer !== undefined && answer.kind !== 'good') {
@@ -231,6 +267,7 @@ export class Switcher {
       reject(notLoggedIn());
       return;
     }
+    if (path.mustIdentify) return; // it said so while the record was saved: once more
     this.#unstick();
     this.#finish(order, () => {
       const { session, facts } = verified;
@@ -244,14 +281,15 @@ export class Switcher {
     const path = link(order.to);
     if (old === undefined) return;
     const giveUp = (reason: string, answer?: ProbeAnswer): void => {
-      if (this.#order === order) this.#order = undefined;
-      if (this.#mustLeave || this.#ended) return;
-      dispatcher.resume();
-      this.#events.abandoned(order, reason);
+      const wasWanted = this.#drop(order);
+      if (this.#ended) return;
+      // Losing the path goes on with the hold, and so does a recheck: it resumes by itself.
+      if (!this.#mustLeave && !this.#mustRecheck) dispatcher.resume();
+      if (wasWanted || !this.#mustLeave) this.#events.abandoned(order, reason);
       if (answer !== undefined) this.#events.rejected(order.to, answer);
     };
     dispatcher.hold();
-    if (!(await this.#drain(drainTimeoutMs))) {
+    if (!(await this.#drain(order, drainTimeoutMs))) {
       giveUp(`not drained within ${String(drainTimeoutMs)} ms`);
       return;
     }
@@ -268,6 +306,8 @@ export class Switcher {
     const saved = await keeper.update(() => ({ mayHoldWrites: [old.path, order.to] }));
     const verified = path?.verified;
     if (!saved.ok || verified === undefined || this.#isLeaving() || this.#order !== order) {
+      // The new path has got nothing: a restart need not fence it.
+      void keeper.update(() => (this.#ended ? {} : { mayHoldWrites: [old.path] }));
       giveUp(saved.ok ? 'the new path was lost' : saved.error.detail);
       return;
     }
@@ -292,6 +332,7 @@ export class Switcher {
       gapMs: 0,
     };
     this.#order = undefined;
+    this.#restart = undefined;
     this.#replayed = 0;
     this.#fence = 'not-needed';
     if (waiting) {
@@ -308,16 +349,30 @@ export class Switcher {
     return this.#mustLeave;
   }
 
-  async #drain(timeoutMs: number): Promise<boolean> {
-    const { dispatcher } = this.#options;
-    let drained = false;
-    void dispatcher.drained().then(() => {
-      drained = true;
-      this.#wake?.();
-    });
-    if (dispatcher.ledger.issued === 0) drained = true;
-    else await this.#pause(timeoutMs);
-    return drained && dispatcher.ledger.issued === 0 && !this.#mustLeave && !this.#ended;
+  /** Waits until nothing is at the target; false when that takes too long or has become pointless. */
+  async #drain(order: SwitchOrder, timeoutMs: number): Promise<boolean> {
+    const { clock, dispatcher } = this.#options;
+    const until = clock.now() + timeoutMs;
+    const pointless = (): boolean =>
+      this.#mustLeave || this.#mustRecheck || this.#ended || this.#order !== order;
+    void dispatcher.drained().then(() => this.#wake?.());
+    while (dispatcher.ledger.issued > 0 && !pointless() && clock.now() < until) {
+      await this.#pause(until - clock.now());
+    }
+    return dispatcher.ledger.issued === 0 && !pointless();
+  }
+
+  /** What is to be carried out: the controller's order first. */
+  get #next(): SwitchOrder | undefined {
+    return this.#order ?? this.#restart;
+  }
+
+  /** The order cannot be carried out; whether it was still wanted. */
+  #drop(order: SwitchOrder): boolean {
+    const wanted = this.#next === order;
+    if (this.#order === order) this.#order = undefined;
+    if (this.#restart === order) this.#restart = undefined;
+    return wanted;
   }
 
   #unstick(): void {

@@ -151,10 +151,10 @@ export class Volume implements BlockSource {
 
   /** The record of the unit goes to disk before anybody can write. */
   async #settle(): Promise<Result<void, VolumeError>> {
-    const { record } = this.#book;
-    const saved = await this.#keeper.update(() => ({ lu: record }));
-    if (!saved.ok) return err({ kind: 'record', detail: saved.error.detail });
     this.#book.settle();
+    const { record } = this.#book;
+    const saved = await this.#keeper.update(() => ({ lu: record, banned: this.#bans() }));
+    if (!saved.ok) return err({ kind: 'record', detail: saved.error.detail });
     this.#recent = new RecentWrites(this.blockSize);
     return ok(undefined);
   }
@@ -174,6 +174,7 @@ export class Volume implements BlockSource {
       await this.#keeper.update(() => ({ mayHoldWrites: [] }));
     }
     await this.#switcher.end();
+    this.#dispatcher.fail(); // requests that came before the device went and that nothing can carry out
     await this.#board.close(LOGOUT_TIMEOUT_MS);
   }
 
@@ -240,6 +241,7 @@ export class Volume implements BlockSource {
       const answer = await this.#board.link(name)?.verify(loginTimeoutMs);
       const blocks = this.#book.seenBlocks(name);
       if (answer?.kind === 'good' && blocks !== undefined) sizes.push(blocks);
+      else if (answer?.kind === 'not-ours') this.#board.report(name, answer);
     }
     const { record } = this.#book;
     if (sizes.length === 0 || record === undefined) {
@@ -286,7 +288,7 @@ export class Volume implements BlockSource {
         return;
       case 'hold':
         this.#allDown = true;
-        this.#switcher.leave();
+        this.#switcher.stand();
         this.options.onEvent({ kind: 'all-paths-down', cause: effect.cause });
         return;
       case 'latch':
@@ -311,7 +313,7 @@ export class Volume implements BlockSource {
     } else if (endsOutstanding(sense) && ledger.issued > 0) {
       const detail = 'the target has ended the commands of this nexus (unit attention)';
       const cause: Cause = { kind: 'connection-reset', detail };
-      this.#switcher.order({ from: path, to: path, how: 'failover', cause });
+      this.#switcher.restart(path, cause);
     } else if (asksForIdentity(sense)) this.#switcher.recheck();
   }
 
@@ -329,7 +331,7 @@ export class Volume implements BlockSource {
         identity: (path, identity) => {
           if (identity.kind === 'banned') {
             // A ban outlives this process: what is not ours today is not ours after a restart.
-            void this.#keeper.update(() => ({ banned: this.#bans() }));
+            void this.#keeper.update(() => (book.settled ? { banned: this.#bans() } : {}));
           }
           this.options.onEvent({ kind: 'identity', path, identity });
         },
@@ -371,13 +373,13 @@ export class Volume implements BlockSource {
   #switched(report: SwitchReport): void {
     this.#allDown = false;
     const first = report.from === undefined;
-    const restart = report.from === report.to;
     if (!first) {
       this.#history.last = report;
       if (report.how === 'failover') this.#history.failovers++;
       else this.#history.failbacks++;
     }
-    if (!restart) this.#driver.dispatch({ kind: 'switched', path: report.to as PathName });
+    if (report.restart !== true)
+      this.#driver.dispatch({ kind: 'switched', path: report.to as PathName });
     this.options.onEvent({ kind: 'switched', report });
     this.#bell.ring();
   }
