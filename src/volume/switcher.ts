@@ -236,7 +236,7 @@ export class Switcher {
       this.#events.rejected(order.to, answer);
     };
     const path = link(order.to);
-    if (order.relogin === true && path?.verified === undefined) {
+    if (order.restart === true && path?.verified === undefined) {
       const answer = await path?.probe(probeTimeoutMs, true);
       if (superseded()) return;
       if (answer !== undefined && answer.kind !== 'good') {
