@@ -1,0 +1,343 @@
+/**
+ * Gateways with sessions: a fake Initiator and Session that keep the contract of src/volume/ports.ts
+ * (`done` once and never from within `execute`, `lost` when the session ends, `closed` after the last
+ * of them, reinstatement by InitiatorName and ISID), on top of the device servers of fake-lu.ts.
+ *
+ * How a gateway may be:
+ *   up      answers after `delayMs()`.
+ *   frozen  its kernel accepts connections and data, it does nothing. Thawed, it executes what it had
+ *           received, also of sessions that are gone (`keepsAfterReset`).
+ *   dark    nothing reaches it and nothing comes back; what was sent arrives when it is bright again,
+ *           unless our side has given the session up.
+ *   dead    connections are reset and refused, queue and cache are gone.
+ *
+ * The world that it belongs to is told of every command that is accepted and every one that is
+ * executed (`onAccept`, `onExecute`): that is where invariants are checked.
+ */
+import { err, ok, type Result } from '../../src/base/result.ts';
+import type {
+  ConnectOptions,
+  Initiator,
+  ScsiCommand,
+  Sense,
+  Session,
+  SessionTarget,
+  TransportFailure,
+  TransportFailureKind,
+} from '../../src/volume/ports.ts';
+import { type Answer, type Asked, asked, check, DeviceServer } from './fake-lu.ts';
+import type { FakeMedium, FakeProfile } from './fake-lu.ts';
+import type { VirtualClock } from './virtual-clock.ts';
+
+export type Mode = 'up' | 'frozen' | 'dark' | 'dead';
+
+/** A command as the gateway has received it. */
+export interface Task {
+  readonly session: FakeSession;
+  readonly what: Asked;
+  readonly cdb: Uint8Array;
+  /** As it was when it was sent. */
+  readonly dataOut: Buffer | undefined;
+  readonly command: ScsiCommand;
+  reported: boolean;
+  /** Arrived at the gateway, which may execute it. */
+  arrived: boolean;
+}
+
+export interface Watch {
+  onAccept?(gateway: Gateway, task: Task): void;
+  onExecute?(gateway: Gateway, task: Task): void;
+  onReport?(gateway: Gateway, task: Task): void;
+}
+
+function failure(kind: TransportFailureKind, detail: string = kind): TransportFailure {
+  return { kind, detail };
+}
+
+export class Gateway extends DeviceServer {
+  readonly name: string;
+  readonly clock: VirtualClock;
+  readonly watch: Watch;
+  mode: Mode = 'up';
+  delayMs: () => number = () => 1;
+  loginDelayMs = 0;
+  loginReject: string | undefined;
+  /** Unit attentions that a new session starts with. */
+  attentionsAtLogin: readonly Sense[] = [];
+  /** What was received of a session that we reset is executed all the same. */
+  keepsAfterReset = true;
+  /** Reinstatement ends the tasks of the old session (LIO) or not (tgt). */
+  reinstatementAborts = false;
+  /** LOGICAL UNIT RESET ends every task. */
+  resetWorks = true;
+  /** Bytes that a GOOD read leaves out. */
+  shortReadBytes = 0;
+  readonly sessions = new Set<FakeSession>();
+  readonly tasks = new Set<Task>();
+  logins = 0;
+  resets = 0;
+
+  constructor(
+    name: string,
+    medium: FakeMedium,
+    is: FakeProfile,
+    { clock, watch }: { readonly clock: VirtualClock; readonly watch: Watch },
+  ) {
+    super(medium, is);
+    this.name = name;
+    this.clock = clock;
+    this.watch = watch;
+  }
+
+  get usable(): boolean {
+    return this.mode === 'up';
+  }
+
+  kill(): void {
+    this.mode = 'dead';
+    this.tasks.clear();
+    this.cache?.clear();
+    for (const session of [...this.sessions]) session.end(failure('reset', `${this.name} died`));
+  }
+
+  /** Up again, whatever it was: what it has in its queue is executed. */
+  revive(): void {
+    const before = this.mode;
+    this.mode = 'up';
+    if (before === 'dead') return;
+    for (const task of [...this.tasks]) {
+      if (!task.arrived && task.session.ended) this.tasks.delete(task);
+      else this.schedule(task);
+    }
+  }
+
+  attention(sense: Sense): void {
+    for (const session of this.sessions) session.attentions.push(sense);
+  }
+
+  accept(task: Task): void {
+    this.watch.onAccept?.(this, task);
+    if (this.mode === 'dead') return;
+    this.tasks.add(task);
+    task.arrived = this.mode !== 'dark';
+    if (this.mode === 'up') this.schedule(task);
+  }
+
+  schedule(task: Task): void {
+    task.arrived = true;
+    this.clock.after(this.delayMs(), () => {
+      if (this.mode !== 'up' || !this.tasks.delete(task)) return;
+      this.#execute(task);
+    });
+  }
+
+  #execute(task: Task): void {
+    const { session, what } = task;
+    const attention = what.op === 'inquiry' ? undefined : session.attentions.shift();
+    let answer: Answer;
+    if (attention !== undefined) answer = check(attention.key, attention.asc, attention.ascq);
+    else {
+      const injected = this.injected(what);
+      if (injected === undefined) this.watch.onExecute?.(this, task);
+      answer = injected ?? this.execute(task.cdb, task.dataOut, task.command.dataIn?.length ?? 0);
+    }
+    session.answer(task, answer);
+  }
+
+  /** Ends every task, as LOGICAL UNIT RESET does; other sessions learn it by unit attention. */
+  resetUnit(by: FakeSession): void {
+    this.resets++;
+    this.tasks.clear();
+    for (const session of this.sessions) {
+      if (session !== by) session.attentions.push({ key: 6, asc: 0x29, ascq: 3 });
+    }
+  }
+}
+
+export class FakeSession implements Session {
+  readonly gateway: Gateway;
+  readonly isid: string;
+  readonly closed: Promise<TransportFailure>;
+  readonly attentions: Sense[];
+  readonly #tasks = new Set<Task>();
+  #resolve: (failure: TransportFailure) => void = () => undefined;
+  ended: TransportFailure | undefined;
+  progress = 0;
+
+  constructor(gateway: Gateway, isid: string) {
+    this.gateway = gateway;
+    this.isid = isid;
+    this.attentions = [...gateway.attentionsAtLogin];
+    this.closed = new Promise((resolve) => (this.#resolve = resolve));
+  }
+
+  get outstanding(): number {
+    return this.#tasks.size;
+  }
+
+  execute(command: ScsiCommand): void {
+    const task: Task = {
+      session: this,
+      what: asked(command.cdb),
+      cdb: command.cdb,
+      dataOut: command.dataOut === undefined ? undefined : Buffer.from(command.dataOut),
+      command,
+      reported: false,
+      arrived: false,
+    };
+    this.#tasks.add(task);
+    if (this.ended !== undefined) queueMicrotask(() => this.#report(task, { kind: 'lost' }));
+    else this.gateway.accept(task);
+  }
+
+  answer(task: Task, { status, sense, data }: Answer): void {
+    if (task.reported || this.ended !== undefined) return;
+    this.progress++;
+    let received = 0;
+    const { dataIn } = task.command;
+    if (data !== undefined && dataIn !== undefined) {
+      const short = task.what.op === 'read' ? this.gateway.shortReadBytes : 0;
+      received = data.copy(dataIn, 0, 0, Math.max(0, data.length - short));
+    }
+    this.#report(task, { kind: 'status', status, sense, received, residual: 0 });
+  }
+
+  resetLogicalUnit(timeoutMs: number): Promise<Result<void, TransportFailure>> {
+    const { gateway } = this;
+    if (this.ended !== undefined) return Promise.resolve(err(this.ended));
+    return new Promise((resolve) => {
+      const timer = gateway.clock.after(timeoutMs, () => resolve(err(failure('timeout'))));
+      void this.closed.then((why) => {
+        timer.cancel();
+        resolve(err(why));
+      });
+      if (gateway.mode !== 'up') return;
+      gateway.clock.after(1, () => {
+        if (gateway.mode !== 'up' || this.ended !== undefined) return;
+        timer.cancel();
+        if (!gateway.resetWorks) {
+          resolve(err(failure('protocol', 'LOGICAL UNIT RESET: function not supported')));
+          return;
+        }
+        gateway.resetUnit(this);
+        resolve(ok(undefined));
+      });
+    });
+  }
+
+  abort(reason: string): void {
+    this.end(failure('aborted', reason));
+  }
+
+  async logout(timeoutMs: number): Promise<void> {
+    const { gateway } = this;
+    if (this.ended === undefined) {
+      const delay = gateway.mode === 'up' ? 1 : timeoutMs;
+      gateway.clock.after(delay, () => this.end(failure('logout')));
+    }
+    await this.closed;
+  }
+
+  end(why: TransportFailure): void {
+    if (this.ended !== undefined) return;
+    this.ended = why;
+    const { gateway } = this;
+    gateway.sessions.delete(this);
+    for (const task of gateway.tasks) {
+      const gone = !task.arrived || !gateway.keepsAfterReset;
+      if (task.session === this && gone) gateway.tasks.delete(task);
+    }
+    queueMicrotask(() => {
+      for (const task of this.#tasks) this.#report(task, { kind: 'lost' });
+      this.#resolve(why);
+    });
+  }
+
+  #report(task: Task, outcome: Parameters<ScsiCommand['done']>[0]): void {
+    if (task.reported) return;
+    task.reported = true;
+    this.#tasks.delete(task);
+    this.gateway.watch.onReport?.(this.gateway, task);
+    task.command.done(outcome);
+  }
+}
+
+export class FakeInitiator implements Initiator {
+  readonly #clock: VirtualClock;
+  readonly #gateways: ReadonlyMap<string, Gateway>;
+  /** Connection attempts under way. */
+  connecting = 0;
+
+  /** Gateways by "host:port". */
+  constructor(clock: VirtualClock, gateways: ReadonlyMap<string, Gateway>) {
+    this.#clock = clock;
+    this.#gateways = gateways;
+  }
+
+  get openSessions(): number {
+    let count = 0;
+    for (const gateway of this.#gateways.values()) count += gateway.sessions.size;
+    return count;
+  }
+
+  #at({ host, port }: SessionTarget): Gateway | undefined {
+    return this.#gateways.get(`${host}:${String(port)}`);
+  }
+
+  async connect(options: ConnectOptions): Promise<Result<Session, TransportFailure>> {
+    this.connecting++;
+    try {
+      return await this.#connect(options);
+    } finally {
+      this.connecting--;
+    }
+  }
+
+  #connect(options: ConnectOptions): Promise<Result<Session, TransportFailure>> {
+    const { isid, timeoutMs, signal } = options;
+    const gateway = this.#at(options.target);
+    return new Promise((resolve) => {
+      const timer = this.#clock.after(timeoutMs, () =>
+        resolve(err(failure('timeout', 'no answer'))),
+      );
+      const finish = (result: Result<Session, TransportFailure>): void => {
+        timer.cancel();
+        resolve(result);
+      };
+      signal?.addEventListener('abort', () => finish(err(failure('aborted'))), { once: true });
+      if (signal?.aborted === true) finish(err(failure('aborted')));
+      else if (gateway === undefined) finish(err(failure('unreachable')));
+      else if (gateway.mode === 'dead') finish(err(failure('refused', 'connection refused')));
+      else if (gateway.mode === 'up') {
+        this.#clock.after(gateway.loginDelayMs, () => {
+          if (signal?.aborted === true || gateway.mode !== 'up') return;
+          if (gateway.loginReject === undefined) finish(ok(this.#login(gateway, isid)));
+          else finish(err(failure('login-rejected', gateway.loginReject)));
+        });
+      }
+    });
+  }
+
+  #login(gateway: Gateway, isid: string): Session {
+    gateway.logins++;
+    for (const old of [...gateway.sessions]) {
+      if (old.isid !== isid) continue;
+      old.end(failure('reset', 'session reinstated'));
+    }
+    if (gateway.reinstatementAborts) {
+      for (const task of gateway.tasks) {
+        if (task.session.isid === isid) gateway.tasks.delete(task);
+      }
+    }
+    const session = new FakeSession(gateway, isid);
+    gateway.sessions.add(session);
+    return session;
+  }
+
+  knock(target: SessionTarget, timeoutMs: number): Promise<'accepted' | 'refused' | 'silent'> {
+    const mode = this.#at(target)?.mode ?? 'dark';
+    if (mode === 'dead') return Promise.resolve('refused');
+    if (mode !== 'dark') return Promise.resolve('accepted');
+    return new Promise((resolve) => this.#clock.after(timeoutMs, () => resolve('silent')));
+  }
+}
