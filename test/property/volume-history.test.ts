@@ -1,0 +1,240 @@
+/**
+ * A volume under random requests, faults and delays is a register per block: nothing acknowledged is
+ * lost, reordered or resurrected, every request is answered once, and nothing is left when it is closed.
+ * And the checks can see: without a fence the same worlds do produce stale blocks.
+ */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { Prng } from '../../src/base/prng.ts';
+import type { IoKind } from '../../src/volume/ports.ts';
+import { status, UA_LUNS_CHANGED, UA_POWER_ON } from '../support/fake-lu.ts';
+import type { Gateway, Mode } from '../support/fake-session.ts';
+import { checkHistory, type Recorded } from '../support/volume-history.ts';
+import { VolumeWorld } from '../support/volume-world.ts';
+
+const BLOCKS = 12;
+/** For a soak: VOLUME_SOAK=20 runs twenty times as many seeds. */
+const SOAK = Number(process.env['VOLUME_SOAK'] ?? '1');
+
+interface Plan {
+  readonly seed: number;
+  readonly paths: number;
+  readonly fencing: string;
+  /** How a gateway may fail. */
+  readonly faults: readonly Mode[];
+  readonly noPathTimeout?: string;
+  readonly cache?: 'fua' | 'flush';
+  readonly rounds: number;
+  /** Frozen gateways stay so until the end. */
+  readonly thaw?: boolean;
+}
+
+interface Outcome {
+  readonly problems: readonly string[];
+  readonly world: VolumeWorld;
+}
+
+class Run {
+  readonly world: VolumeWorld;
+  readonly history: Recorded[] = [];
+  readonly #plan: Plan;
+  readonly #prng: Prng;
+  #tick = 0;
+  #value = 0;
+
+  constructor(plan: Plan) {
+    this.#plan = plan;
+    this.#prng = new Prng(plan.seed);
+    const is = { writeCache: plan.cache !== undefined, dpofua: plan.cache !== 'flush' };
+    this.world = new VolumeWorld({
+      paths: plan.paths,
+      policy: {
+        policy: 'fast',
+        fencing: plan.fencing,
+        'no-path-timeout': plan.noPathTimeout ?? 'forever',
+        'drain-timeout': '300ms',
+      },
+      profiles: Array.from({ length: plan.paths }, () => ({ ...is, maxTransferBlocks: 2 })),
+    });
+    for (const gateway of this.world.gateways) {
+      gateway.delayMs = () => (this.#below(4) === 0 ? this.#below(60) : this.#below(4));
+      gateway.reinstatementAborts = this.#below(2) === 0;
+      gateway.keepsAfterReset = this.#below(4) !== 0;
+      gateway.attentionsAtLogin = this.#below(2) === 0 ? [UA_POWER_ON] : [];
+      if (plan.cache !== undefined) gateway.cache = new Map();
+    }
+  }
+
+  #below(limit: number): number {
+    return this.#prng.below(limit);
+  }
+
+  request(): void {
+    const kinds: readonly IoKind[] = [
+      'write',
+      'write',
+      'write',
+      'read',
+      'read',
+      'flush',
+      'discard',
+      'write-zeroes',
+    ];
+    const kind = kinds[this.#below(kinds.length)] ?? 'write';
+    const lba = this.#below(BLOCKS - 3);
+    const blocks = kind === 'flush' ? 0 : 1 + this.#below(3);
+    this.submit(kind, lba, blocks);
+  }
+
+  submit(kind: IoKind, lba: number, blocks: number): Recorded {
+    const value = kind === 'write' ? ++this.#value : 0;
+    const start = ++this.#tick;
+    const io = this.world.submit(kind, lba, blocks, value);
+    const recorded: Recorded = { io, value, start, end: Infinity, seen: [] };
+    this.history.push(recorded);
+    void io.done.then(() => {
+      recorded.end = ++this.#tick;
+      const { data } = io;
+      if (kind !== 'read' || data === undefined) return;
+      recorded.seen = Array.from({ length: blocks }, (_, i) => data.readUInt32LE(i * 512));
+    });
+    return recorded;
+  }
+
+  fault(): void {
+    const gateways = this.world.gateways;
+    const gateway = gateways[this.#below(gateways.length)] as Gateway;
+    switch (this.#below(9)) {
+      case 0:
+      case 1:
+      case 2:
+      case 3: {
+        if (gateway.mode !== 'up') {
+          if (this.#plan.thaw !== false) gateway.revive();
+          return;
+        }
+        const mode = this.#plan.faults[this.#below(this.#plan.faults.length)];
+        if (mode === 'dead') gateway.kill();
+        else if (mode !== undefined) gateway.mode = mode;
+        return;
+      }
+      case 4:
+        gateway.attention(UA_POWER_ON);
+        return;
+      case 5:
+        gateway.attention(UA_LUNS_CHANGED);
+        return;
+      case 6:
+        gateway.inject('write', status(0x28), 1 + this.#below(3));
+        return;
+      case 7:
+        gateway.inject('write', status(0x40));
+        return;
+      default:
+        for (const session of [...gateway.sessions]) {
+          if (gateway.mode === 'up') session.end({ kind: 'reset', detail: 'reset by peer' });
+        }
+    }
+  }
+
+  async run(): Promise<Outcome> {
+    const { world } = this;
+    await world.start();
+    for (let round = 0; round < this.#plan.rounds; round++) {
+      for (let n = this.#below(4); n > 0; n--) this.request();
+      if (this.#below(6) === 0) this.fault();
+      await world.clock.advance(this.#below(5) === 0 ? this.#below(1_500) : this.#below(20));
+    }
+    for (const gateway of world.gateways) gateway.revive();
+    const pending = (): boolean => this.history.some(({ io }) => io.answers === 0);
+    await world.clock.until(() => !pending(), 300_000, 50);
+    // What is there in the end, after every ghost has had its time.
+    await world.clock.advance(10_000);
+    if (this.#plan.cache !== undefined) {
+      // What was acknowledged is not only in a cache.
+      for (const gateway of world.gateways) gateway.cache?.clear();
+    }
+    for (let lba = 0; lba < BLOCKS; lba++) this.submit('read', lba, 1);
+    await world.clock.until(() => !pending(), 300_000, 50);
+    await world.close();
+    const { clock, initiator } = world;
+    const left = [
+      ...(clock.timers > 0 ? [`${String(clock.timers)} timers left`] : []),
+      ...(initiator.openSessions > 0 ? ['sessions left'] : []),
+      ...(initiator.connecting > 0 ? ['logins left'] : []),
+    ];
+    const stale = checkHistory(this.history, BLOCKS);
+    return { problems: [...world.violations, ...left, ...stale], world };
+  }
+}
+
+const seeds = fc.integer({ min: 0, max: 0x7fff_ffff });
+
+describe('a volume is a register', () => {
+  it('with the reset rung alone: frozen, dark, dead and resetting targets, unit attentions', async () => {
+    await fc.assert(
+      fc.asyncProperty(seeds, fc.integer({ min: 1, max: 3 }), async (seed, paths) => {
+        const faults: readonly Mode[] = ['frozen', 'dark', 'dead'];
+        const run = new Run({ seed, paths, fencing: 'auto', faults, rounds: 60 });
+        const { problems, world } = await run.run();
+        expect(problems).toEqual([]);
+        expect(world.requests.every(({ error }) => error === undefined)).toBe(true);
+      }),
+      { numRuns: 60 * SOAK },
+    );
+  });
+
+  it('with the rung gone, where a refused connection means a dead target', async () => {
+    await fc.assert(
+      fc.asyncProperty(seeds, async (seed) => {
+        const faults: readonly Mode[] = ['dead', 'frozen'];
+        const run = new Run({ seed, paths: 3, fencing: 'gone', faults, rounds: 60 });
+        expect((await run.run()).problems).toEqual([]);
+      }),
+      { numRuns: 30 * SOAK },
+    );
+  });
+
+  it('when it fails for want of a path: each request is answered once, nothing is written after', async () => {
+    let failures = 0;
+    await fc.assert(
+      fc.asyncProperty(seeds, async (seed) => {
+        const plan = { seed, paths: 2, fencing: 'auto', faults: ['dead', 'frozen'] as const };
+        const run = new Run({ ...plan, rounds: 80, noPathTimeout: '500ms' });
+        const { problems, world } = await run.run();
+        expect(problems).toEqual([]);
+        if (world.volume.status().state === 'failed') failures++;
+      }),
+      { numRuns: 30 * SOAK },
+    );
+    expect(failures).toBeGreaterThan(3);
+  });
+
+  it.each(['fua', 'flush'] as const)(
+    'with private caches that die with their gateway, made safe by %s',
+    async (cache) => {
+      await fc.assert(
+        fc.asyncProperty(seeds, async (seed) => {
+          const plan = { seed, paths: 2, fencing: 'gone', faults: ['dead'] as const, cache };
+          expect((await new Run({ ...plan, rounds: 60 }).run()).problems).toEqual([]);
+        }),
+        { numRuns: 30 * SOAK },
+      );
+    },
+  );
+});
+
+describe('the checks can see', () => {
+  const frozen = (seed: number, fencing: string): Promise<Outcome> =>
+    new Run({ seed, paths: 2, fencing, faults: ['frozen'], rounds: 60 }).run();
+
+  it('without a fence, targets that freeze and thaw leave stale blocks; with one never', async () => {
+    let stale = 0;
+    for (let seed = 1; seed <= 20 * SOAK; seed++) {
+      const { problems } = await frozen(seed, 'none');
+      if (problems.some((line) => line.startsWith('block'))) stale++;
+      expect((await frozen(seed, 'auto')).problems).toEqual([]);
+    }
+    expect(stale).toBeGreaterThan(2);
+  });
+});
