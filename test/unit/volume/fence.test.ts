@@ -1,0 +1,130 @@
+/** The ladder rung by rung, and the watch over I/O that does not move. */
+import { describe, expect, it } from 'vitest';
+import type { Instant } from '../../../src/base/brand.ts';
+import { err, ok } from '../../../src/base/result.ts';
+import { absentPath, climbFence, type FencePolicy } from '../../../src/volume/fence.ts';
+import { type InFlight, StallWatch } from '../../../src/volume/stall-watch.ts';
+import { VirtualClock } from '../../support/virtual-clock.ts';
+
+const NOTHING: FencePolicy = { gone: false, delayMs: undefined, none: false };
+const at = (ms: number): Instant => ms as Instant;
+
+function path(resets: boolean, knock: 'accepted' | 'refused' | 'silent') {
+  const calls: string[] = [];
+  return {
+    calls,
+    name: 'p0',
+    resetNexus: async (timeoutMs: number) => {
+      calls.push(`reset ${String(timeoutMs)}`);
+      return resets ? ok(undefined) : err({ kind: 'timeout' as const, detail: 'no answer' });
+    },
+    knock: async (timeoutMs: number) => {
+      calls.push(`knock ${String(timeoutMs)}`);
+      return knock;
+    },
+  };
+}
+
+describe('the ladder', () => {
+  it.each([
+    ['reset works', true, 'silent', { gone: true, delayMs: 0, none: true }, 0, 'reset'],
+    ['gone: refused', false, 'refused', { gone: true }, 0, 'gone'],
+    ['gone: not declared', false, 'refused', {}, 0, undefined],
+    ['gone: still accepts', false, 'accepted', { gone: true }, 0, undefined],
+    ['gone: silent', false, 'silent', { gone: true }, 0, undefined],
+    ['delay over', false, 'silent', { delayMs: 500 }, 500, 'delay'],
+    ['delay not over', false, 'silent', { delayMs: 500 }, 499, undefined],
+    ['delay not declared', false, 'silent', {}, 1e9, undefined],
+    ['none asked for', false, 'silent', { none: true }, 0, 'none'],
+    ['gone before delay', false, 'refused', { gone: true, delayMs: 0 }, 0, 'gone'],
+    ['delay before none', false, 'silent', { delayMs: 0, none: true }, 0, 'delay'],
+  ] as const)('%s', async (_what, resets, knock, declared, passedMs, rung) => {
+    const policy = { ...NOTHING, ...declared };
+    const result = await climbFence(path(resets, knock), policy, at(0), () => at(passedMs));
+    expect(result.kind === 'fenced' ? result.rung : undefined).toBe(rung);
+  });
+
+  it('held, it says why each rung failed and what could be declared', async () => {
+    const result = await climbFence(path(false, 'silent'), NOTHING, at(0), () => at(9));
+    expect(result).toMatchObject({ kind: 'held' });
+    expect(result.kind === 'held' ? result.why : '').toMatch(
+      /reset: no answer.*gone.*delay=<time>/,
+    );
+  });
+
+  it('does not knock where gone is not declared, and hurries where none was asked for', async () => {
+    const plain = path(false, 'refused');
+    await climbFence(plain, NOTHING, at(0), () => at(0));
+    expect(plain.calls).toEqual(['reset 1000']);
+    const hurried = path(false, 'silent');
+    await climbFence(hurried, { ...NOTHING, gone: true, none: true }, at(0), () => at(0));
+    expect(hurried.calls).toEqual(['reset 150', 'knock 150']);
+  });
+
+  it('a path that is not configured any more is fenced by time or by order only', async () => {
+    const gone = { ...NOTHING, gone: true };
+    const absent = absentPath('p7');
+    expect((await climbFence(absent, gone, at(0), () => at(1e9))).kind).toBe('held');
+    const delay = { ...NOTHING, delayMs: 10 };
+    expect((await climbFence(absent, delay, at(0), () => at(10))).kind).toBe('fenced');
+  });
+});
+
+describe('stall watch', () => {
+  function watch() {
+    const clock = new VirtualClock();
+    const seen: string[] = [];
+    const state: { now: InFlight | undefined } = { now: undefined };
+    const watching = new StallWatch(clock, { ioMs: 1_000, slowMs: 5_000 }, () => state.now, {
+      stalled: (overdue) => seen.push(overdue ? 'overdue' : 'suspect'),
+      progressed: () => seen.push('progress'),
+      ownStall: (ms) => seen.push(`own ${String(ms)}`),
+    });
+    return { clock, seen, state, watching };
+  }
+
+  it('suspects from half of the deadline, is sure at the whole of it', async () => {
+    const { clock, seen, state } = watch();
+    state.now = { progress: 1, slowOnly: false };
+    await clock.advance(550);
+    expect(seen).toEqual([]);
+    await clock.advance(100);
+    expect(seen).toEqual(['suspect']);
+    await clock.advance(450);
+    expect(seen.at(-1)).toBe('overdue');
+    expect(seen.filter((what) => what === 'overdue')).toHaveLength(1);
+  });
+
+  it('slow kinds have the longer deadline', async () => {
+    const { clock, seen, state } = watch();
+    state.now = { progress: 1, slowOnly: true };
+    await clock.advance(2_500);
+    expect(seen).toEqual([]);
+    await clock.advance(2_700);
+    expect(seen.at(-1)).toBe('overdue');
+  });
+
+  it('progress starts it anew and is reported', async () => {
+    const { clock, seen, state } = watch();
+    for (let progress = 0; progress < 5; progress++) {
+      state.now = { progress, slowOnly: false };
+      await clock.advance(400);
+    }
+    expect(new Set(seen)).toEqual(new Set(['progress']));
+  });
+
+  it('a stall of our own is told and counts for nothing', async () => {
+    const { clock, seen, state } = watch();
+    state.now = { progress: 1, slowOnly: false };
+    await clock.advance(400);
+    clock.stall(3_000);
+    await clock.advance(400);
+    expect(seen).toEqual(['own 2900']);
+  });
+
+  it('closed, it looks no more', async () => {
+    const { clock, watching } = watch();
+    watching.close();
+    expect(clock.timers).toBe(0);
+  });
+});

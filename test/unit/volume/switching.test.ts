@@ -1,0 +1,354 @@
+/** Leave, fence, arrive; planned switches; the latch; the life of a volume from start to close. */
+import { afterEach, describe, expect, it } from 'vitest';
+import { check, FakeMedium, GOOD, status } from '../../support/fake-lu.ts';
+import { VolumeWorld, type WorldOptions } from '../../support/volume-world.ts';
+
+let world: VolumeWorld;
+
+async function started(options: WorldOptions = {}): Promise<VolumeWorld> {
+  world = new VolumeWorld(options);
+  await world.start();
+  return world;
+}
+
+/** On p1, p0 well again, the failback about to come. */
+async function beforeFailback(options: WorldOptions = {}): Promise<VolumeWorld> {
+  const w = await started({ ...options, policy: { policy: 'fast', ...options.policy } });
+  w.gateway(0).kill();
+  await w.on('p1');
+  w.gateway(0).revive();
+  return w;
+}
+
+afterEach(() => {
+  expect(world.violations).toEqual([]);
+});
+
+describe('forced switch', () => {
+  it('unanswered writes on a frozen path: nothing is written elsewhere until the fence', async () => {
+    const w = await started();
+    w.gateway(0).mode = 'frozen';
+    const first = w.write(1, 11);
+    await w.clock.advance(10_000);
+    expect(w.executed).toEqual([]);
+    expect(w.volume.status()).toMatchObject({ state: 'holding' });
+    expect(w.event('stuck')[0]).toMatchObject({ what: 'fence' });
+    w.gateway(0).revive();
+    await w.good(first);
+    expect(w.event('switched').at(-1)?.report).toMatchObject({ fence: 'reset', replayed: 1 });
+    expect(await w.value(1)).toBe(11);
+  });
+
+  it('with nothing unanswered there is nothing to fence', async () => {
+    const w = await started();
+    await w.wrote(1, 1);
+    w.gateway(0).mode = 'dark';
+    await w.on('p1', 5_000);
+    expect(w.event('switched').at(-1)?.report).toMatchObject({ fence: 'not-needed', replayed: 0 });
+    expect(w.gateway(0).resets).toBe(0);
+  });
+
+  it('the ghost of a write does not outlive the fence', async () => {
+    const w = await started({ policy: { fencing: 'gone' } });
+    const [p0, p1] = [w.gateway(0), w.gateway(1)];
+    p0.mode = 'frozen';
+    const first = w.write(1, 11);
+    await w.clock.advance(3_000);
+    p0.revive();
+    await w.good(first);
+    await w.wrote(1, 22);
+    await w.clock.advance(5_000);
+    expect(w.medium.value(1)).toBe(22);
+    expect(p1.tasks.size + p0.tasks.size).toBe(0);
+  });
+
+  it('reads go on at once: only writes need a fence, and reads of replays wait', async () => {
+    const w = await started({ policy: { fencing: 'gone' } });
+    w.gateway(0).kill();
+    const read = w.submit('read', 9, 1);
+    await w.clock.advance(1_000);
+    expect(read.answers).toBe(1);
+    expect(w.event('switched').at(-1)?.report.fence).toBe('not-needed');
+  });
+
+  it('the record names the new path on disk before the first write, however slow the disk', async () => {
+    const w = await started({ policy: { fencing: 'gone' } });
+    w.store.delayMs = 700;
+    w.gateway(0).kill();
+    const io = w.write(1, 1);
+    await w.clock.advance(600);
+    expect(w.executed).toEqual([]);
+    await w.good(io); // the invariant `record` watches
+    expect(w.store.disk?.mayHoldWrites).toEqual(['p1']);
+  });
+
+  it('a record that cannot be saved holds the I/O until it can', async () => {
+    const w = await started({ policy: { fencing: 'gone' } });
+    w.store.failure = { kind: 'no-space', detail: 'the disk is full' };
+    w.gateway(0).kill();
+    const io = w.write(1, 1);
+    await w.clock.advance(3_000);
+    expect(w.executed).toEqual([]);
+    expect(w.volume.status().reason).toBe('the disk is full');
+    w.store.failure = undefined;
+    await w.good(io);
+    expect(w.volume.status().reason).toBe('');
+  });
+
+  it('recent writes are read back first: a stale copy gets no write', async () => {
+    const stale = new FakeMedium();
+    world = new VolumeWorld({ paths: 2 });
+    const w = world;
+    Object.defineProperty(w.gateway(1), 'medium', { value: stale });
+    await w.start();
+    await w.wrote(1, 11);
+    w.gateway(0).kill();
+    w.write(2, 2);
+    await w.clock.advance(3_000);
+    expect(w.executed.filter((line) => line.startsWith('p1'))).toEqual([]);
+    expect(w.volume.status().paths[1]?.identity.kind).toBe('banned');
+  });
+});
+
+describe('planned switch', () => {
+  it('drains, flushes, replays nothing, and answers everything well', async () => {
+    const w = await beforeFailback({ profiles: [{ writeCache: true }, { writeCache: true }] });
+    w.gateway(1).delayMs = () => 15;
+    let lba = 0;
+    await w.clock.until(() => {
+      w.write(lba++ % 50, lba);
+      return w.current === 'p0';
+    });
+    await w.clock.advance(1_000);
+    const report = w.event('switched').at(-1)?.report;
+    expect(report).toMatchObject({ how: 'failback', replayed: 0, fence: 'not-needed' });
+    expect(w.requests.every(({ answers, error }) => answers === 1 && error === undefined)).toBe(
+      true,
+    );
+    const onP1 = w.accepted.filter(({ session }) => session.gateway.name === 'p1');
+    const writes = onP1.map(({ what }) => what.op);
+    expect(writes.lastIndexOf('sync')).toBeGreaterThan(writes.lastIndexOf('write'));
+    expect(w.store.disk?.mayHoldWrites).toEqual(['p0']);
+  });
+
+  it('is given up when the drain takes too long, and the I/O goes on', async () => {
+    const w = await beforeFailback({ policy: { 'drain-timeout': '100ms' } });
+    w.gateway(1).inject('read', status(0x08), 1_000_000);
+    const slow = w.submit('read', 1, 1); // busy for ever: its place is kept, the path is alive
+    w.gateway(1).injections.length = 0;
+    w.gateway(1).inject((what) => what.op === 'read' && what.blocks === 2, status(0x08), 1e9);
+    w.submit('read', 5, 2);
+    await w.clock.until(() => w.event('switch-abandoned').length > 0, 120_000);
+    expect(w.event('switch-abandoned')[0]?.reason).toContain('not drained within 100 ms');
+    await w.good(slow);
+    await w.wrote(3, 3);
+    expect(w.current).toBe('p1');
+  });
+
+  it('becomes a forced one when the old path dies meanwhile', async () => {
+    const w = await beforeFailback({ policy: { fencing: 'gone' } });
+    w.gateway(1).delayMs = () => 200;
+    let io = w.write(1, 1);
+    await w.clock.until(() => {
+      if (io.answers > 0) io = w.write(1, 1);
+      return w.volume.status().state === 'holding';
+    });
+    w.gateway(1).kill();
+    await w.on('p0', 3_000);
+    await w.good(io);
+    expect(w.event('switched').at(-1)?.report).toMatchObject({ how: 'failover', fence: 'gone' });
+  });
+});
+
+describe('answers', () => {
+  it('BUSY keeps its place: a later overlapping write waits behind it', async () => {
+    const w = await started();
+    w.gateway(0).inject('write', status(0x28), 3);
+    const first = w.write(1, 1);
+    const second = w.write(1, 2);
+    await w.good(second);
+    expect(first.error).toBeUndefined();
+    expect(first.answeredAt).toBeLessThanOrEqual(second.answeredAt);
+    expect(await w.value(1)).toBe(2);
+    expect(w.gateway(0).logins).toBe(1);
+  });
+
+  it('a request in several pieces is answered when all have ended, with the first error', async () => {
+    const w = await started({ profiles: [{ maxTransferBlocks: 1 }, {}] });
+    w.gateway(0).inject((what) => what.op === 'write' && what.lba === 1, check(3, 0x0c, 0));
+    w.gateway(0).delayMs = () => (w.gateway(0).tasks.size === 4 ? 100 : 1);
+    const io = w.write(0, 5, 4);
+    await w.clock.advance(50);
+    expect(io.answers).toBe(0);
+    await w.clock.advance(100);
+    expect(io.error).toBe('EIO');
+    expect(w.executed).toHaveLength(3);
+  });
+
+  it('GOOD with too little data is no answer to a read', async () => {
+    const w = await started();
+    w.gateway(0).shortReadBytes = 1;
+    const io = w.submit('read', 0, 1);
+    await w.clock.advance(50);
+    expect(io.error).toBe('EIO');
+  });
+
+  it('a reservation conflict fails the volume: another node has it', async () => {
+    const w = await started();
+    w.gateway(0).inject('write', status(0x18));
+    const io = w.write(0, 1);
+    await w.clock.advance(50);
+    expect(io.error).toBe('EIO');
+    expect(w.volume.status()).toMatchObject({ state: 'failed' });
+    const flush = w.submit('flush', 0, 0);
+    await w.clock.advance(10);
+    expect(flush.error).toBe('EIO');
+  });
+
+  it('a target without SYNCHRONIZE CACHE and without a cache flushes well', async () => {
+    const none = { hasSyncCache: false, writeCache: false };
+    const w = await started({ profiles: [none, none] });
+    await w.good(w.submit('flush', 0, 0));
+  });
+});
+
+describe('the latch', () => {
+  it('fails everything for good: a path that comes back gets no write, a flush fails', async () => {
+    const w = await started({ policy: { 'no-path-timeout': '2s' } });
+    for (const gateway of w.gateways) gateway.kill();
+    const io = w.write(1, 1);
+    await w.clock.advance(4_000);
+    expect(io.error).toBe('EIO');
+    const logins = w.gateways.map((gateway) => gateway.logins);
+    for (const gateway of w.gateways) gateway.revive();
+    const flush = w.submit('flush', 0, 0);
+    w.write(2, 2);
+    await w.clock.advance(60_000);
+    expect(flush.error).toBe('EIO');
+    expect(w.executed).toEqual([]);
+    expect(w.gateways.map((gateway) => gateway.logins)).toEqual(logins);
+    expect(w.requests.every(({ answers }) => answers === 1)).toBe(true);
+    expect(w.event('failed')).toHaveLength(1);
+    await w.close();
+    expect(w.clock.timers).toBe(0);
+    expect(w.store.disk?.mayHoldWrites).toEqual(['p0']);
+  });
+});
+
+describe('a restart is a failover', () => {
+  const record = { mayHoldWrites: ['p0'] };
+
+  it('paths that may hold writes are reset before the device is served', async () => {
+    const w = await started({ record });
+    expect(w.gateway(0).resets).toBe(1);
+    expect(w.volume.status().state).toBe('serving');
+  });
+
+  it.each([
+    ['auto', false],
+    ['gone', true],
+    ['none', true],
+  ])('a dead target with fencing %s: starts %s', async (fencing, starts) => {
+    world = new VolumeWorld({ record, policy: { fencing } });
+    world.gateway(0).kill();
+    const result = await world.clock.run(world.volume.start());
+    expect(result.ok).toBe(starts);
+    if (!result.ok) expect(result.error).toMatchObject({ kind: 'stuck' });
+    await world.close();
+    expect(world.clock.timers).toBe(0);
+    if (!starts) expect(world.store.disk?.mayHoldWrites).toEqual(['p0']);
+  });
+
+  it('all portals silent: stuck, and what the record says is kept', async () => {
+    world = new VolumeWorld({ record });
+    for (const gateway of world.gateways) gateway.mode = 'dark';
+    const result = await world.clock.run(world.volume.start());
+    expect(result.ok ? '' : result.error.detail).toContain('not fenced');
+    await world.close();
+    expect(world.store.disk?.mayHoldWrites).toEqual(['p0']);
+    expect(world.initiator.connecting).toBe(0);
+  });
+
+  it('a path that is not configured any more holds the start', async () => {
+    world = new VolumeWorld({ record: { mayHoldWrites: ['p9'] } });
+    const result = await world.clock.run(world.volume.start());
+    expect(result.ok ? '' : result.error.detail).toContain('p9');
+    await world.close();
+  });
+
+  it('a clean close leaves nothing to fence', async () => {
+    const w = await started();
+    await w.wrote(1, 1);
+    await w.close();
+    expect(w.store.disk?.mayHoldWrites).toEqual([]);
+    expect([w.clock.timers, w.initiator.openSessions]).toEqual([0, 0]);
+  });
+});
+
+describe('size', () => {
+  it('grows to the smallest of what the paths show, and never shrinks', async () => {
+    const w = await started();
+    const before = w.volume.sizeBytes;
+    w.medium.resize(512);
+    w.gateway(1).profile = { ...w.gateway(1).profile, blocks: 300 };
+    expect(w.volume.sizeBytes).toBe(before);
+    expect(await w.clock.run(w.volume.expand())).toMatchObject({ ok: true, value: 300 * 512 });
+    w.gateway(1).profile = { ...w.gateway(1).profile, blocks: undefined };
+    expect(await w.clock.run(w.volume.expand())).toMatchObject({ ok: true, value: 512 * 512 });
+    w.gateway(1).profile = { ...w.gateway(1).profile, blocks: 300 };
+    expect(await w.clock.run(w.volume.expand())).toMatchObject({ ok: true, value: 512 * 512 });
+    expect(w.volume.status().paths[1]?.identity.kind).toBe('banned');
+  });
+});
+
+describe('format', () => {
+  const big = () => new FakeMedium(16_384); // 8 MiB
+  const verdict = async (w: VolumeWorld) => w.clock.run(w.volume.beginFormat());
+
+  it('blank and never formatted: yes, once', async () => {
+    const w = await started({ medium: big() });
+    expect(await verdict(w)).toEqual({ mayFormat: true });
+    expect(w.store.disk?.format).toBe('started');
+    expect(await verdict(w)).toMatchObject({ mayFormat: false });
+    await w.volume.endFormat();
+    expect(w.store.disk?.format).toBe('done');
+    expect(await verdict(w)).toMatchObject({ mayFormat: false });
+  });
+
+  it.each([
+    ['the first byte', 0],
+    ['the end of the head', 4 * 1024 * 1024 - 1],
+    ['the tail', 8 * 1024 * 1024 - 1],
+  ])('data at %s: no', async (_where, offset) => {
+    const w = await started({ medium: big() });
+    w.medium.bytes[offset] = 1;
+    expect(await verdict(w)).toMatchObject({ mayFormat: false });
+    expect(w.store.disk?.format).toBe('never');
+  });
+
+  it('a read error, a failing path, a read-only volume, a full disk: no', async () => {
+    let w = await started({ medium: big() });
+    w.gateway(0).inject((what) => what.op === 'read' && what.blocks > 1, check(3, 0x11, 0));
+    expect(await verdict(w)).toMatchObject({ mayFormat: false });
+    w = await started({ medium: big() });
+    const running = w.volume.beginFormat();
+    w.gateway(1).kill();
+    expect(await w.clock.run(running)).toMatchObject({ mayFormat: false });
+    w = await started({ medium: big(), readOnly: true });
+    expect(await verdict(w)).toMatchObject({ mayFormat: false });
+    w = await started({ medium: big() });
+    w.store.failure = { kind: 'no-space', detail: 'full' };
+    expect(await verdict(w)).toEqual({ mayFormat: false, reason: 'full' });
+  });
+});
+
+describe('fakes', () => {
+  it('the world notices a write to a path that the record does not name', async () => {
+    const w = await started();
+    w.store.disk = { ...(w.store.disk ?? expect.fail()), mayHoldWrites: [] };
+    await w.wrote(1, 1);
+    expect(w.violations).toHaveLength(1);
+    w.violations.length = 0;
+    expect(GOOD.status).toBe(0);
+  });
+});
