@@ -98,8 +98,8 @@ async function stageAfresh(
   try {
     // First of all, so that a full disk refuses while nothing has happened.
     await node.state.write({ ...draft, phase: 'staging', device: null });
-    const { paths, policy } = config;
-    const { device } = await node.pathd.attach({ volumeId, paths, policy, readOnly });
+    const { paths, policy, pin = '' } = config;
+    const { device } = await node.pathd.attach({ volumeId, paths, policy, readOnly, pin });
     if (before === undefined) rollback.push('attach', () => node.pathd.detach(volumeId));
     if (capability.access.kind === 'mount') {
       const { fsType, flags } = capability.access;
@@ -124,9 +124,6 @@ function readConfig(node: NodeContext, call: StageCall): VolumeConfig {
   if (config.topologyUnknown.length > 0) {
     const paths = config.topologyUnknown.join(', ');
     node.log.warn({ volumeId, paths }, 'rack or room is not known: weighted as another room');
-  }
-  if (config.pin !== undefined) {
-    node.log.warn({ volumeId, pin: config.pin }, 'pin is not handed to pathd yet');
   }
   return config;
 }

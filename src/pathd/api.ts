@@ -19,6 +19,37 @@ export interface AttachRequest {
   /** Policy parameters by name as typed by the operator. */
   readonly policy: Readonly<Record<string, string>>;
   readonly readOnly: boolean;
+  /** Path to prefer; empty: none. */
+  readonly pin: string;
+}
+
+/** What is wanted of an attached volume from now on. */
+export type UpdateRequest = Pick<AttachRequest, 'volumeId' | 'paths' | 'policy' | 'pin'>;
+
+/** Reasons of Kubernetes events; see proto/pathd.proto. */
+export type EventReason =
+  | 'PathDown'
+  | 'PathUp'
+  | 'FailedOver'
+  | 'FailedBack'
+  | 'AllPathsDown'
+  | 'FenceFailed'
+  | 'IdentityMismatch'
+  | 'PathUnverified'
+  | 'PathsChanged'
+  | 'VolumeFailed';
+
+/** Something that happened to a volume, for people. */
+export interface VolumeNotice {
+  /** Counts from 1 at each start of pathd. */
+  readonly sequence: number;
+  /** Differs between starts of pathd. */
+  readonly instance: string;
+  readonly volumeId: string;
+  readonly reason: EventReason;
+  readonly warning: boolean;
+  readonly message: string;
+  readonly atUnixMs: number;
 }
 
 export interface AttachResponse {
@@ -68,6 +99,8 @@ export interface VolumeStatus {
   readonly identity: string;
   readonly failovers: number;
   readonly failbacks: number;
+  /** Empty: none. */
+  readonly pinnedPath: string;
 }
 
 /** gRPC status codes that pathd uses, by name. */
@@ -98,6 +131,11 @@ export interface PathdApi {
   expand(volumeId: string, requiredBytes: number): Promise<{ readonly sizeBytes: number }>;
   beginFormat(volumeId: string): Promise<{ readonly mayFormat: boolean; readonly reason: string }>;
   endFormat(volumeId: string): Promise<void>;
+  /** Live change of paths, weights, drains, pin and policy. */
+  update(request: UpdateRequest): Promise<void>;
+  /** Empty path: unpins. */
+  pin(volumeId: string, path: string): Promise<void>;
+  drain(volumeId: string, path: string, drained: boolean): Promise<void>;
   /** Lifts the ban of a path. */
   readmit(volumeId: string, path: string): Promise<void>;
   /** Forgets the record of a volume that is not attached. */

@@ -6,6 +6,7 @@ import {
   type PathdApi,
   PathdError,
   type PathdErrorCode,
+  type VolumeNotice,
   type VolumeStatus,
 } from './api.ts';
 import { loadPathd } from './wire.ts';
@@ -13,6 +14,8 @@ import { loadPathd } from './wire.ts';
 export interface PathdClient extends PathdApi {
   /** The state again at every change, until the signal is aborted; throws when pathd goes away. */
   watch(volumeId: string | undefined, signal: AbortSignal): AsyncIterable<readonly VolumeStatus[]>;
+  /** What happened, from after `afterSequence` on, until the signal; throws when pathd goes away. */
+  events(afterSequence: number, signal: AbortSignal): AsyncIterable<VolumeNotice>;
   close(): void;
 }
 
@@ -25,7 +28,7 @@ type Unary = (
   callback: (error: ServiceError | null, response: unknown) => void,
 ) => void;
 
-interface StatusStream extends AsyncIterable<unknown> {
+interface ResponseStream extends AsyncIterable<unknown> {
   cancel(): void;
 }
 
@@ -49,25 +52,41 @@ export function connectPathd(endpoint: string): PathdClient {
   const order = async (method: string, request: object): Promise<void> => {
     await call(method, request);
   };
+  const stream = async function* (
+    method: string,
+    request: object,
+    signal: AbortSignal,
+  ): AsyncIterable<unknown> {
+    const open = client[method] as (request: object) => ResponseStream;
+    const responses = open.call(client, request);
+    signal.addEventListener('abort', () => {
+      responses.cancel();
+    });
+    try {
+      yield* responses;
+    } catch (error) {
+      if (!signal.aborted) throw toPathdError(error as ServiceError, endpoint);
+    }
+  };
   return {
     attach: (request: AttachRequest) => call<AttachResponse>('attach', request),
     detach: (volumeId) => order('detach', { volumeId }),
     expand: (volumeId, requiredBytes) => call('expand', { volumeId, requiredBytes }),
     beginFormat: (volumeId) => call('beginFormat', { volumeId }),
     endFormat: (volumeId) => order('endFormat', { volumeId }),
+    update: (request) => order('update', request),
+    pin: (volumeId, path) => order('pin', { volumeId, path }),
+    drain: (volumeId, path, drained) => order('drain', { volumeId, path, drained }),
     readmit: (volumeId, path) => order('readmit', { volumeId, path }),
     forget: (volumeId) => order('forget', { volumeId }),
     status: async (volumeId = '') => volumesOf(await call('status', { volumeId })),
     watch: async function* (volumeId, signal) {
-      const open = client['watch'] as (request: object) => StatusStream;
-      const stream = open.call(client, { volumeId: volumeId ?? '' });
-      signal.addEventListener('abort', () => {
-        stream.cancel();
-      });
-      try {
-        for await (const response of stream) yield volumesOf(response);
-      } catch (error) {
-        if (!signal.aborted) throw toPathdError(error as ServiceError, endpoint);
+      const request = { volumeId: volumeId ?? '' };
+      for await (const response of stream('watch', request, signal)) yield volumesOf(response);
+    },
+    events: async function* (afterSequence, signal) {
+      for await (const response of stream('events', { afterSequence }, signal)) {
+        yield response as VolumeNotice;
       }
     },
     close: () => {

@@ -127,7 +127,7 @@ async function serve(config: Config, io: CommandIo): Promise<number> {
     exporter,
     log,
   });
-  const server = createPathdServer(flags.endpoint, volumes, log);
+  const server = createPathdServer(flags.endpoint, volumes, volumes.notices, log);
   try {
     await server.start();
   } catch (error) {
@@ -154,10 +154,10 @@ async function nothingUnfenced(stateDir: string): Promise<boolean> {
 async function stop(volumes: Volumes, { log, stopTimeoutMs }: Config): Promise<void> {
   const until = performance.now() + stopTimeoutMs;
   log.info({ volumes: volumes.size }, 'stopping');
-  let left = await volumes.drain();
+  let left = await volumes.stopServing();
   while (left > 0 && performance.now() < until) {
     await new Promise((resolve) => setTimeout(resolve, 500));
-    left = await volumes.drain();
+    left = await volumes.stopServing();
   }
   if (left > 0) await volumes.abandon();
 }

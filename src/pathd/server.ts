@@ -13,7 +13,14 @@ import {
 } from '@grpc/grpc-js';
 import type { Logger } from '../base/log.ts';
 import { clearSocket, protectSocket, socketPath } from '../host/unix-socket.ts';
-import { type AttachRequest, type PathdApi, PathdError, type VolumeStatus } from './api.ts';
+import {
+  type AttachRequest,
+  type PathdApi,
+  PathdError,
+  type UpdateRequest,
+  type VolumeStatus,
+} from './api.ts';
+import type { Notices } from './notices.ts';
 import { loadPathd } from './wire.ts';
 
 export interface PathdServer {
@@ -28,12 +35,19 @@ interface Request {
   readonly volumeId: string;
   readonly requiredBytes: number;
   readonly path: string;
+  readonly drained: boolean;
+  readonly afterSequence: number;
 }
 
-export function createPathdServer(endpoint: string, api: PathdApi, log: Logger): PathdServer {
+export function createPathdServer(
+  endpoint: string,
+  api: PathdApi,
+  notices: Notices,
+  log: Logger,
+): PathdServer {
   const path = socketPath(endpoint);
   const server = new Server();
-  server.addService(loadPathd().service, implementation(api, log));
+  server.addService(loadPathd().service, implementation(api, notices, log));
   return {
     start: async () => {
       await clearSocket(path);
@@ -53,7 +67,11 @@ export function createPathdServer(endpoint: string, api: PathdApi, log: Logger):
   };
 }
 
-function implementation(api: PathdApi, log: Logger): UntypedServiceImplementation {
+function implementation(
+  api: PathdApi,
+  notices: Notices,
+  log: Logger,
+): UntypedServiceImplementation {
   const unary =
     (rpc: string, run: (request: Request) => Promise<unknown>) =>
     (call: ServerUnaryCall<Request, object>, callback: sendUnaryData<object>): void => {
@@ -78,11 +96,22 @@ function implementation(api: PathdApi, log: Logger): UntypedServiceImplementatio
     expand: unary('expand', ({ volumeId, requiredBytes }) => api.expand(volumeId, requiredBytes)),
     beginFormat: unary('beginFormat', ({ volumeId }) => api.beginFormat(volumeId)),
     endFormat: unary('endFormat', ({ volumeId }) => api.endFormat(volumeId)),
+    update: unary('update', (request) => api.update(request as unknown as UpdateRequest)),
+    pin: unary('pin', ({ volumeId, path }) => api.pin(volumeId, path)),
+    drain: unary('drain', ({ volumeId, path, drained }) => api.drain(volumeId, path, drained)),
     readmit: unary('readmit', ({ volumeId, path }) => api.readmit(volumeId, path)),
     forget: unary('forget', ({ volumeId }) => api.forget(volumeId)),
     status: unary('status', async ({ volumeId }) => ({ volumes: await api.status(volumeId) })),
     watch: (call: ServerWritableStream<Request, object>) => {
       watch(call, () => api.status(call.request.volumeId));
+    },
+    events: (call: ServerWritableStream<Request, object>) => {
+      const stop = notices.follow(call.request.afterSequence, (notice) => call.write(notice));
+      call.on('cancelled', () => {
+        stop();
+        call.end();
+      });
+      call.on('error', stop);
     },
   };
 }

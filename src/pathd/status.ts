@@ -22,6 +22,7 @@ export function volumeStatus(volume: Volume, device: string): VolumeStatus {
     identity: snapshot.identity,
     failovers: snapshot.failovers,
     failbacks: snapshot.failbacks,
+    pinnedPath: snapshot.pinned,
   };
 }
 

@@ -7,6 +7,7 @@ import { type Logger, withFields } from '../base/log.ts';
 import { parsePolicy, type Policy, type PolicySet } from '../paths/policy.ts';
 import type { BlockExporter, Clock, ExportedDevice, Initiator } from '../volume/ports.ts';
 import { emptyRecord, isBanOf, type StoreError } from '../volume/record.ts';
+import type { VolumePath } from '../volume/path-board.ts';
 import { Volume } from '../volume/volume.ts';
 import type { VolumeError, VolumeEvent } from '../volume/volume-types.ts';
 import {
@@ -14,9 +15,11 @@ import {
   type AttachResponse,
   type PathdApi,
   PathdError,
+  type UpdateRequest,
   type VolumeStatus,
 } from './api.ts';
 import { logVolumeEvent } from './events.ts';
+import { Notices, wordEvent } from './notices.ts';
 import type { NodeState } from './node-state.ts';
 import { volumeStatus } from './status.ts';
 import { fileVolumeStore } from './volume-store.ts';
@@ -36,8 +39,9 @@ export interface VolumesOptions {
 interface Attached {
   readonly volume: Volume;
   readonly device: ExportedDevice;
-  /** The request as text: an equal one is answered again. */
-  readonly request: string;
+  readonly readOnly: boolean;
+  /** What is wanted of it, as text: an equal request changes nothing. */
+  wanted: string;
 }
 
 const VOLUME_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
@@ -48,6 +52,7 @@ export class Volumes implements PathdApi {
   readonly #options: VolumesOptions;
   readonly #attached = new Map<string, Attached>();
   readonly #busy = new Set<string>();
+  readonly notices = new Notices();
   #stopping = false;
 
   constructor(options: VolumesOptions) {
@@ -65,9 +70,8 @@ export class Volumes implements PathdApi {
   async #attach(request: AttachRequest): Promise<AttachResponse> {
     const { volumeId } = request;
     const policy = this.#check(request);
-    const text = canonical(request);
     const known = this.#attached.get(volumeId);
-    if (known !== undefined) return this.#attachAgain(known, text);
+    if (known !== undefined) return this.#attachAgain(known, request, policy);
     if (this.#stopping) throw new PathdError('UNAVAILABLE', 'pathd is stopping');
     if (this.#attached.size >= this.#options.maxVolumes) {
       const detail = `this pathd serves at most ${String(this.#options.maxVolumes)} volumes`;
@@ -82,7 +86,10 @@ export class Volumes implements PathdApi {
       if (!started.ok) throw fromVolumeError(started.error);
       const device = await exporter.attach(volumeId, volume);
       if (!device.ok) throw new PathdError('INTERNAL', device.error.detail);
-      this.#attached.set(volumeId, { volume, device: device.value, request: text });
+      const wanted = canonical(request);
+      const { readOnly } = request;
+      this.#attached.set(volumeId, { volume, device: device.value, readOnly, wanted });
+      if (request.pin !== '') volume.pin(request.pin);
       return response(volume, device.value);
     } catch (error) {
       await volume.close();
@@ -90,36 +97,79 @@ export class Volumes implements PathdApi {
     }
   }
 
-  #attachAgain(known: Attached, text: string): AttachResponse {
+  async #attachAgain(
+    known: Attached,
+    request: AttachRequest,
+    policy: Policy,
+  ): Promise<AttachResponse> {
     const { volume, device } = known;
     if (volume.status().state === 'failed') {
       const detail = `the volume has failed (${volume.status().reason})`;
       throw new PathdError('FAILED_PRECONDITION', `${detail}: unstage it, then stage it again`);
     }
-    if (known.request === text) return response(volume, device);
-    const detail = 'the volume is attached with other paths or another policy';
-    throw new PathdError('FAILED_PRECONDITION', `${detail}: unstage it first`);
+    if (known.readOnly !== request.readOnly) {
+      const detail = `the volume is attached ${known.readOnly ? 'read-only' : 'for writing'}`;
+      throw new PathdError('FAILED_PRECONDITION', `${detail}: unstage it first`);
+    }
+    await this.#apply(known, request, policy);
+    return response(volume, device);
+  }
+
+  /** Makes an attached volume what is wanted, while it serves. */
+  async #apply(known: Attached, request: UpdateRequest, policy: Policy): Promise<void> {
+    const wanted = canonical(request);
+    if (known.wanted === wanted) return;
+    const paths = await this.#paths(request);
+    const done = await known.volume.reconfigure({ paths, policy, pin: request.pin });
+    if (!done.ok) throw new PathdError('FAILED_PRECONDITION', done.error.detail);
+    known.wanted = wanted;
+    if (done.value === '') return;
+    this.notices.add(request.volumeId, {
+      reason: 'PathsChanged',
+      warning: false,
+      message: done.value,
+    });
+  }
+
+  update(request: UpdateRequest): Promise<void> {
+    return this.#alone(request.volumeId, async () => {
+      const policy = this.#check(request);
+      await this.#apply(this.#find(request.volumeId), request, policy);
+    });
+  }
+
+  pin(volumeId: string, path: string): Promise<void> {
+    return this.#order(volumeId, (volume) => volume.pin(path));
+  }
+
+  drain(volumeId: string, path: string, drained: boolean): Promise<void> {
+    return this.#order(volumeId, (volume) => volume.drain(path, drained));
+  }
+
+  #order(volumeId: string, give: (volume: Volume) => boolean): Promise<void> {
+    return this.#alone(volumeId, () => {
+      const attached = this.#find(volumeId);
+      if (!give(attached.volume)) {
+        const names = attached.volume.status().paths.map(({ name }) => name);
+        throw new PathdError('NOT_FOUND', `no such path; there are ${names.join(', ')}`);
+      }
+      // The next update is to be applied whatever it says: what is wanted was overridden by hand.
+      attached.wanted = '';
+      return Promise.resolve();
+    });
   }
 
   async #open(request: AttachRequest, policy: Policy): Promise<Volume> {
     const { volumeId, readOnly } = request;
     const { stateDir, node, clock, initiator, log } = this.#options;
+    const paths = await this.#paths(request);
     const store = fileVolumeStore(stateDir, volumeId);
     const loaded = await store.load();
     if (!loaded.ok) throw fromStoreError(loaded.error);
-    const names = request.paths.map(({ name }) => name);
-    const isids = await node.isids(volumeId, names);
-    if (!isids.ok) throw new PathdError('RESOURCE_EXHAUSTED', isids.error);
     const volumeLog = withFields(log, { volumeId });
     return new Volume({
       volumeId,
-      paths: request.paths.map(({ name, host, port, targetName, lun, maxWeight, drained }) => ({
-        name,
-        target: { host, port, targetName, lun },
-        maxWeight,
-        drained,
-        isid: isids.value.get(name) ?? '',
-      })),
+      paths,
       policy,
       initiatorName: node.initiatorName,
       readOnly,
@@ -129,12 +179,28 @@ export class Volumes implements PathdApi {
       record: loaded.value ?? emptyRecord(volumeId),
       onEvent: (event: VolumeEvent) => {
         logVolumeEvent(volumeLog, event);
+        const worded = wordEvent(event);
+        if (worded !== undefined) this.notices.add(volumeId, worded);
       },
     });
   }
 
-  #check(request: AttachRequest): Policy {
-    const { volumeId, paths } = request;
+  /** The paths with their ISIDs, which are on disk when this resolves. */
+  async #paths(request: UpdateRequest): Promise<VolumePath[]> {
+    const names = request.paths.map(({ name }) => name);
+    const isids = await this.#options.node.isids(request.volumeId, names);
+    if (!isids.ok) throw new PathdError('RESOURCE_EXHAUSTED', isids.error);
+    return request.paths.map(({ name, host, port, targetName, lun, maxWeight, drained }) => ({
+      name,
+      target: { host, port, targetName, lun },
+      maxWeight,
+      drained,
+      isid: isids.value.get(name) ?? '',
+    }));
+  }
+
+  #check(request: UpdateRequest): Policy {
+    const { volumeId, paths, pin } = request;
     const bad = (text: string): never => {
       throw new PathdError('INVALID_ARGUMENT', text);
     };
@@ -148,6 +214,7 @@ export class Volumes implements PathdApi {
       if (port < 1 || port > 65_535) bad(`port ${String(port)} of ${name}: expected 1..65535`);
       if (maxWeight < 1 || maxWeight > 1_000) bad(`max weight of ${name}: expected 1..1000`);
     }
+    if (pin !== '' && !paths.some(({ name }) => name === pin)) bad(`pin "${pin}": no such path`);
     const policy = parsePolicy({ policy: this.#options.policySet, ...request.policy });
     if (policy.ok) return policy.value;
     const problems = policy.error.map(({ parameter, message }) => `${parameter}: ${message}`);
@@ -243,7 +310,7 @@ export class Volumes implements PathdApi {
   }
 
   /** No new volumes; those that nobody uses are detached. Returns how many are left. */
-  async drain(): Promise<number> {
+  async stopServing(): Promise<number> {
     this.#stopping = true;
     for (const volumeId of [...this.#attached.keys()]) {
       await this.detach(volumeId).catch((error: unknown) => {
@@ -288,13 +355,13 @@ function response(volume: Volume, device: ExportedDevice): AttachResponse {
   return { device: device.path, sizeBytes, blockSize };
 }
 
-function canonical(request: AttachRequest): string {
+function canonical(request: UpdateRequest): string {
   const policy = Object.entries(request.policy).sort(([a], [b]) => (a < b ? -1 : 1));
   const paths = request.paths.map(
     ({ name, host, port, targetName, lun, maxWeight, drained }) =>
       [name, host, port, targetName, lun, maxWeight, drained] as const,
   );
-  return JSON.stringify([request.volumeId, paths, policy, request.readOnly]);
+  return JSON.stringify([paths, policy, request.pin]);
 }
 
 function fromVolumeError(error: VolumeError): PathdError {
@@ -304,6 +371,7 @@ function fromVolumeError(error: VolumeError): PathdError {
       return new PathdError('UNAVAILABLE', error.detail);
     case 'dispute':
     case 'stuck':
+    case 'refused':
       return new PathdError('FAILED_PRECONDITION', error.detail);
     case 'record':
       return new PathdError('RESOURCE_EXHAUSTED', error.detail);

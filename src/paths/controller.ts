@@ -144,6 +144,9 @@ function take(turn: Turn, event: PathEvent): void {
     case 'path-removed':
       orders.onPathRemoved(turn, event.path);
       return;
+    case 'policy-set':
+      turn.set({ policy: event.policy });
+      return;
     case 'readmitted':
       orders.onReadmitted(turn, event.path);
       return;

@@ -6,6 +6,7 @@
  * The volume executes its effects and reports back. Everything here is immutable data.
  */
 import type { Instant, PathName } from '../base/brand.ts';
+import type { Policy } from './policy.ts';
 
 /** One path as configured. */
 export interface PathConfig {
@@ -88,6 +89,8 @@ export type PathEvent =
   | { readonly kind: 'max-weight-set'; readonly path: PathName; readonly maxWeight: number }
   | { readonly kind: 'path-added'; readonly config: PathConfig }
   | { readonly kind: 'path-removed'; readonly path: PathName }
+  /** The operator changed parameters; they hold from the next decision on. */
+  | { readonly kind: 'policy-set'; readonly policy: Policy }
   /** The operator lifts a ban: the path is probed and its identity checked anew. */
   | { readonly kind: 'readmitted'; readonly path: PathName }
   /** Nothing but time has passed: `wakeAt` was reached. */

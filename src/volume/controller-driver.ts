@@ -33,6 +33,11 @@ export class ControllerDriver {
     return current(this.#state);
   }
 
+  /** The path pinned by the operator, if any. */
+  get pinned(): PathName | undefined {
+    return this.#state.pin;
+  }
+
   view(): readonly PathView[] {
     return view(this.#state);
   }

@@ -225,6 +225,7 @@ export class Dispatcher {
   #answered(entry: Entry, piece: Piece, route: Route, tries: number, verdict: Verdict): void {
     switch (verdict.kind) {
       case 'good':
+        entry.unflushed = entry.changesData && needsFlush(entry.request, route.facts);
         this.#ended(entry, route);
         return;
       case 'unknown':

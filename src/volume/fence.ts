@@ -7,7 +7,8 @@
  *
  *   reset    the old portal answers: the session is reinstated (same InitiatorName and ISID, from CSG=0:
  *            the target drops the old session and what it had not read), then LOGICAL UNIT RESET, whose
- *            answer says that every task has ended (RFC 7143 6.3.5, 11.5.1). Always allowed.
+ *            answer says that every task has ended (RFC 7143 6.3.5, 11.5.1), then SYNCHRONIZE CACHE,
+ *            for a reset leaves old data in a write cache of the target's own. Always allowed.
  *   preempt  both paths lead to one device server: its place is here, between reset and gone.
  *   gone     nothing listens on the old portal: the target process is dead. Only where the operator said
  *            that a refused connection means that, for a load balancer may refuse for a live target.

@@ -18,7 +18,7 @@ import {
 
 export class IdentityBook {
   readonly #firstPath: string;
-  readonly #expectedSerial: string | undefined;
+  #expectedSerial: string | undefined;
   readonly #banned: Map<string, string>;
   readonly #early = new Map<string, string>();
   #record: LuRecord | undefined;
@@ -46,6 +46,11 @@ export class IdentityBook {
   /** Two paths of a volume that was never used lead to different logical units. */
   get dispute(): string | undefined {
     return this.#settled ? undefined : this.#dispute;
+  }
+
+  /** The operator says another serial number; paths are judged by it from their next look on. */
+  expect(serial: string | undefined): void {
+    this.#expectedSerial = serial;
   }
 
   /** From now on the record stands, and so do the bans of the paths that differ from it. */

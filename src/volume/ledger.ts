@@ -30,6 +30,11 @@ export class Entry {
   unanswered = 0;
   /** Commands of this issue that have not ended: unanswered ones and those to be retried. */
   unfinished = 0;
+  /**
+   * A command of this issue was answered, but what it wrote may sit in the volatile cache of its path:
+   * left behind there it would be destaged later, over newer data. As good as unanswered.
+   */
+  unflushed = false;
   /** Error of a command of this issue; the request is answered with it once all have ended. */
   error: IoError | undefined;
   /** Changes data and was issued on a path since abandoned: may or may not have been executed. */
@@ -130,6 +135,7 @@ export class Ledger {
       entry.state = 'waiting';
       entry.unanswered = 0;
       entry.unfinished = 0;
+      entry.unflushed = false;
       entry.error = undefined;
     }
     this.#issued = 0;
@@ -149,10 +155,12 @@ export class Ledger {
     return all;
   }
 
-  /** Data-changing requests with a command unanswered: the old path may still execute them. */
+  /** Data-changing requests unanswered or unflushed: on the old path they may still take effect. */
   get unansweredWrites(): number {
     let count = 0;
-    for (const entry of this.#writes) if (entry.state === 'issued' && entry.unanswered > 0) count++;
+    for (const { state, unanswered, unflushed } of this.#writes) {
+      if (state === 'issued' && (unanswered > 0 || unflushed)) count++;
+    }
     return count;
   }
 

@@ -56,7 +56,23 @@ export class PathBoard {
   constructor(options: BoardOptions, events: BoardEvents) {
     this.#options = options;
     this.#events = events;
-    for (const path of options.paths) this.#links.set(path.name, this.#makeLink(path));
+    for (const path of options.paths) this.add(path);
+  }
+
+  add(path: VolumePath): void {
+    this.#links.set(path.name, this.#makeLink(path));
+  }
+
+  /** Closes a path that the controller has dropped; its name is free when this resolves. */
+  async remove(path: string, timeoutMs: number): Promise<void> {
+    const link = this.#links.get(path);
+    if (link === undefined) return;
+    this.#links.delete(path);
+    this.#lastErrors.delete(path);
+    this.#answered.delete(path);
+    this.#identities.delete(path);
+    this.#options.book.readmit(path);
+    await link.close(timeoutMs);
   }
 
   link(path: string): PathLink | undefined {

@@ -157,10 +157,23 @@ export class PathLink implements FencedPath {
       await this.sever('reinstating the session');
       const connected = await this.#connect(timeoutMs);
       if (!connected.ok) return connected;
-      const done = await connected.value.resetLogicalUnit(timeoutMs);
-      if (!done.ok) connected.value.abort(`fence failed: ${done.error.detail}`);
+      const session = connected.value;
+      const reset = await session.resetLogicalUnit(timeoutMs);
+      const done = reset.ok ? await this.#emptyCache(session, timeoutMs) : reset;
+      if (!done.ok) session.abort(`fence failed: ${done.error.detail}`);
       return done;
     });
+  }
+
+  /**
+   * A reset ends tasks and leaves the write cache as it is: a gateway with one of its own would
+   * destage old data later, over newer. A target that refuses the command has nothing to empty.
+   */
+  async #emptyCache(session: Session, timeoutMs: number): Promise<Result<void, TransportFailure>> {
+    const command = { what: 'SYNCHRONIZE CACHE', cdb: cdb.synchronizeCache16(), receive: 0 };
+    const result = await runCommand(this.#context(session, timeoutMs), command);
+    if (result.kind === 'good' || result.fault.kind === 'error') return ok(undefined);
+    return err({ kind: 'timeout', detail: result.fault.detail });
   }
 
   knock(timeoutMs: number): Promise<'accepted' | 'refused' | 'silent'> {

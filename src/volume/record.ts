@@ -29,8 +29,37 @@ export interface VolumeRecord {
   readonly banned: Readonly<Record<string, string>>;
 }
 
+interface BannedPath {
+  readonly name: string;
+  readonly target: SessionTarget;
+}
+
+/** The bans that concern these paths, by path name. */
+export function bansOf(
+  record: VolumeRecord,
+  paths: readonly BannedPath[],
+): Readonly<Record<string, string>> {
+  const bans = paths.flatMap(({ name, target }) => {
+    const detail = record.banned[banKey(name, target)];
+    return detail === undefined ? [] : [[name, detail] as const];
+  });
+  return Object.fromEntries(bans);
+}
+
+/** Bans by path name, as they are recorded. */
+export function banRecord(
+  paths: readonly BannedPath[],
+  banned: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
+  const bans = paths.flatMap(({ name, target }) => {
+    const detail = banned[name];
+    return detail === undefined ? [] : [[banKey(name, target), detail] as const];
+  });
+  return Object.fromEntries(bans);
+}
+
 /** "p1 iscsi://host:port/target/lun". */
-export function banKey(path: string, target: SessionTarget): string {
+function banKey(path: string, target: SessionTarget): string {
   const { host, port, targetName, lun } = target;
   return `${path} iscsi://${host}:${String(port)}/${targetName}/${String(lun)}`;
 }

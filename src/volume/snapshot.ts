@@ -19,6 +19,7 @@ interface Parts {
   readonly board: PathBoard;
   readonly book: IdentityBook;
   readonly views: readonly PathView[];
+  readonly pinned: string;
   readonly failure: string | undefined;
   readonly stuck: string;
   readonly allDown: boolean;
@@ -46,6 +47,7 @@ export function takeSnapshot(parts: Parts): VolumeSnapshot {
     identity: record === undefined ? '' : describeIdentity(record.identity),
     failovers: history.failovers,
     failbacks: history.failbacks,
+    pinned: parts.pinned,
   };
 }
 

@@ -36,7 +36,7 @@ export type VolumeEvent =
   | { readonly kind: 'stuck'; readonly what: 'fence' | 'record'; readonly why: string }
   | { readonly kind: 'failed'; readonly why: string; readonly discarded: number };
 
-export type VolumeErrorKind = 'no-path' | 'dispute' | 'stuck' | 'record' | 'failed';
+export type VolumeErrorKind = 'no-path' | 'dispute' | 'stuck' | 'record' | 'failed' | 'refused';
 
 export interface VolumeError {
   readonly kind: VolumeErrorKind;
@@ -60,6 +60,16 @@ export interface VolumeSnapshot {
   readonly identity: string;
   readonly failovers: number;
   readonly failbacks: number;
+  /** Path pinned by the operator; empty: none. */
+  readonly pinned: string;
+}
+
+/** What is wanted of an attached volume from now on. */
+export interface Wanted {
+  readonly paths: readonly VolumePath[];
+  readonly policy: Policy;
+  /** Empty: none. */
+  readonly pin: string;
 }
 
 /** The volume as its controller sees it. */

@@ -14,18 +14,23 @@ import type { PathName } from '../base/brand.ts';
 import { err, ok, type Result } from '../base/result.ts';
 import type { Cause, PathEffect } from '../paths/model.ts';
 import { Bell } from './bell.ts';
+import type { Policy } from '../paths/policy.ts';
 import { ControllerDriver } from './controller-driver.ts';
 import { Dispatcher } from './dispatch.ts';
 import { absentPath } from './fence.ts';
 import { flushCache } from './flush-cache.ts';
 import { type FormatVerdict, judgeFormat } from './format-guard.ts';
+import { grownRecord } from './grow.ts';
 import { IdentityBook } from './identity-book.ts';
+import { stallDeadlines, switchPolicy } from './live-policy.ts';
 import { asksForIdentity, endsOutstanding, tellsWeAreFenced } from './outcome.ts';
 import { PathBoard } from './path-board.ts';
 import type { BlockSource, Clock, IoRequest, Sense } from './ports.ts';
+import type { VolumePath } from './path-board.ts';
 import { RecentWrites } from './recent-writes.ts';
-import { banKey, type FormatState } from './record.ts';
+import { banRecord, bansOf, type FormatState } from './record.ts';
 import { RecordKeeper } from './record-keeper.ts';
+import { carryOut, checkChange, planChange } from './reconfigure.ts';
 import { StallWatch } from './stall-watch.ts';
 import { type SwitchHistory, takeSnapshot } from './snapshot.ts';
 import { Switcher, type SwitchReport } from './switcher.ts';
@@ -34,6 +39,7 @@ import {
   type VolumeError,
   type VolumeOptions,
   type VolumeSnapshot,
+  type Wanted,
 } from './volume-types.ts';
 
 /** Limit for finding a first path; the kubelet waits two minutes and comes again. */
@@ -51,6 +57,9 @@ export class Volume implements BlockSource {
   readonly #driver: ControllerDriver;
   readonly #switcher: Switcher;
   readonly #stalls: StallWatch;
+  /** What is wanted now; the options are what was wanted at the start. */
+  #paths: readonly VolumePath[];
+  #policy: Policy;
   #recent: RecentWrites | undefined;
   #stuck = '';
   #allDown = false;
@@ -62,18 +71,15 @@ export class Volume implements BlockSource {
     const { clock, policy, record, store } = options;
     this.options = options;
     this.#clock = clock;
+    this.#paths = options.paths;
+    this.#policy = policy;
     this.#bell = new Bell(clock);
     this.#keeper = new RecordKeeper(store, record);
     this.#book = new IdentityBook({
       firstPath: options.paths[0]?.name ?? '',
       expectedSerial: policy.expectedSerial === '' ? undefined : policy.expectedSerial,
       record: record.lu,
-      banned: Object.fromEntries(
-        options.paths.flatMap(({ name, target }) => {
-          const ban = record.banned[banKey(name, target)];
-          return ban === undefined ? [] : [[name, ban]];
-        }),
-      ),
+      banned: bansOf(record, options.paths),
     });
     this.#dispatcher = new Dispatcher(clock, () => this.#recent, {
       pathFault: ({ cause, detail }) => {
@@ -153,7 +159,10 @@ export class Volume implements BlockSource {
   async #settle(): Promise<Result<void, VolumeError>> {
     this.#book.settle();
     const { record } = this.#book;
-    const saved = await this.#keeper.update(() => ({ lu: record, banned: this.#bans() }));
+    const saved = await this.#keeper.update(() => ({
+      lu: record,
+      banned: banRecord(this.#paths, this.#book.banned),
+    }));
     if (!saved.ok) return err({ kind: 'record', detail: saved.error.detail });
     this.#recent = new RecentWrites(this.blockSize);
     return ok(undefined);
@@ -166,7 +175,7 @@ export class Volume implements BlockSource {
     this.#stalls.close();
     this.#driver.stop();
     const { route, ledger } = this.#dispatcher;
-    const { drainTimeoutMs } = this.options.policy;
+    const { drainTimeoutMs } = this.#policy;
     const idle = this.#failure === undefined && route !== undefined && ledger.size === 0;
     this.#dispatcher.hold();
     if (idle && (await flushCache(route, this.#clock, drainTimeoutMs)) === undefined) {
@@ -200,18 +209,12 @@ export class Volume implements BlockSource {
     }
     this.#book.readmit(path);
     this.#board.forgetIdentity(path);
-    const saved = await this.#keeper.update(() => ({ banned: this.#bans() }));
+    const saved = await this.#keeper.update(() => ({
+      banned: banRecord(this.#paths, this.#book.banned),
+    }));
     if (!saved.ok) return err({ kind: 'record', detail: saved.error.detail });
     this.#driver.dispatch({ kind: 'readmitted', path: path as PathName });
     return ok(undefined);
-  }
-
-  #bans(): Readonly<Record<string, string>> {
-    const entries = this.options.paths.flatMap(({ name, target }) => {
-      const detail = this.#book.banned[name];
-      return detail === undefined ? [] : [[banKey(name, target), detail] as const];
-    });
-    return Object.fromEntries(entries);
   }
 
   // --------------------------------------------------------------------- format and resize
@@ -235,24 +238,66 @@ export class Volume implements BlockSource {
 
   /** Takes over the size that every usable path shows; never a smaller one. Returns bytes. */
   async expand(): Promise<Result<number, VolumeError>> {
-    const { loginTimeoutMs } = this.options.policy;
-    const sizes: number[] = [];
-    for (const { name } of this.options.paths) {
-      const answer = await this.#board.link(name)?.verify(loginTimeoutMs);
-      const blocks = this.#book.seenBlocks(name);
-      if (answer?.kind === 'good' && blocks !== undefined) sizes.push(blocks);
-      else if (answer?.kind === 'not-ours') this.#board.report(name, answer);
-    }
-    const { record } = this.#book;
-    if (sizes.length === 0 || record === undefined) {
+    const { loginTimeoutMs } = this.#policy;
+    const lu = await grownRecord(this.#board, this.#book, this.#paths, loginTimeoutMs);
+    if (lu === undefined) {
       return err({ kind: 'no-path', detail: `no path is usable (${this.#board.problems()})` });
     }
-    const blocks = Math.max(Math.min(...sizes), record.identity.blocks);
-    const lu = { ...record, identity: { ...record.identity, blocks } };
     const saved = await this.#keeper.update(() => ({ lu }));
     if (!saved.ok) return err({ kind: 'record', detail: saved.error.detail });
-    this.#book.grow(blocks);
+    this.#book.grow(lu.identity.blocks);
     return ok(this.sizeBytes);
+  }
+
+  // ---------------------------------------------------------------------------- live changes
+
+  /** Prefers a path; empty: none. False: there is no such path. */
+  pin(name: string): boolean {
+    if (name !== '' && this.#board.link(name) === undefined) return false;
+    this.#driver.dispatch({ kind: 'pinned', path: name === '' ? undefined : (name as PathName) });
+    return true;
+  }
+
+  /** Takes a path out of use, or back. False: there is no such path. */
+  drain(name: string, drained: boolean): boolean {
+    if (this.#board.link(name) === undefined) return false;
+    this.#driver.dispatch({ kind: 'drain-set', path: name as PathName, drained });
+    this.#paths = this.#paths.map((path) => (path.name === name ? { ...path, drained } : path));
+    return true;
+  }
+
+  /** Makes the volume what is wanted now, while it serves. Returns what changed, for people. */
+  async reconfigure(wanted: Wanted): Promise<Result<string, VolumeError>> {
+    const views = this.#driver.view();
+    const usable = views.filter(({ up, identity }) => up && identity.kind === 'verified');
+    const change = planChange(this.#paths, wanted.paths);
+    const names = usable.map(({ name }) => name);
+    const allowed = checkChange(change, names, this.#switcher.unfenced);
+    if (!allowed.ok) return err({ kind: 'refused', detail: allowed.error });
+    this.#setPolicy(wanted.policy);
+    const done = await carryOut(change, {
+      clock: this.#clock,
+      bell: this.#bell,
+      driver: this.#driver,
+      board: this.#board,
+    });
+    if (!done.ok) return err({ kind: 'refused', detail: done.error });
+    this.#paths = wanted.paths;
+    if (wanted.pin !== (this.#driver.pinned ?? '')) this.pin(wanted.pin);
+    return ok(change.text);
+  }
+
+  #setPolicy(policy: Policy): void {
+    const reidentify = policy.expectedSerial !== this.#policy.expectedSerial;
+    this.#policy = policy;
+    this.#driver.dispatch({ kind: 'policy-set', policy });
+    if (!reidentify) return;
+    this.#book.expect(policy.expectedSerial === '' ? undefined : policy.expectedSerial);
+    const current = this.#dispatcher.route?.path;
+    for (const { name } of this.#paths) {
+      if (name !== current) void this.#board.sever(name, 'its identity is checked again');
+    }
+    this.#switcher.recheck();
   }
 
   // ---------------------------------------------------------------------------------- status
@@ -263,6 +308,7 @@ export class Volume implements BlockSource {
       board: this.#board,
       book: this.#book,
       views: this.#driver.view(),
+      pinned: this.#driver.pinned ?? '',
       failure: this.#failure,
       stuck: this.#stuck,
       allDown: this.#allDown,
@@ -331,7 +377,9 @@ export class Volume implements BlockSource {
         identity: (path, identity) => {
           if (identity.kind === 'banned') {
             // A ban outlives this process: what is not ours today is not ours after a restart.
-            void this.#keeper.update(() => (book.settled ? { banned: this.#bans() } : {}));
+            void this.#keeper.update(() =>
+              book.settled ? { banned: banRecord(this.#paths, this.#book.banned) } : {},
+            );
           }
           this.options.onEvent({ kind: 'identity', path, identity });
         },
@@ -341,18 +389,16 @@ export class Volume implements BlockSource {
   }
 
   #makeSwitcher(): Switcher {
-    const { clock, policy } = this.options;
-    const { fencing, drainTimeoutMs, probeTimeoutMs } = policy;
     return new Switcher(
-      {
-        clock,
-        dispatcher: this.#dispatcher,
-        keeper: this.#keeper,
-        fencing,
-        drainTimeoutMs,
-        probeTimeoutMs,
-        link: (path) => this.#board.link(path),
-      },
+      Object.assign(
+        switchPolicy(() => this.#policy),
+        {
+          clock: this.#clock,
+          dispatcher: this.#dispatcher,
+          keeper: this.#keeper,
+          link: (path: string) => this.#board.link(path),
+        },
+      ),
       {
         switched: (report) => this.#switched(report),
         abandoned: ({ to }, reason) => {
@@ -385,8 +431,8 @@ export class Volume implements BlockSource {
   }
 
   #watchStalls(): StallWatch {
-    const { clock, policy } = this.options;
-    const deadlines = { ioMs: policy.ioDeadlineMs, slowMs: policy.flushDeadlineMs };
+    const { clock } = this.options;
+    const deadlines = stallDeadlines(() => this.#policy);
     const current = (): PathName | undefined => this.#dispatcher.route?.path as PathName;
     return new StallWatch(clock, deadlines, () => this.#dispatcher.inFlight(), {
       stalled: (overdue) => {

@@ -121,6 +121,18 @@ export class CsiDouble implements PathdApi {
     this.#formatted.add(volumeId);
   }
 
+  async update(): Promise<void> {
+    this.calls.push('update');
+  }
+
+  async pin(volumeId: string, path: string): Promise<void> {
+    this.calls.push(`pin ${volumeId} ${path}`);
+  }
+
+  async drain(volumeId: string, path: string, drained: boolean): Promise<void> {
+    this.calls.push(`drain ${volumeId} ${path} ${String(drained)}`);
+  }
+
   async readmit(): Promise<void> {
     throw new PathdError('NOT_FOUND', 'the double bans no path');
   }
@@ -147,6 +159,7 @@ export class CsiDouble implements PathdApi {
       identity: id,
       failovers: 0,
       failbacks: 0,
+      pinnedPath: '',
     }));
   }
 

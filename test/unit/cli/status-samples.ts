@@ -56,6 +56,7 @@ export function volume(fields: Partial<VolumeStatus> = {}): VolumeStatus {
     identity: 'naa.60014051a2b3c4d5',
     failovers: 0,
     failbacks: 0,
+    pinnedPath: '',
     ...fields,
   };
 }

@@ -5,7 +5,7 @@ import { describe as inWords, StatusWatch } from '../../demo/status-watch.ts';
 const status = (change: Partial<VolumeStatus> = {}): VolumeStatus => ({
   ...{ volumeId: 'v', device: '/dev/loop0', sizeBytes: 1, state: 'serving', reason: '' },
   ...{ currentPath: 'p0', paths: [], lastSwitch: undefined, fencing: 'gone', queued: 0 },
-  ...{ outstanding: 0, ioErrors: 0, identity: '', failovers: 0, failbacks: 0 },
+  ...{ outstanding: 0, ioErrors: 0, identity: '', failovers: 0, failbacks: 0, pinnedPath: '' },
   ...change,
 });
 const lastSwitch: SwitchStatus = {

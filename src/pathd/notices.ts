@@ -1,0 +1,90 @@
+/**
+ * What happened to the volumes of this process, as notices for people: numbered, the last few hundred
+ * kept, so that a csi that was away (rolled, restarted) can ask for what it missed. Kubernetes events
+ * are made of them; pathd itself knows no Kubernetes.
+ */
+import { randomUUID } from 'node:crypto';
+import type { VolumeEvent } from '../volume/volume-types.ts';
+import type { EventReason, VolumeNotice } from './api.ts';
+
+const KEPT = 500;
+
+type Worded = Pick<VolumeNotice, 'reason' | 'warning' | 'message'>;
+
+export class Notices {
+  readonly #instance = randomUUID();
+  readonly #kept: VolumeNotice[] = [];
+  readonly #listeners = new Set<(notice: VolumeNotice) => void>();
+  #sequence = 0;
+
+  add(volumeId: string, worded: Worded): void {
+    const notice: VolumeNotice = {
+      ...worded,
+      sequence: ++this.#sequence,
+      instance: this.#instance,
+      volumeId,
+      atUnixMs: Date.now(),
+    };
+    this.#kept.push(notice);
+    if (this.#kept.length > KEPT) this.#kept.shift();
+    for (const listener of this.#listeners) listener(notice);
+  }
+
+  /** Calls for every kept notice after `sequence` and every later one. Returns how to stop. */
+  follow(sequence: number, listener: (notice: VolumeNotice) => void): () => void {
+    // A number from before a restart is ahead of ours: begin at the beginning.
+    const after = sequence > this.#sequence ? 0 : sequence;
+    for (const notice of this.#kept) if (notice.sequence > after) listener(notice);
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners.delete(listener);
+    };
+  }
+}
+
+function normal(reason: EventReason, message: string): Worded {
+  return { reason, warning: false, message };
+}
+
+function warning(reason: EventReason, message: string): Worded {
+  return { reason, warning: true, message };
+}
+
+/** The words for an event; undefined for what is only worth a log line. */
+export function wordEvent(event: VolumeEvent): Worded | undefined {
+  switch (event.kind) {
+    case 'note': {
+      const { note, path, weightBefore, weightAfter, cause } = event;
+      const weights = `weight ${String(weightBefore)} -> ${String(weightAfter)}`;
+      const why = cause === undefined ? '' : `: ${cause.detail}`;
+      if (note === 'path-down') return warning('PathDown', `${path} is down (${weights})${why}`);
+      if (note === 'path-up') return normal('PathUp', `${path} is up again (${weights})`);
+      if (note === 'brown-out') return warning('PathDown', `${path} is slow (${weights})${why}`);
+      return undefined;
+    }
+    case 'switched': {
+      const { from, to, how, fence, replayed, cause } = event.report;
+      if (from === undefined || from === to) return undefined;
+      const moved = `${from} -> ${to}, fence ${fence}, ${String(replayed)} replayed: ${cause.detail}`;
+      return how === 'failover' ? warning('FailedOver', moved) : normal('FailedBack', moved);
+    }
+    case 'identity': {
+      const { path, identity } = event;
+      if (identity.kind === 'banned') {
+        return warning('IdentityMismatch', `${path} is banned: ${identity.detail}`);
+      }
+      if (identity.kind !== 'unverified') return undefined;
+      return warning('PathUnverified', `${path}: ${identity.detail}`);
+    }
+    case 'all-paths-down':
+      return warning('AllPathsDown', `no usable path, I/O is queued: ${event.cause.detail}`);
+    case 'stuck':
+      return warning('FenceFailed', `I/O is held: ${event.why}`);
+    case 'failed': {
+      const lost = `${String(event.discarded)} requests discarded`;
+      return warning('VolumeFailed', `failed until it is staged again, ${lost}: ${event.why}`);
+    }
+    case 'switch-abandoned':
+      return undefined;
+  }
+}
