@@ -147,7 +147,11 @@ class Run {
     }
     for (const gateway of world.gateways) gateway.revive();
     const pending = (): boolean => this.history.some(({ io }) => io.answers === 0);
-    await world.clock.until(() => !pending(), 300_000, 50);
+    // Ghosts without a fence may be noticed: then every path is banned and the I/O held.
+    const banned = (): boolean =>
+      world.volume.status().paths.every(({ identity }) => identity.kind === 'banned');
+    await world.clock.until(() => !pending() || banned(), 300_000, 50);
+    if (pending()) return { problems: ['block: every path is banned for stale data'], world };
     // What is there in the end, after every ghost has had its time.
     await world.clock.advance(10_000);
     if (this.#plan.cache !== undefined) {

@@ -62,6 +62,23 @@ describe('forced switch', () => {
     expect(p1.tasks.size + p0.tasks.size).toBe(0);
   });
 
+  it('a write that sits in the cache of the path that was left does not come back', async () => {
+    const cached = { writeCache: true, dpofua: false };
+    const w = await started({ profiles: [cached, cached] });
+    const p0 = w.gateway(0);
+    p0.cache = new Map();
+    w.gateway(1).cache = new Map();
+    p0.delayMs = () => (p0.cache?.has(1) === true ? 1_000_000 : 1); // answered, never flushed
+    const first = w.write(1, 11);
+    await w.clock.advance(20);
+    for (const session of [...p0.sessions]) session.end({ kind: 'reset', detail: 'by peer' });
+    p0.delayMs = () => 1;
+    await w.good(first);
+    await w.wrote(1, 22);
+    p0.destage();
+    expect(w.medium.value(1)).toBe(22);
+  });
+
   it('reads go on at once: only writes need a fence, and reads of replays wait', async () => {
     const w = await started({ policy: { fencing: 'gone' } });
     w.gateway(0).kill();
