@@ -69,7 +69,7 @@ export function checkChange(
   const { leaving } = change;
   if (usable.length > 0 && usable.every((name) => leaving.includes(name))) {
     return err(
-      `this would take away the last usable path (${usable.join(', ')}): add the new path first, ` +
+      `this would take away every usable path (${usable.join(', ')}): add the new path first, ` +
         'remove the old one when the new one is up',
     );
   }
