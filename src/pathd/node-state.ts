@@ -23,6 +23,7 @@ interface NodeRecord {
 }
 
 const ISID_MAX = 0xff_ffff;
+const ISID = /^80[0-9a-f]{6}0000$/;
 const INITIATOR_NAME =
   /^(iqn\.\d{4}-\d{2}\.[a-z0-9.-]+(:[^\s]+)?|eui\.[0-9A-Fa-f]{16}|naa\.[0-9A-Fa-f]{16,32})$/;
 
@@ -132,13 +133,15 @@ function parse(text: string): NodeRecord | undefined {
   }
   if (typeof value !== 'object' || value === null) return undefined;
   const { version, initiatorName, lastIsid, isids } = value as Partial<NodeRecord>;
+  if (typeof isids !== 'object' || (isids as unknown) === null) return undefined;
+  const given = Object.values(isids);
   const good =
     version === 1 &&
     typeof initiatorName === 'string' &&
     typeof lastIsid === 'number' &&
     Number.isInteger(lastIsid) &&
-    lastIsid >= 0 &&
-    typeof isids === 'object' &&
-    Object.values(isids).every((isid) => /^[0-9a-f]{12}$/.test(isid));
+    // Two paths with one ISID would reinstate each other for ever.
+    new Set(given).size === given.length &&
+    given.every((isid) => ISID.test(isid) && Number.parseInt(isid.slice(2, 8), 16) <= lastIsid);
   return good ? { version, initiatorName, lastIsid, isids } : undefined;
 }

@@ -1,0 +1,116 @@
+/** InitiatorName and ISIDs: unique, stable, on disk before use, never guessed from a damaged file. */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { NodeState } from '../../../src/pathd/node-state.ts';
+
+let dir: string;
+const yes = async (): Promise<boolean> => true;
+const no = async (): Promise<boolean> => false;
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'node-state-'));
+});
+afterEach(async () => {
+  await rm(dir, { recursive: true });
+});
+
+async function open(wanted?: string, mayChange = no): Promise<NodeState> {
+  const state = await NodeState.open(dir, wanted, mayChange);
+  if (!state.ok) throw new Error(state.error);
+  return state.value;
+}
+
+async function isids(state: NodeState, volume: string, ...paths: string[]): Promise<string[]> {
+  const result = await state.isids(volume, paths);
+  if (!result.ok) throw new Error(result.error);
+  return paths.map((path) => result.value.get(path) ?? '');
+}
+
+const onDisk = (): Promise<string> => readFile(join(dir, 'node.json'), 'utf8');
+
+describe('ISIDs', () => {
+  it('are all different, of type 10b, stable over restarts and never given out twice', async () => {
+    const state = await open();
+    const many = await Promise.all([
+      isids(state, 'a', 'p0', 'p1'),
+      isids(state, 'b', 'p0', 'p1'),
+      isids(state, 'a', 'p2'),
+    ]);
+    const all = many.flat();
+    expect(new Set(all).size).toBe(5);
+    for (const isid of all) expect(isid).toMatch(/^80[0-9a-f]{6}0000$/);
+    const again = await open();
+    expect(await isids(again, 'a', 'p0', 'p1')).toEqual(many[0]);
+    const [fresh] = await isids(again, 'c', 'p0');
+    expect(all).not.toContain(fresh);
+  });
+
+  it('are on disk when they are handed out', async () => {
+    const [isid] = await isids(await open(), 'a', 'p0');
+    expect(await onDisk()).toContain(isid);
+  });
+
+  it('are not handed out when they cannot be saved', async () => {
+    const state = await open();
+    await rm(dir, { recursive: true });
+    await writeFile(dir, 'a file where the directory was');
+    expect((await state.isids('a', ['p0'])).ok).toBe(false);
+  });
+});
+
+describe('the initiator name', () => {
+  it('is made once and kept', async () => {
+    const { initiatorName } = await open();
+    expect((await open()).initiatorName).toBe(initiatorName);
+  });
+
+  it('is changed only when nothing of the old name is left', async () => {
+    await open('iqn.2026-01.a:one');
+    const refused = await NodeState.open(dir, 'iqn.2026-01.a:two', no);
+    expect(refused.ok ? '' : refused.error).toContain('iqn.2026-01.a:one');
+    expect((await open(undefined)).initiatorName).toBe('iqn.2026-01.a:one');
+    expect((await open('iqn.2026-01.a:two', yes)).initiatorName).toBe('iqn.2026-01.a:two');
+  });
+
+  it.each(['node1', 'iqn.2026-01.a:x y', `iqn.2026-01.a:${'x'.repeat(230)}`])(
+    'refuses %s',
+    async (name) => {
+      expect((await NodeState.open(dir, name, yes)).ok).toBe(false);
+    },
+  );
+});
+
+describe('a damaged file', () => {
+  it('cut anywhere is an error that names it', async () => {
+    await isids(await open(), 'a', 'p0');
+    const whole = (await onDisk()).trimEnd();
+    for (let length = 0; length < whole.length; length += 3) {
+      await writeFile(join(dir, 'node.json'), whole.slice(0, length));
+      const result = await NodeState.open(dir, undefined, yes);
+      expect(result.ok ? '' : result.error).toContain('node.json cannot be used');
+    }
+  });
+
+  const good = {
+    version: 1,
+    initiatorName: 'iqn.2026-01.a:n',
+    lastIsid: 2,
+    isids: { 'v/p0': '800000010000', 'v/p1': '800000020000' },
+  };
+  it.each([
+    ['isids missing', { isids: undefined }],
+    ['isids null', { isids: null }],
+    ['an ISID that is none', { isids: { 'v/p0': 7 } }],
+    ['two paths with one ISID', { isids: { 'v/p0': '800000010000', 'v/p1': '800000010000' } }],
+    ['a counter behind what was given out', { lastIsid: 1 }],
+    ['a counter that is none', { lastIsid: 1.5 }],
+    ['another version', { version: 2 }],
+    ['no name', { initiatorName: undefined }],
+  ])('%s', async (_what, change) => {
+    await writeFile(join(dir, 'node.json'), JSON.stringify({ ...good, ...change }));
+    const result = await NodeState.open(dir, undefined, yes);
+    expect(result.ok ? '' : result.error).toContain('node.json cannot be used');
+  });
+});
