@@ -1,0 +1,169 @@
+/** Attach, detach and their refusals, over the world of fakes and real record files. */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { err, ok } from '../../../src/base/result.ts';
+import type { AttachRequest } from '../../../src/pathd/api.ts';
+import { NodeState } from '../../../src/pathd/node-state.ts';
+import { Volumes, type VolumesOptions } from '../../../src/pathd/volumes.ts';
+import type { BlockExporter, ExportError } from '../../../src/volume/ports.ts';
+import { FakeMedium, profile } from '../../support/fake-lu.ts';
+import { FakeInitiator, Gateway } from '../../support/fake-session.ts';
+import { VirtualClock } from '../../support/virtual-clock.ts';
+
+let dir: string;
+let clock: VirtualClock;
+let gateway: Gateway;
+let volumes: Volumes;
+let refusal: ExportError | undefined;
+let attached: string[];
+
+const quiet = () => undefined;
+const log = { debug: quiet, info: quiet, warn: quiet, error: quiet };
+
+const exporter: BlockExporter = {
+  kind: 'fuse-loop',
+  preflight: async () => ok(undefined),
+  attach: async (volumeId) => {
+    if (refusal !== undefined) return err(refusal);
+    attached.push(volumeId);
+    return ok({
+      path: '/dev/loop9',
+      resize: async () => ok(undefined),
+      detach: async () => (refusal === undefined ? ok(undefined) : err(refusal)),
+    });
+  },
+  list: async () => [],
+  cleanUp: async () => ok(undefined),
+};
+
+const request: AttachRequest = {
+  volumeId: 'v',
+  paths: [
+    {
+      name: 'p0',
+      host: '10.0.0.0',
+      port: 3260,
+      targetName: 'iqn.t',
+      lun: 1,
+      maxWeight: 100,
+      drained: false,
+    },
+  ],
+  policy: {},
+  readOnly: false,
+  pin: '',
+};
+
+/** Real files take real turns of the event loop: virtual time moves while they do. */
+async function run<T>(promise: Promise<T>): Promise<T> {
+  let over = false;
+  const watched = promise.finally(() => (over = true));
+  watched.catch(quiet);
+  for (let turn = 0; !over && turn < 5_000; turn++) {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    await clock.advance(10);
+  }
+  return await watched;
+}
+
+const recordFile = (): string => join(dir, 'volumes', 'v.json');
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'volumes-'));
+  clock = new VirtualClock();
+  gateway = new Gateway('p0', new FakeMedium(), profile(), { clock, watch: {} });
+  refusal = undefined;
+  attached = [];
+  const node = await NodeState.open(dir, undefined, async () => true);
+  if (!node.ok) throw new Error(node.error);
+  const options = {
+    stateDir: dir,
+    node: node.value,
+    policySet: 'default',
+    maxVolumes: 2,
+    clock,
+    initiator: new FakeInitiator(clock, new Map([['10.0.0.0:3260', gateway]])),
+    exporter,
+    log,
+  };
+  volumes = new Volumes(options as unknown as VolumesOptions);
+});
+afterEach(async () => {
+  refusal = undefined;
+  await run(volumes.abandon());
+  await rm(dir, { recursive: true });
+});
+
+describe('attach', () => {
+  it('is idempotent: an equal request gets the same answer and no second device', async () => {
+    const first = await run(volumes.attach(request));
+    expect(await run(volumes.attach({ ...request }))).toEqual(first);
+    expect(attached).toEqual(['v']);
+  });
+
+  it('two at once: the second is ABORTED', async () => {
+    const first = volumes.attach(request);
+    await expect(volumes.attach(request)).rejects.toMatchObject({ code: 'ABORTED' });
+    await run(first);
+  });
+
+  it('another request for an attached volume is refused', async () => {
+    await run(volumes.attach(request));
+    const other = { ...request, readOnly: true };
+    await expect(run(volumes.attach(other))).rejects.toMatchObject({ code: 'FAILED_PRECONDITION' });
+  });
+
+  it('no path: UNAVAILABLE, with the reason of each path, and nothing is left', async () => {
+    gateway.kill();
+    await expect(run(volumes.attach(request))).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      message: expect.stringContaining('connection refused') as string,
+    });
+    await clock.advance(1_100);
+    expect([volumes.size, clock.timers]).toEqual([0, 0]);
+  });
+
+  it('a device that cannot be made: nothing stays logged in', async () => {
+    refusal = { kind: 'unsupported', detail: 'no loop' };
+    await expect(run(volumes.attach(request))).rejects.toMatchObject({ code: 'INTERNAL' });
+    expect(gateway.sessions.size).toBe(0);
+  });
+
+  it('a damaged record is named, and never taken for an empty one', async () => {
+    await run(volumes.attach(request));
+    await run(volumes.detach('v'));
+    const text = await readFile(recordFile(), 'utf8');
+    await writeFile(recordFile(), text.slice(0, text.length / 2));
+    await expect(run(volumes.attach(request))).rejects.toMatchObject({
+      code: 'FAILED_PRECONDITION',
+      message: expect.stringContaining(recordFile()) as string,
+    });
+  });
+
+  it.each([
+    ['an id with a slash', { volumeId: '../x' }],
+    ['no paths', { paths: [] }],
+    ['a name twice', { paths: [...request.paths, ...request.paths] }],
+    ['an unknown policy parameter', { policy: { nonsense: '1' } }],
+  ])('%s is INVALID_ARGUMENT', async (_what, change) => {
+    const bad = volumes.attach({ ...request, ...change });
+    await expect(run(bad)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+  });
+});
+
+describe('detach', () => {
+  it('of what is not attached is fine; of what is in use is refused and it stays', async () => {
+    await run(volumes.detach('v'));
+    await run(volumes.attach(request));
+    refusal = { kind: 'busy', detail: 'mounted at /x' };
+    const busy = run(volumes.detach('v'));
+    await expect(busy).rejects.toMatchObject({ code: 'FAILED_PRECONDITION' });
+    expect(volumes.size).toBe(1);
+    refusal = undefined;
+    await run(volumes.detach('v'));
+    expect([volumes.size, gateway.sessions.size]).toEqual([0, 0]);
+    expect(await readFile(recordFile(), 'utf8')).toContain('"mayHoldWrites": []');
+  });
+});
