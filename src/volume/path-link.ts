@@ -274,7 +274,7 @@ export class PathLink implements FencedPath {
       return faultAnswer(reading.error);
     }
     // It changed while it was read: what was read is neither the old unit nor the new one.
-    if (this.#changed) return this.#identify(session, deadlineMs);
+    if (this.mustIdentify) return this.#identify(session, deadlineMs);
     const identity = this.#events.judge(this, reading.value);
     if (identity.kind !== 'verified') {
       const why = identity.kind === 'unchecked' ? 'unchecked' : identity.detail;

@@ -272,7 +272,7 @@ export class DeviceServer {
       return { ...GOOD, data };
     }
     if (this.lunAbsent) return NO_SUCH_LUN;
-    switch (cdb[2]) {
+    switch (cdb[2] ?? 0) {
       case 0x80:
         return serial === '' ? INVALID_FIELD : vpd(first, 0x80, Buffer.from(serial, 'latin1'));
       case 0x83:

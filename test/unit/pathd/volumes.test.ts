@@ -58,10 +58,10 @@ const request: AttachRequest = {
 
 /** Real files take real turns of the event loop: virtual time moves while they do. */
 async function run<T>(promise: Promise<T>): Promise<T> {
-  let over = false;
-  const watched = promise.finally(() => (over = true));
+  const state = { over: false };
+  const watched = promise.finally(() => (state.over = true));
   watched.catch(quiet);
-  for (let turn = 0; !over && turn < 5_000; turn++) {
+  for (let turn = 0; !state.over && turn < 5_000; turn++) {
     await new Promise((resolve) => setTimeout(resolve, 1));
     await clock.advance(10);
   }

@@ -38,7 +38,8 @@ describe('the ladder', () => {
     ['none asked for', false, 'silent', { none: true }, 0, 'none'],
     ['gone before delay', false, 'refused', { gone: true, delayMs: 0 }, 0, 'gone'],
     ['delay before none', false, 'silent', { delayMs: 0, none: true }, 0, 'delay'],
-  ] as const)('%s', async (_what, resets, knock, declared, passedMs, rung) => {
+  ] as const)('%s', async (...row) => {
+    const [, resets, knock, declared, passedMs, rung] = row;
     const policy = { ...NOTHING, ...declared };
     const result = await climbFence(path(resets, knock), policy, at(0), () => at(passedMs));
     expect(result.kind === 'fenced' ? result.rung : undefined).toBe(rung);

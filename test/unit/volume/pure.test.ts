@@ -370,9 +370,10 @@ describe('record', () => {
       if (typeof value === typeof parent[last] && typeof value === 'string') continue;
       if (last === 'banned' && JSON.stringify(value) === '{}') continue;
       parent[last] = value;
-      expect(parseRecord(JSON.stringify(copy)).ok, `${path.join('.')}=${String(value)}`).toBe(
-        false,
-      );
+      expect(
+        parseRecord(JSON.stringify(copy)).ok,
+        `${path.join('.')}=${JSON.stringify(value) ?? 'missing'}`,
+      ).toBe(false);
     }
   });
 });
