@@ -136,6 +136,18 @@ export class PathLink implements FencedPath {
     return problem ?? this.readBack(deadlineMs);
   }
 
+  /**
+   * The short form of `verify` for a path that was just verified, in one round trip: its names, and the
+   * newest writes read back.
+   */
+  async recheck(deadlineMs: number): Promise<ProbeAnswer> {
+    const [probed, shown] = await Promise.all([
+      this.probe(deadlineMs, true),
+      this.readBack(deadlineMs),
+    ]);
+    return probed.kind === 'good' ? shown : probed;
+  }
+
   /** Compares the newest write samples with what this path shows; its identity too, if in doubt. */
   async readBack(deadlineMs: number): Promise<ProbeAnswer> {
     const verified = this.#verified;

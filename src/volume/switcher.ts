@@ -288,27 +288,45 @@ export class Switcher {
       if (wasWanted || !this.#mustLeave) this.#events.abandoned(order, reason);
       if (answer !== undefined) this.#events.rejected(order.to, answer);
     };
+    // What takes long is done while the I/O still runs: the whole identity, and the record on disk.
+    const before = (await path?.verify(probeTimeoutMs)) ?? notLoggedIn();
+    if (before.kind !== 'good' || this.#isLeaving()) {
+      giveUp('the new path was not verified', before);
+      return;
+    }
+    const saved = await keeper.update(() => ({ mayHoldWrites: [old.path, order.to] }));
+    // The new path has got nothing: a restart need not fence it.
+    const unsave = (): void => {
+      void keeper.update(() => (this.#ended ? {} : { mayHoldWrites: [old.path] }));
+    };
+    if (!saved.ok || this.#isLeaving() || this.#order !== order) {
+      unsave();
+      giveUp(saved.ok ? 'overtaken by another order' : saved.error.detail);
+      return;
+    }
     dispatcher.hold();
     if (!(await this.#drain(order, drainTimeoutMs))) {
+      unsave();
       giveUp(`not drained within ${String(drainTimeoutMs)} ms`);
       return;
     }
     const flushed = await flushCache(old, clock, drainTimeoutMs);
     if (flushed !== undefined || this.#isLeaving()) {
+      unsave();
       giveUp(`flush of the old path: ${flushed ?? 'path lost'}`);
       return;
     }
-    const answer = (await path?.verify(probeTimeoutMs)) ?? notLoggedIn();
-    if (answer.kind !== 'good' || this.#isLeaving()) {
+    // With everything on stable storage: who it is, and does it show the newest writes?
+    const answer = (await path?.recheck(probeTimeoutMs)) ?? notLoggedIn();
+    const verified = path?.verified;
+    if (answer.kind !== 'good' || verified === undefined || this.#isLeaving()) {
+      unsave();
       giveUp('the new path was not verified', answer);
       return;
     }
-    const saved = await keeper.update(() => ({ mayHoldWrites: [old.path, order.to] }));
-    const verified = path?.verified;
-    if (!saved.ok || verified === undefined || this.#isLeaving() || this.#order !== order) {
-      // The new path has got nothing: a restart need not fence it.
-      void keeper.update(() => (this.#ended ? {} : { mayHoldWrites: [old.path] }));
-      giveUp(saved.ok ? 'the new path was lost' : saved.error.detail);
+    if (this.#order !== order) {
+      unsave();
+      giveUp('overtaken by another order');
       return;
     }
     dispatcher.abandon();

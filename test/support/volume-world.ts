@@ -33,6 +33,8 @@ export class MemoryStore implements VolumeStore {
   /** The next failing save is on disk all the same (it failed after the rename). */
   failsAfterWriting = false;
   delayMs = 0;
+  /** Saves that have begun and not ended. */
+  saving = 0;
 
   constructor(clock: VirtualClock, disk?: VolumeRecord) {
     this.#clock = clock;
@@ -44,7 +46,9 @@ export class MemoryStore implements VolumeStore {
   }
 
   async save(record: VolumeRecord): Promise<Result<void, StoreError>> {
+    this.saving++;
     if (this.delayMs > 0) await new Promise<void>((done) => this.#clock.after(this.delayMs, done));
+    this.saving--;
     const { failure } = this;
     if (failure === undefined || this.failsAfterWriting) {
       this.disk = JSON.parse(JSON.stringify(record)) as VolumeRecord;

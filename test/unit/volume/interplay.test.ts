@@ -273,7 +273,7 @@ describe('the record on disk', () => {
     await w.on('p1');
     w.gateway(0).revive();
     w.store.delayMs = 300;
-    await w.clock.until(() => w.volume.status().state === 'holding', 60_000, 1);
+    await w.clock.until(() => w.store.saving > 0, 60_000, 1);
     await w.clock.advance(100);
     expect(w.current).toBe('p1');
     w.gateway(0).kill(); // after the save has begun: the switch cannot go on
