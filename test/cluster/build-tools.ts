@@ -11,8 +11,8 @@
  */
 import { existsSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { TOOLS, type Tool, cacheFolder, linkerFlags, toolFolder, toolPath } from './cache.ts';
-import { toolVersion } from './cache.ts';
+import { TOOLS, type Tool, linkerFlags, toolFolder, toolPath } from './cache.ts';
+import { toolVersion, toolsFolder } from './cache.ts';
 import { run, say, systemEnv, timed } from './process.ts';
 
 /** Program that proves a Debian package is there → package. */
@@ -60,9 +60,9 @@ function goFlags(): string {
 
 /** Left by a build that was killed. One that runs at this moment has a process. */
 function removePartials(): void {
-  for (const name of readdirSync(cacheFolder('bin'))) {
+  for (const name of readdirSync(toolsFolder())) {
     const pid = /\.partial-(\d+)$/.exec(name)?.[1];
-    if (pid !== undefined && !existsSync(`/proc/${pid}`)) rmSync(join(cacheFolder('bin'), name));
+    if (pid !== undefined && !existsSync(`/proc/${pid}`)) rmSync(join(toolsFolder(), name));
   }
 }
 
@@ -79,7 +79,7 @@ export async function ensureTools(): Promise<string> {
   for (const [index, tool] of missing.entries()) {
     await build(tool, `${String(index + 1)} of ${String(missing.length)}`);
   }
-  return cacheFolder('bin');
+  return toolsFolder();
 }
 
 /**

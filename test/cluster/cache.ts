@@ -1,13 +1,13 @@
 /**
- * Where what is slow to make is kept: outside the checkout, one folder for each set of versions, so
- * that only a fresh machine builds and an old checkout finds its own set again.
+ * Where what is slow to make is kept: outside the checkout, so that only a fresh machine builds.
  *
- *   <folder>/bin          programs built from Go modules
- *   <folder>/images       base images as docker-archives
- *   <folder>/storage      buildah's layers
+ *   <cache>/tools-<hash>        programs built from Go modules, a folder for each set of versions: an
+ *                               old checkout finds its own again
+ *   <cache>/images/archives     images as docker-archives
+ *   <cache>/images/storage      buildah's layers
  *
- * The key is a hash of everything that decides what comes out: the go.mod and go.sum files in tools/
- * and the flags of the build. Removing the folder is always safe while nothing runs.
+ * The hash is of everything that decides what comes out: the go.mod and go.sum files in tools/ and the
+ * flags of the build. Removing any of it is always safe while nothing runs.
  */
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync } from 'node:fs';
@@ -36,7 +36,6 @@ function kubernetesVersion(version: string): Record<string, string> {
     [`${at}.gitVersion`]: version,
     [`${at}.gitMajor`]: major,
     [`${at}.gitMinor`]: minor,
-    [`${at}.gitTreeState`]: 'clean',
   };
 }
 
@@ -67,7 +66,7 @@ export const TOOLS: readonly Tool[] = [
     folder: 'csi-sanity',
     goPackage: 'github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity',
     module: 'github.com/kubernetes-csi/csi-test/v5',
-    linked: () => ({}),
+    linked: (version) => ({ 'main.VERSION': version }),
   },
 ];
 
@@ -109,12 +108,16 @@ function versionsHash(): string {
 export function cacheFolder(...inside: readonly string[]): string {
   const home = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
   const base = process.env['PRIORITY_PATH_CACHE'] ?? join(home, 'priority-path-csi');
-  const folder = join(base, `tools-${versionsHash()}`, ...inside);
+  const folder = join(base, ...inside);
   mkdirSync(folder, { recursive: true });
   return folder;
 }
 
+export function toolsFolder(): string {
+  return cacheFolder(`tools-${versionsHash()}`);
+}
+
 /** Path of a built program; `build-tools.ts` puts it there. */
 export function toolPath(name: string): string {
-  return join(cacheFolder('bin'), name);
+  return join(toolsFolder(), name);
 }

@@ -85,6 +85,7 @@ export class Cluster extends Client {
       await cluster.#start([pause, ...(options.images ?? [])]);
       return cluster;
     } catch (error) {
+      await cluster.#killComponents();
       const left = cluster.#sweep();
       const remains = left.length === 0 ? '' : `\nleft behind: ${left.join('; ')}`;
       const why = error instanceof Error ? error.message : String(error);
@@ -208,6 +209,8 @@ export class Cluster extends Client {
       cgroup: this.layout.cgroup,
       probe,
       readyLimitMs: START_LIMIT_MS,
+      // It would wait for its watchers, a minute long.
+      ...(name === 'kube-apiserver' ? { stopGraceMs: 1_000 } : {}),
     });
     this.#components.set(name, component);
     await component.start();
@@ -225,14 +228,9 @@ export class Cluster extends Client {
       (name) => this.#components.get(name)?.running === true,
     );
     if (serving) await attempt(() => this.#deletePods());
-    const order = [
-      'kubelet',
-      'kube-scheduler',
-      'kube-controller-manager',
-      'kube-apiserver',
-    ] as const;
-    for (const name of order) await this.#components.get(name)?.stop();
-    for (const name of ['etcd', 'containerd'] as const) await this.#components.get(name)?.stop();
+    // The kubelet first, or it would bring containers back. Nobody needs what the others would save.
+    await this.#components.get('kubelet')?.stop();
+    await this.#killComponents();
     problems.push(...this.#sweep());
     if (problems.length > 0) throw new Error(`teardown: ${problems.join('\n')}`);
   }
@@ -259,6 +257,11 @@ export class Cluster extends Client {
     );
     await this.kubectl('delete', 'daemonsets', ...everything, '--cascade=orphan', limit);
     await deletePods(await this.list('pods', '--all-namespaces'));
+  }
+
+  /** Before the sweep, which would kill them too, but leave them as zombies of this process. */
+  async #killComponents(): Promise<void> {
+    await Promise.all([...this.#components.values()].map((component) => component.kill()));
   }
 
   #sweep(): string[] {

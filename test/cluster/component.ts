@@ -17,6 +17,8 @@ export interface ComponentOptions {
   /** Resolves when it serves; polled until then. Rejections mean "not yet". */
   readonly probe: () => Promise<unknown>;
   readonly readyLimitMs: number;
+  /** SIGKILL follows SIGTERM after this, ten seconds unless told. */
+  readonly stopGraceMs?: number;
 }
 
 /** Enters the cgroup before the program runs: whatever it forks is in there too. */
@@ -85,13 +87,22 @@ export class Component {
     }
   }
 
-  /** SIGTERM, then SIGKILL when it has not ended after `graceMs`. */
-  async stop(graceMs = 10_000): Promise<void> {
+  /** A crash. Resolves when the process is gone. */
+  kill(): Promise<void> {
+    return this.#end('SIGKILL');
+  }
+
+  /** SIGTERM, then SIGKILL when that takes too long. */
+  stop(): Promise<void> {
+    return this.#end('SIGTERM');
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
     const child = this.#child;
-    if (child === undefined) return;
+    if (child?.pid === undefined) return;
     const gone = new Promise((resolve) => child.once('exit', resolve));
-    child.kill('SIGTERM');
-    const late = setTimeout(() => child.kill('SIGKILL'), graceMs);
+    child.kill(signal);
+    const late = setTimeout(() => child.kill('SIGKILL'), this.#options.stopGraceMs ?? 10_000);
     await gone;
     clearTimeout(late);
   }
@@ -101,7 +112,7 @@ export class Component {
     await this.start();
   }
 
-  /** SIGKILL is a crash, SIGSTOP freezes, SIGCONT thaws. */
+  /** SIGSTOP freezes, SIGCONT thaws. */
   signal(signal: NodeJS.Signals): void {
     process.kill(this.pid, signal);
   }

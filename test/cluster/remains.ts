@@ -93,7 +93,7 @@ export function makeRoot(): { root: string; cgroup: string } {
  * Removes clusters whose process is gone. Throws when one is alive: two cannot share the address, the
  * ports and the sysctls.
  */
-function removeAbandoned(): void {
+export function removeAbandoned(): void {
   for (const name of readdirSync(tmpdir()).filter((file) => file.startsWith(PREFIX))) {
     const root = join(tmpdir(), name);
     const before = readBefore(root);

@@ -23,6 +23,11 @@ export const NODE_ADDRESS = '198.18.77.1';
 /** etcd and the ports for health checks. */
 export const LOCAL_ADDRESS = '127.77.0.1';
 
+/** Address of a rack's portals, rack 1..254: a target there is reached by every hostNetwork pod. */
+export function rackAddress(rack: number): string {
+  return `127.77.1.${String(rack)}`;
+}
+
 export const API_PORT = 6443;
 export const API_SERVER = `https://${NODE_ADDRESS}:${String(API_PORT)}`;
 

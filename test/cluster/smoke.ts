@@ -13,6 +13,9 @@ import { phaseOf } from './client.ts';
 import { testPodImage } from './images.ts';
 import { mountPoints, mountsBelow } from './mounts.ts';
 import { run, say, timed } from './process.ts';
+import { removeAbandoned } from './remains.ts';
+import { rackAddress } from './settings.ts';
+import { Target, makeBackingFile } from '../support/tgt.ts';
 
 const image = (await timed('test pod image', testPodImage)).name;
 
@@ -153,6 +156,25 @@ async function reach(cluster: Cluster): Promise<void> {
   expect('an ordinary pod reaches the API server', answer.trim() === 'reached', answer);
 }
 
+/** The node's network is the machine's: a target on a rack's address answers in the driver's pods. */
+async function targets(cluster: Cluster): Promise<void> {
+  const backingFile = join(cluster.layout.root, 'lu');
+  makeBackingFile(backingFile, 1 << 20);
+  const racks = await Promise.all(
+    [1, 2].map((rack) => Target.start({ host: rackAddress(rack), port: 3260, backingFile })),
+  );
+  try {
+    const [pod] = await cluster.list('pods', '-l', 'app=privileged');
+    for (const { options } of racks) {
+      const script = `exec 3<>/dev/tcp/${options.host}/3260 && echo reached`;
+      const answer = await cluster.exec(pod!.metadata.name, ['bash', '-c', script]);
+      expect(`a pod reaches ${options.host}`, answer.trim() === 'reached', answer);
+    }
+  } finally {
+    for (const target of racks) await target.kill();
+  }
+}
+
 async function restarts(cluster: Cluster): Promise<void> {
   await cluster.component('kube-apiserver').stop();
   const refused = await cluster.kubectl('get', 'nodes').then(
@@ -179,6 +201,7 @@ async function memory(cluster: Cluster): Promise<void> {
   say(`          | ${used.split('\t')[0] ?? ''} in the cluster's folder`);
 }
 
+removeAbandoned(); // else what a killed run left would count as "before"
 const before = machine();
 const startedAt = performance.now();
 const cluster = await timed('start', async () =>
@@ -192,6 +215,7 @@ try {
   await timed('pods, logs, exec, Bidirectional mount', () => pods(cluster));
   await timed('kubectl describe pv', () => describe(cluster));
   await timed('API server from an ordinary pod', () => reach(cluster));
+  await timed('targets in two racks', () => targets(cluster));
   await timed('API server stop and start, kubelet restart', () => restarts(cluster));
   await memory(cluster);
   if (process.argv.includes('--keep')) {
