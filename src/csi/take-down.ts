@@ -13,6 +13,12 @@ import type { NodeContext } from './context.ts';
 import { CsiError } from './status.ts';
 
 const OPEN_TIMEOUT_MS = 10_000;
+/**
+ * A container that is being started has, for a moment, a copy of every mount of the host in its own
+ * mount namespace, and udev opens what has changed: such holders pass.
+ */
+const PASSING_HOLDER_MS = 3_000;
+const LOOK_AGAIN_MS = 100;
 
 /**
  * `device` is undefined when pathd does not have the volume: then there is only the mount to go.
@@ -37,10 +43,16 @@ export async function takeDown(
 }
 
 async function requireUnused(volumeId: string, device: string): Promise<void> {
-  const opened = await withDeadline(openExclusive(device), device);
-  if (opened.ok || opened.error.kind === 'no-device') return;
-  if (opened.error.kind === 'busy') throw await busy(volumeId, device);
-  throw new CsiError('INTERNAL', `volume ${volumeId}: ${device}: ${opened.error.detail}`);
+  const until = performance.now() + PASSING_HOLDER_MS;
+  for (;;) {
+    const opened = await withDeadline(openExclusive(device), device);
+    if (opened.ok || opened.error.kind === 'no-device') return;
+    if (opened.error.kind !== 'busy') {
+      throw new CsiError('INTERNAL', `volume ${volumeId}: ${device}: ${opened.error.detail}`);
+    }
+    if (performance.now() >= until) throw await busy(volumeId, device);
+    await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
+  }
 }
 
 async function busy(volumeId: string, device: string): Promise<CsiError> {
