@@ -2,8 +2,16 @@
 import { type Command, type CommandIo, EXIT } from '../cli/commands.ts';
 import { flagsHelp, parseFlags, type Flags, type FlagValues } from '../cli/flags.ts';
 import { LOG_FLAGS, loggerFromFlags } from '../cli/log-flags.ts';
+import {
+  type Credentials,
+  inClusterCredentials,
+  isInCluster,
+  kubeconfigCredentials,
+} from '../kubernetes/credentials.ts';
+import { DEFAULT_TOPOLOGY_KEYS, isLabelKey } from '../kubernetes/keys.ts';
 import { DEFAULT_WEIGHTS, type TopologyWeights } from '../kubernetes/topology.ts';
 import { connectPathd } from '../pathd/client.ts';
+import type { KubernetesOptions } from './cluster.ts';
 import { createCsiServer, type CsiServerOptions } from './server.ts';
 
 const FLAGS = {
@@ -25,8 +33,44 @@ const FLAGS = {
     default: '/var/lib/priority-path/csi',
   },
   'node-id': { value: 'ID', help: 'name of this Node, at most 256 bytes', env: 'NODE_NAME' },
-  rack: { value: 'NAME', help: 'rack this node stands in', default: '', env: 'NODE_RACK' },
-  room: { value: 'NAME', help: 'room this node stands in', default: '', env: 'NODE_ROOM' },
+  kubernetes: {
+    value: 'MODE',
+    help: 'auto, on or off: read PVs and show status there; auto: on in a pod or with a kubeconfig',
+    default: 'auto',
+    env: 'PRIORITY_PATH_KUBERNETES',
+  },
+  kubeconfig: {
+    value: 'FILE',
+    help: "API server and credentials; default: the pod's service account",
+    default: '',
+  },
+  'rack-label': {
+    value: 'KEY',
+    help: 'node label with the rack',
+    default: DEFAULT_TOPOLOGY_KEYS.rack,
+  },
+  'room-label': {
+    value: 'KEY',
+    help: 'node label with the room',
+    default: DEFAULT_TOPOLOGY_KEYS.room,
+  },
+  'room-fallback-label': {
+    value: 'KEY',
+    help: 'node label used where there is no room label; none: no fallback',
+    default: DEFAULT_TOPOLOGY_KEYS.roomFallback,
+  },
+  rack: {
+    value: 'NAME',
+    help: 'rack of this node, beats its label',
+    default: '',
+    env: 'NODE_RACK',
+  },
+  room: {
+    value: 'NAME',
+    help: 'room of this node, beats its label',
+    default: '',
+    env: 'NODE_ROOM',
+  },
   weights: {
     value: 'R,M,O',
     help: 'max weights of same rack, same room, other room; each 1..1000',
@@ -47,22 +91,29 @@ export function csiCommand(version: string): Command {
         io.stdout.write(flagsHelp('csi', 'CSI node service. Needs root, and pathd.', FLAGS));
         return EXIT.ok;
       }
-      const options = configure(flags.value, version);
+      const options = configure(flags.value, version, io.env);
       return typeof options === 'string' ? usage(io, options) : serve(options, io);
     },
   };
 }
 
-function configure(flags: FlagValues<typeof FLAGS>, version: string): CsiServerOptions | string {
+function configure(
+  flags: FlagValues<typeof FLAGS>,
+  version: string,
+  env: CommandIo['env'],
+): CsiServerOptions | string {
   const weights = parseWeights(flags.weights);
   if (weights === undefined) return `--weights ${flags.weights}: expected three numbers 1..1000`;
   const maxVolumes = Number(flags['max-volumes']);
   if (!Number.isInteger(maxVolumes) || maxVolumes < 0) {
     return `--max-volumes ${flags['max-volumes']}: expected 0 or a whole number`;
   }
+  const kubernetes = configureKubernetes(flags, env);
+  if (typeof kubernetes === 'string') return kubernetes;
   const log = loggerFromFlags('csi', flags);
   if (!log.ok) return log.error;
   return {
+    ...(kubernetes === undefined ? {} : { kubernetes }),
     endpoint: flags.endpoint,
     stateDir: flags['state-dir'],
     nodeId: flags['node-id'],
@@ -73,6 +124,34 @@ function configure(flags: FlagValues<typeof FLAGS>, version: string): CsiServerO
     maxVolumes,
     version,
   };
+}
+
+/** What to do about Kubernetes; undefined: nothing. */
+function configureKubernetes(
+  flags: FlagValues<typeof FLAGS>,
+  env: CommandIo['env'],
+): KubernetesOptions | undefined | string {
+  const { kubernetes: mode, kubeconfig } = flags;
+  if (!['auto', 'on', 'off'].includes(mode)) {
+    return `--kubernetes ${mode}: expected auto, on or off`;
+  }
+  const fallback = flags['room-fallback-label'];
+  const topologyKeys = {
+    rack: flags['rack-label'],
+    room: flags['room-label'],
+    roomFallback: fallback === 'none' ? '' : fallback,
+  };
+  for (const key of Object.values(topologyKeys)) {
+    if (key !== '' && !isLabelKey(key)) return `"${key}": expected a label key, [prefix/]name`;
+  }
+  const inCluster = isInCluster(env);
+  if (mode === 'off' || (mode === 'auto' && kubeconfig === '' && !inCluster)) return undefined;
+  if (kubeconfig === '' && !inCluster) {
+    return '--kubernetes on: not in a pod (KUBERNETES_SERVICE_HOST is not set): give --kubeconfig';
+  }
+  const credentials = async (): Promise<Credentials> =>
+    kubeconfig === '' ? inClusterCredentials(env) : kubeconfigCredentials(kubeconfig);
+  return { credentials, topologyKeys };
 }
 
 function parseWeights(text: string): TopologyWeights | undefined {

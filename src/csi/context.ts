@@ -6,12 +6,13 @@ import type { Topology, TopologyWeights } from '../kubernetes/topology.ts';
 import type { PathdApi, VolumeStatus } from '../pathd/api.ts';
 import { type DeviceNumbers, blockDeviceNumbers } from '../host/device-holders.ts';
 import { type MountEntry, findByMountPoint } from '../host/mountinfo.ts';
+import type { Cluster } from './cluster.ts';
 import type { StateStore, VolumeRecord } from './state.ts';
 import type { VolumeUsage } from './wire.ts';
 
 export interface NodeContext {
   readonly nodeId: string;
-  /** Where this node stands. */
+  /** Where this node stands, by flags. */
   readonly topology: Topology;
   readonly weights: TopologyWeights;
   /** 0: no limit of ours. */
@@ -19,6 +20,8 @@ export interface NodeContext {
   readonly pathd: PathdApi;
   readonly state: StateStore;
   readonly log: Logger;
+  /** undefined: no Kubernetes API; volumes are what volume_context says. */
+  readonly cluster: Cluster | undefined;
   /** Last usage by volume, for when the filesystem does not answer. */
   readonly lastUsage: Map<string, readonly VolumeUsage[]>;
 }

@@ -17,9 +17,11 @@ import { type LogFields, type Logger, withFields } from '../base/log.ts';
 import type { Topology, TopologyWeights } from '../kubernetes/topology.ts';
 import type { PathdApi } from '../pathd/api.ts';
 import { GRPC_OPTIONS } from '../pathd/wire.ts';
+import { Cluster, type KubernetesOptions } from './cluster.ts';
 import type { NodeContext } from './context.ts';
 import { identityHandlers } from './identity.ts';
 import { nodeHandlers } from './node.ts';
+import type { NoticeSource } from './notice-relay.ts';
 import { clearSocket, protectSocket, socketPath } from '../host/unix-socket.ts';
 import { StateStore } from './state.ts';
 import { codeOf, messageOf, toServiceError } from './status.ts';
@@ -34,12 +36,14 @@ export interface CsiServerOptions {
   readonly nodeId: string;
   readonly topology: Topology;
   readonly weights: TopologyWeights;
-  readonly pathd: PathdApi;
+  readonly pathd: PathdApi & NoticeSource;
   readonly log: Logger;
   /** max_volumes_per_node; 0: no limit of ours. */
   readonly maxVolumes: number;
   /** vendor_version. */
   readonly version: string;
+  /** Absent: no Kubernetes API is spoken to. */
+  readonly kubernetes?: KubernetesOptions;
 }
 
 export interface CsiServer {
@@ -47,14 +51,17 @@ export interface CsiServer {
   start(): Promise<void>;
   /** Takes no new calls, waits for running ones up to `graceMs` (default 10 s), then drops them. */
   stop(graceMs?: number): Promise<void>;
+  /** The API server's side; undefined without Kubernetes. */
+  readonly cluster: Cluster | undefined;
 }
 
 export function createCsiServer(options: CsiServerOptions): CsiServer {
   const path = socketPath(options.endpoint);
   const state = new StateStore(options.stateDir);
   const { nodeId, topology, weights, maxVolumes, pathd, log } = options;
+  const cluster = createCluster(options, state);
   const node: NodeContext = {
-    ...{ nodeId, topology, weights, maxVolumes, pathd, state, log },
+    ...{ nodeId, topology, weights, maxVolumes, pathd, state, log, cluster },
     lastUsage: new Map(),
   };
   const server = new Server();
@@ -64,8 +71,10 @@ export function createCsiServer(options: CsiServerOptions): CsiServer {
   add('csi.v1.Identity', identityHandlers(options.version));
   add('csi.v1.Node', nodeHandlers(node));
   return {
+    cluster,
     start: async () => {
       await state.open();
+      await cluster?.open();
       await clearSocket(path);
       await new Promise<void>((resolve, reject) => {
         server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), (error) => {
@@ -74,7 +83,8 @@ export function createCsiServer(options: CsiServerOptions): CsiServer {
         });
       });
       await protectSocket(path);
-      log.info({ socket: path, nodeId }, 'CSI is served');
+      log.info({ socket: path, nodeId, kubernetes: cluster !== undefined }, 'CSI is served');
+      cluster?.start();
     },
     stop: async (graceMs = 10_000) => {
       await new Promise<void>((resolve) => {
@@ -87,8 +97,16 @@ export function createCsiServer(options: CsiServerOptions): CsiServer {
           resolve();
         });
       });
+      cluster?.stop();
     },
   };
+}
+
+function createCluster(options: CsiServerOptions, state: StateStore): Cluster | undefined {
+  const { kubernetes, nodeId, stateDir, topology, weights, pathd, log } = options;
+  if (kubernetes === undefined) return undefined;
+  const node = nodeId;
+  return new Cluster({ ...kubernetes, node, stateDir, topology, weights, pathd, log, state });
 }
 
 type Handler = (request: object) => object | Promise<object>;

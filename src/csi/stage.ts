@@ -89,7 +89,7 @@ async function stageAfresh(
   before: VolumeStatus | undefined,
 ): Promise<void> {
   const { volumeId, stagingPath, capability } = call;
-  const config = readConfig(node, call);
+  const config = await readConfig(node, call);
   const publications = record === undefined ? [] : await livePublications(record, before);
   const draft = { version: 1, volumeId, capability, stagingPath, publications } as const;
   const readOnly = parse.isReadOnlyMode(capability.mode);
@@ -98,6 +98,8 @@ async function stageAfresh(
   try {
     // First of all, so that a full disk refuses while nothing has happened.
     await node.state.write({ ...draft, phase: 'staging', device: null });
+    const unclaim = await node.cluster?.claim(volumeId, capability.mode);
+    if (unclaim !== undefined) rollback.push('claim', unclaim);
     const { paths, policy, pin = '' } = config;
     const { device } = await node.pathd.attach({ volumeId, paths, policy, readOnly, pin });
     if (before === undefined) rollback.push('attach', () => node.pathd.detach(volumeId));
@@ -107,15 +109,19 @@ async function stageAfresh(
       await mountVolume(node, mount, record, rollback);
     }
     await node.state.write({ ...draft, phase: 'staged', device });
+    await node.cluster?.staged(volumeId);
   } catch (error) {
     await rollback.run(node.log);
     throw error;
   }
 }
 
-function readConfig(node: NodeContext, call: StageCall): VolumeConfig {
-  const config = parseVolumeConfig(call.volumeContext, node.topology, node.weights);
-  const { volumeId } = call;
+async function readConfig(node: NodeContext, call: StageCall): Promise<VolumeConfig> {
+  const { volumeId, volumeContext } = call;
+  const config =
+    node.cluster === undefined
+      ? parseVolumeConfig(volumeContext, node.topology, node.weights)
+      : await node.cluster.configure(volumeId, volumeContext);
   if (config.paths.length === 0) {
     const why = describeProblems(config.problems) || `there is no ${PATH_PREFIX}/<name>`;
     throw new CsiError('INVALID_ARGUMENT', `volume ${volumeId} has no usable path: ${why}`);

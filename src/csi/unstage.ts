@@ -43,4 +43,5 @@ export async function unstage(node: NodeContext, call: UnstageCall): Promise<voi
   await takeDown(node, volumeId, stagingPath, volume?.device);
   await node.state.remove(volumeId);
   node.lastUsage.delete(volumeId);
+  await node.cluster?.unstaged(volumeId);
 }

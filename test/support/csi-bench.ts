@@ -7,6 +7,9 @@ import { createHash } from 'node:crypto';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import type { Credentials } from '../../src/kubernetes/credentials.ts';
+import { DEFAULT_TOPOLOGY_KEYS } from '../../src/kubernetes/keys.ts';
+import type { Topology } from '../../src/kubernetes/topology.ts';
 import { type CsiServer, createCsiServer } from '../../src/csi/server.ts';
 import { parseMountInfo } from '../../src/host/mountinfo.ts';
 import { DEFAULT_WEIGHTS } from '../../src/kubernetes/topology.ts';
@@ -24,6 +27,15 @@ export const EXT4_BYTES = 64 * MIB;
 const IQN = 'iqn.2026-01.io.prioritypath.test:vol';
 export const CONTEXT = { 'path.prioritypath.io/p0': `iscsi://127.0.0.1/${IQN}/1` };
 
+/** A node of a cluster instead of a lone one. */
+export interface BenchCluster {
+  readonly credentials: () => Promise<Credentials>;
+  readonly node: string;
+}
+
+const ALONE: Topology = { rack: 'r1', room: 'a' };
+const BY_LABELS: Topology = { rack: undefined, room: undefined };
+
 export class CsiBench {
   readonly dir: string;
   readonly pathd: CsiDouble;
@@ -35,8 +47,11 @@ export class CsiBench {
   readonly #children: ChildProcess[] = [];
   readonly #path = process.env['PATH'] ?? '';
 
-  private constructor(dir: string, sizeBytes: number) {
+  readonly #cluster: BenchCluster | undefined;
+
+  private constructor(dir: string, sizeBytes: number, cluster: BenchCluster | undefined) {
     this.dir = dir;
+    this.#cluster = cluster;
     this.stateDir = join(dir, 'state');
     mkdirSync(join(dir, 'images'));
     this.pathd = new CsiDouble(join(dir, 'images'), sizeBytes);
@@ -44,8 +59,8 @@ export class CsiBench {
     this.kubelet = connectKubelet(this.socket);
   }
 
-  static async open(sizeBytes = EXT4_BYTES): Promise<CsiBench> {
-    const bench = new CsiBench(mkdtempSync('/dev/shm/csi-bench-'), sizeBytes);
+  static async open(sizeBytes = EXT4_BYTES, cluster?: BenchCluster): Promise<CsiBench> {
+    const bench = new CsiBench(mkdtempSync('/dev/shm/csi-bench-'), sizeBytes, cluster);
     await bench.#server.start();
     return bench;
   }
@@ -71,10 +86,19 @@ export class CsiBench {
     this.kubelet = connectKubelet(this.socket);
   }
 
-  async stage(volumeId: string, volumeCapability: VolumeCapability): Promise<void> {
+  /** Connections and requests of csi to the API server. */
+  get counters(): { readonly connections: number; readonly requests: number } {
+    return this.#server.cluster?.counters ?? { connections: 0, requests: 0 };
+  }
+
+  async stage(
+    volumeId: string,
+    volumeCapability: VolumeCapability,
+    volumeContext: Readonly<Record<string, string>> = CONTEXT,
+  ): Promise<void> {
     mkdirSync(this.staging, { recursive: true });
     const stagingTargetPath = this.staging;
-    const request = { volumeId, stagingTargetPath, volumeCapability, volumeContext: CONTEXT };
+    const request = { volumeId, stagingTargetPath, volumeCapability, volumeContext };
     await this.kubelet.stage(request);
   }
 
@@ -163,11 +187,16 @@ export class CsiBench {
     const say = (fields: LogFields, message: string): void =>
       void this.logged.push(`${message} ${JSON.stringify(fields)}`);
     const log: Logger = { debug: say, info: say, warn: say, error: say };
+    const kubernetes =
+      this.#cluster === undefined
+        ? {}
+        : { kubernetes: { ...this.#cluster, topologyKeys: DEFAULT_TOPOLOGY_KEYS } };
     return createCsiServer({
+      ...kubernetes,
       endpoint: `unix://${this.socket}`,
       stateDir: this.stateDir,
-      nodeId: 'node-1',
-      topology: { rack: 'r1', room: 'a' },
+      nodeId: this.#cluster?.node ?? 'node-1',
+      topology: this.#cluster === undefined ? ALONE : BY_LABELS,
       weights: DEFAULT_WEIGHTS,
       pathd: this.pathd,
       log,

@@ -10,8 +10,12 @@ import { describeHolders, findHolders } from '../../src/host/device-holders.ts';
 import {
   type AttachRequest,
   type AttachResponse,
+  type PathStatus,
   type PathdApi,
   PathdError,
+  type SwitchStatus,
+  type UpdateRequest,
+  type VolumeNotice,
   type VolumeStatus,
 } from '../../src/pathd/api.ts';
 
@@ -33,6 +37,16 @@ export class CsiDouble implements PathdApi {
   /** `state` of every volume's status. */
   volumeState = 'serving';
   lastAttach: AttachRequest | undefined;
+  /** Every update, newest last. */
+  readonly updates: UpdateRequest[] = [];
+  updateError: Error | undefined;
+  /** `paths`, `currentPath` and `lastSwitch` of every volume's status. */
+  paths: readonly PathStatus[] = [];
+  currentPath = 'p0';
+  lastSwitch: SwitchStatus | undefined;
+  instance = 'first';
+  readonly #notices: VolumeNotice[] = [];
+  readonly #wakers = new Set<() => void>();
 
   readonly #dir: string;
   readonly #sizeBytes: number;
@@ -121,8 +135,38 @@ export class CsiDouble implements PathdApi {
     this.#formatted.add(volumeId);
   }
 
-  async update(): Promise<void> {
-    this.calls.push('update');
+  async update(request: UpdateRequest): Promise<void> {
+    this.calls.push(`update ${request.volumeId}`);
+    if (this.updateError !== undefined) throw this.updateError;
+    if (!this.#attached.has(request.volumeId)) throw new PathdError('NOT_FOUND', 'not attached');
+    this.updates.push(request);
+  }
+
+  /** pathd has something to tell. */
+  notify(notice: Pick<VolumeNotice, 'volumeId' | 'reason' | 'message'>, warning = true): void {
+    const sequence = this.#notices.length + 1;
+    const { instance } = this;
+    this.#notices.push({ ...notice, warning, sequence, instance, atUnixMs: Date.now() });
+    for (const wake of this.#wakers) wake();
+  }
+
+  async *events(afterSequence: number, signal: AbortSignal): AsyncIterable<VolumeNotice> {
+    for (let next = afterSequence; !signal.aborted;) {
+      const notice = this.#notices[next];
+      if (notice !== undefined) {
+        next += 1;
+        yield notice;
+        continue;
+      }
+      const { promise, resolve } = Promise.withResolvers<undefined>();
+      const wake = (): void => {
+        resolve(undefined);
+      };
+      this.#wakers.add(wake);
+      signal.addEventListener('abort', wake, { once: true });
+      await promise;
+      this.#wakers.delete(wake);
+    }
   }
 
   async pin(volumeId: string, path: string): Promise<void> {
@@ -149,9 +193,9 @@ export class CsiDouble implements PathdApi {
       sizeBytes: statSync(this.image(id)).size,
       state: this.volumeState,
       reason: this.volumeState === 'failed' ? 'no path for 120 s' : '',
-      currentPath: 'p0',
-      paths: [],
-      lastSwitch: undefined,
+      currentPath: this.currentPath,
+      paths: this.paths,
+      lastSwitch: this.lastSwitch,
       fencing: 'reset',
       queued: 0,
       outstanding: 0,

@@ -1,0 +1,384 @@
+/**
+ * The cluster's side of the node service: reads PVs at stage, claims them, follows them while they are
+ * staged, shows status and events, and gives everything back at unstage.
+ *
+ * The rule for every line: I/O and CSI calls do not depend on the API server. Each question at stage
+ * gets one try of 2 s; what was known last serves where there is no answer. Unstage finishes without
+ * an answer, and what is still to be removed from the PV is on disk and removed later. Only a claim
+ * that cannot be made refuses a stage (owner.ts says why).
+ */
+import type { Logger } from '../base/log.ts';
+import { backoffMs } from '../kubernetes/backoff.ts';
+import {
+  createKubernetesApi,
+  type KubernetesApi,
+  type PersistentVolume,
+  readNode,
+  readPv,
+} from '../kubernetes/client.ts';
+import {
+  DRIVER_NAME,
+  parseVolumeConfig,
+  PV_KEY,
+  type VolumeConfig,
+} from '../kubernetes/contract.ts';
+import type { Credentials } from '../kubernetes/credentials.ts';
+import { type KeyMap, ourKeys, type TopologyKeys, topologyOf } from '../kubernetes/keys.ts';
+import { needsOwner } from '../kubernetes/owner.ts';
+import type { Topology, TopologyWeights } from '../kubernetes/topology.ts';
+import { Transport } from '../kubernetes/transport.ts';
+import { followObject, pause } from '../kubernetes/watch.ts';
+import type { PathdApi } from '../pathd/api.ts';
+import { EventWriter, type VolumeEventText } from './event-writer.ts';
+import { Keeper, keysOf, knownPv, newsOf, tellConfig, wanted } from './keeper.ts';
+import { KnownStore, type KnownVolume } from './known.ts';
+import { type NoticeSource, relayNotices } from './notice-relay.ts';
+import {
+  cannotClaim,
+  claimOwner,
+  type OwnerOptions,
+  releaseOwner,
+  removeDeadStatuses,
+  TRY_MS,
+} from './owner.ts';
+import type { StateStore } from './state.ts';
+import { StatusWriter } from './status-writer.ts';
+import { CsiError } from './status.ts';
+
+export interface KubernetesOptions {
+  /** Called at the first request, after the CSI socket is served. */
+  readonly credentials: () => Promise<Credentials>;
+  readonly topologyKeys: TopologyKeys;
+}
+
+export interface ClusterOptions extends KubernetesOptions {
+  /** Name of this Node. */
+  readonly node: string;
+  /** By flags; beats the labels, value by value. */
+  readonly topology: Topology;
+  readonly weights: TopologyWeights;
+  readonly pathd: PathdApi & NoticeSource;
+  readonly state: StateStore;
+  readonly stateDir: string;
+  readonly log: Logger;
+}
+
+interface Followed {
+  readonly keeper: Keeper;
+  readonly stop: AbortController;
+}
+
+const NODES = '/api/v1/nodes';
+const PVS = '/api/v1/persistentvolumes';
+
+export class Cluster {
+  readonly #options: ClusterOptions;
+  readonly #transport: Transport;
+  readonly #api: KubernetesApi;
+  readonly #store: KnownStore;
+  readonly #events: EventWriter;
+  readonly #statuses: StatusWriter;
+  readonly #owner: OwnerOptions;
+  readonly #stopping = new AbortController();
+  readonly #followed = new Map<string, Followed>();
+  /** PVs and configurations of stages under way. */
+  readonly #fresh = new Map<string, PersistentVolume>();
+  readonly #staging = new Map<string, VolumeConfig>();
+  /** Volumes whose PVs the API server does not let us read. */
+  readonly #forbidden = new Set<string>();
+  readonly #releasing = new Map<string, Promise<boolean>>();
+  #labels: KeyMap | undefined;
+
+  constructor(options: ClusterOptions) {
+    const { node, log, stateDir, pathd } = options;
+    this.#options = options;
+    this.#transport = new Transport(options.credentials);
+    this.#api = createKubernetesApi(this.#transport);
+    this.#store = new KnownStore(stateDir, log);
+    this.#events = new EventWriter(this.#api, node, log);
+    this.#owner = { api: this.#api, node, log };
+    const known = (volumeId: string): KnownVolume | undefined => this.#store.get(volumeId);
+    this.#statuses = new StatusWriter({ api: this.#api, pathd, node, log, known });
+  }
+
+  /** Connections opened and requests sent, for tests and metrics. */
+  get counters(): Readonly<Transport['counters']> {
+    return this.#transport.counters;
+  }
+
+  /** Reads what is on disk; before the CSI socket is served. */
+  async open(): Promise<void> {
+    await this.#store.open();
+    this.#labels = await this.#store.nodeLabels();
+  }
+
+  /** Begins to follow node and volumes; after the CSI socket is served. Returns at once. */
+  start(): void {
+    const { pathd, log } = this.#options;
+    const { signal } = this.#stopping;
+    void this.#followNode();
+    const tell = (volume: KnownVolume, notice: VolumeEventText): void => {
+      this.#events.record(volume, notice);
+      this.#statuses.soon();
+    };
+    void relayNotices({ source: pathd, store: this.#store, log, signal, tell });
+    for (const known of this.#store.all()) void this.#resume(known);
+  }
+
+  stop(): void {
+    this.#stopping.abort();
+    for (const { keeper } of this.#followed.values()) keeper.stop();
+    this.#statuses.stop();
+    this.#events.stop();
+    this.#transport.close();
+  }
+
+  /** Configuration of a volume to be staged. Throws CsiError. */
+  async configure(volumeId: string, context: KeyMap): Promise<VolumeConfig> {
+    const { weights, log, node } = this.#options;
+    // A release that is under way would take the claim from under the new stage.
+    await this.#releasing.get(volumeId);
+    const before = this.#store.get(volumeId);
+    const pv = await this.#readPv(volumeId, context[PV_KEY] ?? volumeId);
+    const known: KnownVolume = {
+      version: 1,
+      volumeId,
+      attributes: ourKeys(context),
+      pv: pv === undefined ? (before?.pv ?? null) : knownPv(pv, node),
+      isOwner: before?.isOwner ?? false,
+      applied: before?.applied ?? '',
+      isReleased: false,
+    };
+    await this.#store.set(known);
+    await this.#needLabels();
+    const config = parseVolumeConfig(keysOf(known), this.#topology(), weights);
+    tellConfig(newsOf(config), newsOf(undefined), (reason, warning, message) => {
+      this.#tell(volumeId, { reason, warning, message, atUnixMs: Date.now() });
+    });
+    this.#staging.set(volumeId, config);
+    if (pv === undefined && config.paths.length === 0) {
+      const text = `volume ${volumeId} has no path in volumeAttributes, and its PersistentVolume`;
+      throw new CsiError('UNAVAILABLE', `${text} cannot be read now; it is tried again`);
+    }
+    log.debug({ volumeId, fresh: pv !== undefined }, 'configuration is known');
+    return config;
+  }
+
+  /**
+   * Claims the volume for this node where the access mode asks for it; before it is attached.
+   * Resolves with how to undo it, undefined when there is nothing to undo.
+   */
+  async claim(volumeId: string, mode: string): Promise<(() => Promise<void>) | undefined> {
+    const known = this.#store.get(volumeId);
+    const pv = this.#fresh.get(volumeId);
+    if (!needsOwner(mode) || known === undefined) return undefined;
+    if (pv === undefined) {
+      if (known.isOwner) return undefined;
+      if (this.#forbidden.has(volumeId)) {
+        this.#options.log.warn({ volumeId }, 'not allowed to read PVs: nothing is claimed');
+        return undefined;
+      }
+      throw cannotClaim(volumeId, 'the API server does not answer');
+    }
+    const claimed = await claimOwner(this.#owner, volumeId, pv);
+    this.#fresh.set(volumeId, claimed.pv);
+    const { node: self } = this.#options;
+    await this.#store.set({ ...known, pv: knownPv(claimed.pv, self), isOwner: true });
+    if (claimed.takenFrom !== undefined) {
+      const { node, why } = claimed.takenFrom;
+      const message = `taken over from node ${node} by ${self}: ${why}`;
+      const reason = 'OwnerTakenOver';
+      this.#tell(volumeId, { reason, warning: false, message, atUnixMs: Date.now() });
+    }
+    return claimed.isNew ? () => this.unstaged(volumeId) : undefined;
+  }
+
+  /** The volume is staged: follow its PV, show its status. */
+  async staged(volumeId: string): Promise<void> {
+    const pv = this.#fresh.get(volumeId);
+    this.#fresh.delete(volumeId);
+    const config = this.#staging.get(volumeId);
+    this.#staging.delete(volumeId);
+    const known = this.#store.get(volumeId);
+    if (known === undefined || config === undefined) return;
+    await this.#store.set({ ...known, applied: wanted(config) });
+    this.#follow(volumeId, config);
+    if (pv !== undefined) void removeDeadStatuses(this.#owner, pv);
+  }
+
+  /** The volume is gone from this node: take status and claim off the PV, now or later. */
+  async unstaged(volumeId: string): Promise<void> {
+    const followed = this.#followed.get(volumeId);
+    followed?.keeper.stop();
+    followed?.stop.abort();
+    this.#followed.delete(volumeId);
+    this.#statuses.remove(volumeId);
+    this.#fresh.delete(volumeId);
+    this.#staging.delete(volumeId);
+    const known = this.#store.get(volumeId);
+    if (known === undefined) return;
+    await this.#store.set({ ...known, isReleased: true });
+    const first = this.#release(volumeId);
+    this.#releasing.set(volumeId, first);
+    await Promise.race([first, pause(TRY_MS, this.#stopping.signal)]);
+    void first.then((isDone) => {
+      if (this.#releasing.get(volumeId) === first) this.#releasing.delete(volumeId);
+      return isDone ? undefined : this.#releaseLater(volumeId);
+    });
+  }
+
+  // ------------------------------------------------------------------------------ the PV at stage
+
+  /** The PV as it is now; undefined where the API cannot be asked or does not let us. */
+  async #readPv(volumeId: string, name: string): Promise<PersistentVolume | undefined> {
+    this.#fresh.delete(volumeId);
+    this.#forbidden.delete(volumeId);
+    const found = await this.#api.getPv(name, TRY_MS);
+    if (!found.ok) {
+      const { kind, detail } = found.error;
+      if (kind === 'not-found') {
+        throw new CsiError(
+          'NOT_FOUND',
+          `there is no PersistentVolume ${name}: volumeHandle must be the name of the PV, or ` +
+            `volumeAttributes["${PV_KEY}"] must say it`,
+        );
+      }
+      if (kind === 'forbidden') this.#forbidden.add(volumeId);
+      this.#options.log.warn({ volumeId, pv: name, kind, detail }, 'PV is not read: last known');
+      return undefined;
+    }
+    const pv = found.value;
+    if (pv.driver !== DRIVER_NAME || pv.volumeHandle !== volumeId) {
+      throw new CsiError(
+        'FAILED_PRECONDITION',
+        `PersistentVolume ${name} is volume "${pv.volumeHandle}" of driver "${pv.driver}", not ` +
+          `volume "${volumeId}" of ${DRIVER_NAME}: correct volumeHandle or ${PV_KEY}`,
+      );
+    }
+    this.#fresh.set(volumeId, pv);
+    return pv;
+  }
+
+  // --------------------------------------------------------------------------------- staged volumes
+
+  /** After a restart of csi. */
+  async #resume(known: KnownVolume): Promise<void> {
+    const { state, log } = this.#options;
+    const { volumeId } = known;
+    try {
+      const record = await state.read(volumeId);
+      if (record === undefined || known.isReleased) await this.unstaged(volumeId);
+      else if (record.phase === 'staged') this.#follow(volumeId, undefined);
+    } catch (error) {
+      log.warn({ volumeId, error: String(error) }, 'volume is not followed');
+    }
+  }
+
+  #follow(volumeId: string, staged: VolumeConfig | undefined): void {
+    const { node, pathd, log, weights } = this.#options;
+    const known = this.#store.get(volumeId);
+    if (known === undefined) return;
+    const before = this.#followed.get(volumeId);
+    before?.keeper.stop();
+    before?.stop.abort();
+    const keeper = new Keeper({
+      ...{ volumeId, node, pathd, log, weights, staged, store: this.#store },
+      topology: () => this.#topology(),
+      tell: (volume, event) => {
+        this.#events.record(volume, event);
+      },
+    });
+    const stop = new AbortController();
+    this.#followed.set(volumeId, { keeper, stop });
+    this.#statuses.add(volumeId);
+    keeper.check();
+    void followObject({
+      transport: this.#transport,
+      collection: PVS,
+      name: known.pv?.name ?? known.attributes[PV_KEY] ?? volumeId,
+      signal: AbortSignal.any([stop.signal, this.#stopping.signal]),
+      random: Math.random,
+      onObject: (object) => {
+        const pv = object === undefined ? undefined : readPv(object);
+        if (pv === undefined || pv.ok) void keeper.onPv(pv?.value);
+      },
+      onFailure: ({ detail }, againMs) => {
+        log.debug({ volumeId, error: detail, againMs }, 'PV is not watched');
+      },
+    });
+  }
+
+  async #release(volumeId: string): Promise<boolean> {
+    const known = this.#store.get(volumeId);
+    if (known?.isReleased !== true) return true;
+    const { name, uid } = known.pv ?? { name: '', uid: '' };
+    if (name !== '' && !(await releaseOwner(this.#owner, volumeId, name, uid))) return false;
+    // Staged again meanwhile: then it is not ours to forget.
+    if (this.#store.get(volumeId)?.isReleased === true) await this.#store.remove(volumeId);
+    return true;
+  }
+
+  async #releaseLater(volumeId: string): Promise<void> {
+    const { signal } = this.#stopping;
+    for (let failures = 1; !signal.aborted; failures += 1) {
+      await pause(backoffMs(failures, Math.random()), signal);
+      const attempt = this.#release(volumeId);
+      this.#releasing.set(volumeId, attempt);
+      const isDone = await attempt;
+      if (this.#releasing.get(volumeId) === attempt) this.#releasing.delete(volumeId);
+      if (isDone) return;
+    }
+  }
+
+  #tell(volumeId: string, event: VolumeEventText): void {
+    const known = this.#store.get(volumeId);
+    if (known !== undefined) this.#events.record(known, event);
+  }
+
+  // --------------------------------------------------------------------------------------- the node
+
+  #topology(): Topology {
+    const { topology, topologyKeys } = this.#options;
+    const labelled = topologyOf(this.#labels ?? {}, topologyKeys);
+    return { rack: topology.rack ?? labelled.rack, room: topology.room ?? labelled.room };
+  }
+
+  /** The watch says them a moment after start; a stage that comes first, or while it waits, asks. */
+  async #needLabels(): Promise<void> {
+    if (this.#labels !== undefined) return;
+    const found = await this.#api.getNode(this.#options.node, TRY_MS);
+    if (found.ok) this.#onLabels(found.value.labels);
+  }
+
+  async #followNode(): Promise<void> {
+    const { node, log } = this.#options;
+    await followObject({
+      transport: this.#transport,
+      collection: NODES,
+      name: node,
+      signal: this.#stopping.signal,
+      random: Math.random,
+      onObject: (object) => {
+        const read = object === undefined ? undefined : readNode(object);
+        if (read?.ok === true) this.#onLabels(read.value.labels);
+      },
+      onFailure: ({ detail }, againMs) => {
+        log.warn({ error: detail, againMs }, 'Node is not watched');
+      },
+    });
+  }
+
+  /** Only the labels that matter are kept: a kubelet changes its Node every few seconds. */
+  #onLabels(labels: KeyMap): void {
+    const { rack, room, roomFallback } = this.#options.topologyKeys;
+    const kept = Object.fromEntries(
+      Object.entries(labels).filter(([key]) => [rack, room, roomFallback].includes(key)),
+    );
+    const isSame = JSON.stringify(kept) === JSON.stringify(this.#labels);
+    this.#labels = kept;
+    if (isSame) return;
+    this.#options.log.info({ ...this.#topology() }, 'this node stands');
+    void this.#store.setNodeLabels(kept);
+    for (const { keeper } of this.#followed.values()) keeper.check();
+  }
+}

@@ -1,0 +1,221 @@
+/**
+ * One staged volume and its PV: whoever edits the PV's annotations or labels, or relabels the node,
+ * finds pathd using the new paths and weights a moment later, with nothing remounted.
+ *
+ * What is wanted is computed whole from everything known, compared with what was last handed to
+ * pathd, and handed over only where it differs. So our own writes (status, owner) cause nothing, an
+ * edit that is taken back within the debounce time causes nothing, and a lost message repairs itself.
+ *
+ * Malformed values are told as `InvalidPath`, the good ones work. Where none is left, or pathd refuses
+ * (it never gives up the last usable path), what is in use stays in use and the refusal is told.
+ */
+import type { Logger } from '../base/log.ts';
+import { backoffMs } from '../kubernetes/backoff.ts';
+import { type PersistentVolume, ownerOf } from '../kubernetes/client.ts';
+import { describeProblems, parseVolumeConfig, type VolumeConfig } from '../kubernetes/contract.ts';
+import { isDriverKey, mergeKeys, OWNER_KEY, ourKeys, statusKey } from '../kubernetes/keys.ts';
+import type { Topology, TopologyWeights } from '../kubernetes/topology.ts';
+import { type PathdApi, PathdError } from '../pathd/api.ts';
+import type { VolumeEventText } from './event-writer.ts';
+import type { KnownPv, KnownStore, KnownVolume } from './known.ts';
+
+/** Several annotations of one edit arrive as several changes. */
+const DEBOUNCE_MS = 300;
+/** What pathd refused may be possible later: another path has come up. */
+const REFUSED_AGAIN_MS = 60_000;
+
+export interface KeeperOptions {
+  readonly volumeId: string;
+  readonly node: string;
+  readonly store: KnownStore;
+  readonly pathd: Pick<PathdApi, 'update'>;
+  readonly log: Logger;
+  readonly topology: () => Topology;
+  readonly weights: TopologyWeights;
+  readonly tell: (volume: KnownVolume, event: VolumeEventText) => void;
+  /** What was found at stage; undefined after a restart of csi. */
+  readonly staged: VolumeConfig | undefined;
+}
+
+export class Keeper {
+  readonly #options: KeeperOptions;
+  #refused: { readonly want: string; readonly untilMs: number } | undefined;
+  #told: ConfigNews;
+  #timer: NodeJS.Timeout | undefined;
+  #timerAtMs = Infinity;
+  #failures = 0;
+  #stopped = false;
+  #running = false;
+  #lostTo: string | undefined;
+
+  constructor(options: KeeperOptions) {
+    this.#options = options;
+    this.#told = newsOf(options.staged);
+  }
+
+  /** The PV as the API server has it now; undefined: deleted (the volume goes on as it is). */
+  async onPv(pv: PersistentVolume | undefined): Promise<void> {
+    const { store, volumeId, node, log } = this.#options;
+    const known = store.get(volumeId);
+    if (known === undefined || this.#stopped) return;
+    if (pv === undefined || (known.pv !== null && known.pv.uid !== pv.uid)) {
+      log.warn({ volumeId }, 'the PersistentVolume was deleted or replaced: last state is kept');
+      return;
+    }
+    this.#watchOwner(known, ownerOf(pv));
+    await store.set({ ...known, pv: knownPv(pv, node) });
+    this.check();
+  }
+
+  /** Something that weights or paths depend on may have changed. */
+  check(): void {
+    this.#later(DEBOUNCE_MS);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  #later(delayMs: number): void {
+    const atMs = performance.now() + delayMs;
+    if (this.#stopped || this.#timerAtMs <= atMs) return;
+    clearTimeout(this.#timer);
+    this.#timerAtMs = atMs;
+    this.#timer = setTimeout(() => {
+      this.#timerAtMs = Infinity;
+      void this.#apply();
+    }, delayMs);
+    this.#timer.unref();
+  }
+
+  async #apply(): Promise<void> {
+    if (this.#running || this.#stopped) return;
+    const { volumeId, store, topology, weights, log } = this.#options;
+    const known = store.get(volumeId);
+    if (known === undefined) return;
+    const config = parseVolumeConfig(keysOf(known), topology(), weights);
+    this.#tellNews(known, config);
+    const want = wanted(config);
+    if (config.paths.length === 0 || want === known.applied) return;
+    if (want === this.#refused?.want && performance.now() < this.#refused.untilMs) return;
+    this.#running = true;
+    try {
+      const { paths, policy, pin = '' } = config;
+      await this.#options.pathd.update({ volumeId, paths, policy, pin });
+      log.info({ volumeId, paths: paths.map(({ name }) => name) }, 'paths are as the PV says');
+      this.#refused = undefined;
+      this.#failures = 0;
+      const now = store.get(volumeId);
+      if (now !== undefined) await store.set({ ...now, applied: want });
+    } catch (error) {
+      this.#onFailure(known, want, error);
+    } finally {
+      this.#running = false;
+    }
+    // What came meanwhile.
+    if (this.#failures === 0 && this.#refused === undefined) this.check();
+  }
+
+  #onFailure(known: KnownVolume, want: string, error: unknown): void {
+    const { volumeId, log } = this.#options;
+    const message = error instanceof Error ? error.message : String(error);
+    const code = error instanceof PathdError ? error.code : 'INTERNAL';
+    if (code === 'FAILED_PRECONDITION' || code === 'INVALID_ARGUMENT') {
+      const isNews = this.#refused?.want !== want;
+      this.#refused = { want, untilMs: performance.now() + REFUSED_AGAIN_MS - DEBOUNCE_MS };
+      this.#failures = 0;
+      this.#later(REFUSED_AGAIN_MS);
+      const reason = code === 'INVALID_ARGUMENT' ? 'InvalidPath' : 'UpdateRefused';
+      if (isNews) this.#tell(known, reason, true, `the volume stays as it is: ${message}`);
+      return;
+    }
+    if (code === 'NOT_FOUND') {
+      log.info({ volumeId }, 'pathd does not have the volume: nothing to change');
+      return;
+    }
+    this.#failures += 1;
+    const againMs = backoffMs(this.#failures, Math.random());
+    log.warn({ volumeId, error: message, againMs }, 'paths were not changed');
+    this.#later(againMs);
+  }
+
+  #tellNews(known: KnownVolume, config: VolumeConfig): void {
+    const news = newsOf(config);
+    tellConfig(news, this.#told, (reason, warning, message) => {
+      this.#tell(known, reason, warning, message);
+    });
+    this.#told = news;
+  }
+
+  #watchOwner(known: KnownVolume, owner: string | undefined): void {
+    const { node } = this.#options;
+    if (!known.isOwner || owner === node || this.#lostTo === (owner ?? '')) return;
+    this.#lostTo = owner ?? '';
+    const by = owner === undefined ? 'was removed' : `is ${owner} now`;
+    const text = `the owner annotation ${by} while node ${node} still has the volume staged`;
+    this.#tell(known, 'OwnerLost', true, `${text}: end its pods there before it is used elsewhere`);
+  }
+
+  #tell(
+    known: KnownVolume,
+    reason: VolumeEventText['reason'],
+    warning: boolean,
+    message: string,
+  ): void {
+    this.#options.tell(known, { reason, warning, message, atUnixMs: Date.now() });
+  }
+}
+
+/** What an operator should hear about a configuration. */
+export interface ConfigNews {
+  readonly invalid: string;
+  readonly topologyUnknown: string;
+}
+
+export function newsOf(config: VolumeConfig | undefined): ConfigNews {
+  if (config === undefined) return { invalid: '', topologyUnknown: '' };
+  const none = config.paths.length === 0 ? 'no usable path is left, those in use stay; ' : '';
+  const problems = describeProblems(config.problems);
+  return {
+    invalid: problems === '' && none === '' ? '' : `${none}${problems}`,
+    topologyUnknown: config.topologyUnknown.join(', '),
+  };
+}
+
+/** Tells what is new against `before`. */
+export function tellConfig(
+  news: ConfigNews,
+  before: ConfigNews,
+  tell: (reason: 'InvalidPath' | 'TopologyUnknown', warning: boolean, message: string) => void,
+): void {
+  if (news.invalid !== '' && news.invalid !== before.invalid) {
+    tell('InvalidPath', true, news.invalid);
+  }
+  if (news.topologyUnknown !== '' && news.topologyUnknown !== before.topologyUnknown) {
+    const text = `rack or room of ${news.topologyUnknown} or of this node is not known`;
+    tell('TopologyUnknown', false, `${text}: weighted as another room`);
+  }
+}
+
+export function keysOf({ attributes, pv }: KnownVolume): Readonly<Record<string, string>> {
+  const { annotations = {}, labels = {} } = pv ?? {};
+  return mergeKeys({ attributes, labels, annotations });
+}
+
+/** What of a PV is kept; of statuses only this node's own, the others' come and go. */
+export function knownPv(pv: PersistentVolume, node: string): KnownPv {
+  const { name, uid, claimRef } = pv;
+  const kept = ([key]: [string, string]): boolean =>
+    !isDriverKey(key) || key === OWNER_KEY || key === statusKey(node);
+  return {
+    ...{ name, uid, claimRef: claimRef ?? null },
+    annotations: Object.fromEntries(Object.entries(ourKeys(pv.annotations)).filter(kept)),
+    labels: ourKeys(pv.labels),
+  };
+}
+
+/** A configuration as one text, to be compared. */
+export function wanted({ paths, policy, pin }: VolumeConfig): string {
+  return JSON.stringify([paths, Object.entries(policy).sort(), pin ?? '']);
+}

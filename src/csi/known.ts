@@ -1,0 +1,156 @@
+/**
+ * What csi last heard of the cluster, on disk: one file a volume (`<state dir>/known/`), the node's
+ * labels, and how far pathd's events were told. A csi that starts while no API server answers goes on
+ * with the same paths and weights as before; and a volume that was unstaged while none answered is
+ * still known to be claimed by this node, so that the claim is given back later.
+ *
+ * Unlike state.ts none of this is needed to unmount anything: a file that cannot be understood counts
+ * as absent.
+ */
+import { mkdir, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from '../base/log.ts';
+import { readWhole, removeWhole, writeWhole } from '../host/durable-file.ts';
+import type { ClaimRef } from '../kubernetes/client.ts';
+import type { KeyMap } from '../kubernetes/keys.ts';
+
+/** A PV as far as it matters after it was read. Only keys of our domain. */
+export interface KnownPv {
+  readonly name: string;
+  readonly uid: string;
+  readonly annotations: KeyMap;
+  readonly labels: KeyMap;
+  readonly claimRef: ClaimRef | null;
+}
+
+export interface KnownVolume {
+  readonly version: 1;
+  readonly volumeId: string;
+  /** Keys of ours in volume_context. */
+  readonly attributes: KeyMap;
+  /** null: the API never showed it (not allowed to read PVs, or not reached yet). */
+  readonly pv: KnownPv | null;
+  /** The owner annotation was ours when last seen, or may be. */
+  readonly isOwner: boolean;
+  /** What pathd was given last, as keeper.ts spells it; empty: not known. */
+  readonly applied: string;
+  /** Unstaged; what this node wrote on the PV is still to be removed. */
+  readonly isReleased: boolean;
+}
+
+/** How far pathd's events were told. */
+export interface NoticeCursor {
+  readonly instance: string;
+  readonly sequence: number;
+}
+
+export class KnownStore {
+  readonly #dir: string;
+  readonly #log: Logger;
+  readonly #volumes = new Map<string, KnownVolume>();
+
+  constructor(stateDir: string, log: Logger) {
+    this.#dir = join(stateDir, 'known');
+    this.#log = log;
+  }
+
+  /** Reads everything once. */
+  async open(): Promise<void> {
+    await mkdir(this.#dir, { recursive: true, mode: 0o700 });
+    for (const file of await readdir(this.#dir)) {
+      const id = /^volume-(.+)\.json$/.exec(file)?.[1];
+      if (id === undefined) continue;
+      const value = await this.#read(file);
+      if (isKnownVolume(value, id)) this.#volumes.set(id, value);
+    }
+  }
+
+  all(): readonly KnownVolume[] {
+    return [...this.#volumes.values()];
+  }
+
+  get(volumeId: string): KnownVolume | undefined {
+    return this.#volumes.get(volumeId);
+  }
+
+  /** Writes only what differs. A full disk is logged: memory is right, the file is older. */
+  async set(volume: KnownVolume): Promise<void> {
+    const before = this.#volumes.get(volume.volumeId);
+    this.#volumes.set(volume.volumeId, volume);
+    if (JSON.stringify(before) === JSON.stringify(volume)) return;
+    await this.#write(`volume-${volume.volumeId}.json`, volume);
+  }
+
+  async remove(volumeId: string): Promise<void> {
+    if (!this.#volumes.delete(volumeId)) return;
+    const removed = await removeWhole(join(this.#dir, `volume-${volumeId}.json`));
+    if (!removed.ok) this.#log.warn({ error: removed.error.detail }, 'known file stays');
+  }
+
+  async nodeLabels(): Promise<KeyMap | undefined> {
+    const value = await this.#read('node.json');
+    return isTexts(value) ? value : undefined;
+  }
+
+  async setNodeLabels(labels: KeyMap): Promise<void> {
+    await this.#write('node.json', labels);
+  }
+
+  async cursor(): Promise<NoticeCursor> {
+    const value = (await this.#read('events.json')) as Partial<NoticeCursor> | undefined;
+    const { instance, sequence } = value ?? {};
+    if (typeof instance === 'string' && Number.isSafeInteger(sequence)) {
+      return { instance, sequence: sequence ?? 0 };
+    }
+    return { instance: '', sequence: 0 };
+  }
+
+  async setCursor(cursor: NoticeCursor): Promise<void> {
+    await this.#write('events.json', cursor);
+  }
+
+  async #read(file: string): Promise<unknown> {
+    const text = await readWhole(join(this.#dir, file));
+    if (!text.ok || text.value === undefined) return undefined;
+    try {
+      return JSON.parse(text.value) as unknown;
+    } catch {
+      this.#log.warn({ file }, 'no JSON: counts as absent');
+      return undefined;
+    }
+  }
+
+  async #write(file: string, value: object): Promise<void> {
+    const written = await writeWhole(join(this.#dir, file), `${JSON.stringify(value)}\n`);
+    if (!written.ok) this.#log.warn({ error: written.error.detail }, 'not saved');
+  }
+}
+
+function isKnownVolume(value: unknown, volumeId: string): value is KnownVolume {
+  if (typeof value !== 'object' || value === null) return false;
+  const known = value as Partial<KnownVolume>;
+  return (
+    known.version === 1 &&
+    known.volumeId === volumeId &&
+    isTexts(known.attributes) &&
+    (known.pv === null || isKnownPv(known.pv)) &&
+    typeof known.applied === 'string' &&
+    typeof known.isOwner === 'boolean' &&
+    typeof known.isReleased === 'boolean'
+  );
+}
+
+function isKnownPv(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const { name, uid, annotations, labels } = value as Partial<KnownPv>;
+  const named = typeof name === 'string' && typeof uid === 'string';
+  return named && isTexts(annotations) && isTexts(labels);
+}
+
+function isTexts(value: unknown): value is KeyMap {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    Object.values(value).every((one) => typeof one === 'string')
+  );
+}

@@ -1,0 +1,123 @@
+/**
+ * Keeps the status annotation of every staged volume true, with as few writes as that takes
+ * (status-pace.ts decides which).
+ *
+ * pathd is asked once a second for all volumes at once, and soon after each of its events. Its watch
+ * stream was rejected: it speaks ten times a second while there is I/O, nearly always to say
+ * what an annotation does not show. What cannot be written is not queued: the next look has newer
+ * news.
+ */
+import type { Logger } from '../base/log.ts';
+import { backoffMs } from '../kubernetes/backoff.ts';
+import type { KubernetesApi } from '../kubernetes/client.ts';
+import { statusKey } from '../kubernetes/keys.ts';
+import { StatusPace } from '../kubernetes/status-pace.ts';
+import { renderStatusTable } from '../kubernetes/status-table.ts';
+import type { PathdApi, VolumeStatus } from '../pathd/api.ts';
+import type { KnownVolume } from './known.ts';
+
+const LOOK_EVERY_MS = 1_000;
+const SOON_MS = 150;
+const CALL_TIMEOUT_MS = 5_000;
+
+interface Written {
+  readonly pace: StatusPace;
+  failures: number;
+  notBeforeMs: number;
+  isWriting: boolean;
+}
+
+export interface StatusWriterOptions {
+  readonly api: KubernetesApi;
+  readonly pathd: Pick<PathdApi, 'status'>;
+  readonly node: string;
+  readonly log: Logger;
+  readonly known: (volumeId: string) => KnownVolume | undefined;
+}
+
+export class StatusWriter {
+  readonly #options: StatusWriterOptions;
+  readonly #volumes = new Map<string, Written>();
+  #timer: NodeJS.Timeout | undefined;
+  #timerAtMs = Infinity;
+  #stopped = false;
+  #looking = false;
+
+  constructor(options: StatusWriterOptions) {
+    this.#options = options;
+  }
+
+  add(volumeId: string): void {
+    const pace = new StatusPace();
+    this.#volumes.set(volumeId, { pace, failures: 0, notBeforeMs: 0, isWriting: false });
+    this.#schedule(SOON_MS);
+  }
+
+  remove(volumeId: string): void {
+    this.#volumes.delete(volumeId);
+  }
+
+  /** Something happened: look before the second is over. */
+  soon(): void {
+    this.#schedule(SOON_MS);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  #schedule(delayMs: number): void {
+    const atMs = performance.now() + delayMs;
+    if (this.#stopped || this.#volumes.size === 0 || this.#timerAtMs <= atMs) return;
+    clearTimeout(this.#timer);
+    this.#timerAtMs = atMs;
+    this.#timer = setTimeout(() => void this.#look(), delayMs);
+    this.#timer.unref();
+  }
+
+  async #look(): Promise<void> {
+    this.#timerAtMs = Infinity;
+    if (this.#looking) return;
+    this.#looking = true;
+    try {
+      for (const status of await this.#options.pathd.status()) {
+        const written = this.#volumes.get(status.volumeId);
+        if (written !== undefined) void this.#write(status, written);
+      }
+    } catch (error) {
+      this.#options.log.debug({ error: String(error) }, 'pathd was not asked');
+    } finally {
+      this.#looking = false;
+      this.#schedule(LOOK_EVERY_MS);
+    }
+  }
+
+  async #write(status: VolumeStatus, written: Written): Promise<void> {
+    const { api, node, log, known } = this.#options;
+    const { volumeId } = status;
+    const { pace } = written;
+    const nowMs = performance.now();
+    const pv = known(volumeId)?.pv ?? null;
+    if (written.isWriting || pv === null || nowMs < written.notBeforeMs) return;
+    if (!pace.isDue(status, nowMs)) return;
+    const text = renderStatusTable(status);
+    // After a restart of csi it is usually there already.
+    if (pv.annotations[statusKey(node)] === text) {
+      pace.written(status, nowMs);
+      return;
+    }
+    written.isWriting = true;
+    const done = await api.applyStatus(pv, node, text, CALL_TIMEOUT_MS);
+    written.isWriting = false;
+    if (done.ok) {
+      pace.written(status, nowMs);
+      written.failures = 0;
+    } else {
+      written.failures += 1;
+      const againMs = backoffMs(written.failures, Math.random());
+      written.notBeforeMs = performance.now() + againMs;
+      log.warn({ volumeId, error: done.error.detail, againMs }, 'status was not written');
+    }
+  }
+}

@@ -1,0 +1,16 @@
+/**
+ * Waiting times after failures of the API server: doubling from 0.8 s to 60 s, each drawn from the
+ * upper half of its range (client-go's reflector: 0.8 s to 30 s). The long ceiling and the wide draw
+ * are for the return of an API server that all nodes of a cluster have been waiting for: 5,000 nodes
+ * come back spread over half a minute instead of at once.
+ *
+ * Pure: chance is passed in.
+ */
+export const BACKOFF_MIN_MS = 800;
+export const BACKOFF_MAX_MS = 60_000;
+
+/** @param failures in a row, from 1 on. @param chance 0..1. */
+export function backoffMs(failures: number, chance: number): number {
+  const ceiling = Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** Math.min(failures, 20));
+  return Math.round(ceiling / 2 + (chance * ceiling) / 2);
+}

@@ -1,0 +1,285 @@
+/** csi and the API server: what a PV says, what is shown on it, who may have it, and absence. */
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { PathStatus } from '../../src/pathd/api.ts';
+import { PathdError } from '../../src/pathd/api.ts';
+import { CsiBench, EXT4_BYTES, refusal } from '../support/csi-bench.ts';
+import { FakeApi } from '../support/fake-api.ts';
+import { blockCapability, mountCapability } from '../support/kubelet.ts';
+
+const IQN = 'iqn.2026-01.io.prioritypath.test:vol';
+const PATH = (n: number): string => `path.prioritypath.io/p${String(n)}`;
+const URL_OF = (n: number): string => `iscsi://10.0.0.${String(n)}/${IQN}/1`;
+const OWNER = 'owner.prioritypath.io/node';
+const STATUS = 'status.prioritypath.io/node-1';
+const RACK = 'topology.prioritypath.io/rack';
+const ROOM = 'topology.prioritypath.io/room';
+
+let api: FakeApi;
+let bench: CsiBench;
+
+beforeEach(async () => {
+  api = await FakeApi.start();
+  api.addNode('node-1', { [RACK]: 'r1', [ROOM]: 'a' });
+  api.addPv('pv-1', { [PATH(0)]: URL_OF(0), [PATH(1)]: URL_OF(1) });
+  api.label('persistentvolumes', 'pv-1', {
+    'rack.prioritypath.io/p0': 'r1',
+    'room.prioritypath.io/p0': 'a',
+    'rack.prioritypath.io/p1': 'r2',
+    'room.prioritypath.io/p1': 'a',
+  });
+  bench = await CsiBench.open(EXT4_BYTES, { credentials: api.credentials, node: 'node-1' });
+});
+
+afterEach(async () => {
+  await bench.close();
+  await api.stop();
+});
+
+const stage = (): Promise<void> => bench.stage('pv-1', blockCapability(), {});
+const weights = (): object =>
+  Object.fromEntries(
+    (bench.pathd.updates.at(-1) ?? bench.pathd.lastAttach)?.paths.map((path) => [
+      path.name,
+      path.maxWeight,
+    ]) ?? [],
+  );
+const eventually = (check: () => void): Promise<void> =>
+  expect.poll(() => attempt(check), { timeout: 5_000, interval: 20 }).toBe('');
+
+function attempt(check: () => void): string {
+  try {
+    check();
+    return '';
+  } catch (error) {
+    return String(error);
+  }
+}
+
+function path(name: string, more: Partial<PathStatus> = {}): PathStatus {
+  return {
+    ...{ name, portal: '10.0.0.1:3260', weight: 100, maxWeight: 100, state: 'standby' },
+    ...{ drained: false, holdDown: false, suspect: false },
+    ...{ lastError: '', lastErrorUnixMs: 0, probeP90Us: 0 },
+    ...more,
+  };
+}
+
+describe('stage by the PV', () => {
+  test('paths come from annotations, weights from labels of PV and Node', async () => {
+    await bench.stage('pv-1', mountCapability(), {
+      [PATH(0)]: 'iscsi://10.9.9.9/iqn.2026-01.io.x:y/1',
+    });
+    expect(bench.pathd.lastAttach?.paths).toMatchObject([
+      { name: 'p0', host: '10.0.0.0', maxWeight: 100 },
+      { name: 'p1', host: '10.0.0.1', maxWeight: 90 },
+    ]);
+    expect(api.annotations('pv-1')[OWNER]).toBe('node-1');
+  });
+
+  test('a PV of another driver or handle is refused, a missing one named', async () => {
+    api.addPv('pv-2', { [PATH(0)]: URL_OF(0) }, { volumeHandle: 'other' });
+    const wrong = await refusal(bench.stage('pv-2', blockCapability(), {}));
+    expect(wrong).toMatchObject({ code: 'FAILED_PRECONDITION' });
+    expect(wrong.message).toContain('"other"');
+    const context = { 'prioritypath.io/pv': 'pv-9' };
+    const missing = await refusal(bench.stage('pv-3', blockCapability(), context));
+    expect(missing).toMatchObject({ code: 'NOT_FOUND' });
+    expect(missing.message).toContain('no PersistentVolume pv-9');
+    expect(bench.pathd.calls).toEqual([]);
+  });
+
+  test('a malformed path is an InvalidPath event on PV and PVC while the good one works', async () => {
+    api.annotate('pv-1', { [PATH(1)]: 'iscsi://10.0.0.1/nonsense/1' });
+    await stage();
+    expect(bench.pathd.lastAttach?.paths).toMatchObject([{ name: 'p0' }]);
+    await eventually(() => {
+      expect(api.events).toMatchObject([
+        {
+          reason: 'InvalidPath',
+          type: 'Warning',
+          metadata: { namespace: 'default' },
+          involvedObject: { kind: 'PersistentVolume', uid: 'uid-pv-1' },
+        },
+        { reason: 'InvalidPath', metadata: { namespace: 'team-a' } },
+      ]);
+    });
+    expect(api.events[0]?.message).toContain('target name "nonsense"');
+  });
+});
+
+describe('live', () => {
+  test('an edited annotation reaches pathd once, without a remount', async () => {
+    await stage();
+    api.annotate('pv-1', { [PATH(2)]: URL_OF(2), 'prioritypath.io/pin': 'p2' });
+    api.annotate('pv-1', { 'weight.prioritypath.io/p2': '70', 'drain.prioritypath.io/p0': 'true' });
+    await eventually(() => expect(bench.pathd.updates).toHaveLength(1));
+    expect(bench.pathd.updates[0]).toMatchObject({
+      pin: 'p2',
+      paths: [{ name: 'p0', drained: true }, { name: 'p1' }, { name: 'p2', maxWeight: 70 }],
+    });
+    expect(bench.pathd.calls.filter((call) => call.startsWith('attach'))).toHaveLength(1);
+  });
+
+  test('our own keys and other annotations cause nothing', async () => {
+    await stage();
+    api.annotate('pv-1', { 'status.prioritypath.io/node-2': 'x', 'example.com/y': 'z' });
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    expect(bench.pathd.updates).toEqual([]);
+  });
+
+  test('a relabelled node changes the weights', async () => {
+    await stage();
+    expect(weights()).toEqual({ p0: 100, p1: 90 });
+    api.label('nodes', 'node-1', { [RACK]: 'r2' });
+    await eventually(() => expect(weights()).toEqual({ p0: 90, p1: 100 }));
+  });
+
+  test('what pathd refuses is told once and stays as it is', async () => {
+    await stage();
+    bench.pathd.updateError = new PathdError('FAILED_PRECONDITION', 'p1 is the last usable path');
+    api.annotate('pv-1', { [PATH(1)]: null });
+    await eventually(() =>
+      expect(api.events.map(({ reason }) => reason)).toEqual(
+        expect.arrayContaining(['UpdateRefused']),
+      ),
+    );
+    api.annotate('pv-1', { [PATH(0)]: 'broken', [PATH(1)]: 'broken' });
+    await eventually(() =>
+      expect(api.events.some(({ message }) => message.startsWith('no usable path is left'))).toBe(
+        true,
+      ),
+    );
+    expect(bench.pathd.updates).toEqual([]);
+  });
+});
+
+describe('one writer node', () => {
+  test('held by a node that lives: refused with what to do; nothing attached', async () => {
+    api.addNode('node-2');
+    api.annotate('pv-1', { [OWNER]: 'node-2' });
+    const refused = await refusal(stage());
+    expect(refused.code).toBe('FAILED_PRECONDITION');
+    expect(refused.message).toContain('claimed by node node-2');
+    expect(refused.message).toContain('kubectl annotate pv pv-1 owner.prioritypath.io/node-');
+    expect(bench.pathd.calls).toEqual([]);
+    await bench.stage('pv-1', blockCapability('MULTI_NODE_MULTI_WRITER'), {});
+  });
+
+  test.each(['gone', 'out of service'])('taken over from a node that is %s', async (how) => {
+    if (how !== 'gone') api.addNode('node-2', {}, ['node.kubernetes.io/out-of-service']);
+    api.annotate('pv-1', { [OWNER]: 'node-2', 'status.prioritypath.io/node-2': 'old' });
+    await stage();
+    expect(api.annotations('pv-1')).toMatchObject({ [OWNER]: 'node-1' });
+    expect(api.annotations('pv-1')).not.toHaveProperty('status.prioritypath.io/node-2');
+    await eventually(() => expect(api.events[0]?.reason).toBe('OwnerTakenOver'));
+  });
+
+  test('released at unstage, and when the stage fails', async () => {
+    bench.pathd.attachError = new PathdError('UNAVAILABLE', 'no path answers');
+    expect((await refusal(stage())).code).toBe('UNAVAILABLE');
+    await eventually(() => expect(api.annotations('pv-1')).not.toHaveProperty(OWNER));
+    bench.pathd.attachError = undefined;
+    await stage();
+    await eventually(() => expect(api.annotations('pv-1')).toHaveProperty(STATUS));
+    await bench.unstage('pv-1');
+    expect(Object.keys(api.annotations('pv-1'))).toEqual([PATH(0), PATH(1)]);
+  });
+
+  test('without an answer of the API no claim is made; one that is ours is believed', async () => {
+    api.mode = 'error';
+    expect(
+      await refusal(bench.stage('pv-1', blockCapability(), { [PATH(0)]: URL_OF(0) })),
+    ).toMatchObject({
+      code: 'UNAVAILABLE',
+      message: expect.stringContaining('cannot be claimed') as string,
+    });
+    api.mode = 'up';
+    await stage();
+    await bench.pathd.crash();
+    api.mode = 'error';
+    await bench.restart();
+    await stage();
+    expect(weights()).toEqual({ p0: 100, p1: 90 });
+  });
+});
+
+describe('status and events', () => {
+  test('pathd events appear on PV and PVC, none twice over a restart of csi', async () => {
+    await stage();
+    bench.pathd.notify({ volumeId: 'pv-1', reason: 'PathDown', message: 'p0 is down' });
+    await eventually(() => expect(api.events).toHaveLength(2));
+    await bench.restart();
+    bench.pathd.notify({ volumeId: 'pv-1', reason: 'PathUp', message: 'p0 is up' }, false);
+    await eventually(() => expect(api.events).toHaveLength(4));
+    expect(api.events.map(({ reason }) => reason)).toEqual([
+      ...['PathDown', 'PathDown', 'PathUp', 'PathUp'],
+    ]);
+  });
+
+  test('the status is written at transitions and not in between', async () => {
+    bench.pathd.paths = [path('p0', { state: 'current' }), path('p1')];
+    await stage();
+    await eventually(() =>
+      expect(api.annotations('pv-1')[STATUS]).toContain('* p0    100/100  current'),
+    );
+    const written = api.count(/^PATCH/);
+    await new Promise((resolve) => setTimeout(resolve, 2_500));
+    expect(api.count(/^PATCH/)).toBe(written);
+    bench.pathd.paths = [
+      path('p0', { state: 'down', weight: 50 }),
+      path('p1', { state: 'current' }),
+    ];
+    await eventually(() =>
+      expect(api.annotations('pv-1')[STATUS]).toContain('  p0    50/100   down'),
+    );
+    // A weight that grows is no transition.
+    bench.pathd.paths = [
+      path('p0', { state: 'down', weight: 52 }),
+      path('p1', { state: 'current' }),
+    ];
+    await new Promise((resolve) => setTimeout(resolve, 2_500));
+    expect(api.count(/^PATCH/)).toBe(written + 1);
+    expect(bench.pathd.updates).toEqual([]);
+  });
+});
+
+describe('manners', () => {
+  test('one connection and two watches; counted requests for a stage and an unstage', async () => {
+    await eventually(() => expect(api.watches).toEqual(['nodes/node-1']));
+    const before = api.requests.length;
+    await stage();
+    await eventually(() => expect(api.annotations('pv-1')).toHaveProperty(STATUS));
+    await eventually(() => expect(api.watches).toEqual(['nodes/node-1', 'persistentvolumes/pv-1']));
+    expect(api.requests.slice(before).sort()).toEqual([
+      'GET /api/v1/persistentvolumes/pv-1',
+      'PATCH /api/v1/persistentvolumes/pv-1',
+      'PATCH /api/v1/persistentvolumes/pv-1',
+      'WATCH /api/v1/persistentvolumes',
+    ]);
+    const staged = api.requests.length;
+    await bench.unstage('pv-1');
+    expect(api.requests.slice(staged)).toHaveLength(2);
+    expect(api.connections).toBe(1);
+    expect(bench.counters.connections).toBe(1);
+    await eventually(() => expect(api.watches).toEqual(['nodes/node-1']));
+  });
+
+  test('an API server that hangs delays a call by seconds, that is gone not even unstage', async () => {
+    await stage();
+    await eventually(() => expect(api.annotations('pv-1')).toHaveProperty(STATUS));
+    await api.stop();
+    const startedAt = performance.now();
+    await bench.unstage('pv-1');
+    expect(performance.now() - startedAt).toBeLessThan(3_000);
+    expect(bench.pathd.device('pv-1')).toBeUndefined();
+    expect(api.annotations('pv-1')).toHaveProperty(OWNER);
+    // The claim is given back when there is somebody to give it to, by the next csi too.
+    await bench.restart();
+    await api.start();
+    await eventually(() => expect(api.annotations('pv-1')).not.toHaveProperty(OWNER));
+    api.mode = 'hang';
+    const hungAt = performance.now();
+    expect((await refusal(stage())).code).toBe('UNAVAILABLE');
+    expect(performance.now() - hungAt).toBeLessThan(5_000);
+  });
+});
