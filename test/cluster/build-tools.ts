@@ -1,13 +1,14 @@
 /**
- * Builds what the cluster tier needs and is missing: programs from Go modules into the cache, Debian
- * packages by apt. Does nothing, within a second, when everything is there.
+ * Builds what the cluster tier needs and is missing: programs from Go modules into the cache,
+ * Debian packages by apt. Does nothing, within a second, when everything is there.
  *
  *   node test/cluster/build-tools.ts
  *
- * Gently beside other work: `GOMAXPROCS=1 GOFLAGS=-p=1 nice -n 19 node test/cluster/build-tools.ts`.
+ * Gently beside other work: GOMAXPROCS=1 GOFLAGS=-p=1 nice -n 19 before it.
  *
- * A program is linked under another name and renamed when the linker has succeeded: what has its real
- * name is whole. What an interrupted build has compiled stays in Go's own cache, so it goes on there.
+ * A program is linked under another name and renamed when the linker has succeeded: what has its
+ * real name is whole. What an interrupted build has compiled stays in Go's own cache, so it goes on
+ * there.
  */
 import { existsSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -84,8 +85,8 @@ export async function ensureTools(): Promise<string> {
 
 /**
  * Installs Debian packages that are missing. None of their services may start: containerd and etcd
- * would take ports, sockets and cgroups of their own. policy-rc.d is what Debian asks before it starts
- * one; a machine's own is kept.
+ * would take ports, sockets and cgroups of their own. policy-rc.d is what Debian asks before it
+ * starts one; a machine's own is kept.
  */
 export async function ensurePackages(): Promise<void> {
   const missing = Object.entries(PACKAGES).filter(([program]) => !existsSync(program));

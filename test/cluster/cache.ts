@@ -1,13 +1,13 @@
 /**
  * Where what is slow to make is kept: outside the checkout, so that only a fresh machine builds.
  *
- *   <cache>/tools-<hash>        programs built from Go modules, a folder for each set of versions: an
- *                               old checkout finds its own again
- *   <cache>/images/archives     images as docker-archives
- *   <cache>/images/storage      buildah's layers
+ *   <cache>/tools-<hash>      programs built from Go modules, a folder for each set of versions:
+ *                             an old checkout finds its own again
+ *   <cache>/images/archives   images as docker-archives
+ *   <cache>/images/storage    buildah's layers
  *
- * The hash is of everything that decides what comes out: the go.mod and go.sum files in tools/ and the
- * flags of the build. Removing any of it is always safe while nothing runs.
+ * The hash is of everything that decides what comes out: the go.mod and go.sum files in tools/ and
+ * the flags of the build. Removing any of it is always safe while nothing runs.
  */
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync } from 'node:fs';
@@ -26,8 +26,8 @@ export interface Tool {
 }
 
 /**
- * Without these the API server calls itself v0.0.0 and a chart's kubeVersion refuses it; kubectl and
- * the kubelet warn about the skew.
+ * Without these the API server calls itself v0.0.0 and a chart's kubeVersion refuses it; kubectl
+ * and the kubelet warn about the skew.
  */
 function kubernetesVersion(version: string): Record<string, string> {
   const at = 'k8s.io/component-base/version';

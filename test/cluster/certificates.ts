@@ -1,6 +1,6 @@
 /**
- * The cluster's certificate authority and everybody's key pair and kubeconfig, by openssl. EC keys: a
- * pair costs milliseconds, an RSA one a second on a busy core. A client's name and groups are the
+ * The cluster's certificate authority and everybody's key pair and kubeconfig, by openssl. EC keys:
+ * a pair costs milliseconds, an RSA one a second on a busy core. A client's name and groups are the
  * subject's CN and O, as Kubernetes reads them.
  */
 import { writeFileSync } from 'node:fs';
@@ -75,8 +75,8 @@ async function writeKubeconfig(options: CertificateOptions, name: string): Promi
 }
 
 /**
- * Fills the folder: ca, apiserver, kubelet-server and service-account pairs (`.key`, `.crt`), a pair
- * and `<name>.kubeconfig` for each client, `node` among them.
+ * Fills the folder: ca, apiserver, kubelet-server and service-account pairs (`.key`, `.crt`), a
+ * pair and `<name>.kubeconfig` for each client, `node` among them.
  */
 export async function makeCertificates(options: CertificateOptions): Promise<void> {
   const { folder, nodeName, serverNames, nodeAddress } = options;

@@ -1,11 +1,12 @@
 /**
  * A cgroup of the cluster's own. It is the register of everything that the cluster started: the
- * programs are put into it, the kubelet has it as `cgroupRoot`, so pods' cgroups are below it, and what
- * a container forks stays in. Teardown need not know pids: it kills whatever is in there. Rejected:
- * process groups and a list of pids (shims and containers leave both behind), a pid namespace (the tests
- * must see the processes they kill).
+ * programs are put into it, the kubelet has it as `cgroupRoot`, so pods' cgroups are below it, and
+ * what a container forks stays in. Teardown need not know pids: it kills whatever is in there.
+ * Rejected: process groups and a list of pids (shims and containers leave both behind), a pid
+ * namespace (the tests must see the processes they kill).
  *
- * Works on cgroup v1, where each controller is a tree of its own (the development machine), and on v2.
+ * Works on cgroup v1, where each controller is a tree of its own (the development machine), and on
+ * v2.
  */
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -24,7 +25,10 @@ function trees(): Tree[] {
     .map(([, at = '', type = '', options = '']) => ({ at, type, options: options.split(',') }));
 }
 
-/** The tree in which every process of the cluster can be found; v1 has several, this one counts only. */
+/**
+ * The tree in which every process of the cluster can be found; v1 has several, this one counts
+ * only.
+ */
 function register(): Tree {
   const all = trees();
   const tree =

@@ -1,6 +1,7 @@
 /**
- * What a test asks of a cluster, through kubectl and helm as users run them: what they print is part
- * of what is tested. kubectl costs a third of a second of a core, so polls are half a second apart.
+ * What a test asks of a cluster, through kubectl and helm as users run them: what they print is
+ * part of what is tested. kubectl costs a third of a second of a core, so polls are half a second
+ * apart.
  */
 import { join } from 'node:path';
 import { toolPath } from './cache.ts';
@@ -79,7 +80,9 @@ export class Client {
     return run(toolPath('helm'), args, { env: this.env() });
   }
 
-  /** For programs that find the cluster by KUBECONFIG, and commands of the README run as written. */
+  /**
+   * For programs that find the cluster by KUBECONFIG, and commands of the README run as written.
+   */
   env(): NodeJS.ProcessEnv {
     return systemEnv({
       KUBECONFIG: this.kubeconfig,
@@ -118,8 +121,8 @@ export class Client {
   }
 
   /**
-   * Polls until the answer is neither undefined nor false. A rejection counts as "not yet". After the
-   * limit it rejects with `what`, the last rejection and what the cluster says about its pods.
+   * Polls until the answer is neither undefined nor false. A rejection counts as "not yet". After
+   * the limit it rejects with `what`, the last rejection and what the cluster says about its pods.
    */
   async waitFor<T>(
     what: string,

@@ -1,11 +1,11 @@
 /**
  * A real one-node Kubernetes on this machine: etcd, kube-apiserver, kube-controller-manager,
- * kube-scheduler, containerd and kubelet as processes of our own, all state in one temporary folder,
- * every address on `lo`. The node is ready a few seconds after the first process starts.
+ * kube-scheduler, containerd and kubelet as processes of our own, all state in one temporary
+ * folder, every address on `lo`. The node is ready a few seconds after the first process starts.
  *
- * Ends leave nothing behind: `stop` deletes pods in the order in which a CSI driver needs it, stops the
- * programs, then sweeps (remains.ts). Ctrl-C does the same, a second Ctrl-C only sweeps, and so do a
- * failed start and the process's exit. After kill -9 the next start sweeps.
+ * Ends leave nothing behind: `stop` deletes pods in the order in which a CSI driver needs it, stops
+ * the programs, then sweeps (remains.ts). Ctrl-C does the same, a second Ctrl-C only sweeps, and so
+ * do a failed start and the process's exit. After kill -9 the next start sweeps.
  *
  * One cluster at a time on a machine: address, ports and sysctls are one each.
  */
@@ -47,7 +47,10 @@ export interface ClusterOptions {
   /** Images that pods use, beside the sandbox image. */
   readonly images?: readonly Image[];
   readonly nodeLabels?: Readonly<Record<string, string>>;
-  /** Flags added to a component's own, e.g. kube-controller-manager: --node-monitor-grace-period=10s. */
+  /**
+   * Flags added to a component's own, e.g. kube-controller-manager:
+   * --node-monitor-grace-period=10s.
+   */
   readonly flags?: Readonly<Partial<Record<ComponentName, readonly string[]>>>;
   /** Called with the name and duration of each step of the start. */
   readonly onStep?: (name: string, durationMs: number) => void;
@@ -75,8 +78,8 @@ export class Cluster extends Client {
   /** Builds what is missing, starts everything, waits for the Ready node. */
   static async start(options: ClusterOptions = {}): Promise<Cluster> {
     await ensurePackages();
-    await ensureTools();
-    const pause = await pauseImage();
+    // One compiles, the other mostly waits for the network.
+    const [pause] = await Promise.all([pauseImage(), ensureTools()]);
     const { root, cgroup } = makeRoot();
     const cluster = new Cluster(new Layout(root, cgroup), options);
     process.on('exit', cluster.#atExit);
@@ -106,8 +109,9 @@ export class Cluster extends Client {
   }
 
   /**
-   * Makes a folder a shared mount of its own, as every folder is on a machine with systemd: without it a
-   * pod's Bidirectional mount of it is refused. Teardown unmounts it and what is mounted below.
+   * Makes a folder a shared mount of its own, as every folder is on a machine with systemd: without
+   * it a pod's Bidirectional mount of it is refused. Teardown unmounts it and what is mounted
+   * below.
    */
   async share(folder: string): Promise<void> {
     rememberShared(this.layout.root, folder);
@@ -228,7 +232,7 @@ export class Cluster extends Client {
       (name) => this.#components.get(name)?.running === true,
     );
     if (serving) await attempt(() => this.#deletePods());
-    // The kubelet first, or it would bring containers back. Nobody needs what the others would save.
+    // The kubelet first, or it would bring containers back. What the others hold nobody needs.
     await this.#components.get('kubelet')?.stop();
     await this.#killComponents();
     problems.push(...this.#sweep());
@@ -276,7 +280,9 @@ export class Cluster extends Client {
     if (left.length > 0) say(`cluster: left behind: ${left.join('; ')}`);
   };
 
-  /** While it runs, the orderly way; before that, or at a second signal, the exit handler sweeps. */
+  /**
+   * While it runs, the orderly way; before that, or at a second signal, the exit handler sweeps.
+   */
   readonly #onSignal = (signal: NodeJS.Signals): void => {
     const code = 128 + constants.signals[signal];
     if (this.#phase !== 'running') process.exit(code);

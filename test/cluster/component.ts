@@ -1,7 +1,7 @@
 /**
- * A long-lived program of the cluster: started in the cluster's cgroup, in a session of its own (Ctrl-C
- * at the terminal must not reach it before the pods are gone), its output in a log file. It can be
- * stopped, killed, frozen and started again with the same arguments.
+ * A long-lived program of the cluster: started in the cluster's cgroup, in a session of its own
+ * (Ctrl-C at the terminal must not reach it before the pods are gone), its output in a log file. It
+ * can be stopped, killed, frozen and started again with the same arguments.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';

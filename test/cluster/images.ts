@@ -1,15 +1,15 @@
 /**
  * Container images without a registry and without a container engine.
  *
- * The base is made by debootstrap from the machine's own Debian mirror and is called what a Dockerfile
- * calls it (debian:bookworm-slim), so that ordinary Dockerfiles build on it. buildah runs with chroot
- * isolation, which needs no user session, and with overlayfs, which containerd needs anyway: its vfs
- * driver copies the whole image for each layer. Layers live in the cache, so a second build of the same
- * Dockerfile is a lookup. Images leave it as docker-archives, which `ctr images import` gives to
- * containerd.
+ * The base is made by debootstrap from the machine's own Debian mirror and is called what a
+ * Dockerfile calls it (debian:bookworm-slim), so that ordinary Dockerfiles build on it. buildah
+ * runs with chroot isolation, which needs no user session, and with overlayfs, which containerd
+ * needs anyway: its vfs driver copies the whole image for each layer. Layers live in the cache, so
+ * a second build of the same Dockerfile is a lookup. Images leave it as docker-archives, which `ctr
+ * images import` gives to containerd.
  *
- * The sandbox ("pause") image is the base with `sleep infinity`: nothing to compile, no layer of its
- * own. It reaps no orphans, which matters only to pods that share their process namespace.
+ * The sandbox ("pause") image is the base with `sleep infinity`: nothing to compile, no layer of
+ * its own. It reaps no orphans, which matters only to pods that share their process namespace.
  */
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { writeFileSync } from 'node:fs';
@@ -44,8 +44,8 @@ const SUITE = 'bookworm';
 export const PAUSE = 'docker.io/prioritypath/pause:1';
 
 /**
- * Debian's fio links every storage library there is; their packages bring 230 MB, the libraries are a
- * quarter of that, and every start of a cluster unpacks them.
+ * Debian's fio links every storage library there is; their packages bring 230 MB, the libraries are
+ * a quarter of that, and every start of a cluster unpacks them.
  */
 const TEST_POD_DOCKERFILE = `FROM debian:bookworm-slim AS fio
 RUN apt-get update && apt-get install -y --no-install-recommends fio \\
@@ -65,7 +65,7 @@ const BUILD_LIMIT_MS = 20 * 60_000;
 function buildah(...args: readonly string[]): Promise<string> {
   const storage = cacheFolder('images', 'storage');
   const env = systemEnv({ BUILDAH_ISOLATION: 'chroot' });
-  // STORAGE_DRIVER is not looked at when there is a --root. Without the option the storage is a mount.
+  // STORAGE_DRIVER is ignored when there is a --root. Without the option the storage is a mount.
   const driver = ['--storage-driver', 'overlay', '--storage-opt', 'overlay.skip_mount_home=true'];
   const where = [...driver, '--root', join(storage, 'root'), '--runroot', join(storage, 'run')];
   return run('buildah', [...where, ...args], { env, limitMs: BUILD_LIMIT_MS });
@@ -85,7 +85,8 @@ async function archive(name: string): Promise<Image> {
   const id = await idOf(name);
   if (id === undefined) throw new Error(`buildah has no image ${name}`);
   const short = name.replace(/^.*\//, '').replace(':', '_');
-  const file = `${short}-${createHash('sha256').update(`${name} ${id}`).digest('hex').slice(0, 12)}`;
+  const key = createHash('sha256').update(`${name} ${id}`).digest('hex').slice(0, 12);
+  const file = `${short}-${key}`;
   const folder = cacheFolder('images', 'archives');
   const target = join(folder, `${file}.tar`);
   if (!existsSync(target)) {

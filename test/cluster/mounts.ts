@@ -1,4 +1,6 @@
-/** The machine's mounts, and getting rid of those below a folder. Blocking: teardown may not wait. */
+/**
+ * The machine's mounts, and getting rid of those below a folder. Blocking: teardown may not wait.
+ */
 import { readFileSync } from 'node:fs';
 import { runNow } from './process.ts';
 

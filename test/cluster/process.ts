@@ -53,7 +53,9 @@ export function run(
   });
 }
 
-/** As `run`, blocking, for teardown paths that may not wait; what went wrong instead of throwing. */
+/**
+ * As `run`, blocking, for teardown paths that may not wait; what went wrong instead of throwing.
+ */
 export function runNow(program: string, args: readonly string[]): string | undefined {
   const done = spawnSync(program, [...args], {
     env: systemEnv(),

@@ -1,12 +1,14 @@
 /**
- * What a cluster leaves on the machine, and its removal. Works from what is on disk and in the kernel,
- * not from memory: teardown ends with it, so do a failed start and the process's exit, and the next
- * start calls it for clusters whose process was killed. Everything here blocks and is idempotent.
+ * What a cluster leaves on the machine, and its removal. Works from what is on disk and in the
+ * kernel, not from memory: teardown ends with it, so do a failed start and the process's exit, and
+ * the next start calls it for clusters whose process was killed. Everything here blocks and is
+ * idempotent.
  *
- * Components change the machine outside their folder, whatever they are told: the kubelet sets sysctls
- * and makes /var/lib/kubelet/device-plugins and links in /var/log/containers, containerd keeps shim
- * sockets in /run/containerd, libcni results in /var/lib/cni, the ptp plugin turns forwarding on. What
- * was there before is written down at the start (before.json) and is what comes back.
+ * Components change the machine outside their folder, whatever they are told: the kubelet sets
+ * sysctls and makes /var/lib/kubelet/device-plugins and links in /var/log/containers, containerd
+ * keeps shim sockets in /run/containerd, libcni results in /var/lib/cni, the ptp plugin turns
+ * forwarding on. What was there before is written down at the start (before.json) and is what comes
+ * back.
  */
 import { appendFileSync, existsSync, lstatSync, mkdirSync, readFileSync } from 'node:fs';
 import { readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
@@ -44,7 +46,9 @@ const FOLDERS = [
 ] as const;
 
 interface Before {
-  /** Process that owns the cluster and when it started, so that a pid used again is not mistaken. */
+  /**
+   * Process that owns the cluster and when it started, so that a pid used again is not mistaken.
+   */
   readonly owner: number;
   readonly ownerStart: string;
   readonly sysctls: Readonly<Record<string, string>>;
@@ -90,8 +94,8 @@ export function makeRoot(): { root: string; cgroup: string } {
 }
 
 /**
- * Removes clusters whose process is gone. Throws when one is alive: two cannot share the address, the
- * ports and the sysctls.
+ * Removes clusters whose process is gone. Throws when one is alive: two cannot share the address,
+ * the ports and the sysctls.
  */
 export function removeAbandoned(): void {
   for (const name of readdirSync(tmpdir()).filter((file) => file.startsWith(PREFIX))) {
@@ -166,8 +170,8 @@ function removeFolder(folder: string, left: string[]): void {
 const KILL_LIMIT_MS = 20_000;
 
 /**
- * Ends every process of the cluster, unmounts and removes what it made and restores what it changed.
- * Returns what is left, a line each: empty means nothing.
+ * Ends every process of the cluster, unmounts and removes what it made and restores what it
+ * changed. Returns what is left, a line each: empty means nothing.
  */
 export function removeRemains(root: string, cgroup: string): string[] {
   const left = killCgroup(cgroup, KILL_LIMIT_MS).map((pid) => `process ${String(pid)} lives on`);

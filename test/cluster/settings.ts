@@ -1,15 +1,15 @@
 /**
- * Configuration of every component: files and command lines, as functions of where the cluster lives.
- * What is unusual here, and why:
+ * Configuration of every component: files and command lines, as functions of where the cluster
+ * lives. What is unusual here, and why:
  *
- *  - The node's address is one of our own on `lo`: the kubelet refuses 127.0.0.0/8 for a node, and the
- *    machine's real address would make kubelet and API server listen to the network. Ordinary pods
- *    reach it too, through their veth.
- *  - restrict_oom_score_adj, KubeletInUserNamespace: without CAP_SYS_RESOURCE runc and the kubelet may
- *    not do what they would like to do at start.
+ *  - The node's address is one of our own on `lo`: the kubelet refuses 127.0.0.0/8 for a node,
+ *    and the machine's real address would make kubelet and API server listen to the network.
+ *    Ordinary pods reach it too, through their veth.
+ *  - restrict_oom_score_adj, KubeletInUserNamespace: without CAP_SYS_RESOURCE runc and the kubelet
+ *    may not do what they would like to do at start.
  *  - No kube-proxy: 10.0.0.1:443 does not answer. Pods are told the API server's address.
- *  - Nothing under /var or /etc: all state below the cluster's folder, the kubelet's iptables chains
- *    off. What components do to the machine all the same is undone in remains.ts.
+ *  - Nothing under /var or /etc: all state below the cluster's folder, the kubelet's iptables
+ *    chains off. What components do to the machine all the same is undone in remains.ts.
  *  - No eviction and no image collection: a full developer's disk is not what is tested.
  */
 import { join } from 'node:path';
@@ -247,7 +247,9 @@ disabled_plugins = [${disabled}]
 `;
 }
 
-/** One ptp network: a veth pair and a route for each pod, addresses counted in the cluster's folder. */
+/**
+ * One ptp network: a veth pair and a route for each pod, addresses counted in the cluster's folder.
+ */
 export function cniConfig(layout: Layout): object {
   return {
     cniVersion: '0.4.0',

@@ -1,6 +1,6 @@
 /**
- * Does the cluster tier work on this machine? Starts the cluster, runs what the driver will need of it,
- * takes it down and compares the machine with how it was: processes, mounts, cgroups, network
+ * Does the cluster tier work on this machine? Starts the cluster, runs what the driver will need of
+ * it, takes it down and compares the machine with how it was: processes, mounts, cgroups, network
  * namespaces and interfaces, sysctls, the folders that components like to fill.
  *
  *   node test/cluster/smoke.ts [--keep]      --keep: waits for Ctrl-C before it takes it down
@@ -89,9 +89,10 @@ const PROGRAMS = /^(etcd|kube-apiserver|kube-controller|kube-scheduler|kubelet|c
 
 /** Everything that a cluster could leave behind, as lists that can be compared. */
 function machine(): Machine {
-  const commands = globSync('/proc/[0-9]*/comm').flatMap((file) => {
+  const commands = globSync('/proc/[0-9]*/stat').flatMap((file) => {
     try {
-      return [readFileSync(file, 'utf8').trim()];
+      const [, name = '', state] = /\((.*)\) (\S)/.exec(readFileSync(file, 'utf8')) ?? [];
+      return state === 'Z' ? [] : [name]; // a zombie is dead, its parent has not looked yet
     } catch {
       return [];
     }
@@ -156,7 +157,9 @@ async function reach(cluster: Cluster): Promise<void> {
   expect('an ordinary pod reaches the API server', answer.trim() === 'reached', answer);
 }
 
-/** The node's network is the machine's: a target on a rack's address answers in the driver's pods. */
+/**
+ * The node's network is the machine's: a target on a rack's address answers in the driver's pods.
+ */
 async function targets(cluster: Cluster): Promise<void> {
   const backingFile = join(cluster.layout.root, 'lu');
   makeBackingFile(backingFile, 1 << 20);
@@ -230,6 +233,5 @@ for (const [what, was] of Object.entries(before)) {
   const is = after[what] ?? [];
   expect(`${what} as before: ${was.join(', ')}`, was.join() === is.join(), is.join(', '));
 }
-say(
-  `smoke: all well in ${((performance.now() - startedAt) / 1000).toFixed(1)} s, nothing left behind`,
-);
+const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
+say(`smoke: all well in ${seconds} s, nothing left behind`);
