@@ -8,10 +8,15 @@ import {
   isInCluster,
   kubeconfigCredentials,
 } from '../kubernetes/credentials.ts';
+import { DRIVER_NAME } from '../kubernetes/contract.ts';
 import { DEFAULT_TOPOLOGY_KEYS, isLabelKey } from '../kubernetes/keys.ts';
 import { DEFAULT_WEIGHTS, type TopologyWeights } from '../kubernetes/topology.ts';
 import { connectPathd } from '../pathd/client.ts';
+import type { HttpServer } from '../telemetry/http.ts';
 import type { KubernetesOptions } from './cluster.ts';
+import { serveHealth } from './health.ts';
+import { parsePolicyDefaults, withPolicyDefaults } from './policy-defaults.ts';
+import { createRegistration, type Registration, type RegistrationState } from './registration.ts';
 import { createCsiServer, type CsiServerOptions } from './server.ts';
 
 const FLAGS = {
@@ -77,6 +82,29 @@ const FLAGS = {
     default: '100,90,80',
   },
   'max-volumes': { value: 'N', help: 'max_volumes_per_node; 0: no limit', default: '0' },
+  'policy-defaults': {
+    value: 'JSON',
+    help: 'policy values by name for every volume that does not say otherwise',
+    default: '{}',
+    env: 'POLICY_DEFAULTS',
+  },
+  registration: {
+    value: 'MODE',
+    help: 'auto, on or off: register with the kubelet; auto: on in a pod',
+    default: 'auto',
+  },
+  'kubelet-dir': {
+    value: 'DIR',
+    help: "the kubelet's --root-dir, where plugins register",
+    default: '/var/lib/kubelet',
+  },
+  'kubelet-endpoint': {
+    value: 'ADDR',
+    help: 'the CSI socket as the kubelet sees it, if not by the path of --endpoint',
+    default: '',
+  },
+  'health-host': { value: 'ADDR', help: 'address of /healthz and /readyz', default: '127.0.0.1' },
+  'health-port': { value: 'PORT', help: 'their port; 0: not served', default: '0' },
   ...LOG_FLAGS,
 } as const satisfies Flags;
 
@@ -92,7 +120,9 @@ export function csiCommand(version: string): Command {
         return EXIT.ok;
       }
       const options = configure(flags.value, version, io.env);
-      return typeof options === 'string' ? usage(io, options) : serve(options, io);
+      if (typeof options === 'string') return usage(io, options);
+      const front = configureFront(flags.value, options, io.env);
+      return typeof front === 'string' ? usage(io, front) : serve(options, front, io);
     },
   };
 }
@@ -110,6 +140,8 @@ function configure(
   }
   const kubernetes = configureKubernetes(flags, env);
   if (typeof kubernetes === 'string') return kubernetes;
+  const policy = parsePolicyDefaults(flags['policy-defaults'], weights);
+  if (!policy.ok) return `--policy-defaults: ${policy.error}`;
   const log = loggerFromFlags('csi', flags);
   if (!log.ok) return log.error;
   return {
@@ -119,7 +151,7 @@ function configure(
     nodeId: flags['node-id'],
     topology: { rack: flags.rack || undefined, room: flags.room || undefined },
     weights,
-    pathd: connectPathd(flags.pathd),
+    pathd: withPolicyDefaults(connectPathd(flags.pathd), policy.value),
     log: log.value,
     maxVolumes,
     version,
@@ -163,10 +195,49 @@ function parseWeights(text: string): TopologyWeights | undefined {
   return { sameRack, sameRoom, otherRoom };
 }
 
-async function serve(options: CsiServerOptions, io: CommandIo): Promise<number> {
+/** What the kubelet sees of this process beside CSI: where to register, where to answer probes. */
+interface Front {
+  readonly registration: Registration | undefined;
+  readonly healthHost: string;
+  /** 0: no probes are answered. */
+  readonly healthPort: number;
+}
+
+function configureFront(
+  flags: FlagValues<typeof FLAGS>,
+  { endpoint, log }: CsiServerOptions,
+  env: CommandIo['env'],
+): Front | string {
+  const { registration: mode, 'health-host': healthHost } = flags;
+  if (!['auto', 'on', 'off'].includes(mode)) return `--registration ${mode}: auto, on or off`;
+  const healthPort = Number(flags['health-port']);
+  if (!Number.isInteger(healthPort) || healthPort < 0 || healthPort > 65_535) {
+    return `--health-port ${flags['health-port']}: expected 0..65535`;
+  }
+  const on = mode === 'on' || (mode === 'auto' && isInCluster(env));
+  const registration = on
+    ? createRegistration({
+        kubeletDir: flags['kubelet-dir'],
+        driverName: DRIVER_NAME,
+        endpoint: flags['kubelet-endpoint'] || endpoint,
+        log,
+      })
+    : undefined;
+  return { registration, healthHost, healthPort };
+}
+
+async function serve(options: CsiServerOptions, front: Front, io: CommandIo): Promise<number> {
   const server = createCsiServer(options);
+  const { registration, healthHost: host, healthPort: port } = front;
+  let health: HttpServer | undefined;
   try {
+    // First: a probe must not wait for what is read from disk at start.
+    if (port !== 0) {
+      const state = (): RegistrationState | undefined => registration?.state;
+      health = await serveHealth({ host, port, registration: state, pathd: options.pathd });
+    }
     await server.start();
+    await registration?.start();
   } catch (error) {
     io.stderr.write(
       `priority-path csi: ${error instanceof Error ? error.message : String(error)}\n`,
@@ -177,7 +248,10 @@ async function serve(options: CsiServerOptions, io: CommandIo): Promise<number> 
     if (io.signal.aborted) resolve();
     io.signal.addEventListener('abort', () => resolve(), { once: true });
   });
+  // Said good-bye to before it is gone: the kubelet then waits for the next one, and does not dial.
+  await registration?.stop();
   await server.stop();
+  await health?.stop();
   return EXIT.ok;
 }
 
