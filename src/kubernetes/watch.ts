@@ -8,6 +8,9 @@
  * resourceVersion heard of, bookmarks included; 410 begins anew. The server's cache may be behind what
  * we saw before: an older resourceVersion of the same object is passed over.
  *
+ * Where etcd cannot report progress (before 3.4.25) an API server with WatchList on refuses such a watch
+ * with bookmarks. Then: without bookmarks, ended by the server every one to two minutes, begun anew.
+ *
  * Staleness: bookmarks come about once a minute; 150 s without a byte and the watch is given up and
  * begun again. The server ends a watch after 5 to 10 minutes (chosen by us, drawn, so that watches
  * spread over API servers). Failures wait as backoff.ts says; a watch that ended well waits a moment
@@ -37,11 +40,14 @@ export interface WatchOptions {
 
 const IDLE_MS = 150_000;
 const SERVER_TIMEOUT_S = 300;
+/** Below the idle limit even when drawn longest: without bookmarks silence says nothing. */
+const SHORT_TIMEOUT_S = 60;
+const NO_PROGRESS = /RequestWatchProgress/;
 
 /** Resolves when the signal is aborted; never rejects. */
 export async function followObject(options: WatchOptions): Promise<void> {
   const { signal, random, onFailure, backoff = backoffMs } = options;
-  const place = { resourceVersion: '0', seen: '' };
+  const place: Place = { resourceVersion: '0', seen: '', bookmarks: true };
   let failures = 0;
   while (!signal.aborted) {
     let waitMs: number;
@@ -65,6 +71,8 @@ interface Place {
   resourceVersion: string;
   /** Newest version of the object that was handed on. */
   seen: string;
+  /** False: the server cannot send them. */
+  bookmarks: boolean;
 }
 
 /** One watch to its end; an error the server told, or undefined when it ended in peace. */
@@ -73,9 +81,11 @@ async function watchOnce(options: WatchOptions, place: Place): Promise<ApiError 
   const query = new URLSearchParams({
     watch: 'true',
     fieldSelector: `metadata.name=${name}`,
-    allowWatchBookmarks: 'true',
-    resourceVersion: place.resourceVersion,
-    timeoutSeconds: String(Math.round(SERVER_TIMEOUT_S * (1 + random()))),
+    allowWatchBookmarks: String(place.bookmarks),
+    resourceVersion: place.bookmarks ? place.resourceVersion : '0',
+    timeoutSeconds: String(
+      Math.round((place.bookmarks ? SERVER_TIMEOUT_S : SHORT_TIMEOUT_S) * (1 + random())),
+    ),
   });
   const path = `${collection}?${query.toString()}`;
   for await (const line of transport.lines(path, idleMs, signal)) {
@@ -92,6 +102,10 @@ async function watchOnce(options: WatchOptions, place: Place): Promise<ApiError 
 
 /** After 410 the present state is asked for again. */
 function refused(error: ApiError, place: Place): ApiError | undefined {
+  if (place.bookmarks && NO_PROGRESS.test(error.detail)) {
+    place.bookmarks = false;
+    return undefined;
+  }
   if (error.kind !== 'gone' || place.resourceVersion === '0') return error;
   place.resourceVersion = '0';
   return undefined;
