@@ -1,4 +1,4 @@
-/** Lint rules: strictTypeChecked plus the rules it misses (see src/README.md), and the pure folders. */
+/** Lint rules: strictTypeChecked plus the rules it misses, and the pure folders. */
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import tseslint from 'typescript-eslint';
