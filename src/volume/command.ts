@@ -36,6 +36,8 @@ export interface CommandContext {
 }
 
 const RETRY_MS = 20;
+/** Retries without a pause; a target that aborts everything is not asked as fast as it answers. */
+const RETRIES_AT_ONCE = 8;
 
 function fault(kind: CommandFault['kind'], cause: CauseKind, detail: string): CommandResult {
   return { kind: 'fault', fault: { kind, cause, detail } };
@@ -46,6 +48,7 @@ export function runCommand(context: CommandContext, command: OwnCommand): Promis
   const { what } = command;
   return new Promise((resolve) => {
     let over = false;
+    let retries = 0;
     const finish = (result: CommandResult): void => {
       over = true;
       timer.cancel();
@@ -73,7 +76,8 @@ export function runCommand(context: CommandContext, command: OwnCommand): Promis
               return;
             }
             case 'retry':
-              send();
+              if (++retries <= RETRIES_AT_ONCE) send();
+              else clock.after(RETRY_MS, send);
               return;
             case 'busy':
               clock.after(RETRY_MS, send);

@@ -36,6 +36,28 @@ const BUSY_MS_MIN = 8;
 const BUSY_MS_MAX = 1_000;
 /** Immediate retries of one command (unit attentions, aborted commands) before pauses are made. */
 const RETRIES_AT_ONCE = 8;
+/**
+ * How often one command may be aborted (ABORTED COMMAND, TASK ABORTED) before its request is answered
+ * with an error: 8 retries at once, then one a second for 30 s, which is what Linux gives a disk.
+ *
+ * Why an error and not a verdict on the path: "not every error is the path's". A path whose every command
+ * is aborted fails its probes and is left within seconds, and the count starts anew on the next one.
+ * What reaches this limit is a single command on a path that answers all others; moving it about would
+ * take one path down after the other, and no request would be served any better. Unit attentions have
+ * no limit: each is a piece of news, and a target runs out of them.
+ */
+const ABORTS_MAX = RETRIES_AT_ONCE + 30;
+
+/** How often a command was sent again, and why. */
+interface Tries {
+  readonly busy: number;
+  readonly attentions: number;
+  readonly aborts: number;
+}
+
+const ABORTED: Verdict = { kind: 'error', error: 'EIO', detail: 'aborted again and again' };
+
+const FIRST_TRY: Tries = { busy: 0, attentions: 0, aborts: 0 };
 
 function busyPauseMs(tries: number): number {
   return Math.min(BUSY_MS_MAX, BUSY_MS_MIN * 2 ** Math.min(tries, 10));
@@ -194,10 +216,10 @@ export class Dispatcher {
       this.#sync.join(entry);
       return;
     }
-    for (const piece of pieces) this.#send(entry, piece, route, 0);
+    for (const piece of pieces) this.#send(entry, piece, route, FIRST_TRY);
   }
 
-  #send(entry: Entry, piece: Piece, route: Route, tries: number): void {
+  #send(entry: Entry, piece: Piece, route: Route, tries: Tries): void {
     const epoch = this.#epoch;
     const { cdb: bytes, dataIn, dataOut } = piece;
     const quick = isQuick(entry.request) ? 1 : 0;
@@ -222,7 +244,7 @@ export class Dispatcher {
     });
   }
 
-  #answered(entry: Entry, piece: Piece, route: Route, tries: number, verdict: Verdict): void {
+  #answered(entry: Entry, piece: Piece, route: Route, tries: Tries, verdict: Verdict): void {
     switch (verdict.kind) {
       case 'good':
         entry.unflushed = entry.changesData && needsFlush(entry.request, route.facts);
@@ -231,12 +253,13 @@ export class Dispatcher {
       case 'unknown':
         return;
       case 'retry':
-        if (verdict.attention !== undefined) this.#events.attention(verdict.attention);
-        this.#again(entry, piece, route, tries, tries < RETRIES_AT_ONCE ? 0 : BUSY_MS_MAX);
+        this.#retry(entry, piece, route, tries, verdict.attention);
         return;
-      case 'busy':
-        this.#again(entry, piece, route, tries, busyPauseMs(tries));
+      case 'busy': {
+        const next = { ...tries, busy: tries.busy + 1 };
+        this.#again(entry, piece, route, next, busyPauseMs(tries.busy));
         return;
+      }
       case 'path':
         this.#events.pathFault(verdict);
         return;
@@ -250,6 +273,20 @@ export class Dispatcher {
     }
   }
 
+  #retry(entry: Entry, piece: Piece, route: Route, tries: Tries, attention?: Sense): void {
+    if (attention !== undefined) this.#events.attention(attention);
+    else if (tries.aborts >= ABORTS_MAX) {
+      this.#answered(entry, piece, route, tries, ABORTED);
+      return;
+    }
+    const next =
+      attention === undefined
+        ? { ...tries, aborts: tries.aborts + 1 }
+        : { ...tries, attentions: tries.attentions + 1 };
+    const atOnce = next.aborts <= RETRIES_AT_ONCE && next.attentions <= RETRIES_AT_ONCE;
+    this.#again(entry, piece, route, next, atOnce ? 0 : BUSY_MS_MAX);
+  }
+
   /** One command has ended. The request is answered when all have: until then its buffer is in use. */
   #ended(entry: Entry, route: Route): void {
     entry.unfinished--;
@@ -259,7 +296,7 @@ export class Dispatcher {
   }
 
   /** Sends a piece again on the same path; its request keeps its place in the order. */
-  #again(entry: Entry, piece: Piece, route: Route, tries: number, pauseMs: number): void {
+  #again(entry: Entry, piece: Piece, route: Route, tries: Tries, pauseMs: number): void {
     const epoch = this.#epoch;
     const send = (): void => {
       if (epoch !== this.#epoch || entry.state !== 'issued') return;
@@ -268,7 +305,7 @@ export class Dispatcher {
         return;
       }
       entry.unanswered++;
-      this.#send(entry, piece, route, tries + 1);
+      this.#send(entry, piece, route, tries);
     };
     if (pauseMs === 0) send();
     else this.#clock.after(pauseMs, send);
@@ -285,15 +322,18 @@ export class Dispatcher {
     const route = this.#route;
     if (route === undefined) return;
     const epoch = this.#epoch;
+    let aborts = 0;
     const send = (tries: number): void => {
       if (epoch !== this.#epoch) return;
       this.#atTarget++;
       route.session.execute({
         cdb: cdb.synchronizeCache16(),
         done: (outcome) => {
-          const verdict = judge(outcome);
+          let verdict = judge(outcome);
           if (epoch !== this.#epoch || verdict.kind === 'unknown') return;
           this.#atTarget--;
+          const aborted = verdict.kind === 'retry' && verdict.attention === undefined;
+          if (aborted && ++aborts > ABORTS_MAX) verdict = ABORTED;
           const again = this.#syncVerdict(verdict, route, done);
           if (again) this.#clock.after(busyPauseMs(tries), () => send(tries + 1));
         },

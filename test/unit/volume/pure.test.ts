@@ -372,7 +372,7 @@ describe('record', () => {
       parent[last] = value;
       expect(
         parseRecord(JSON.stringify(copy)).ok,
-        `${path.join('.')}=${JSON.stringify(value) ?? 'missing'}`,
+        `${path.join('.')}=${value === undefined ? 'missing' : JSON.stringify(value)}`,
       ).toBe(false);
     }
   });
