@@ -6,8 +6,9 @@
 import { spawnSync } from 'node:child_process';
 import { closeSync, existsSync, openSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { toolPath } from '../cluster/cache.ts';
 
-export const TIERS = ['unit', 'property', 'interop', 'kernel'] as const;
+export const TIERS = ['unit', 'property', 'chart', 'interop', 'kernel'] as const;
 export type Tier = (typeof TIERS)[number];
 
 /** Why the tier cannot run here, each with what to do; empty: it can. */
@@ -16,6 +17,8 @@ export function obstacles(tier: Tier): string[] {
     case 'unit':
     case 'property':
       return [];
+    case 'chart':
+      return needHelm();
     case 'interop':
       return [...needRoot(), ...needPrograms('tgtd', 'tgtadm', 'ip'), ...needNamespaces()];
     case 'kernel':
@@ -40,6 +43,12 @@ function needPrograms(...programs: string[]): string[] {
   return missing.length === 0
     ? []
     : [`not on PATH: ${missing.join(', ')}; npm run setup -- --system installs them`];
+}
+
+function needHelm(): string[] {
+  return existsSync(toolPath('helm'))
+    ? []
+    : ['helm is not built: node test/cluster/build-tools.ts builds it (minutes, needs Go)'];
 }
 
 function needNamespaces(): string[] {

@@ -1,4 +1,7 @@
-/** Test tiers: unit and property run anywhere; interop and kernel need root, real targets, loop, FUSE. */
+/**
+ * Test tiers: unit and property run anywhere; chart needs helm; interop and kernel need root, real
+ * targets, loop, FUSE.
+ */
 import { defineConfig } from 'vitest/config';
 
 const root = new URL('../..', import.meta.url).pathname;
@@ -18,6 +21,10 @@ export default defineConfig({
       {
         root,
         test: { name: 'property', include: ['test/property/**/*.test.ts'], testTimeout: 60_000 },
+      },
+      {
+        root,
+        test: { name: 'chart', include: ['test/chart/**/*.test.ts'], testTimeout: 60_000 },
       },
       { root, test: { name: 'interop', include: ['test/interop/**/*.test.ts'], ...alone } },
       { root, test: { name: 'kernel', include: ['test/kernel/**/*.test.ts'], ...alone } },
