@@ -11,7 +11,7 @@ if (process.argv[2] === 'pathd') setThreadPoolSize(maxVolumes(process.argv));
 
 const { runCommand } = await import('./cli/commands.ts');
 const { statusCommand } = await import('./cli/status.ts');
-const { forgetCommand, readmitCommand } = await import('./cli/volume-commands.ts');
+const operator = await import('./cli/volume-commands.ts');
 const { lazy } = await import('./cli/lazy.ts');
 
 const VERSION = '0.1.0';
@@ -34,8 +34,12 @@ const commands = [
     (await import('./pathd/command.ts')).pathdCommand(),
   ),
   statusCommand(connectPathd),
-  readmitCommand(connectPathd),
-  forgetCommand(connectPathd),
+  operator.pinCommand(connectPathd),
+  operator.unpinCommand(connectPathd),
+  operator.drainCommand(connectPathd),
+  operator.undrainCommand(connectPathd),
+  operator.readmitCommand(connectPathd),
+  operator.forgetCommand(connectPathd),
 ];
 
 process.exitCode = await runCommand(

@@ -1,4 +1,7 @@
-/** `priority-path readmit` and `forget`: the two things that only an operator may decide. */
+/**
+ * What an operator decides about a volume: `pin`, `unpin`, `drain`, `undrain`, `readmit`, `forget`. One
+ * pathd's volume each; in a cluster the PV's annotations say the same for every node, and last.
+ */
 import { parseArgs } from 'node:util';
 import { type PathdApi, PathdError } from '../pathd/api.ts';
 import { type Command, type CommandIo, EXIT } from './commands.ts';
@@ -83,6 +86,64 @@ export function forgetCommand(connect: Connect): Command {
     words: 1,
     done: 'forgotten',
     run: (api, [volume = '']) => api.forget(volume),
+  };
+  return volumeCommand(spec, connect);
+}
+
+/** In a cluster the PV is asked again at its next edit. */
+const UNTIL_EDIT = 'In Kubernetes annotate the PV instead: its next edit puts its own word here.';
+
+export function pinCommand(connect: Connect): Command {
+  const spec: Spec = {
+    name: 'pin',
+    summary: 'keep the I/O of a volume on one path as long as that is up',
+    usage: 'pin VOLUME PATH',
+    help:
+      'A planned switch at once, no lead, jitter or token. Holds until unpinned, and moves away\n' +
+      `while the path is down. ${UNTIL_EDIT}`,
+    words: 2,
+    done: 'pinned',
+    run: (api, [volume = '', path = '']) => api.pin(volume, path),
+  };
+  return volumeCommand(spec, connect);
+}
+
+export function unpinCommand(connect: Connect): Command {
+  const spec: Spec = {
+    name: 'unpin',
+    summary: 'let weights choose the path again',
+    usage: 'unpin VOLUME',
+    help: `Undoes pin. ${UNTIL_EDIT}`,
+    words: 1,
+    done: 'unpinned',
+    run: (api, [volume = '']) => api.pin(volume, ''),
+  };
+  return volumeCommand(spec, connect);
+}
+
+export function drainCommand(connect: Connect): Command {
+  const spec: Spec = {
+    name: 'drain',
+    summary: 'take a path out of use for maintenance',
+    usage: 'drain VOLUME PATH',
+    help:
+      'The path stays logged in and probed and is used only when no other is left.\n' + UNTIL_EDIT,
+    words: 2,
+    done: 'drained',
+    run: (api, [volume = '', path = '']) => api.drain(volume, path, true),
+  };
+  return volumeCommand(spec, connect);
+}
+
+export function undrainCommand(connect: Connect): Command {
+  const spec: Spec = {
+    name: 'undrain',
+    summary: 'put a drained path back into use',
+    usage: 'undrain VOLUME PATH',
+    help: `Undoes drain. ${UNTIL_EDIT}`,
+    words: 2,
+    done: 'in use again',
+    run: (api, [volume = '', path = '']) => api.drain(volume, path, false),
   };
   return volumeCommand(spec, connect);
 }

@@ -26,7 +26,7 @@ function headLines(volume: VolumeStatus): string[] {
     state,
     device,
     `fencing ${fencing || 'none'}`,
-    `${String(failovers)} failovers, ${String(failbacks)} failbacks, ${String(ioErrors)} I/O errors`,
+    `failovers ${String(failovers)}, failbacks ${String(failbacks)}, I/O errors ${String(ioErrors)}`,
     ...(pinnedPath === '' ? [] : [`pinned to ${pinnedPath}`]),
   ];
   return [facts.join('; '), ...(reason === '' ? [] : [`  ${clean(reason)}`])];

@@ -50,6 +50,8 @@ export class FakeApi {
   readonly events: FakeEvent[] = [];
   /** up: answers; hang: never answers; error: 503; forbid: 403. */
   mode: Mode = 'up';
+  /** False: as with an etcd that cannot report progress and WatchList on. */
+  progress = true;
   connections = 0;
   readonly #objects = new Map<string, FakeObject>();
   readonly #managed: Managed = new Map();
@@ -264,6 +266,11 @@ export class FakeApi {
       return;
     }
     const from = Number(query.get('resourceVersion') ?? '0');
+    const wantsProgress = from === 0 && query.get('allowWatchBookmarks') === 'true';
+    if (wantsProgress && !this.progress) {
+      fail(response, 500, 'the required storage feature RequestWatchProgress is disabled');
+      return;
+    }
     response.writeHead(200, { 'content-type': 'application/json' });
     const send = (type: string, object: unknown): void => {
       response.write(`${JSON.stringify({ type, object })}\n`);
