@@ -4,6 +4,7 @@
  * apart.
  */
 import { join } from 'node:path';
+import { enter } from '../support/netns.ts';
 import { toolPath } from './cache.ts';
 import { run, systemEnv } from './process.ts';
 
@@ -57,10 +58,20 @@ export class Client {
   readonly kubeconfig: string;
   readonly #home: string;
 
+  /** Network namespace that the API server answers in: kubectl and helm run in it. */
+  readonly netns: string;
+
   /** `home`: folder for what kubectl and helm keep between calls. */
-  constructor(kubeconfig: string, home: string) {
+  constructor(kubeconfig: string, home: string, netns: string) {
     this.kubeconfig = kubeconfig;
     this.#home = home;
+    this.netns = netns;
+  }
+
+  /** Runs a program where the cluster is: in its network, with its KUBECONFIG. */
+  run(program: string, args: readonly string[], input?: string): Promise<string> {
+    const [first = '', ...rest] = [...enter(this.netns), program, ...args];
+    return run(first, rest, { env: this.env(), ...(input === undefined ? {} : { input }) });
   }
 
   /** Standard output of kubectl; rejects with what it printed when it fails. */
@@ -70,14 +81,11 @@ export class Client {
 
   #kubectl(args: readonly string[], input?: string): Promise<string> {
     const common = ['--kubeconfig', this.kubeconfig, '--cache-dir', join(this.#home, 'kubectl')];
-    return run(toolPath('kubectl'), [...common, ...args], {
-      env: this.env(),
-      ...(input === undefined ? {} : { input }),
-    });
+    return this.run(toolPath('kubectl'), [...common, ...args], input);
   }
 
   helm(...args: readonly string[]): Promise<string> {
-    return run(toolPath('helm'), args, { env: this.env() });
+    return this.run(toolPath('helm'), args);
   }
 
   /**

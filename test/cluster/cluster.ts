@@ -1,15 +1,16 @@
 /**
  * A real one-node Kubernetes on this machine: etcd, kube-apiserver, kube-controller-manager,
  * kube-scheduler, containerd and kubelet as processes of our own, all state in one temporary
- * folder, every address on `lo`. The node is ready a few seconds after the first process starts.
+ * folder, every address in one network namespace of the cluster's own (racks with their targets and
+ * hostNetwork pods are in there too; the machine's network is not touched). The node is ready a few seconds after the first process starts.
  *
  * Ends leave nothing behind: `stop` deletes pods in the order in which a CSI driver needs it, stops
  * the programs, then sweeps (remains.ts). Ctrl-C does the same, a second Ctrl-C only sweeps, and so
  * do a failed start and the process's exit. After kill -9 the next start sweeps.
  *
- * One cluster at a time on a machine: address, ports and sysctls are one each.
+ * One cluster at a time on a machine: the sysctls that the kubelet sets are the whole machine's.
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { ensurePackages, ensureTools } from './build-tools.ts';
@@ -70,7 +71,7 @@ export class Cluster extends Client {
   #phase: 'starting' | 'running' | 'stopping' | 'gone' = 'starting';
 
   private constructor(layout: Layout, options: ClusterOptions) {
-    super(layout.pki('admin.kubeconfig'), join(layout.root, 'home'));
+    super(layout.pki('admin.kubeconfig'), join(layout.root, 'home'), layout.netns);
     this.layout = layout;
     this.#options = options;
   }
@@ -132,12 +133,12 @@ export class Cluster extends Client {
     await Promise.all([
       this.#step('etcd, API server', async () => {
         await this.#run('etcd', '/usr/bin/etcd', etcdFlags(layout), () =>
-          answers(`http://${LOCAL_ADDRESS}:2379/health`),
+          answers(layout.netns, `http://${LOCAL_ADDRESS}:2379/health`),
         );
-        const ca = readFileSync(layout.pki('ca.crt'));
+        const ca = layout.pki('ca.crt');
         const program = toolPath('kube-apiserver');
         await this.#run('kube-apiserver', program, apiServerFlags(layout), () =>
-          answers(`${API_SERVER}/readyz`, ca),
+          answers(layout.netns, `${API_SERVER}/readyz`, ca),
         );
       }),
       this.#step('containerd, images', async () => {
@@ -164,7 +165,10 @@ export class Cluster extends Client {
   async #prepare(): Promise<void> {
     const { layout } = this;
     makeCgroup(layout.cgroup);
-    await run('ip', ['address', 'add', `${NODE_ADDRESS}/32`, 'dev', 'lo']);
+    const ip = (...args: string[]): Promise<string> => run('ip', ['-n', layout.netns, ...args]);
+    await run('ip', ['netns', 'add', layout.netns]);
+    await ip('link', 'set', 'lo', 'up');
+    await ip('address', 'add', `${NODE_ADDRESS}/32`, 'dev', 'lo');
     const folders = [layout.certificates, layout.logs, layout.settings, layout.cni, layout.kubelet];
     for (const folder of [...folders, layout.podLogs]) mkdirSync(folder);
     await makeCertificates({
@@ -188,13 +192,13 @@ export class Cluster extends Client {
         'kube-controller-manager',
         toolPath('kube-controller-manager'),
         controllerManagerFlags(layout),
-        () => answers(`https://${LOCAL_ADDRESS}:10257/healthz`),
+        () => answers(layout.netns, `https://${LOCAL_ADDRESS}:10257/healthz`),
       ),
       this.#run('kube-scheduler', toolPath('kube-scheduler'), schedulerFlags(layout), () =>
-        answers(`https://${LOCAL_ADDRESS}:10259/healthz`),
+        answers(layout.netns, `https://${LOCAL_ADDRESS}:10259/healthz`),
       ),
       this.#run('kubelet', toolPath('kubelet'), kubeletFlags(layout), () =>
-        answers(`http://${LOCAL_ADDRESS}:10248/healthz`),
+        answers(layout.netns, `http://${LOCAL_ADDRESS}:10248/healthz`),
       ),
     ]);
   }
@@ -211,6 +215,7 @@ export class Cluster extends Client {
       args: [...flags, ...(this.#options.flags?.[name] ?? [])],
       logFile: this.layout.log(name),
       cgroup: this.layout.cgroup,
+      netns: this.layout.netns,
       probe,
       readyLimitMs: START_LIMIT_MS,
       // It would wait for its watchers, a minute long.

@@ -1,10 +1,12 @@
 /**
- * A long-lived program of the cluster: started in the cluster's cgroup, in a session of its own
+ * A long-lived program of the cluster: started in the cluster's cgroup and network namespace, in a
+ * session of its own
  * (Ctrl-C at the terminal must not reach it before the pods are gone), its output in a log file. It
  * can be stopped, killed, frozen and started again with the same arguments.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
+import { enter } from '../support/netns.ts';
 import { programs } from './cgroups.ts';
 import { systemEnv } from './process.ts';
 
@@ -14,6 +16,8 @@ export interface ComponentOptions {
   readonly args: readonly string[];
   readonly logFile: string;
   readonly cgroup: string;
+  /** Network namespace to run in. */
+  readonly netns: string;
   /** Resolves when it serves; polled until then. Rejections mean "not yet". */
   readonly probe: () => Promise<unknown>;
   readonly readyLimitMs: number;
@@ -50,9 +54,10 @@ export class Component {
   /** Starts it and waits until it serves; rejects with the end of its log when it does not. */
   async start(): Promise<void> {
     if (this.#child !== undefined) throw new Error(`${this.name} runs already`);
-    const { program, args, cgroup, logFile } = this.#options;
+    const { program, args, cgroup, netns, logFile } = this.#options;
+    const command = [...enter(netns), program, ...args];
     const log = openSync(logFile, 'a');
-    const child = spawn('/bin/sh', ['-c', ENTER, programs(cgroup), program, ...args], {
+    const child = spawn('/bin/sh', ['-c', ENTER, programs(cgroup), ...command], {
       stdio: ['ignore', log, log],
       detached: true,
       env: systemEnv(),

@@ -6,8 +6,7 @@
  *
  * Components change the machine outside their folder, whatever they are told: the kubelet sets
  * sysctls and makes /var/lib/kubelet/device-plugins and links in /var/log/containers, containerd
- * keeps shim sockets in /run/containerd, libcni results in /var/lib/cni, the ptp plugin turns
- * forwarding on. What was there before is written down at the start (before.json) and is what comes
+ * keeps shim sockets in /run/containerd, libcni results in /var/lib/cni. What was there before is written down at the start (before.json) and is what comes
  * back.
  */
 import { appendFileSync, existsSync, lstatSync, mkdirSync, readFileSync } from 'node:fs';
@@ -17,19 +16,16 @@ import { join } from 'node:path';
 import { killCgroup, removeCgroup } from './cgroups.ts';
 import { isBelow, unmountBelow } from './mounts.ts';
 import { runNow } from './process.ts';
-import { NODE_ADDRESS } from './settings.ts';
 
 const PREFIX = 'pp-cluster-';
 const BEFORE = 'before.json';
 
-/** Changed by the kubelet (ProtectKernelDefaults off) and by the ptp plugin. */
+/** Changed by the kubelet; its flag against that makes it refuse to start instead. */
 const SYSCTLS = [
   'kernel/keys/root_maxbytes',
   'kernel/keys/root_maxkeys',
   'kernel/panic',
   'kernel/panic_on_oops',
-  'net/ipv4/ip_forward',
-  'net/ipv6/conf/all/forwarding',
   'vm/overcommit_memory',
   'vm/panic_on_oom',
 ] as const;
@@ -94,8 +90,8 @@ export function makeRoot(): { root: string; cgroup: string } {
 }
 
 /**
- * Removes clusters whose process is gone. Throws when one is alive: two cannot share the address,
- * the ports and the sysctls.
+ * Removes clusters whose process is gone. Throws when one is alive: two cannot share the
+ * sysctls.
  */
 export function removeAbandoned(): void {
   for (const name of readdirSync(tmpdir()).filter((file) => file.startsWith(PREFIX))) {
@@ -178,7 +174,10 @@ export function removeRemains(root: string, cgroup: string): string[] {
   const mounted = [...unmountShared(root), ...unmountBelow(root)];
   left.push(...mounted.map((path) => `mount ${path}`));
   left.push(...removeCgroup(cgroup).map((path) => `cgroup ${path}`));
-  runNow('ip', ['address', 'delete', `${NODE_ADDRESS}/32`, 'dev', 'lo']);
+  if (existsSync(`/run/netns/${cgroup}`)) {
+    const problem = runNow('ip', ['netns', 'delete', cgroup]);
+    if (problem !== undefined) left.push(problem);
+  }
   removeLogLinks(root);
   const before = readBefore(root);
   if (before !== undefined) left.push(...restore(before));

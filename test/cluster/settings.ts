@@ -2,9 +2,8 @@
  * Configuration of every component: files and command lines, as functions of where the cluster
  * lives. What is unusual here, and why:
  *
- *  - The node's address is one of our own on `lo`: the kubelet refuses 127.0.0.0/8 for a node,
- *    and the machine's real address would make kubelet and API server listen to the network.
- *    Ordinary pods reach it too, through their veth.
+ *  - The node's address is one of our own on `lo` of the cluster's network namespace: the kubelet
+ *    refuses 127.0.0.0/8 for a node. Ordinary pods reach it too, through their veth.
  *  - restrict_oom_score_adj, KubeletInUserNamespace: without CAP_SYS_RESOURCE runc and the kubelet
  *    may not do what they would like to do at start.
  *  - No kube-proxy: 10.0.0.1:443 does not answer. Pods are told the API server's address.
@@ -17,7 +16,7 @@ import { PAUSE } from './images.ts';
 
 export const NODE_NAME = 'node1';
 
-/** On `lo` while the cluster runs. From 198.18.0.0/15: benchmarking, never routed (RFC 2544). */
+/** On the namespace's `lo`. From 198.18.0.0/15: benchmarking, never routed (RFC 2544). */
 export const NODE_ADDRESS = '198.18.77.1';
 
 /** etcd and the ports for health checks. */
@@ -50,6 +49,11 @@ export class Layout {
   constructor(root: string, cgroup: string) {
     this.root = root;
     this.cgroup = cgroup;
+  }
+
+  /** Network namespace of everything that runs in the cluster. */
+  get netns(): string {
+    return this.cgroup;
   }
 
   get certificates(): string {
