@@ -11,7 +11,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadYaml } from '@kubernetes/client-node';
 import { PARAMETERS } from '../../src/paths/policy.ts';
-import { CHART, template } from './helm.ts';
+import { template } from './helm.ts';
 
 const root = new URL('../..', import.meta.url).pathname;
 

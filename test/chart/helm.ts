@@ -29,8 +29,50 @@ export function template(
   return helm('template', 'priority-path', CHART, '-n', 'priority-path', ...flags, ...more);
 }
 
-/** A Kubernetes object, as deep as anybody looks. */
+export interface Container {
+  readonly image: string;
+  readonly args: readonly string[];
+  readonly env: readonly { readonly name: string; readonly value?: string }[];
+  readonly volumeMounts: readonly { readonly name: string; readonly mountPropagation?: string }[];
+  readonly securityContext: object;
+  readonly terminationMessagePath?: string;
+  readonly startupProbe?: { readonly httpGet?: object };
+  readonly livenessProbe?: { readonly httpGet?: object };
+  readonly readinessProbe?: { readonly httpGet?: object };
+}
+
+export interface PodSpec {
+  readonly containers: readonly [Container];
+  readonly volumes: readonly { readonly hostPath?: { readonly path: string } }[];
+  readonly securityContext?: object;
+  readonly hostNetwork?: boolean;
+  readonly dnsPolicy?: string;
+  readonly automountServiceAccountToken?: boolean;
+  readonly priorityClassName?: string;
+  readonly tolerations?: readonly object[];
+  readonly terminationGracePeriodSeconds: number;
+}
+
+interface Expression {
+  readonly name: string;
+  readonly expression: string;
+  readonly message: string;
+}
+
+/** The fields of any spec that tests look at. */
+export interface Spec extends PodSpec {
+  readonly template: { readonly metadata: { readonly labels: object }; readonly spec: PodSpec };
+  readonly updateStrategy?: object;
+  readonly failurePolicy?: string;
+  readonly matchConstraints: { readonly resourceRules: readonly object[] };
+  readonly matchConditions: readonly [Expression];
+  readonly variables: readonly Expression[];
+  readonly validations: readonly Expression[];
+}
+
+/** A Kubernetes object, as deep as anybody looks; which fields it has is up to its kind. */
 export interface Manifest {
+  readonly apiVersion: string;
   readonly kind: string;
   readonly metadata: {
     readonly name: string;
@@ -38,8 +80,10 @@ export interface Manifest {
     readonly labels?: Readonly<Record<string, string>>;
     readonly annotations?: Readonly<Record<string, string>>;
   };
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- any kind of object
-  readonly [field: string]: any;
+  readonly spec: Spec;
+  readonly rules?: readonly object[];
+  readonly subjects?: readonly object[];
+  readonly automountServiceAccountToken?: boolean;
 }
 
 export function parseManifests(yaml: string): readonly Manifest[] {

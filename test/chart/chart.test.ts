@@ -1,0 +1,373 @@
+/** The chart as `helm template` renders it: what is installed, with which rights, under which values. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { parsePolicyDefaults } from '../../src/csi/policy-defaults.ts';
+import { DRIVER_NAME, OWNER_PREFIX, STATUS_PREFIX } from '../../src/kubernetes/contract.ts';
+import { DEFAULT_TOPOLOGY_KEYS } from '../../src/kubernetes/keys.ts';
+import { DEFAULT_WEIGHTS } from '../../src/kubernetes/topology.ts';
+import {
+  CHART,
+  type Container,
+  type Manifest,
+  type PodSpec,
+  helm,
+  one,
+  render,
+  template,
+} from './helm.ts';
+
+const defaults = render();
+const csi = one(defaults, 'DaemonSet', '-csi');
+const pathd = one(defaults, 'DaemonSet', '-pathd');
+
+const podOf = (workload: Manifest): PodSpec => workload.spec.template.spec;
+const containerOf = (workload: Manifest): Container => podOf(workload).containers[0];
+const envOf = (workload: Manifest, name: string): string | undefined =>
+  containerOf(workload).env.find((variable) => variable.name === name)?.value;
+/** By the end of its name. */
+const daemonSet = (values: Readonly<Record<string, unknown>>, ending: string): Manifest =>
+  one(render(values), 'DaemonSet', ending);
+
+test('helm lint has nothing to complain about', () => {
+  const done = helm('lint', '--strict', CHART);
+  expect(done.stdout + done.stderr).toMatch('0 chart(s) failed');
+});
+
+test('exactly these objects are installed by default', () => {
+  const names = defaults
+    .filter(({ metadata }) => metadata.annotations?.['helm.sh/hook'] === undefined)
+    .map(({ kind, metadata }) => `${kind} ${metadata.name}`);
+  expect(names.sort()).toEqual([
+    'CSIDriver iscsi.prioritypath.io',
+    'ClusterRole priority-path-csi',
+    'ClusterRoleBinding priority-path-csi',
+    'DaemonSet priority-path-csi',
+    'DaemonSet priority-path-pathd',
+    'ServiceAccount priority-path-csi',
+    'ServiceAccount priority-path-pathd',
+    'ValidatingAdmissionPolicy priority-path-own-node-only',
+    'ValidatingAdmissionPolicyBinding priority-path-own-node-only',
+  ]);
+});
+
+test('the CSIDriver says what the kubelet must know', () => {
+  const driver = one(defaults, 'CSIDriver');
+  expect(driver.metadata.name).toBe(DRIVER_NAME);
+  expect(driver.spec).toEqual({
+    attachRequired: false,
+    fsGroupPolicy: 'File',
+    seLinuxMount: true,
+    podInfoOnMount: true,
+    requiresRepublish: false,
+    storageCapacity: false,
+    volumeLifecycleModes: ['Persistent'],
+  });
+});
+
+describe('the two DaemonSets', () => {
+  test('csi rolls, pathd waits until somebody deletes its pod', () => {
+    expect(csi.spec.updateStrategy).toEqual({
+      type: 'RollingUpdate',
+      rollingUpdate: { maxUnavailable: '10%' },
+    });
+    expect(pathd.spec.updateStrategy).toEqual({ type: 'OnDelete' });
+  });
+
+  test('nothing restarts pathd; csi’s probes ask only the process itself, on loopback', () => {
+    expect(containerOf(pathd).livenessProbe).toBeUndefined();
+    expect(containerOf(pathd).startupProbe).toBeUndefined();
+    const probes = containerOf(csi);
+    const healthz = { host: '127.0.0.1', port: 9819, path: '/healthz' };
+    expect(probes.startupProbe?.httpGet).toEqual(healthz);
+    expect(probes.livenessProbe?.httpGet).toEqual(healthz);
+    expect(probes.readinessProbe?.httpGet).toEqual({ ...healthz, path: '/readyz' });
+  });
+
+  test('pathd has no token, no kubelet directory, the host’s network and DNS', () => {
+    const pod = podOf(pathd);
+    expect(pod.automountServiceAccountToken).toBe(false);
+    expect(one(defaults, 'ServiceAccount', '-pathd').automountServiceAccountToken).toBe(false);
+    expect(pod).toMatchObject({ hostNetwork: true, dnsPolicy: 'Default' });
+    const paths = pod.volumes.map(
+      (volume: { hostPath?: { path: string } }) => volume.hostPath?.path,
+    );
+    expect(paths).toEqual([
+      '/var/lib/priority-path/pathd',
+      '/dev',
+      '/run/priority-path',
+      undefined,
+    ]);
+  });
+
+  test('only csi’s kubelet directory is shared back to the host', () => {
+    const shared = [csi, pathd].flatMap((workload) =>
+      containerOf(workload)
+        .volumeMounts.filter((mount) => mount.mountPropagation !== undefined)
+        .map((mount) => [workload.metadata.name, mount.name, mount.mountPropagation]),
+    );
+    expect(shared).toEqual([['priority-path-csi', 'kubelet', 'Bidirectional']]);
+  });
+
+  test('both are node critical, on every node, with a read-only root filesystem', () => {
+    for (const workload of [csi, pathd]) {
+      expect(podOf(workload).priorityClassName).toBe('system-node-critical');
+      expect(podOf(workload).tolerations).toEqual([{ operator: 'Exists' }]);
+      expect(containerOf(workload).securityContext).toEqual({
+        privileged: true,
+        readOnlyRootFilesystem: true,
+      });
+      // Nothing of a pod of ours may be written into the host's /dev.
+      expect(containerOf(workload).terminationMessagePath).toBe('/tmp/termination-log');
+    }
+  });
+
+  test('pathd may end later than it stops waiting', () => {
+    const pod = podOf(pathd);
+    expect(containerOf(pathd).args).toContain('--stop-timeout=20');
+    expect(pod.terminationGracePeriodSeconds).toBeGreaterThan(20 + 10);
+  });
+
+  test('no version is in a pod template beside the image, or upgrades would replace pathd', () => {
+    for (const workload of [csi, pathd]) {
+      const pod = JSON.stringify(workload.spec.template);
+      expect(pod.replaceAll(containerOf(workload).image, '')).not.toMatch(/0\.1\.0/);
+    }
+  });
+});
+
+describe('rights', () => {
+  test('csi’s ClusterRole is exactly this', () => {
+    expect(one(defaults, 'ClusterRole', 'priority-path-csi').rules).toEqual([
+      { apiGroups: [''], resources: ['persistentvolumes'], verbs: ['get', 'watch', 'patch'] },
+      { apiGroups: [''], resources: ['nodes'], verbs: ['get', 'watch'] },
+      { apiGroups: [''], resources: ['events'], verbs: ['create', 'patch'] },
+    ]);
+  });
+
+  test('no role names secrets or a wildcard, and none is bound to pathd', () => {
+    for (const role of defaults.filter(({ kind }) => kind.endsWith('Role'))) {
+      expect(JSON.stringify(role.rules)).not.toMatch(/secrets|\*/);
+    }
+    for (const binding of defaults.filter(({ kind }) => kind.endsWith('RoleBinding'))) {
+      expect(JSON.stringify(binding.subjects)).not.toMatch('pathd');
+    }
+  });
+
+  test('hooks ask only what they need, without any privilege', () => {
+    expect(one(defaults, 'ClusterRole', '-uninstall').rules).toEqual([
+      { apiGroups: [''], resources: ['persistentvolumes'], verbs: ['list'] },
+    ]);
+    const job = podOf(one(defaults, 'Job'));
+    const tester = one(defaults, 'Pod').spec;
+    for (const pod of [job, tester]) {
+      expect(pod.securityContext).toMatchObject({ runAsNonRoot: true });
+      expect(pod.hostNetwork).toBeUndefined();
+      expect(pod.containers[0].securityContext).toEqual({
+        allowPrivilegeEscalation: false,
+        readOnlyRootFilesystem: true,
+        capabilities: { drop: ['ALL'] },
+      });
+    }
+  });
+
+  test('rbac and the admission policy can be left to somebody else', () => {
+    const kinds = render({ 'rbac.create': false, 'admissionPolicy.enabled': false })
+      .filter(({ metadata }) => metadata.annotations?.['helm.sh/hook'] === undefined)
+      .map(({ kind }) => kind);
+    expect(kinds.filter((kind) => /Role|Policy/.test(kind))).toEqual([]);
+  });
+});
+
+describe('the admission policy', () => {
+  const policy = one(defaults, 'ValidatingAdmissionPolicy').spec;
+
+  test('applies to what csi’s own account changes on PVs, and denies', () => {
+    expect(policy.failurePolicy).toBe('Fail');
+    expect(policy.matchConstraints.resourceRules).toEqual([
+      {
+        apiGroups: [''],
+        apiVersions: ['v1'],
+        operations: ['UPDATE'],
+        resources: ['persistentvolumes'],
+      },
+    ]);
+    expect(policy.matchConditions[0].expression).toMatch(
+      "'system:serviceaccount:priority-path:priority-path-csi'",
+    );
+    const binding = one(defaults, 'ValidatingAdmissionPolicyBinding').spec;
+    expect(binding).toEqual({
+      policyName: 'priority-path-own-node-only',
+      validationActions: ['Deny'],
+    });
+  });
+
+  test('speaks of the keys that the contract has, and of no other', () => {
+    const keys = JSON.stringify(policy).match(/[a-z]+\.prioritypath\.io\/[a-z]*/g) ?? [];
+    expect([...new Set(keys)].sort()).toEqual([`${OWNER_PREFIX}/node`, `${STATUS_PREFIX}/`]);
+  });
+
+  test('every expression is balanced and uses only variables that were declared before it', () => {
+    const known = new Set<string>();
+    const check = (expression: string): void => {
+      for (const [, name] of expression.matchAll(/variables\.(\w+)/g))
+        expect(known).toContain(name);
+      const bare = expression.replace(/'[^']*'/g, '');
+      for (const pair of ['()', '[]', '{}']) {
+        const count = (sign: string): number => bare.split(sign).length;
+        expect(count(pair[0]!), expression).toBe(count(pair[1]!));
+      }
+    };
+    for (const { name, expression } of policy.variables) {
+      check(expression);
+      known.add(name);
+    }
+    for (const { expression, message } of policy.validations) {
+      check(expression);
+      expect(message).toMatch(/\w/);
+    }
+  });
+
+  test('follows the account’s name', () => {
+    const other = one(render({ 'serviceAccounts.csi.name': 'mine' }), 'ValidatingAdmissionPolicy');
+    expect(other.spec.matchConditions[0].expression).toMatch(":priority-path:mine'");
+  });
+});
+
+describe('values', () => {
+  test('the defaults are the program’s own', () => {
+    const { rack, room, roomFallback } = DEFAULT_TOPOLOGY_KEYS;
+    const { sameRack, sameRoom, otherRoom } = DEFAULT_WEIGHTS;
+    expect(containerOf(csi).args).toEqual(
+      expect.arrayContaining([
+        `--rack-label=${rack}`,
+        `--room-label=${room}`,
+        `--room-fallback-label=${roomFallback}`,
+        `--weights=${[sameRack, sameRoom, otherRoom].join(',')}`,
+        '--max-volumes=100',
+      ]),
+    );
+    expect(envOf(csi, 'POLICY_DEFAULTS')).toBe('{"policy":"default"}');
+  });
+
+  test('the API server’s address reaches every container that asks it, and no other', () => {
+    const all = render({
+      'kubernetes.apiServer.host': '198.18.0.1',
+      'kubernetes.apiServer.port': 443,
+    });
+    const hosts = [
+      ...[one(all, 'DaemonSet', '-csi'), one(all, 'Job')].map((workload) => containerOf(workload)),
+      one(all, 'Pod').spec.containers[0],
+    ];
+    for (const { env } of hosts) {
+      expect(env).toContainEqual({ name: 'KUBERNETES_SERVICE_HOST', value: '198.18.0.1' });
+      expect(env).toContainEqual({ name: 'KUBERNETES_SERVICE_PORT', value: '443' });
+    }
+    expect(envOf(one(all, 'DaemonSet', '-pathd'), 'KUBERNETES_SERVICE_HOST')).toBeUndefined();
+    expect(envOf(csi, 'KUBERNETES_SERVICE_HOST')).toBeUndefined();
+  });
+
+  test('another kubelet directory moves mounts, sockets and the registration', () => {
+    const moved = daemonSet({ kubeletDir: '/var/lib/k0s/kubelet' }, '-csi');
+    expect(JSON.stringify(moved)).not.toMatch('/var/lib/kubelet');
+    expect(containerOf(moved).args).toContain('--kubelet-dir=/var/lib/k0s/kubelet');
+  });
+
+  test('the InitiatorName is the template with the node’s name, filled in by the kubelet', () => {
+    expect(envOf(pathd, 'INITIATOR_NAME')).toBeUndefined();
+    const named = { initiatorNameTemplate: 'iqn.2026-01.com.example:prod1:{{node}}' };
+    expect(envOf(daemonSet(named, '-pathd'), 'INITIATOR_NAME')).toBe(
+      'iqn.2026-01.com.example:prod1:$(NODE_NAME)',
+    );
+    const names = containerOf(daemonSet(named, '-pathd')).env.map(({ name }) => name);
+    expect(names.indexOf('NODE_NAME')).toBeLessThan(names.indexOf('INITIATOR_NAME'));
+  });
+
+  test('policy values arrive as csi reads them, numbers and texts alike', () => {
+    const values = {
+      'policy.set': 'fast',
+      'policy.parameters': { 'no-path-timeout': '30s', 'probe-failures': 3 },
+    };
+    const json = envOf(daemonSet(values, '-csi'), 'POLICY_DEFAULTS')!;
+    expect(parsePolicyDefaults(json, DEFAULT_WEIGHTS)).toEqual({
+      ok: true,
+      value: { policy: 'fast', 'no-path-timeout': '30s', 'probe-failures': '3' },
+    });
+  });
+
+  test('new policy values leave pathd’s pods as they are', () => {
+    const fast = daemonSet({ 'policy.set': 'fast', 'csi.logLevel': 'debug' }, '-pathd');
+    expect(fast).toEqual(pathd);
+  });
+
+  test('a digest decides, beside the tag', () => {
+    const digest = `sha256:${'a'.repeat(64)}`;
+    const pinned = daemonSet({ 'image.digest': digest, 'image.tag': 'v9' }, '-csi');
+    expect(containerOf(pinned).image).toBe(`docker.io/prioritypath/priority-path-csi:v9@${digest}`);
+  });
+
+  test('SELinux, labels, placement, pull secrets and further arguments arrive', () => {
+    const all = render({
+      'selinux.enabled': true,
+      commonLabels: { team: 'storage' },
+      nodeSelector: { disk: 'san' },
+      imagePullSecrets: ['pull'],
+      'csi.extraArgs': ['--rack=r1'],
+      'pathd.podLabels': { a: 'b' },
+      'namespace.create': true,
+    });
+    const [plugin, data] = [one(all, 'DaemonSet', '-csi'), one(all, 'DaemonSet', '-pathd')];
+    expect(JSON.stringify(podOf(plugin).volumes)).toMatch('/sys/fs/selinux');
+    expect(containerOf(plugin).args.at(-1)).toBe('--rack=r1');
+    expect(podOf(data)).toMatchObject({
+      nodeSelector: { 'kubernetes.io/os': 'linux', disk: 'san' },
+      imagePullSecrets: [{ name: 'pull' }],
+    });
+    expect(data.spec.template.metadata.labels).toMatchObject({ a: 'b' });
+    expect(all.every(({ kind, metadata }) => kind === 'Pod' || metadata.labels?.['team'])).toBe(
+      true,
+    );
+    expect(one(all, 'Namespace').metadata.labels).toMatchObject({
+      'pod-security.kubernetes.io/enforce': 'privileged',
+    });
+  });
+
+  test('uninstall asks first, unless told not to', () => {
+    const job = one(defaults, 'Job');
+    expect(job.metadata.annotations).toMatchObject({ 'helm.sh/hook': 'pre-delete' });
+    expect(containerOf(job).args[0]).toBe(
+      `${readFileSync(join(CHART, 'files/volumes-in-use.mjs'), 'utf8').trim()}\n`,
+    );
+    const without = render({ 'uninstall.refuseWhileStaged': false });
+    expect(without.filter(({ kind }) => kind === 'Job')).toEqual([]);
+  });
+});
+
+describe('refused at install', () => {
+  const refusals: readonly (readonly [string, Readonly<Record<string, unknown>>, RegExp])[] = [
+    ['a misspelt name', { kubletDir: '/x' }, /kubletDir/],
+    ['a misspelt name below', { 'csi.loglevel': 'info' }, /loglevel/],
+    ['a misspelt policy parameter', { 'policy.parameters.no-path-timout': '1s' }, /no-path-timout/],
+    ['a duration without a unit', { 'policy.parameters.hold-down': '10' }, /hold-down/],
+    ['`forever` where it means nothing', { 'policy.parameters.hold-down': 'forever' }, /hold-down/],
+    ['a word for a fence', { 'policy.parameters.fencing': 'hope' }, /fencing/],
+    ['one InitiatorName for all nodes', { initiatorNameTemplate: 'iqn.2026-01.x:a' }, /initiator/],
+    ['a relative directory', { kubeletDir: 'var/lib' }, /kubeletDir/],
+    ['a port that is none', { 'csi.healthPort': 70_000 }, /healthPort/],
+    ['weights too far apart', { 'topology.weights.sameRack': 160 }, /less than twice the smallest/],
+    ['a grace that cuts the stop', { 'pathd.stopTimeoutSeconds': 60 }, /longer than/],
+    ['more volumes than pathd takes', { 'csi.maxVolumesPerNode': 200 }, /pathd\.maxVolumes/],
+  ];
+  test.each(refusals)('%s', (_what, values, words) => {
+    const done = template(values);
+    expect(done.ok).toBe(false);
+    expect(done.stderr).toMatch(words);
+  });
+
+  test('a Kubernetes that is too old', () => {
+    const old = template({}, '--kube-version', '1.29.9');
+    expect(old.ok).toBe(false);
+    expect(old.stderr).toMatch(/1\.30/);
+    expect(template({}, '--kube-version', '1.30.0').ok).toBe(true);
+  });
+});
