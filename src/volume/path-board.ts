@@ -88,8 +88,10 @@ export class PathBoard {
     return this.#answered.has(path);
   }
 
+  /** Whether there is nothing to wait for: each path has answered, none waits to be identified. */
   get allAnswered(): boolean {
-    return this.#answered.size === this.#links.size;
+    const links = [...this.#links.values()];
+    return this.#answered.size === links.length && !links.some((link) => link.unidentified);
   }
 
   /** "p0: connection refused; p1: …" */

@@ -84,8 +84,9 @@ export class PathLink implements FencedPath {
   #exclusive: Promise<unknown> = Promise.resolve();
   #closed = false;
   #turn = 0;
-  /** A unit attention said that the logical unit has changed since its identity was read. */
-  #changed = false;
+  /** Unit attentions that said "the logical unit has changed", and how many of them identity covers. */
+  #changes = 0;
+  #changesRead = 0;
   /** Sessions that we have reset ourselves: what they lose says nothing about the path. */
   readonly #severed = new WeakSet<Session>();
   /** When the last session of this path was reset by us. */
@@ -104,6 +105,11 @@ export class PathLink implements FencedPath {
     return this.#verified;
   }
 
+  /** Logged in and not identified yet: a probe will tell what it is good for. */
+  get unidentified(): boolean {
+    return this.#session !== undefined && this.#verified === undefined;
+  }
+
   get portal(): string {
     const { host, port } = this.target;
     return `${host.includes(':') ? `[${host}]` : host}:${String(port)}`;
@@ -120,12 +126,15 @@ export class PathLink implements FencedPath {
     }
     const verified = this.#verified;
     if (verified === undefined) return failedProbe('connection-reset', 'session lost', true);
-    return this.#probeMedium(verified, deadlineMs, current);
+    const answer = await this.#probeMedium(verified, deadlineMs, current);
+    // What we reset ourselves says nothing about the path, whichever of its commands was lost.
+    const severed = answer.kind === 'failed' && this.#severed.has(verified.session);
+    return severed ? { ...answer, hard: false } : answer;
   }
 
   /** Its identity must be read again before anything is written to it. */
   get mustIdentify(): boolean {
-    return this.#changed;
+    return this.#changes !== this.#changesRead;
   }
 
   /** Reads the identity again and reads recent writes back: before a planned switch. */
@@ -156,7 +165,9 @@ export class PathLink implements FencedPath {
     const answers = await Promise.all(
       samples.map((sample) => this.#readSample(verified, sample, deadlineMs)),
     );
-    const problem = this.#changed ? await this.#identify(verified.session, deadlineMs) : undefined;
+    const problem = this.mustIdentify
+      ? await this.#identify(verified.session, deadlineMs)
+      : undefined;
     return (
       problem ?? answers.find((answer) => answer.kind !== 'good') ?? { kind: 'good', latencyUs: 0 }
     );
@@ -277,16 +288,22 @@ export class PathLink implements FencedPath {
   }
 
   async #identify(session: Session, deadlineMs: number): Promise<ProbeAnswer | undefined> {
-    this.#changed = false;
+    const changes = this.#changes;
     const reading = await readLu(this.#context(session, deadlineMs));
-    if (this.#session !== session) return failedProbe('connection-reset', 'session lost', true);
+    if (this.#session !== session) {
+      // Reset by ourselves it says nothing about the path.
+      const hard = !this.#severed.has(session);
+      return failedProbe('connection-reset', 'session lost', hard);
+    }
     if (!reading.ok) {
       // Half known is not known: the next attempt starts from a login.
       if (this.#verified === undefined) this.#discard(session, reading.error.detail);
       return faultAnswer(reading.error);
     }
     // It changed while it was read: what was read is neither the old unit nor the new one.
-    if (this.mustIdentify) return this.#identify(session, deadlineMs);
+    if (changes !== this.#changes) return this.#identify(session, deadlineMs);
+    // Only now: until it was judged the unit is in doubt, and so it stays when nobody answers.
+    this.#changesRead = changes;
     const identity = this.#events.judge(this, reading.value);
     if (identity.kind !== 'verified') {
       const why = identity.kind === 'unchecked' ? 'unchecked' : identity.detail;
@@ -307,7 +324,7 @@ export class PathLink implements FencedPath {
   #context(session: Session, deadlineMs: number): CommandContext {
     const { clock } = this.#options;
     const attention = (sense: Sense): void => {
-      if (asksForIdentity(sense)) this.#changed = true;
+      if (asksForIdentity(sense)) this.#changes++;
       this.#events.attention(this, sense);
     };
     return { session, clock, deadlineMs, attention };
@@ -327,11 +344,8 @@ export class PathLink implements FencedPath {
       ? this.#readSample(verified, sample, deadlineMs)
       : this.#readSomewhere(verified, deadlineMs);
     const [asked, answer] = await Promise.all([inquiry, read]);
-    if (answer.kind === 'failed' && this.#severed.has(verified.session)) {
-      return { ...answer, hard: false };
-    }
     if (answer.kind !== 'good') return answer;
-    if (this.#changed) return (await this.#identify(verified.session, deadlineMs)) ?? answer;
+    if (this.mustIdentify) return (await this.#identify(verified.session, deadlineMs)) ?? answer;
     if (asked.kind === 'fault') return this.#faultOfProbe(asked.fault) ?? answer;
     const names = decodeNames(asked.data);
     if (names.ok && sameNames(names.value, verified.identity)) return answer;

@@ -59,7 +59,7 @@ export class Gateway extends DeviceServer {
   readonly clock: VirtualClock;
   readonly watch: Watch;
   mode: Mode = 'up';
-  delayMs: () => number = () => 1;
+  delayMs: (task: Task) => number = () => 1;
   loginDelayMs = 0;
   loginReject: string | undefined;
   /** Unit attentions that a new session starts with. */
@@ -70,6 +70,8 @@ export class Gateway extends DeviceServer {
   reinstatementAborts = false;
   /** LOGICAL UNIT RESET ends every task. */
   resetWorks = true;
+  /** Other gateways of the same device server: a reset through one ends the tasks of all. */
+  siblings: readonly Gateway[] = [];
   /** Bytes that a GOOD read leaves out. */
   shortReadBytes = 0;
   readonly sessions = new Set<FakeSession>();
@@ -125,7 +127,7 @@ export class Gateway extends DeviceServer {
 
   schedule(task: Task): void {
     task.arrived = true;
-    this.clock.after(this.delayMs(), () => {
+    this.clock.after(this.delayMs(task), () => {
       if (this.mode !== 'up' || !this.tasks.delete(task)) return;
       this.#execute(task);
     });
@@ -147,9 +149,11 @@ export class Gateway extends DeviceServer {
   /** Ends every task, as LOGICAL UNIT RESET does; other sessions learn it by unit attention. */
   resetUnit(by: FakeSession): void {
     this.resets++;
-    this.tasks.clear();
-    for (const session of this.sessions) {
-      if (session !== by) session.attentions.push({ key: 6, asc: 0x29, ascq: 3 });
+    for (const { tasks, sessions } of [this, ...this.siblings]) {
+      tasks.clear();
+      for (const session of sessions) {
+        if (session !== by) session.attentions.push({ key: 6, asc: 0x29, ascq: 3 });
+      }
     }
   }
 }

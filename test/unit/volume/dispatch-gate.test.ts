@@ -80,9 +80,11 @@ describe('hold, release, resume', () => {
     dispatcher.abandon();
     const next = new LateSession(clock);
     release(next);
-    dispatcher.resume();
     await clock.advance(5_000);
     expect([session.sent.length, next.sent.length]).toEqual([1, 1]);
+    next.answer(0, BUSY); // the doubt was about the other path: retries go out here
+    await clock.advance(10);
+    expect(next.sent).toHaveLength(2);
   });
 
   it('abandoned, it has no route, and resume alone sends nothing', () => {
