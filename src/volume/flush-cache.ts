@@ -1,17 +1,21 @@
-/** SYNCHRONIZE CACHE outside the request flow: before a planned switch and at detach. */
+/**
+ * SYNCHRONIZE CACHE outside the request flow: before a planned switch and at detach. It may be the first
+ * command of a nexus to see a unit attention, and each of them is the volume's to judge: one that says
+ * "the unit has changed" voids what the flush was for.
+ */
 import * as cdb from '../protocol/scsi/cdb.ts';
 import { runCommand } from './command.ts';
 import type { Route } from './dispatch.ts';
-import type { Clock } from './ports.ts';
+import type { Clock, Sense } from './ports.ts';
 
 /** Undefined when everything answered is on stable storage, else why not. */
 export async function flushCache(
   route: Route,
   clock: Clock,
   deadlineMs: number,
+  attention: (sense: Sense) => void,
 ): Promise<string | undefined> {
   if (route.facts.writeCache === 'none') return undefined;
-  const attention = (): void => undefined;
   const context = { session: route.session, clock, deadlineMs, attention };
   const command = { what: 'SYNCHRONIZE CACHE', cdb: cdb.synchronizeCache16(), receive: 0 };
   const result = await runCommand(context, command);

@@ -17,7 +17,7 @@ import type { Dispatcher } from './dispatch.ts';
 import { climbFence, type FencedPath, type FencePolicy, type FenceUsed } from './fence.ts';
 import { flushCache } from './flush-cache.ts';
 import type { PathLink, ProbeAnswer } from './path-link.ts';
-import type { Clock, Timer } from './ports.ts';
+import type { Clock, Sense, Timer } from './ports.ts';
 import type { RecordKeeper } from './record-keeper.ts';
 
 export interface SwitchOrder {
@@ -43,6 +43,8 @@ export interface SwitchEvents {
   abandoned(order: SwitchOrder, reason: string): void;
   /** The new path turned out to be no good. */
   rejected(path: string, answer: ProbeAnswer): void;
+  /** A command of ours on the current path was answered with a unit attention. */
+  attention(path: string, sense: Sense): void;
   /** Cannot go on until something changes; '' when it goes on. */
   stuck(kind: 'fence' | 'record', why: string): void;
 }
@@ -236,10 +238,11 @@ export class Switcher {
       this.#events.rejected(order.to, answer);
     };
     const path = link(order.to);
-    if (order.restart === true && path?.verified === undefined) {
-      const answer = await path?.probe(probeTimeoutMs, true);
+    // The session of a restart is gone, that of a path which was just fenced is new: identify first.
+    if (path !== undefined && path.verified === undefined && (order.restart || path.unidentified)) {
+      const answer = await path.probe(probeTimeoutMs, true);
       if (superseded()) return;
-      if (answer !== undefined && answer.kind !== 'good') {
+      if (answer.kind !== 'good') {
         reject(answer);
         return;
       }
@@ -290,7 +293,7 @@ export class Switcher {
     };
     // What takes long is done while the I/O still runs: the whole identity, and the record on disk.
     const before = (await path?.verify(probeTimeoutMs)) ?? notLoggedIn();
-    if (before.kind !== 'good' || this.#isLeaving()) {
+    if (before.kind !== 'good' || this.#isOverruled()) {
       giveUp('the new path was not verified', before);
       return;
     }
@@ -299,7 +302,7 @@ export class Switcher {
     const unsave = (): void => {
       void keeper.update(() => (this.#ended ? {} : { mayHoldWrites: [old.path] }));
     };
-    if (!saved.ok || this.#isLeaving() || this.#order !== order) {
+    if (!saved.ok || this.#isOverruled() || this.#order !== order) {
       unsave();
       giveUp(saved.ok ? 'overtaken by another order' : saved.error.detail);
       return;
@@ -310,23 +313,24 @@ export class Switcher {
       giveUp(`not drained within ${String(drainTimeoutMs)} ms`);
       return;
     }
-    const flushed = await flushCache(old, clock, drainTimeoutMs);
-    if (flushed !== undefined || this.#isLeaving()) {
+    const heard = (sense: Sense): void => this.#events.attention(old.path, sense);
+    const flushed = await flushCache(old, clock, drainTimeoutMs, heard);
+    if (flushed !== undefined || this.#isOverruled()) {
       unsave();
-      giveUp(`flush of the old path: ${flushed ?? 'path lost'}`);
+      giveUp(`flush of the old path: ${flushed ?? 'path lost or changed'}`);
       return;
     }
     // With everything on stable storage: who it is, and does it show the newest writes?
     const answer = (await path?.recheck(probeTimeoutMs)) ?? notLoggedIn();
     const verified = path?.verified;
-    if (answer.kind !== 'good' || verified === undefined || this.#isLeaving()) {
+    if (answer.kind !== 'good' || verified === undefined || this.#isOverruled()) {
       unsave();
       giveUp('the new path was not verified', answer);
       return;
     }
-    if (this.#order !== order) {
+    if (this.#order !== order || path?.mustIdentify === true) {
       unsave();
-      giveUp('overtaken by another order');
+      giveUp(this.#order === order ? 'the new path has changed' : 'overtaken by another order');
       return;
     }
     dispatcher.abandon();
@@ -354,17 +358,23 @@ export class Switcher {
     this.#replayed = 0;
     this.#fence = 'not-needed';
     if (waiting) {
+      // A switch that follows before the first answer does not end the gap of the one before it.
+      const earlier = dispatcher.onNextAnswer;
       dispatcher.onNextAnswer = () => {
         report.gapMs = clock.now() - quietSince;
+        earlier?.();
       };
     }
     release();
     this.#events.switched(report);
   }
 
-  /** A method, so that the compiler does not take an answer from before an await for granted. */
-  #isLeaving(): boolean {
-    return this.#mustLeave;
+  /**
+   * The current path is lost or in doubt: a planned switch has to wait. A method, so that the compiler
+   * does not take an answer from before an await for granted.
+   */
+  #isOverruled(): boolean {
+    return this.#mustLeave || this.#mustRecheck;
   }
 
   /** Waits until nothing is at the target; false when that takes too long or has become pointless. */

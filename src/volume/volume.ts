@@ -61,7 +61,7 @@ export class Volume implements BlockSource {
   #paths: readonly VolumePath[];
   #policy: Policy;
   #recent: RecentWrites | undefined;
-  #stuck = '';
+  #stuck: { readonly what: 'fence' | 'record'; readonly why: string } | undefined;
   #allDown = false;
   #failure: string | undefined;
   #closed = false;
@@ -151,7 +151,10 @@ export class Volume implements BlockSource {
     const usable = this.#driver.view().some((path) => path.up && path.identity.kind === 'verified');
     const waiting = usable || this.#switcher.unfenced.length > 0 || !this.#board.allAnswered;
     if (waiting && !timeIsUp) return undefined;
-    if (this.#stuck !== '') return err({ kind: 'stuck', detail: this.#stuck });
+    const stuck = this.#stuck;
+    if (stuck !== undefined) {
+      return err({ kind: stuck.what === 'record' ? 'record' : 'stuck', detail: stuck.why });
+    }
     return err({ kind: 'no-path', detail: `no path is usable (${this.#board.problems()})` });
   }
 
@@ -178,7 +181,12 @@ export class Volume implements BlockSource {
     const { drainTimeoutMs } = this.#policy;
     const idle = this.#failure === undefined && route !== undefined && ledger.size === 0;
     this.#dispatcher.hold();
-    if (idle && (await flushCache(route, this.#clock, drainTimeoutMs)) === undefined) {
+    const heard: Sense[] = [];
+    const flush = idle
+      ? await flushCache(route, this.#clock, drainTimeoutMs, (sense) => heard.push(sense))
+      : 'not idle';
+    // A unit that has changed was flushed for nothing: who knows which one it was.
+    if (flush === undefined && !heard.some(asksForIdentity)) {
       this.#dispatcher.abandon();
       await this.#keeper.update(() => ({ mayHoldWrites: [] }));
     }
@@ -310,7 +318,7 @@ export class Volume implements BlockSource {
       views: this.#driver.view(),
       pinned: this.#driver.pinned ?? '',
       failure: this.#failure,
-      stuck: this.#stuck,
+      stuck: this.#stuck?.why ?? '',
       allDown: this.#allDown,
       history: this.#history,
     });
@@ -340,7 +348,7 @@ export class Volume implements BlockSource {
       case 'latch':
         void this.fail(
           `I/O was held for ${String(Math.round(effect.heldMs / 1000))} s (no-path-timeout): ` +
-            (this.#stuck === '' ? `no usable path (${this.#board.problems()})` : this.#stuck),
+            (this.#stuck?.why ?? `no usable path (${this.#board.problems()})`),
         );
         return;
       case 'note':
@@ -406,10 +414,11 @@ export class Volume implements BlockSource {
           this.#driver.dispatch({ kind: 'switch-abandoned', path: to as PathName, reason });
         },
         rejected: (path, answer) => this.#board.report(path, answer),
+        attention: (path, sense) => this.#attention(path, sense),
         stuck: (what, why) => {
-          const changed = why !== '' && this.#stuck === '';
-          this.#stuck = why;
-          if (changed) this.options.onEvent({ kind: 'stuck', what, why });
+          const news = why !== '' && this.#stuck?.what !== what;
+          this.#stuck = why === '' ? undefined : { what, why };
+          if (news) this.options.onEvent({ kind: 'stuck', what, why });
           this.#bell.ring();
         },
       },
@@ -418,14 +427,15 @@ export class Volume implements BlockSource {
 
   #switched(report: SwitchReport): void {
     this.#allDown = false;
-    const first = report.from === undefined;
-    if (!first) {
-      this.#history.last = report;
-      if (report.how === 'failover') this.#history.failovers++;
-      else this.#history.failbacks++;
-    }
-    if (report.restart !== true)
+    // A restart of a nexus is no switch: nobody has left a path, and the controller knows of nothing.
+    if (report.restart !== true) {
+      if (report.from !== undefined) {
+        this.#history.last = report;
+        if (report.how === 'failover') this.#history.failovers++;
+        else this.#history.failbacks++;
+      }
       this.#driver.dispatch({ kind: 'switched', path: report.to as PathName });
+    }
     this.options.onEvent({ kind: 'switched', report });
     this.#bell.ring();
   }

@@ -1,0 +1,293 @@
+/**
+ * The switcher's manners: orders that became void, ends in the middle of something, restarts that are no
+ * switches, starts that cannot succeed.
+ */
+import { afterEach, describe, expect, it } from 'vitest';
+import { Dispatcher } from '../../../src/volume/dispatch.ts';
+import type { PathLink } from '../../../src/volume/path-link.ts';
+import { emptyRecord } from '../../../src/volume/record.ts';
+import { RecordKeeper } from '../../../src/volume/record-keeper.ts';
+import { Switcher } from '../../../src/volume/switcher.ts';
+import { err, ok, type Result } from '../../../src/base/result.ts';
+import type { TransportFailure } from '../../../src/volume/ports.ts';
+import { check, UA_LUNS_CHANGED, UA_POWER_ON } from '../../support/fake-lu.ts';
+import { VirtualClock } from '../../support/virtual-clock.ts';
+import { MemoryStore, VolumeWorld, type WorldOptions } from '../../support/volume-world.ts';
+import { wordEvent } from '../../../src/pathd/notices.ts';
+
+let world: VolumeWorld | undefined;
+
+async function started(options: WorldOptions = {}): Promise<VolumeWorld> {
+  const w = new VolumeWorld(options);
+  world = w;
+  await w.start();
+  return w;
+}
+
+afterEach(() => {
+  expect(world?.violations ?? []).toEqual([]);
+});
+
+const notes = (w: VolumeWorld, kind: string) => w.event('note').filter(({ note }) => note === kind);
+
+describe('an order that became void', () => {
+  it('is not carried out when the fence succeeds, though its path answers', async () => {
+    const clock = new VirtualClock();
+    const ignore = () => undefined;
+    const dispatcher = new Dispatcher(clock, ignore, {
+      pathFault: ignore,
+      attention: ignore,
+      fenced: ignore,
+    });
+    let resets: Result<void, TransportFailure> = err({ kind: 'timeout', detail: 'silent' });
+    const answers = { kind: 'good', latencyUs: 0 };
+    const link = {
+      name: 'p1',
+      verified: { session: {}, facts: {} },
+      mustIdentify: false,
+      readBack: async () => answers,
+    } as unknown as PathLink;
+    const seen: string[] = [];
+    const switcher = new Switcher(
+      {
+        clock,
+        dispatcher,
+        keeper: new RecordKeeper(new MemoryStore(clock), emptyRecord('v')),
+        fencing: { gone: false, delayMs: undefined, none: false },
+        drainTimeoutMs: 1_000,
+        probeTimeoutMs: 1_000,
+        link: () => link,
+      },
+      {
+        switched: ({ to }) => void seen.push(`switched ${to}`),
+        abandoned: () => void seen.push('abandoned'),
+        rejected: (path) => void seen.push(`rejected ${path}`),
+        attention: ignore,
+        stuck: ignore,
+      },
+    );
+    const old = {
+      name: 'p0',
+      resetNexus: async () => resets,
+      knock: async () => 'silent' as const,
+    };
+    switcher.inherit(old, clock.now());
+    const cause = { kind: 'refused', detail: '' } as const;
+    switcher.order({ from: 'p0', to: 'p1', how: 'failover', cause });
+    await clock.advance(1_000);
+    switcher.stand();
+    resets = ok(undefined);
+    await clock.advance(5_000);
+    expect([switcher.unfenced, seen, dispatcher.route]).toEqual([[], [], undefined]);
+    switcher.order({ from: 'p0', to: 'p1', how: 'failover', cause });
+    await clock.advance(10);
+    expect(seen).toEqual(['switched p1']);
+  });
+});
+
+describe('a session that showed other data than was written', () => {
+  it('is ended at once: nothing can be sent on it, whatever was ordered', async () => {
+    const w = await started({ policy: { 'probe-interval-standby': '100ms' } });
+    await w.clock.advance(500);
+    await w.wrote(1, 11);
+    const p1 = w.gateway(1);
+    p1.inject(({ op, lba }) => op === 'read' && lba === 1, {
+      status: 0,
+      sense: undefined,
+      data: Buffer.alloc(512),
+    });
+    await w.clock.until(() => w.volume.status().paths[1]?.identity.kind === 'banned', 5_000);
+    expect(p1.sessions.size).toBe(0);
+  });
+});
+
+describe('a path that is left by us', () => {
+  it('hears no verdict for it: a restart of the nexus is no loss of the session', async () => {
+    const w = await started();
+    await w.clock.advance(700);
+    const p0 = w.gateway(0);
+    p0.delayMs = ({ what }) => (what.op === 'inquiry' ? 600 : 30);
+    let asked = false;
+    await w.clock.until(() => {
+      asked ||= [...p0.tasks].some(({ what }) => what.op === 'inquiry');
+      return asked && ![...p0.tasks].some(({ what }) => what.op === 'read');
+    });
+    // The probe's READ was answered, its INQUIRY not: the restart loses it.
+    p0.attention(UA_POWER_ON);
+    const io = w.write(1, 1);
+    w.submit('read', 9, 1);
+    await w.clock.advance(100);
+    p0.delayMs = () => 1;
+    await w.good(io);
+    await w.clock.advance(3_000);
+    expect([notes(w, 'path-down'), w.current, p0.logins]).toEqual([[], 'p0', 2]);
+  });
+
+  it('while it is being identified hears none either', async () => {
+    const w = await started({ profiles: [{ serial: 'S' }, { serial: 'S' }] });
+    const p1 = w.gateway(1);
+    const weight = () => w.volume.status().paths[1]?.weight;
+    const before = weight();
+    p1.delayMs = () => 400;
+    const severed = w.volume.options.policy;
+    const wanted = { paths: w.volume.options.paths, pin: '' };
+    await w.clock.run(
+      w.volume.reconfigure({ ...wanted, policy: { ...severed, expectedSerial: 'S' } }),
+    );
+    await w.clock.until(() => p1.sessions.size === 1 && p1.tasks.size > 0);
+    // Being identified now; once more.
+    await w.clock.run(w.volume.reconfigure({ ...wanted, policy: severed }));
+    p1.delayMs = () => 1;
+    await w.clock.advance(5_000);
+    expect([notes(w, 'path-down'), weight()]).toEqual([[], before]);
+    expect(w.volume.status().paths[1]).toMatchObject({ up: true, identity: { kind: 'verified' } });
+  });
+});
+
+describe('the end', () => {
+  it.each([100, 600, 1_100, 1_240])('%i ms into a climb: nothing goes on behind it', async (ms) => {
+    const w = await started();
+    w.gateway(0).mode = 'frozen';
+    const io = w.write(1, 1);
+    await w.clock.until(() => w.event('stuck').length > 0);
+    await w.clock.advance(ms);
+    const [stuck, logins] = [w.event('stuck').length, w.gateway(1).logins];
+    const before = w.clock.now();
+    await w.close();
+    expect(w.clock.now() - before).toBeLessThan(4_000);
+    w.gateway(0).revive();
+    await w.clock.advance(10_000);
+    expect([io.answers, io.error, w.event('stuck').length]).toEqual([1, 'EIO', stuck]);
+    expect([w.gateway(1).logins, w.initiator.openSessions, w.clock.timers]).toEqual([logins, 0, 0]);
+    expect(w.store.disk?.mayHoldWrites).toEqual(['p0']);
+    expect(w.executed.filter((line) => line.startsWith('p1'))).toEqual([]);
+  });
+
+  it('with a unit that has changed unnoticed: its flush proves nothing, the path stays named', async () => {
+    const w = await started({ profiles: [{ writeCache: true }, { writeCache: true }] });
+    await w.wrote(1, 1);
+    w.gateway(0).inject('sync', check(6, 0x3f, 0x0e));
+    await w.close();
+    expect(w.store.disk?.mayHoldWrites).toEqual(['p0']);
+  });
+});
+
+describe('a restart of the nexus', () => {
+  it('caused by our own fence on a shared device server is no failover, and replays what was sent', async () => {
+    const w = await started({ policy: { policy: 'fast' } });
+    const [p0, p1] = [w.gateway(0), w.gateway(1)];
+    p0.siblings = [p1];
+    await w.clock.until(() => w.volume.status().paths.every(({ up }) => up));
+    p0.mode = 'frozen';
+    const sent = w.write(1, 11);
+    await w.clock.until(() => w.volume.status().reason.includes('not fenced'));
+    const later = [2, 3, 4].map((lba) => w.write(lba, lba));
+    p0.revive();
+    await w.good(sent);
+    for (const io of later) await w.good(io);
+    const reports = w.event('switched').map(({ report }) => report);
+    const [over, restart] = reports.filter(({ from }) => from !== undefined);
+    expect(over).toMatchObject({ from: 'p0', to: 'p1', fence: 'reset', replayed: 1 });
+    expect(restart).toMatchObject({ from: 'p1', to: 'p1', restart: true });
+    expect(w.volume.status()).toMatchObject({ failovers: 1, failbacks: 0, current: 'p1' });
+    expect(w.volume.status().lastSwitch).toBe(over);
+    // The gap ends with the first answer, not with the restart before it.
+    expect(over?.gapMs).toBeGreaterThan(500);
+    const told = w.events.map(wordEvent).filter((worded) => worded?.reason === 'FailedOver');
+    expect(told).toHaveLength(1);
+    expect(notes(w, 'path-down').filter(({ path }) => path === 'p1')).toEqual([]);
+    for (const lba of [1, 2, 3, 4]) expect(w.medium.value(lba)).toBe(lba === 1 ? 11 : lba);
+  });
+});
+
+describe('a planned switch', () => {
+  it('whose flush learns that the old unit has changed is given up, and identity is read', async () => {
+    const cached = { writeCache: true };
+    const w = await started({ policy: { policy: 'fast' }, profiles: [cached, cached] });
+    w.gateway(0).kill();
+    await w.on('p1');
+    w.gateway(0).revive();
+    const { asc, ascq } = UA_LUNS_CHANGED;
+    w.gateway(1).inject('sync', check(6, asc, ascq));
+    await w.clock.until(() => w.event('switch-abandoned').length > 0, 60_000, 1);
+    expect(w.event('switch-abandoned')[0]?.reason).toContain('changed');
+    expect(w.current).toBe('p1');
+    const ops = w.accepted.slice(-20).filter(({ session }) => session.gateway === w.gateway(1));
+    await w.clock.advance(20);
+    const after = w.accepted.filter(({ session }) => session.gateway === w.gateway(1));
+    expect(after.map(({ what }) => what.op).lastIndexOf('tur')).toBeGreaterThan(
+      after.map(({ what }) => what.op).lastIndexOf('sync'),
+    );
+    expect(ops.length).toBeGreaterThan(0);
+    await w.wrote(5, 5);
+    await w.on('p0', 120_000);
+  });
+});
+
+describe('format', () => {
+  it('is refused when a standby turned out to be another unit meanwhile', async () => {
+    const w = await started();
+    await w.clock.advance(500);
+    w.gateway(0).delayMs = ({ what }) => (what.blocks > 1 ? 2_000 : 1);
+    const verdict = w.volume.beginFormat();
+    await w.clock.advance(10);
+    const p1 = w.gateway(1);
+    p1.profile = { ...p1.profile, names: [], serial: 'OTHER' };
+    expect(await w.clock.run(verdict)).toMatchObject({ mayFormat: false });
+    expect(w.volume.status().paths[1]?.identity.kind).toBe('banned');
+    expect(notes(w, 'path-down')).toEqual([]);
+  });
+});
+
+describe('a start', () => {
+  it('before anything was in use, with every path refused: an error, not an outage that latches', async () => {
+    const w = new VolumeWorld({ record: { mayHoldWrites: ['p0'] } });
+    world = w;
+    for (const gateway of w.gateways) gateway.kill();
+    const starting = w.volume.start();
+    await w.clock.advance(3_000);
+    expect(w.event('all-paths-down').length).toBe(1);
+    const io = w.write(1, 1);
+    w.gateway(0).revive();
+    expect(await w.clock.run(starting)).toEqual({ ok: true, value: undefined });
+    await w.good(io);
+    await w.clock.advance(200_000);
+    expect(w.volume.status()).toMatchObject({ state: 'serving', failovers: 0, reason: '' });
+    // The fence has replaced the session that the probe had found: no verdict on the path for that.
+    expect(notes(w, 'path-down').filter(({ path }) => path === 'p0')).toHaveLength(1);
+    expect(w.event('failed')).toEqual([]);
+  });
+
+  it('with every portal silent and writes that may be held: bounded, clear, never served', async () => {
+    const w = new VolumeWorld({ record: { mayHoldWrites: ['p0', 'p1'] } });
+    world = w;
+    for (const gateway of w.gateways) gateway.mode = 'dark';
+    const before = w.clock.now();
+    const result = await w.clock.run(w.volume.start());
+    expect(w.clock.now() - before).toBeLessThan(11_000);
+    expect(result).toMatchObject({ ok: false, error: { kind: 'stuck' } });
+    expect(result.ok ? '' : result.error.detail).toMatch(/p0 are not fenced.*reset: .*"delay=/s);
+    const io = w.write(1, 1);
+    await w.close();
+    expect(w.clock.now() - before).toBeLessThan(16_000);
+    for (const gateway of w.gateways) gateway.revive();
+    await w.clock.advance(30_000);
+    expect([io.error, w.executed, w.accepted]).toEqual(['EIO', [], []]);
+    expect(w.store.disk?.mayHoldWrites).toEqual(['p0', 'p1']);
+    expect([w.clock.timers, w.initiator.connecting, w.initiator.openSessions]).toEqual([0, 0, 0]);
+  });
+
+  it('with a full disk: an error of the record with the words of the store, nothing sent', async () => {
+    const w = new VolumeWorld();
+    world = w;
+    const detail = '/state/volumes/v.json: no space left, free some';
+    w.store.failure = { kind: 'no-space', detail };
+    const before = w.clock.now();
+    const result = await w.clock.run(w.volume.start());
+    expect(result).toEqual({ ok: false, error: { kind: 'record', detail } });
+    expect(w.clock.now() - before).toBeLessThan(11_000);
+    expect(w.event('stuck')).toMatchObject([{ what: 'record', why: detail }]);
+    await w.close();
+    expect([w.executed, w.clock.timers]).toEqual([[], 0]);
+  });
+});
