@@ -2,7 +2,7 @@
  * Builds what the cluster tier needs and is missing: programs from Go modules into the cache,
  * Debian packages by apt. Does nothing, within a second, when everything is there.
  *
- *   node test/cluster/build-tools.ts
+ *   node test/cluster/build-tools.ts [NAME…]      everything, or these programs and no packages
  *
  * Gently beside other work: GOMAXPROCS=1 GOFLAGS=-p=1 nice -n 19 before it.
  *
@@ -67,12 +67,16 @@ function removePartials(): void {
   }
 }
 
-/** Builds the programs that are missing; resolves with the folder that holds them. */
-export async function ensureTools(): Promise<string> {
+/** Builds programs that are missing, of all or of these; resolves with the folder that holds them. */
+export async function ensureTools(
+  names: readonly string[] = TOOLS.map(({ name }) => name),
+): Promise<string> {
   removePartials();
-  const missing = TOOLS.filter(({ name }) => !existsSync(toolPath(name)));
+  const wanted = TOOLS.filter(({ name }) => names.includes(name));
+  if (wanted.length < names.length) throw new Error(`not all known: ${names.join(', ')}`);
+  const missing = wanted.filter(({ name }) => !existsSync(toolPath(name)));
   if (missing.length > 0) {
-    const problem = 'building Kubernetes needs a Go toolchain on PATH, https://go.dev/dl';
+    const problem = 'building these needs a Go toolchain on PATH, https://go.dev/dl';
     await run('go', ['version']).catch((error: unknown) => {
       throw new Error(`${problem} (${String(error)})`);
     });
@@ -110,9 +114,11 @@ export async function ensurePackages(): Promise<void> {
 
 if (import.meta.main) {
   try {
-    await ensurePackages();
-    const folder = await ensureTools();
-    for (const { name } of TOOLS) {
+    const asked = process.argv.slice(2);
+    const names = asked.length > 0 ? asked : TOOLS.map(({ name }) => name);
+    if (asked.length === 0) await ensurePackages();
+    const folder = await ensureTools(names);
+    for (const name of names) {
       const mib = Math.round(statSync(join(folder, name)).size / 2 ** 20);
       say(`${String(mib).padStart(5)} MiB  ${join(folder, name)}`);
     }

@@ -9,7 +9,7 @@ import { readFileSync } from 'node:fs';
 import { type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { enter } from '../support/netns.ts';
-import { run } from './process.ts';
+import { run, say } from './process.ts';
 
 const LIMIT_MS = 2_000;
 
@@ -41,7 +41,7 @@ if (import.meta.main) {
   try {
     await get(url, caFile === undefined ? undefined : readFileSync(caFile));
   } catch (error) {
-    console.error(error instanceof Error ? error.message : String(error));
+    say(error instanceof Error ? error.message : String(error));
     process.exitCode = 1;
   }
 }

@@ -2,7 +2,7 @@
  * `npm test`: the tiers one after the other through vitest, each in a process of its own (what a
  * kernel test breaks ends with its tier), then one line `N passed, N failed, N skipped`.
  *
- *   npm test                               all tiers
+ *   npm test                               all tiers but `cluster`
  *   npm test -- unit interop               these tiers
  *   npm test -- --filter fence             files whose path has "fence"; none such: tests by that name
  *
@@ -16,10 +16,9 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Counts, type JsonReport, NOTHING, add, count } from './test-report.ts';
 import { strict, summaryLine } from './test-report.ts';
-import { TIERS, type Tier, obstacles } from './tiers.ts';
+import { ON_REQUEST, TIERS, type Tier, limitMs, obstacles } from './tiers.ts';
 
 const root = new URL('../..', import.meta.url).pathname;
-const TIER_LIMIT_MS = 20 * 60_000;
 const inCi = process.env['CI'] === 'true';
 
 interface Request {
@@ -37,7 +36,9 @@ function parseRequest(args: readonly string[]): Request {
   if (unknown !== undefined) {
     throw new Error(`no tier "${unknown}"; there are ${TIERS.join(', ')} (and --filter TEXT)`);
   }
-  const chosen = TIERS.filter((tier) => positionals.length === 0 || positionals.includes(tier));
+  const chosen = TIERS.filter((tier) =>
+    positionals.length === 0 ? !ON_REQUEST.includes(tier) : positionals.includes(tier),
+  );
   return { tiers: chosen, filter: values.filter };
 }
 
@@ -56,9 +57,9 @@ async function runVitest(tier: Tier, select: readonly string[], byName: boolean)
     const exitCode = await new Promise<number | null>((resolve, reject) => {
       const child = spawn('vitest', args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
       const limit = setTimeout(() => {
-        console.log(`${tier}: not over after ${String(TIER_LIMIT_MS / 60_000)} minutes, stopped`);
+        console.log(`${tier}: not over after ${String(limitMs(tier) / 60_000)} minutes, stopped`);
         child.kill('SIGTERM');
-      }, TIER_LIMIT_MS);
+      }, limitMs(tier));
       child.on('error', reject);
       child.on('exit', (code) => {
         clearTimeout(limit);

@@ -6,10 +6,28 @@
 import { spawnSync } from 'node:child_process';
 import { closeSync, existsSync, openSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { toolPath } from '../cluster/cache.ts';
+import { TOOLS, toolPath } from '../cluster/cache.ts';
 
-export const TIERS = ['unit', 'property', 'chart', 'interop', 'kernel'] as const;
+export const TIERS = [
+  'unit',
+  'property',
+  'chart',
+  'interop',
+  'kernel',
+  'sanity',
+  'cluster',
+] as const;
 export type Tier = (typeof TIERS)[number];
+
+/** Run only where they are asked for by name. */
+export const ON_REQUEST: readonly Tier[] = ['cluster'];
+
+const MINUTE_MS = 60_000;
+
+/** How long a tier may take. The first run of `cluster` on a machine builds Kubernetes. */
+export function limitMs(tier: Tier): number {
+  return (tier === 'cluster' ? 60 : 20) * MINUTE_MS;
+}
 
 /** Why the tier cannot run here, each with what to do; empty: it can. */
 export function obstacles(tier: Tier): string[] {
@@ -25,6 +43,17 @@ export function obstacles(tier: Tier): string[] {
       return [
         ...needRoot(),
         ...needPrograms('tgtd', 'tgtadm', 'losetup', 'mount', 'mkfs.ext4', 'blkid', 'fio'),
+        ...needDevice('/dev/fuse', 'modprobe fuse'),
+        ...needDevice('/dev/loop-control', 'modprobe loop'),
+      ];
+    case 'sanity':
+      return [...obstacles('kernel'), ...needTools('csi-sanity')];
+    case 'cluster':
+      return [
+        ...needRoot(),
+        ...needPrograms('tgtd', 'tgtadm', 'ip', 'nsenter', 'apt-get'),
+        ...needTools(...TOOLS.map(({ name }) => name)),
+        ...needNamespaces(),
         ...needDevice('/dev/fuse', 'modprobe fuse'),
         ...needDevice('/dev/loop-control', 'modprobe loop'),
       ];
@@ -49,6 +78,16 @@ function needHelm(): string[] {
   return existsSync(toolPath('helm'))
     ? []
     : ['helm is not built: node test/cluster/build-tools.ts builds it (minutes, needs Go)'];
+}
+
+/** Built already, or Go to build them with. */
+function needTools(...names: string[]): string[] {
+  const missing = names.filter((name) => !existsSync(toolPath(name)));
+  return missing.length === 0 || needPrograms('go').length === 0
+    ? []
+    : [
+        `not built, and no Go toolchain to build them with (https://go.dev/dl): ${missing.join(', ')}`,
+      ];
 }
 
 function needNamespaces(): string[] {

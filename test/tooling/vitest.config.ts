@@ -1,6 +1,6 @@
 /**
- * Test tiers: unit and property run anywhere; chart needs helm; interop and kernel need root, real
- * targets, loop, FUSE.
+ * Test tiers: unit and property run anywhere; chart needs helm; interop, kernel and sanity
+ * need root, real targets, loop, FUSE; cluster needs all that and Kubernetes, which it builds.
  */
 import { defineConfig } from 'vitest/config';
 
@@ -28,6 +28,26 @@ export default defineConfig({
       },
       { root, test: { name: 'interop', include: ['test/interop/**/*.test.ts'], ...alone } },
       { root, test: { name: 'kernel', include: ['test/kernel/**/*.test.ts'], ...alone } },
+      {
+        root,
+        test: {
+          ...alone,
+          name: 'sanity',
+          include: ['test/sanity/**/*.test.ts'],
+          testTimeout: 600_000,
+        },
+      },
+      {
+        root,
+        test: {
+          ...alone,
+          name: 'cluster',
+          include: ['test/cluster/**/*.test.ts'],
+          testTimeout: 300_000,
+          // The first one builds Kubernetes where the cache is empty.
+          hookTimeout: 40 * 60_000,
+        },
+      },
     ],
   },
 });
