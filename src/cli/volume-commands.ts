@@ -1,6 +1,6 @@
 /**
- * What an operator decides about a volume: `pin`, `unpin`, `drain`, `undrain`, `readmit`, `forget`. One
- * pathd's volume each; in a cluster the PV's annotations say the same for every node, and last.
+ * What an operator decides about a volume: `pin`, `unpin`, `drain`, `undrain`, `readmit`, `forget`.
+ * One pathd's volume each; in a cluster the PV's annotations say the same for every node, and last.
  */
 import { parseArgs } from 'node:util';
 import { type PathdApi, PathdError } from '../pathd/api.ts';

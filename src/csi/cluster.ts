@@ -1,11 +1,11 @@
 /**
- * The cluster's side of the node service: reads PVs at stage, claims them, follows them while they are
- * staged, shows status and events, and gives everything back at unstage.
+ * The cluster's side of the node service: reads PVs at stage, claims them, follows them while they
+ * are staged, shows status and events, and gives everything back at unstage.
  *
- * The rule for every line: I/O and CSI calls do not depend on the API server. Each question at stage
- * gets one try of 2 s; what was known last serves where there is no answer. Unstage finishes without
- * an answer, and what is still to be removed from the PV is on disk and removed later. Only a claim
- * that cannot be made refuses a stage (owner.ts says why).
+ * The rule for every line: I/O and CSI calls do not depend on the API server. Each question at
+ * stage gets one try of 2 s; what was known last serves where there is no answer. Unstage finishes
+ * without an answer, and what is still to be removed from the PV is on disk and removed later. Only
+ * a claim that cannot be made refuses a stage (owner.ts says why).
  */
 import type { Logger } from '../base/log.ts';
 import { backoffMs } from '../kubernetes/backoff.ts';
@@ -16,12 +16,7 @@ import {
   readNode,
   readPv,
 } from '../kubernetes/client.ts';
-import {
-  DRIVER_NAME,
-  parseVolumeConfig,
-  PV_KEY,
-  type VolumeConfig,
-} from '../kubernetes/contract.ts';
+import { DRIVER_NAME, PV_KEY, type VolumeConfig } from '../kubernetes/contract.ts';
 import type { Credentials } from '../kubernetes/credentials.ts';
 import { type KeyMap, ourKeys, type TopologyKeys, topologyOf } from '../kubernetes/keys.ts';
 import { needsOwner } from '../kubernetes/owner.ts';
@@ -30,7 +25,7 @@ import { Transport } from '../kubernetes/transport.ts';
 import { followObject, pause } from '../kubernetes/watch.ts';
 import type { PathdApi } from '../pathd/api.ts';
 import { EventWriter, type VolumeEventText } from './event-writer.ts';
-import { Keeper, keysOf, knownPv, newsOf, tellConfig, wanted } from './keeper.ts';
+import { Keeper, knownPv, newsOf, tellConfig } from './keeper.ts';
 import { KnownStore, type KnownVolume } from './known.ts';
 import { type NoticeSource, relayNotices } from './notice-relay.ts';
 import {
@@ -44,11 +39,17 @@ import {
 import type { StateStore } from './state.ts';
 import { StatusWriter } from './status-writer.ts';
 import { CsiError } from './status.ts';
+import { configOf, wanted } from './volume-config.ts';
 
 export interface KubernetesOptions {
   /** Called at the first request, after the CSI socket is served. */
   readonly credentials: () => Promise<Credentials>;
   readonly topologyKeys: TopologyKeys;
+  /**
+   * Settings of this csi that go to pathd beside what the volume says: where they differ from the
+   * last csi's, every volume is updated once.
+   */
+  readonly fixed: string;
 }
 
 export interface ClusterOptions extends KubernetesOptions {
@@ -151,7 +152,7 @@ export class Cluster {
     };
     await this.#store.set(known);
     await this.#needLabels();
-    const config = parseVolumeConfig(keysOf(known), this.#topology(), weights);
+    const config = configOf(known, this.#topology(), weights);
     tellConfig(newsOf(config), newsOf(undefined), (reason, warning, message) => {
       this.#tell(volumeId, { reason, warning, message, atUnixMs: Date.now() });
     });
@@ -201,7 +202,7 @@ export class Cluster {
     this.#staging.delete(volumeId);
     const known = this.#store.get(volumeId);
     if (known === undefined || config === undefined) return;
-    await this.#store.set({ ...known, applied: wanted(config) });
+    await this.#store.set({ ...known, applied: wanted(config, this.#options.fixed) });
     this.#follow(volumeId, config);
     if (pv !== undefined) void removeDeadStatuses(this.#owner, pv);
   }
@@ -259,7 +260,7 @@ export class Cluster {
     return pv;
   }
 
-  // --------------------------------------------------------------------------------- staged volumes
+  // -------------------------------------------------------------------------------- staged volumes
 
   /** After a restart of csi. */
   async #resume(known: KnownVolume): Promise<void> {
@@ -275,14 +276,14 @@ export class Cluster {
   }
 
   #follow(volumeId: string, staged: VolumeConfig | undefined): void {
-    const { node, pathd, log, weights } = this.#options;
+    const { node, pathd, log, weights, fixed } = this.#options;
     const known = this.#store.get(volumeId);
     if (known === undefined) return;
     const before = this.#followed.get(volumeId);
     before?.keeper.stop();
     before?.stop.abort();
     const keeper = new Keeper({
-      ...{ volumeId, node, pathd, log, weights, staged, store: this.#store },
+      ...{ volumeId, node, pathd, log, weights, fixed, staged, store: this.#store },
       topology: () => this.#topology(),
       tell: (volume, event) => {
         this.#events.record(volume, event);
@@ -335,7 +336,7 @@ export class Cluster {
     if (known !== undefined) this.#events.record(known, event);
   }
 
-  // --------------------------------------------------------------------------------------- the node
+  // -------------------------------------------------------------------------------------- the node
 
   #topology(): Topology {
     const { topology, topologyKeys } = this.#options;
@@ -343,7 +344,9 @@ export class Cluster {
     return { rack: topology.rack ?? labelled.rack, room: topology.room ?? labelled.room };
   }
 
-  /** The watch says them a moment after start; a stage that comes first, or while it waits, asks. */
+  /**
+   * The watch says them a moment after start; a stage that comes first, or while it waits, asks.
+   */
   async #needLabels(): Promise<void> {
     if (this.#labels !== undefined) return;
     const found = await this.#api.getNode(this.#options.node, TRY_MS);

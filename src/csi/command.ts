@@ -145,7 +145,9 @@ function configure(
   const log = loggerFromFlags('csi', flags);
   if (!log.ok) return log.error;
   return {
-    ...(kubernetes === undefined ? {} : { kubernetes }),
+    ...(kubernetes === undefined
+      ? {}
+      : { kubernetes: { ...kubernetes, fixed: JSON.stringify(policy.value) } }),
     endpoint: flags.endpoint,
     stateDir: flags['state-dir'],
     nodeId: flags['node-id'],
@@ -162,7 +164,7 @@ function configure(
 function configureKubernetes(
   flags: FlagValues<typeof FLAGS>,
   env: CommandIo['env'],
-): KubernetesOptions | undefined | string {
+): Omit<KubernetesOptions, 'fixed'> | undefined | string {
   const { kubernetes: mode, kubeconfig } = flags;
   if (!['auto', 'on', 'off'].includes(mode)) {
     return `--kubernetes ${mode}: expected auto, on or off`;

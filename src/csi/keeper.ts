@@ -4,20 +4,23 @@
  *
  * What is wanted is computed whole from everything known, compared with what was last handed to
  * pathd, and handed over only where it differs. So our own writes (status, owner) cause nothing, an
- * edit that is taken back within the debounce time causes nothing, and a lost message repairs itself.
+ * edit that is taken back within the debounce time causes nothing, and a lost message repairs
+ * itself.
  *
- * Malformed values are told as `InvalidPath`, the good ones work. Where none is left, or pathd refuses
- * (it never gives up the last usable path), what is in use stays in use and the refusal is told.
+ * Malformed values are told as `InvalidPath`, the good ones work. Where none is left, or pathd
+ * refuses (it never gives up the last usable path), what is in use stays in use and the refusal is
+ * told.
  */
 import type { Logger } from '../base/log.ts';
 import { backoffMs } from '../kubernetes/backoff.ts';
 import { type PersistentVolume, ownerOf } from '../kubernetes/client.ts';
-import { describeProblems, parseVolumeConfig, type VolumeConfig } from '../kubernetes/contract.ts';
-import { isDriverKey, mergeKeys, OWNER_KEY, ourKeys, statusKey } from '../kubernetes/keys.ts';
+import { describeProblems, DRIVER_NAME, type VolumeConfig } from '../kubernetes/contract.ts';
+import { isDriverKey, OWNER_KEY, ourKeys, statusKey } from '../kubernetes/keys.ts';
 import type { Topology, TopologyWeights } from '../kubernetes/topology.ts';
 import { type PathdApi, PathdError } from '../pathd/api.ts';
 import type { VolumeEventText } from './event-writer.ts';
 import type { KnownPv, KnownStore, KnownVolume } from './known.ts';
+import { configOf, wanted } from './volume-config.ts';
 
 /** Several annotations of one edit arrive as several changes. */
 const DEBOUNCE_MS = 300;
@@ -32,6 +35,8 @@ export interface KeeperOptions {
   readonly log: Logger;
   readonly topology: () => Topology;
   readonly weights: TopologyWeights;
+  /** What goes to pathd beside the volume's own configuration: see cluster.ts. */
+  readonly fixed: string;
   readonly tell: (volume: KnownVolume, event: VolumeEventText) => void;
   /** What was found at stage; undefined after a restart of csi. */
   readonly staged: VolumeConfig | undefined;
@@ -60,6 +65,10 @@ export class Keeper {
     if (known === undefined || this.#stopped) return;
     if (pv === undefined || (known.pv !== null && known.pv.uid !== pv.uid)) {
       log.warn({ volumeId }, 'the PersistentVolume was deleted or replaced: last state is kept');
+      return;
+    }
+    if (pv.driver !== DRIVER_NAME || pv.volumeHandle !== volumeId) {
+      log.warn({ volumeId, pv: pv.name }, 'the PersistentVolume is of another volume: ignored');
       return;
     }
     this.#watchOwner(known, ownerOf(pv));
@@ -91,12 +100,12 @@ export class Keeper {
 
   async #apply(): Promise<void> {
     if (this.#running || this.#stopped) return;
-    const { volumeId, store, topology, weights, log } = this.#options;
+    const { volumeId, store, topology, weights, fixed, log } = this.#options;
     const known = store.get(volumeId);
     if (known === undefined) return;
-    const config = parseVolumeConfig(keysOf(known), topology(), weights);
+    const config = configOf(known, topology(), weights);
     this.#tellNews(known, config);
-    const want = wanted(config);
+    const want = wanted(config, fixed);
     if (config.paths.length === 0 || want === known.applied) return;
     if (want === this.#refused?.want && performance.now() < this.#refused.untilMs) return;
     this.#running = true;
@@ -198,11 +207,6 @@ export function tellConfig(
   }
 }
 
-export function keysOf({ attributes, pv }: KnownVolume): Readonly<Record<string, string>> {
-  const { annotations = {}, labels = {} } = pv ?? {};
-  return mergeKeys({ attributes, labels, annotations });
-}
-
 /** What of a PV is kept; of statuses only this node's own, the others' come and go. */
 export function knownPv(pv: PersistentVolume, node: string): KnownPv {
   const { name, uid, claimRef } = pv;
@@ -213,9 +217,4 @@ export function knownPv(pv: PersistentVolume, node: string): KnownPv {
     annotations: Object.fromEntries(Object.entries(ourKeys(pv.annotations)).filter(kept)),
     labels: ourKeys(pv.labels),
   };
-}
-
-/** A configuration as one text, to be compared. */
-export function wanted({ paths, policy, pin }: VolumeConfig): string {
-  return JSON.stringify([paths, Object.entries(policy).sort(), pin ?? '']);
 }

@@ -1,11 +1,11 @@
 /**
  * What csi last heard of the cluster, on disk: one file a volume (`<state dir>/known/`), the node's
- * labels, and how far pathd's events were told. A csi that starts while no API server answers goes on
- * with the same paths and weights as before; and a volume that was unstaged while none answered is
- * still known to be claimed by this node, so that the claim is given back later.
+ * labels, and how far pathd's events were told. A csi that starts while no API server answers goes
+ * on with the same paths and weights as before; and a volume that was unstaged while none answered
+ * is still known to be claimed by this node, so that the claim is given back later.
  *
- * Unlike state.ts none of this is needed to unmount anything: a file that cannot be understood counts
- * as absent.
+ * Unlike state.ts none of this is needed to unmount anything: a file that cannot be understood
+ * counts as absent.
  */
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,7 +1,7 @@
 /**
- * pathd's events → Kubernetes events. pathd numbers them and keeps the last few hundred; how far they
- * were told is on disk, so that neither a restart of csi nor one of pathd tells one twice. Old ones
- * are passed over: an event about this morning that appears now would mislead.
+ * pathd's events → Kubernetes events. pathd numbers them and keeps the last few hundred; how far
+ * they were told is on disk, so that neither a restart of csi nor one of pathd tells one twice. Old
+ * ones are passed over: an event about this morning that appears now would mislead.
  */
 import type { Logger } from '../base/log.ts';
 import { pause } from '../kubernetes/watch.ts';

@@ -2,10 +2,10 @@
  * Claiming a single-node volume for this node before anything is attached, and giving it back after
  * unstage (rules: kubernetes/owner.ts).
  *
- * Each write is a compare-and-swap on the PV's resourceVersion; after a conflict the PV is read again
- * and judged anew. Where the API cannot be asked, a claim that was ours when last seen is believed
- * (the node restarted, the API server is away); without one the stage is refused: mounting a
- * filesystem that another node may have mounted is the one thing that must not happen.
+ * Each write is a compare-and-swap on the PV's resourceVersion; after a conflict the PV is read
+ * again and judged anew. Where the API cannot be asked, a claim that was ours when last seen is
+ * believed (the node restarted, the API server is away); without one the stage is refused: mounting
+ * a filesystem that another node may have mounted is the one thing that must not happen.
  */
 import type { Logger } from '../base/log.ts';
 import type { KubernetesApi, PersistentVolume } from '../kubernetes/client.ts';
@@ -92,8 +92,8 @@ async function askOwnerNode(
 }
 
 /**
- * Removes our claim and our status from the PV. True when nothing of ours is left there (a PV that is
- * gone included); false: try again later.
+ * Removes our claim and our status from the PV. True when nothing of ours is left there (a PV that
+ * is gone included); false: try again later.
  */
 export async function releaseOwner(
   { api, node, log }: OwnerOptions,

@@ -2,8 +2,8 @@
  * Keeps the status annotation of every staged volume true, with as few writes as that takes
  * (status-pace.ts decides which).
  *
- * pathd is asked once a second for all volumes at once, and soon after each of its events. Its watch
- * stream was rejected: it speaks ten times a second while there is I/O, nearly always to say
+ * pathd is asked once a second for all volumes at once, and soon after each of its events. Its
+ * watch stream was rejected: it speaks ten times a second while there is I/O, nearly always to say
  * what an annotation does not show. What cannot be written is not queued: the next look has newer
  * news.
  */

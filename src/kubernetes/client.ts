@@ -1,10 +1,11 @@
 /**
  * The few things this driver asks of the Kubernetes API, as functions on what it needs to know.
  *
- * Writes carry `metadata.uid`: without it a server-side apply to a PV that was deleted meanwhile would
- * create a new, empty one. The status is applied server-side with a field manager of this node's own,
- * so nodes never conflict and nothing has to be read first. The owner and removals are JSON merge
- * patches (null removes a key); with `resourceVersion` in the body they become compare-and-swap.
+ * Writes carry `metadata.uid`: without it a server-side apply to a PV that was deleted meanwhile
+ * would create a new, empty one. The status is applied server-side with a field manager of this
+ * node's own, so nodes never conflict and nothing has to be read first. The owner and removals are
+ * JSON merge patches (null removes a key); with `resourceVersion` in the body they become
+ * compare-and-swap.
  *
  * Answers that are not what the API promises are errors, not crashes.
  */

@@ -1,10 +1,11 @@
 /**
  * Where the API server is and how to prove who we are.
  *
- * In a pod: the service account's files, read here in a few lines. The token is bound and rotated by
- * the kubelet about every 50 minutes, so it is read again once a minute. With `--kubeconfig` (csi
- * outside a pod, tests, exec plugins): KubeConfig of @kubernetes/client-node, loaded only then, since
- * importing it costs some 50 MB of memory on every node for a thing that in a pod is three files.
+ * In a pod: the service account's files, read here in a few lines. The token is bound and rotated
+ * by the kubelet about every 50 minutes, so it is read again once a minute. With `--kubeconfig`
+ * (csi outside a pod, tests, exec plugins): KubeConfig of @kubernetes/client-node, loaded only
+ * then, since importing it costs some 50 MB of memory on every node for a thing that in a pod is
+ * three files.
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';

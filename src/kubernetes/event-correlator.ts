@@ -1,6 +1,6 @@
 /**
- * Which events reach the API server: client-go's three steps (tools/record/events_cache.go), so that
- * `kubectl describe` reads as it does for every other component and a flapping path costs what a
+ * Which events reach the API server: client-go's three steps (tools/record/events_cache.go). Then
+ * `kubectl describe` reads as it does for every other component, and a flapping path costs what a
  * flapping container costs.
  *
  * 1. Aggregation: more than 10 different messages of one object and reason within 600 s become one

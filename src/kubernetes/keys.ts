@@ -2,8 +2,9 @@
  * Where keys of ours come from and what the driver's own are called.
  *
  * One volume's configuration is spread over three maps: volumeAttributes (immutable, in every CSI
- * request), PV labels and PV annotations (live). They are merged here, annotations last, because the
- * thing that can be edited must win over the thing that cannot. Everybody else's keys, the kubelet's
+ * request), PV labels and PV annotations (live). They are merged here, annotations last, because
+ * the thing that can be edited must win over the thing that cannot. Everybody else's keys, the
+ * kubelet's
  * `csi.storage.k8s.io/*` among them, are left out, so that what is persisted and compared is ours.
  *
  * Pure.
@@ -27,7 +28,9 @@ export interface KeySources {
   readonly annotations: KeyMap;
 }
 
-/** Our keys of all three; annotations beat labels beat attributes. The driver's own are left out. */
+/**
+ * Our keys of all three; annotations beat labels beat attributes. The driver's own are left out.
+ */
 export function mergeKeys({ attributes, labels, annotations }: KeySources): KeyMap {
   const merged: Record<string, string> = {};
   for (const map of [attributes, labels, annotations]) {
@@ -90,7 +93,9 @@ export const DEFAULT_TOPOLOGY_KEYS: TopologyKeys = {
   roomFallback: 'topology.kubernetes.io/zone',
 };
 
-/** Where a node stands by its labels. An empty value is no value: it would equal other empty ones. */
+/**
+ * Where a node stands by its labels. An empty value is no value: it would equal other empty ones.
+ */
 export function topologyOf(labels: KeyMap, keys: TopologyKeys): Topology {
   const value = (key: string): string | undefined => labels[key]?.trim() || undefined;
   return {

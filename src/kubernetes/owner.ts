@@ -2,16 +2,16 @@
  * One writer node: who may take the owner annotation of a single-node volume (design §4.8).
  *
  * There is no controller and no VolumeAttachment (`attachRequired: false`), so nothing but this
- * annotation keeps a second node from mounting a filesystem that is mounted elsewhere: force-deleting
- * a pod of an unreachable node makes its ReadWriteOnce volume schedulable at once. The claim is
- * written before anything is attached, and the write carries the PV's uid and resourceVersion: of two
- * nodes that claim at the same moment one gets a conflict and reads again.
+ * annotation keeps a second node from mounting a filesystem that is mounted elsewhere:
+ * force-deleting a pod of an unreachable node makes its ReadWriteOnce volume schedulable at once.
+ * The claim is written before anything is attached, and the write carries the PV's uid and
+ * resourceVersion: of two nodes that claim at the same moment one gets a conflict and reads again.
  *
- * It is taken over only where somebody has vouched that the old node cannot write any more: its Node
- * object is gone, it carries the taint `node.kubernetes.io/out-of-service` (by which Kubernetes'
- * own non-graceful shutdown works), or the operator removed the annotation. A NotReady node may write
- * on for hours and is no reason. A heartbeat in the annotation, with take-over after silence, was
- * rejected: it would be a steady-state write, and silence is not proof.
+ * It is taken over only where somebody has vouched that the old node cannot write any more: its
+ * Node object is gone, it carries the taint `node.kubernetes.io/out-of-service` (by which
+ * Kubernetes' own non-graceful shutdown works), or the operator removed the annotation. A NotReady
+ * node may write on for hours and is no reason. A heartbeat in the annotation, with take-over after
+ * silence, was rejected: it would be a steady-state write, and silence is not proof.
  *
  * Pure.
  */

@@ -77,7 +77,8 @@ export class Transport {
   }
 
   /**
-   * A GET whose answer is lines without end. Ends when the server ends it; throws TransportError when
+   * A GET whose answer is lines without end. Ends when the server ends it; throws TransportError
+   * when
    * `idleMs` pass without a byte, or the connection is lost.
    */
   async *lines(path: string, idleMs: number, signal: AbortSignal): AsyncIterable<ApiResponse> {

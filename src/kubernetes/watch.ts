@@ -1,20 +1,22 @@
 /**
  * Following one object by name: its present state, then every change, for ever.
  *
- * One watch selected by `metadata.name`, begun with `resourceVersion=0`: the server sends the object
- * from its cache as ADDED and goes on from there, so no separate list is needed. (Beginning at the
- * object's own resourceVersion was rejected: a PV that nobody touched for an hour has one that is
- * compacted away, and every start would be a 410.) After an end it resumes from the last
- * resourceVersion heard of, bookmarks included; 410 begins anew. The server's cache may be behind what
- * we saw before: an older resourceVersion of the same object is passed over.
+ * One watch selected by `metadata.name`, begun with `resourceVersion=0`: the server sends the
+ * object from its cache as ADDED and goes on from there, so no separate list is needed. (Beginning
+ * at the object's own resourceVersion was rejected: a PV that nobody touched for an hour has one
+ * that is compacted away, and every start would be a 410.) After an end it resumes from the last
+ * resourceVersion heard of, bookmarks included; 410 begins anew. The server's cache may be behind
+ * what we saw before: an older resourceVersion of the same object is passed over.
  *
- * Where etcd cannot report progress (before 3.4.25) an API server with WatchList on refuses such a watch
- * with bookmarks. Then: without bookmarks, ended by the server every one to two minutes, begun anew.
+ * Where etcd cannot report progress (before 3.4.25) an API server with WatchList on refuses such a
+ * watch with bookmarks. Then: without bookmarks, ended by the server every one to two minutes,
+ * begun anew.
  *
  * Staleness: bookmarks come about once a minute; 150 s without a byte and the watch is given up and
  * begun again. The server ends a watch after 30 to 60 minutes (chosen by us, drawn, so that watches
- * spread; client-go's 5 to 10 would be 230 requests a second for 5,000 nodes with 20 volumes each). Failures wait as backoff.ts says; a watch that ended well waits a moment
- * too, so that nothing can become a busy loop.
+ * spread; client-go's 5 to 10 would be 230 requests a second for 5,000 nodes with 20 volumes each).
+ * Failures wait as backoff.ts says; a watch that ended well waits a moment too, so that nothing can
+ * become a busy loop.
  */
 import { backoffMs } from './backoff.ts';
 import { type ApiError, apiError, child, text } from './client.ts';
@@ -128,7 +130,9 @@ function handOn(options: WatchOptions, place: Place, type: string, object: unkno
   }
 }
 
-/** Versions are opaque by contract; where both are numbers of one object, the lower one is older. */
+/**
+ * Versions are opaque by contract; where both are numbers of one object, the lower one is older.
+ */
 function isNewer(identity: string, seen: string): boolean {
   if (identity === seen) return false;
   const [uid, version = ''] = identity.split(' ');

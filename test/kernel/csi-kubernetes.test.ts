@@ -120,6 +120,31 @@ describe('live', () => {
     expect(bench.pathd.calls.filter((call) => call.startsWith('attach'))).toHaveLength(1);
   });
 
+  test('a policy value that is malformed is told and left out', async () => {
+    api.annotate('pv-1', {
+      'policy.prioritypath.io/no-path-timeout': 'soon',
+      'policy.prioritypath.io/fencing': 'gone',
+    });
+    await stage();
+    expect(bench.pathd.lastAttach?.policy).toEqual({ fencing: 'gone' });
+    await eventually(() => {
+      expect(api.events[0]).toMatchObject({ reason: 'InvalidPath' });
+      expect(api.events[0]?.message).toContain('policy.prioritypath.io/no-path-timeout "soon"');
+    });
+  });
+
+  test('a csi that starts while no API server answers changes nothing, and catches up later', async () => {
+    await stage();
+    await api.stop();
+    await bench.restart();
+    api.annotate('pv-1', { 'weight.prioritypath.io/p1': '42' });
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    expect(bench.pathd.updates).toEqual([]);
+    await api.start();
+    await eventually(() => expect(weights()).toEqual({ p0: 100, p1: 42 }));
+    expect(bench.pathd.updates).toHaveLength(1);
+  });
+
   test('our own keys and other annotations cause nothing', async () => {
     await stage();
     api.annotate('pv-1', { 'status.prioritypath.io/node-2': 'x', 'example.com/y': 'z' });
@@ -172,6 +197,29 @@ describe('one writer node', () => {
     expect(api.annotations('pv-1')).toMatchObject({ [OWNER]: 'node-1' });
     expect(api.annotations('pv-1')).not.toHaveProperty('status.prioritypath.io/node-2');
     await eventually(() => expect(api.events[0]?.reason).toBe('OwnerTakenOver'));
+  });
+
+  test('the status of a node that is gone is removed by the next stager, of a living one not', async () => {
+    api.addNode('node-3');
+    api.annotate('pv-1', {
+      'status.prioritypath.io/node-2': 'old',
+      'status.prioritypath.io/node-3': 'new',
+    });
+    await bench.stage('pv-1', blockCapability('MULTI_NODE_MULTI_WRITER'), {});
+    await eventually(() =>
+      expect(api.annotations('pv-1')).not.toHaveProperty('status.prioritypath.io/node-2'),
+    );
+    expect(api.annotations('pv-1')).toHaveProperty('status.prioritypath.io/node-3');
+    expect(api.annotations('pv-1')).not.toHaveProperty(OWNER);
+  });
+
+  test('a claim that is taken while the volume is staged is told', async () => {
+    await stage();
+    await eventually(() => expect(api.watches).toContain('persistentvolumes/pv-1'));
+    api.annotate('pv-1', { [OWNER]: 'node-2' });
+    await eventually(() => expect(api.events[0]).toMatchObject({ reason: 'OwnerLost' }));
+    await bench.unstage('pv-1');
+    expect(api.annotations('pv-1')[OWNER]).toBe('node-2');
   });
 
   test('released at unstage, and when the stage fails', async () => {

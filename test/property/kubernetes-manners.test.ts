@@ -135,8 +135,8 @@ describe('waiting times', () => {
 });
 
 /**
- * What a cluster of 5,000 nodes with 20 volumes each asks of its API servers. Per node as counted by
- * test/kernel/csi-kubernetes.test.ts and csi-api-client.test.ts.
+ * What a cluster of 5,000 nodes with 20 volumes each asks of its API servers. Per node as counted
+ * by test/kernel/csi-kubernetes.test.ts and csi-api-client.test.ts.
  */
 test('5,000 nodes with 20 volumes each stay within the budget', () => {
   const nodes = 5_000;

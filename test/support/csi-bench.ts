@@ -190,7 +190,7 @@ export class CsiBench {
     const kubernetes =
       this.#cluster === undefined
         ? {}
-        : { kubernetes: { ...this.#cluster, topologyKeys: DEFAULT_TOPOLOGY_KEYS } };
+        : { kubernetes: { ...this.#cluster, topologyKeys: DEFAULT_TOPOLOGY_KEYS, fixed: '' } };
     return createCsiServer({
       ...kubernetes,
       endpoint: `unix://${this.socket}`,

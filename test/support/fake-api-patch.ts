@@ -1,4 +1,6 @@
-/** What the fake API server does with patches: RFC 7396, and server-side apply for annotations only. */
+/**
+ * What the fake API server does with patches: RFC 7396, and server-side apply for annotations only.
+ */
 
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);

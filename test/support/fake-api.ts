@@ -1,8 +1,8 @@
 /**
- * As much of a Kubernetes API server as the driver talks to: PVs, Nodes and Events over HTTP/2 (with
- * prior knowledge), GET, merge patch with preconditions, server-side apply of annotations by manager,
- * watches selected by name with bookmarks and 410. It can hang, refuse, forbid, forget its history
- * and drop its connections; and it counts what it was asked.
+ * As much of a Kubernetes API server as the driver talks to: PVs, Nodes and Events over HTTP/2
+ * (with prior knowledge), GET, merge patch with preconditions, server-side apply of annotations by
+ * manager, watches selected by name with bookmarks and 410. It can hang, refuse, forbid, forget its
+ * history and drop its connections; and it counts what it was asked.
  */
 import {
   type Http2Server,
