@@ -16,7 +16,8 @@ import { join } from 'node:path';
 import { type Plugin, build } from 'esbuild';
 
 const root = new URL('../..', import.meta.url).pathname;
-const out = join(root, 'dist');
+/** `node test/tooling/build.ts FOLDER` builds elsewhere. */
+const out = process.argv[2] ?? join(root, 'dist');
 
 const protoBesideBundle: Plugin = {
   name: 'proto-beside-bundle',

@@ -36,7 +36,7 @@ export function obstacles(tier: Tier): string[] {
     case 'property':
       return [];
     case 'chart':
-      return needHelm();
+      return [...needTools('helm', 'kube-apiserver'), ...needEtcd()];
     case 'interop':
       return [...needRoot(), ...needPrograms('tgtd', 'tgtadm', 'ip'), ...needNamespaces()];
     case 'kernel':
@@ -74,13 +74,11 @@ function needPrograms(...programs: string[]): string[] {
     : [`not on PATH: ${missing.join(', ')}; npm run setup -- --system installs them`];
 }
 
-function needHelm(): string[] {
-  return existsSync(toolPath('helm'))
-    ? []
-    : ['helm is not built: node test/cluster/build-tools.ts builds it (minutes, needs Go)'];
+function needEtcd(): string[] {
+  const found = existsSync('/usr/bin/etcd');
+  return found ? [] : ['no /usr/bin/etcd: node test/cluster/build-tools.ts installs it'];
 }
 
-/** Built already, or Go to build them with. */
 function needTools(...names: string[]): string[] {
   const missing = names.filter((name) => !existsSync(toolPath(name)));
   return missing.length === 0 || needPrograms('go').length === 0
