@@ -126,12 +126,13 @@ export class Cluster {
     for (const known of this.#store.all()) void this.#resume(known);
   }
 
-  stop(): void {
+  async stop(): Promise<void> {
     this.#stopping.abort();
     for (const { keeper } of this.#followed.values()) keeper.stop();
     this.#statuses.stop();
     this.#events.stop();
     this.#transport.close();
+    await this.#store.idle();
   }
 
   /** Configuration of a volume to be staged. Throws CsiError. */

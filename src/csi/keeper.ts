@@ -51,6 +51,8 @@ export class Keeper {
   #failures = 0;
   #stopped = false;
   #running = false;
+  /** Asked for while it ran. */
+  #again = false;
   #lostTo: string | undefined;
 
   constructor(options: KeeperOptions) {
@@ -99,6 +101,7 @@ export class Keeper {
   }
 
   async #apply(): Promise<void> {
+    if (this.#running) this.#again = true;
     if (this.#running || this.#stopped) return;
     const { volumeId, store, topology, weights, fixed, log } = this.#options;
     const known = store.get(volumeId);
@@ -109,6 +112,7 @@ export class Keeper {
     if (config.paths.length === 0 || want === known.applied) return;
     if (want === this.#refused?.want && performance.now() < this.#refused.untilMs) return;
     this.#running = true;
+    this.#again = false;
     try {
       const { paths, policy, pin = '' } = config;
       await this.#options.pathd.update({ volumeId, paths, policy, pin });
@@ -123,7 +127,11 @@ export class Keeper {
       this.#running = false;
     }
     // What came meanwhile.
-    if (this.#failures === 0 && this.#refused === undefined) this.check();
+    if (this.#wasAsked() || (this.#failures === 0 && this.#refused === undefined)) this.check();
+  }
+
+  #wasAsked(): boolean {
+    return this.#again;
   }
 
   #onFailure(known: KnownVolume, want: string, error: unknown): void {

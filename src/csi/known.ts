@@ -48,6 +48,8 @@ export class KnownStore {
   readonly #dir: string;
   readonly #log: Logger;
   readonly #volumes = new Map<string, KnownVolume>();
+  /** Ends when the last write has: one at a time, or an older text could replace a newer one. */
+  #tail: Promise<unknown> = Promise.resolve();
 
   constructor(stateDir: string, log: Logger) {
     this.#dir = join(stateDir, 'known');
@@ -81,9 +83,15 @@ export class KnownStore {
     await this.#write(`volume-${volume.volumeId}.json`, volume);
   }
 
+  /** Resolves when nothing is being written. */
+  async idle(): Promise<void> {
+    await this.#tail;
+  }
+
   async remove(volumeId: string): Promise<void> {
     if (!this.#volumes.delete(volumeId)) return;
-    const removed = await removeWhole(join(this.#dir, `volume-${volumeId}.json`));
+    const file = join(this.#dir, `volume-${volumeId}.json`);
+    const removed = await this.#inTurn(() => removeWhole(file));
     if (!removed.ok) this.#log.warn({ error: removed.error.detail }, 'known file stays');
   }
 
@@ -120,8 +128,15 @@ export class KnownStore {
     }
   }
 
+  #inTurn<T>(action: () => Promise<T>): Promise<T> {
+    const done = this.#tail.then(action);
+    this.#tail = done.catch(() => undefined);
+    return done;
+  }
+
   async #write(file: string, value: object): Promise<void> {
-    const written = await writeWhole(join(this.#dir, file), `${JSON.stringify(value)}\n`);
+    const text = `${JSON.stringify(value)}\n`;
+    const written = await this.#inTurn(() => writeWhole(join(this.#dir, file), text));
     if (!written.ok) this.#log.warn({ error: written.error.detail }, 'not saved');
   }
 }

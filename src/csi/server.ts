@@ -97,7 +97,7 @@ export function createCsiServer(options: CsiServerOptions): CsiServer {
           resolve();
         });
       });
-      cluster?.stop();
+      await cluster?.stop();
     },
   };
 }

@@ -213,6 +213,26 @@ describe('one writer node', () => {
     expect(api.annotations('pv-1')).not.toHaveProperty(OWNER);
   });
 
+  test('a second node gets the volume when the first has let go, or is deleted', async () => {
+    api.addNode('node-2');
+    const other = { credentials: api.credentials, node: 'node-2' };
+    const second = await CsiBench.open(EXT4_BYTES, other);
+    const stageThere = (): Promise<void> => second.stage('pv-1', mountCapability(), {});
+    try {
+      await stage();
+      expect((await refusal(stageThere())).message).toContain('claimed by node node-1');
+      await bench.unstage('pv-1');
+      await stageThere();
+      expect(api.annotations('pv-1')[OWNER]).toBe('node-2');
+      expect((await refusal(stage())).message).toContain('claimed by node node-2');
+      api.remove('nodes', 'node-2');
+      await stage();
+      expect(api.annotations('pv-1')[OWNER]).toBe('node-1');
+    } finally {
+      await second.close();
+    }
+  });
+
   test('a claim that is taken while the volume is staged is told', async () => {
     await stage();
     await eventually(() => expect(api.watches).toContain('persistentvolumes/pv-1'));

@@ -1,0 +1,133 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { Keeper } from '../../../src/csi/keeper.ts';
+import { KnownStore } from '../../../src/csi/known.ts';
+import type { PersistentVolume } from '../../../src/kubernetes/client.ts';
+import { DEFAULT_WEIGHTS, type Topology } from '../../../src/kubernetes/topology.ts';
+import { PathdError, type UpdateRequest } from '../../../src/pathd/api.ts';
+
+const LOG = { debug: () => 0, info: () => 0, warn: () => 0, error: () => 0 };
+const URL_OF = (n: number): string => `iscsi://10.0.0.${String(n)}/iqn.2026-01.io.example:vol/1`;
+
+let dir: string;
+let store: KnownStore;
+let keeper: Keeper;
+let updates: UpdateRequest[];
+let errors: PathdError[];
+let told: string[];
+let topology: Topology;
+
+function pv(
+  annotations: Record<string, string>,
+  more: Partial<PersistentVolume> = {},
+): PersistentVolume {
+  return {
+    ...{ name: 'v', uid: 'u', resourceVersion: '1', labels: {}, claimRef: undefined },
+    ...{ driver: 'iscsi.prioritypath.io', volumeHandle: 'v', volumeAttributes: {} },
+    annotations,
+    ...more,
+  };
+}
+
+const weights = (): (readonly [string, number])[] | undefined =>
+  updates.at(-1)?.paths.map(({ name, maxWeight }) => [name, maxWeight] as const);
+
+beforeEach(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'keeper-'));
+  store = new KnownStore(dir, LOG);
+  await store.open();
+  const more = { attributes: {}, pv: null, isOwner: false, isReleased: false, applied: '' };
+  await store.set({ version: 1, volumeId: 'v', ...more });
+  [updates, errors, told, topology] = [[], [], [], { rack: 'r1', room: 'a' }];
+  keeper = new Keeper({
+    ...{ volumeId: 'v', node: 'n', store, log: LOG, weights: DEFAULT_WEIGHTS, fixed: '' },
+    pathd: {
+      update: async (request) => {
+        const error = errors.shift();
+        if (error !== undefined) throw error;
+        updates.push(request);
+      },
+    },
+    topology: () => topology,
+    tell: (_, { reason, message }) => void told.push(`${reason}: ${message}`),
+    staged: undefined,
+  });
+  // File writes are real, timers are not.
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+});
+
+afterEach(() => {
+  keeper.stop();
+  vi.useRealTimers();
+  rmSync(dir, { recursive: true });
+});
+
+/** Time passes; what was begun is given real turns to end. */
+async function pass(ms: number): Promise<void> {
+  for (let left = ms; left > 0; left -= 1_000) {
+    await vi.advanceTimersByTimeAsync(Math.min(left, 1_000));
+    await store.idle();
+  }
+}
+
+test('several edits within the debounce time are one update', async () => {
+  await keeper.onPv(pv({ 'path.prioritypath.io/p0': URL_OF(0) }));
+  await keeper.onPv(
+    pv({ 'path.prioritypath.io/p0': URL_OF(0), 'weight.prioritypath.io/p0': '70' }),
+  );
+  await pass(1_000);
+  expect(updates).toHaveLength(1);
+  expect(weights()).toEqual([['p0', 70]]);
+});
+
+test('a pathd that is busy or away is asked again', async () => {
+  errors.push(new PathdError('ABORTED', 'attach runs'), new PathdError('UNAVAILABLE', 'away'));
+  await keeper.onPv(pv({ 'path.prioritypath.io/p0': URL_OF(0) }));
+  await pass(15_000);
+  expect(updates).toHaveLength(1);
+  expect(told.filter((text) => text.startsWith('UpdateRefused'))).toEqual([]);
+});
+
+test('a refusal is told once and tried again each minute, an edit at once', async () => {
+  const refused = new PathdError('FAILED_PRECONDITION', 'p0 is the last usable path');
+  errors.push(refused, refused, refused);
+  await keeper.onPv(pv({ 'path.prioritypath.io/p1': URL_OF(1) }));
+  await pass(130_000);
+  expect(errors).toEqual([]);
+  expect(told.filter((text) => text.startsWith('UpdateRefused'))).toEqual([
+    'UpdateRefused: the volume stays as it is: p0 is the last usable path',
+  ]);
+  expect(updates).toEqual([]);
+  await keeper.onPv(
+    pv({ 'path.prioritypath.io/p0': URL_OF(0), 'path.prioritypath.io/p1': URL_OF(1) }),
+  );
+  await pass(1_000);
+  expect(updates).toHaveLength(1);
+});
+
+test('a replaced, deleted or foreign PV changes nothing', async () => {
+  await keeper.onPv(pv({ 'path.prioritypath.io/p0': URL_OF(0) }));
+  await pass(1_000);
+  const other = { 'path.prioritypath.io/p9': URL_OF(9) };
+  await keeper.onPv(undefined);
+  await keeper.onPv(pv(other, { uid: 'another' }));
+  await keeper.onPv(pv(other, { volumeHandle: 'w' }));
+  await pass(1_000);
+  expect(updates).toHaveLength(1);
+});
+
+test('a node that moves changes the weights; one that does not, nothing', async () => {
+  const labels = { 'rack.prioritypath.io/p0': 'r1', 'room.prioritypath.io/p0': 'a' };
+  await keeper.onPv(pv({ 'path.prioritypath.io/p0': URL_OF(0) }, { labels }));
+  await pass(1_000);
+  expect(weights()).toEqual([['p0', 100]]);
+  keeper.check();
+  await pass(1_000);
+  expect(updates).toHaveLength(1);
+  topology = { rack: 'r2', room: 'a' };
+  keeper.check();
+  await pass(1_000);
+  expect(weights()).toEqual([['p0', 90]]);
+});
