@@ -16,6 +16,9 @@ const { lazy } = await import('./cli/lazy.ts');
 
 const VERSION = '0.1.0';
 
+// `priority-path status | head` ends when head does.
+process.stdout.on('error', () => process.exit(0));
+
 const stopping = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.on(signal, () => {
@@ -38,6 +41,7 @@ const commands = [
   operator.unpinCommand(connectPathd),
   operator.drainCommand(connectPathd),
   operator.undrainCommand(connectPathd),
+  operator.pathsCommand(connectPathd),
   operator.readmitCommand(connectPathd),
   operator.forgetCommand(connectPathd),
 ];

@@ -1,9 +1,11 @@
 /**
- * What an operator decides about a volume: `pin`, `unpin`, `drain`, `undrain`, `readmit`, `forget`.
+ * What an operator decides about a volume: `pin`, `unpin`, `drain`, `undrain`, `paths set`, `readmit`,
+ * `forget`.
  * One pathd's volume each; in a cluster the PV's annotations say the same for every node, and last.
  */
 import { parseArgs } from 'node:util';
 import { type PathdApi, PathdError } from '../pathd/api.ts';
+import { parsePathWords, PATH_WORD } from './path-words.ts';
 import { type Command, type CommandIo, EXIT } from './commands.ts';
 import { DEFAULT_PATHD_ENDPOINT } from './status.ts';
 
@@ -15,12 +17,14 @@ interface Spec {
   readonly usage: string;
   readonly help: string;
   readonly words: number;
+  /** More words may follow. */
+  readonly more?: true;
   readonly done: string;
   readonly run: (api: PathdApi, words: readonly string[]) => Promise<void>;
 }
 
 function volumeCommand(spec: Spec, connect: Connect): Command {
-  const { name, summary, usage, help, words, done, run } = spec;
+  const { name, summary, usage, help, words, more = false, done, run } = spec;
   const fail = (io: CommandIo, code: number, text: string): number => {
     io.stderr.write(`priority-path ${name}: ${text}\n`);
     return code;
@@ -43,7 +47,10 @@ function volumeCommand(spec: Spec, connect: Connect): Command {
         io.stdout.write(`Usage: priority-path ${usage} [--endpoint ADDR]\n\n${help}\n`);
         return EXIT.ok;
       }
-      if (parsed.positionals.length !== words) return fail(io, EXIT.usage, `expected: ${usage}`);
+      const given = parsed.positionals.length;
+      if (given < words || (given > words && !more)) {
+        return fail(io, EXIT.usage, `expected: ${usage}`);
+      }
       const fromEnv = io.env['PATHD_ENDPOINT'] ?? DEFAULT_PATHD_ENDPOINT;
       const api = connect(parsed.values.endpoint ?? fromEnv);
       try {
@@ -144,6 +151,29 @@ export function undrainCommand(connect: Connect): Command {
     words: 2,
     done: 'in use again',
     run: (api, [volume = '', path = '']) => api.drain(volume, path, false),
+  };
+  return volumeCommand(spec, connect);
+}
+
+export function pathsCommand(connect: Connect): Command {
+  const spec: Spec = {
+    name: 'paths',
+    summary: 'replace the paths of an attached volume while it serves',
+    usage: `paths set VOLUME ${PATH_WORD} …`,
+    help:
+      'Paths that are not named are removed, new ones added, changed ones moved; the last usable one\n' +
+      'cannot be taken away. Pin and policy stay as they are.\n' +
+      UNTIL_EDIT,
+    words: 3,
+    more: true,
+    done: 'set',
+    run: async (api, [verb, volume = '', ...words]) => {
+      const paths = parsePathWords(words);
+      if (verb !== 'set')
+        throw new PathdError('INVALID_ARGUMENT', `"${String(verb)}": expected set`);
+      if (!paths.ok) throw new PathdError('INVALID_ARGUMENT', paths.error);
+      await api.setPaths(volume, paths.value);
+    },
   };
   return volumeCommand(spec, connect);
 }

@@ -133,6 +133,8 @@ export interface PathdApi {
   endFormat(volumeId: string): Promise<void>;
   /** Live change of paths, weights, drains, pin and policy. */
   update(request: UpdateRequest): Promise<void>;
+  /** The paths alone; pin and policy stay. */
+  setPaths(volumeId: string, paths: readonly PathSpec[]): Promise<void>;
   /** Empty path: unpins. */
   pin(volumeId: string, path: string): Promise<void>;
   drain(volumeId: string, path: string, drained: boolean): Promise<void>;

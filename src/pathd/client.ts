@@ -75,6 +75,7 @@ export function connectPathd(endpoint: string): PathdClient {
     beginFormat: (volumeId) => call('beginFormat', { volumeId }),
     endFormat: (volumeId) => order('endFormat', { volumeId }),
     update: (request) => order('update', request),
+    setPaths: (volumeId, paths) => order('setPaths', { volumeId, paths }),
     pin: (volumeId, path) => order('pin', { volumeId, path }),
     drain: (volumeId, path, drained) => order('drain', { volumeId, path, drained }),
     readmit: (volumeId, path) => order('readmit', { volumeId, path }),

@@ -17,6 +17,7 @@ import {
   type AttachRequest,
   type PathdApi,
   PathdError,
+  type PathSpec,
   type UpdateRequest,
   type VolumeStatus,
 } from './api.ts';
@@ -35,6 +36,7 @@ interface Request {
   readonly volumeId: string;
   readonly requiredBytes: number;
   readonly path: string;
+  readonly paths: readonly PathSpec[];
   readonly drained: boolean;
   readonly afterSequence: number;
 }
@@ -97,6 +99,7 @@ function implementation(
     beginFormat: unary('beginFormat', ({ volumeId }) => api.beginFormat(volumeId)),
     endFormat: unary('endFormat', ({ volumeId }) => api.endFormat(volumeId)),
     update: unary('update', (request) => api.update(request as unknown as UpdateRequest)),
+    setPaths: unary('setPaths', ({ volumeId, paths }) => api.setPaths(volumeId, paths)),
     pin: unary('pin', ({ volumeId, path }) => api.pin(volumeId, path)),
     drain: unary('drain', ({ volumeId, path, drained }) => api.drain(volumeId, path, drained)),
     readmit: unary('readmit', ({ volumeId, path }) => api.readmit(volumeId, path)),

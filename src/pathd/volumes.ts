@@ -15,9 +15,11 @@ import {
   type AttachResponse,
   type PathdApi,
   PathdError,
+  type PathSpec,
   type UpdateRequest,
   type VolumeStatus,
 } from './api.ts';
+import { claimOf, type Claim, sameUnit } from './claims.ts';
 import { logVolumeEvent } from './events.ts';
 import { Notices, wordEvent } from './notices.ts';
 import type { NodeState } from './node-state.ts';
@@ -51,6 +53,8 @@ const PATHS_MAX = 16;
 export class Volumes implements PathdApi {
   readonly #options: VolumesOptions;
   readonly #attached = new Map<string, Attached>();
+  /** Volumes with a logical unit, from the end of their start to the end of their close. */
+  readonly #claimed = new Map<string, Volume>();
   readonly #busy = new Set<string>();
   readonly notices = new Notices();
   #stopping = false;
@@ -84,6 +88,14 @@ export class Volumes implements PathdApi {
     try {
       const started = await volume.start();
       if (!started.ok) throw fromVolumeError(started.error);
+      const second = this.#second(volumeId, claimOf(volume));
+      if (second !== undefined) {
+        await volume.close();
+        // It was never used: what the start has recorded would bind it to a unit that is not its own.
+        if (volume.options.record.lu === undefined) await volume.options.store.remove();
+        throw second;
+      }
+      this.#claimed.set(volumeId, volume);
       const device = await exporter.attach(volumeId, volume);
       if (!device.ok) throw new PathdError('INTERNAL', device.error.detail);
       const wanted = canonical(request);
@@ -93,8 +105,27 @@ export class Volumes implements PathdApi {
       return response(volume, device.value);
     } catch (error) {
       await volume.close();
+      this.#claimed.delete(volumeId);
       throw error;
     }
+  }
+
+  /**
+   * One volume for one logical unit: the refusal if another one has it. Nothing is awaited between this
+   * and the claim, so of two attaches at once only one passes.
+   */
+  #second(volumeId: string, claim: Claim): PathdError | undefined {
+    for (const [other, volume] of this.#claimed) {
+      const why = other === volumeId ? undefined : sameUnit(claim, claimOf(volume));
+      if (why === undefined) continue;
+      const detail = `volume ${other} on this node is the same logical unit (${why})`;
+      return new PathdError(
+        'FAILED_PRECONDITION',
+        `${detail}: two volumes that write to one would destroy each other's data; correct the paths ` +
+          'of one of them',
+      );
+    }
+    return undefined;
   }
 
   async #attachAgain(
@@ -120,6 +151,11 @@ export class Volumes implements PathdApi {
     const wanted = canonical(request);
     if (known.wanted === wanted) return;
     const paths = await this.#paths(request);
+    const { expectedSerial } = policy;
+    const { identity } = known.volume;
+    const targets = paths.map(({ target }) => target);
+    const second = this.#second(request.volumeId, { identity, targets, expectedSerial });
+    if (second !== undefined) throw second;
     const done = await known.volume.reconfigure({ paths, policy, pin: request.pin });
     if (!done.ok) throw new PathdError('FAILED_PRECONDITION', done.error.detail);
     known.wanted = wanted;
@@ -135,6 +171,20 @@ export class Volumes implements PathdApi {
     return this.#alone(request.volumeId, async () => {
       const policy = this.#check(request);
       await this.#apply(this.#find(request.volumeId), request, policy);
+    });
+  }
+
+  setPaths(volumeId: string, paths: readonly PathSpec[]): Promise<void> {
+    return this.#alone(volumeId, async () => {
+      const known = this.#find(volumeId);
+      const { policy } = known.volume.wanted;
+      const { pinned } = known.volume.status();
+      const kept = paths.some(({ name }) => name === pinned) ? pinned : '';
+      const request = { volumeId, paths, pin: kept, policy: {} };
+      this.#check(request);
+      await this.#apply(known, request, policy);
+      // The next update is to be applied whatever it says: what is wanted was overridden by hand.
+      known.wanted = '';
     });
   }
 
@@ -236,6 +286,7 @@ export class Volumes implements PathdApi {
       if (!gone.ok) throw new PathdError('FAILED_PRECONDITION', gone.error.detail);
       this.#attached.delete(volumeId);
       await attached.volume.close();
+      this.#claimed.delete(volumeId);
     });
   }
 
@@ -329,6 +380,7 @@ export class Volumes implements PathdApi {
       await volume.close();
     }
     this.#attached.clear();
+    this.#claimed.clear();
   }
 
   #find(volumeId: string): Attached {

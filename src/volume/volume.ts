@@ -21,8 +21,9 @@ import { absentPath } from './fence.ts';
 import { flushCache } from './flush-cache.ts';
 import { type FormatVerdict, judgeFormat } from './format-guard.ts';
 import { grownRecord } from './grow.ts';
+import type { LuIdentity } from './identity.ts';
 import { IdentityBook } from './identity-book.ts';
-import { stallDeadlines, switchPolicy } from './live-policy.ts';
+import { switchPolicy } from './live-policy.ts';
 import { asksForIdentity, endsOutstanding, tellsWeAreFenced } from './outcome.ts';
 import { PathBoard } from './path-board.ts';
 import type { BlockSource, Clock, IoRequest, Sense } from './ports.ts';
@@ -31,7 +32,8 @@ import { RecentWrites } from './recent-writes.ts';
 import { banRecord, bansOf, type FormatState } from './record.ts';
 import { RecordKeeper } from './record-keeper.ts';
 import { carryOut, checkChange, planChange } from './reconfigure.ts';
-import { StallWatch } from './stall-watch.ts';
+import { watchStalls } from './stall-report.ts';
+import type { StallWatch } from './stall-watch.ts';
 import { type SwitchHistory, takeSnapshot } from './snapshot.ts';
 import { Switcher, type SwitchReport } from './switcher.ts';
 import {
@@ -94,13 +96,23 @@ export class Volume implements BlockSource {
       this.#execute(effect),
     );
     this.#switcher = this.#makeSwitcher();
-    this.#stalls = this.#watchStalls();
+    this.#stalls = watchStalls(clock, () => this.#policy, this.#dispatcher, this.#driver);
   }
 
   // ---------------------------------------------------------------------------- block device
 
+  /** The recorded logical unit; undefined until a first path was verified. */
+  get identity(): LuIdentity | undefined {
+    return this.#book.record?.identity;
+  }
+
+  /** What is wanted now, live changes included. */
+  get wanted(): Pick<Wanted, 'paths' | 'policy'> {
+    return { paths: this.#paths, policy: this.#policy };
+  }
+
   get sizeBytes(): number {
-    const identity = this.#book.record?.identity;
+    const { identity } = this;
     return identity === undefined ? 0 : identity.blocks * identity.blockSize;
   }
 
@@ -438,23 +450,6 @@ export class Volume implements BlockSource {
     }
     this.options.onEvent({ kind: 'switched', report });
     this.#bell.ring();
-  }
-
-  #watchStalls(): StallWatch {
-    const { clock } = this.options;
-    const deadlines = stallDeadlines(() => this.#policy);
-    const current = (): PathName | undefined => this.#dispatcher.route?.path as PathName;
-    return new StallWatch(clock, deadlines, () => this.#dispatcher.inFlight(), {
-      stalled: (overdue) => {
-        const path = current();
-        if (path !== undefined) this.#driver.dispatch({ kind: 'io-stalled', path, overdue });
-      },
-      progressed: () => {
-        const path = current();
-        if (path !== undefined) this.#driver.dispatch({ kind: 'io-progressed', path });
-      },
-      ownStall: (durationMs) => this.#driver.dispatch({ kind: 'own-stall', durationMs }),
-    });
   }
 
   /** A restart is a failover: paths that may hold writes of a process before us are fenced first. */

@@ -169,6 +169,10 @@ export class CsiDouble implements PathdApi {
     }
   }
 
+  async setPaths(volumeId: string): Promise<void> {
+    this.calls.push(`setPaths ${volumeId}`);
+  }
+
   async pin(volumeId: string, path: string): Promise<void> {
     this.calls.push(`pin ${volumeId} ${path}`);
   }

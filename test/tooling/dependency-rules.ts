@@ -63,7 +63,11 @@ export const LAYERS: readonly Layer[] = [
     node: true,
     packages: ['@grpc/'],
   },
-  { at: 'cli/', mayImport: ['base/', 'paths/', 'telemetry/', ...PATHD_INTERFACE], node: true },
+  {
+    at: 'cli/',
+    mayImport: ['base/', 'paths/', 'telemetry/', 'kubernetes/path-url.ts', ...PATHD_INTERFACE],
+    node: true,
+  },
   {
     at: 'main.ts',
     mayImport: [

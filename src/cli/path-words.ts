@@ -1,0 +1,41 @@
+/**
+ * Paths as words of a command line: `p0=iscsi://10.0.0.1:3260/iqn.2026-01.com.example:a/1,weight=100`,
+ * with `,drained` for a path under maintenance. For nodes without Kubernetes; in a cluster the PV says it.
+ */
+import { err, ok, type Result } from '../base/result.ts';
+import { parsePathUrl } from '../kubernetes/path-url.ts';
+import type { PathSpec } from '../pathd/api.ts';
+
+export const PATH_WORD = 'NAME=URL[,weight=N][,drained]';
+
+/** Max weight of a path that names none: another room, the least. */
+const DEFAULT_WEIGHT = 80;
+
+/** One path per word, or what is wrong with the first bad one. */
+export function parsePathWords(words: readonly string[]): Result<readonly PathSpec[], string> {
+  const paths: PathSpec[] = [];
+  for (const word of words) {
+    const path = parseWord(word);
+    if (!path.ok) return err(`"${word}": ${path.error}`);
+    paths.push(path.value);
+  }
+  return ok(paths);
+}
+
+function parseWord(word: string): Result<PathSpec, string> {
+  const match = /^([^=]+)=([^,]+)(?:,(.*))?$/.exec(word);
+  if (match === null) return err(`expected ${PATH_WORD}`);
+  const [, name = '', text = '', settings] = match;
+  const url = parsePathUrl(text);
+  if (!url.ok) return err(url.error);
+  let maxWeight = DEFAULT_WEIGHT;
+  let drained = false;
+  for (const setting of settings?.split(',') ?? []) {
+    const weight = /^weight=(\d{1,4})$/.exec(setting)?.[1];
+    if (weight !== undefined) maxWeight = Number(weight);
+    else if (setting === 'drained') drained = true;
+    else return err(`"${setting}": expected weight=N or drained`);
+  }
+  if (maxWeight < 1 || maxWeight > 1000) return err('weight: expected 1..1000');
+  return ok({ name, ...url.value, maxWeight, drained });
+}

@@ -1,0 +1,49 @@
+/**
+ * Do two volumes of this node lead to one logical unit? Two PersistentVolumes for one LUN would be mounted
+ * twice, each file system unaware of the other (design: "one writer node"; here it is one node, two
+ * writers). Each of these alone is proof enough to refuse:
+ *
+ *   a strong identifier in common (identity.ts): unique in the world;
+ *   one serial number, and a path of each with the same portal, target and LUN;
+ *   one weak identity, and the operator's word for both that this serial number is the one.
+ *
+ * Equal weak identities alone are none: targets give unrelated LUNs equal ones (tgt: "IET 00010001").
+ * Sizes are not compared: each volume records the size that it had when it was expanded last. Portals
+ * are compared as they are written; a name and its address are told apart by the other two rules only.
+ */
+import type { LuIdentity } from '../volume/identity.ts';
+import type { SessionTarget } from '../volume/ports.ts';
+import type { Volume } from '../volume/volume.ts';
+
+/** What a volume holds, or is about to hold. */
+export interface Claim {
+  readonly identity: LuIdentity | undefined;
+  readonly targets: readonly SessionTarget[];
+  /** Empty: the operator has not said. */
+  readonly expectedSerial: string;
+}
+
+export function claimOf(volume: Volume): Claim {
+  const { paths, policy } = volume.wanted;
+  const targets = paths.map(({ target }) => target);
+  return { identity: volume.identity, targets, expectedSerial: policy.expectedSerial };
+}
+
+function address({ host, port, targetName, lun }: SessionTarget): string {
+  return `${host.toLowerCase()}:${String(port)}/${targetName}/${String(lun)}`;
+}
+
+/** Why the two are one logical unit; undefined: nothing says so. */
+export function sameUnit(a: Claim, b: Claim): string | undefined {
+  const [one, other] = [a.identity, b.identity];
+  if (one === undefined || other === undefined) return undefined;
+  const strong = one.strong.find((name) => other.strong.includes(name));
+  if (strong !== undefined) return `both are ${strong}`;
+  if (one.serial !== other.serial) return undefined;
+  const theirs = new Set(b.targets.map(address));
+  const target = a.targets.map(address).find((mine) => theirs.has(mine));
+  if (target !== undefined) return `both use iscsi://${target}`;
+  const told = a.expectedSerial !== '' && a.expectedSerial === b.expectedSerial;
+  const weak = one.weak.join('|') === other.weak.join('|');
+  return told && weak ? `both expect the serial number "${a.expectedSerial}"` : undefined;
+}
