@@ -9,7 +9,9 @@ import { emptyRecord } from '../../../src/volume/record.ts';
 import { RecordKeeper } from '../../../src/volume/record-keeper.ts';
 import { Switcher } from '../../../src/volume/switcher.ts';
 import { err, ok, type Result } from '../../../src/base/result.ts';
-import type { TransportFailure } from '../../../src/volume/ports.ts';
+import type { SwitchKind } from '../../../src/paths/model.ts';
+import type { LuFacts } from '../../../src/volume/lu.ts';
+import type { Session, TransportFailure } from '../../../src/volume/ports.ts';
 import { check, UA_LUNS_CHANGED, UA_POWER_ON } from '../../support/fake-lu.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 import { MemoryStore, VolumeWorld, type WorldOptions } from '../../support/volume-world.ts';
@@ -30,58 +32,81 @@ afterEach(() => {
 
 const notes = (w: VolumeWorld, kind: string) => w.event('note').filter(({ note }) => note === kind);
 
-describe('an order that became void', () => {
-  it('is not carried out when the fence succeeds, though its path answers', async () => {
-    const clock = new VirtualClock();
-    const ignore = () => undefined;
-    const dispatcher = new Dispatcher(clock, ignore, {
-      pathFault: ignore,
+/** A switcher between p0 and a p1 that always answers well, with a fence that a test may let through. */
+function bench() {
+  const clock = new VirtualClock();
+  const ignore = () => undefined;
+  const events = { pathFault: ignore, attention: ignore, fenced: ignore };
+  const dispatcher = new Dispatcher(clock, ignore, events);
+  const good = { kind: 'good', latencyUs: 0 };
+  const fence: { result: Result<void, TransportFailure> } = {
+    result: err({ kind: 'timeout', detail: 'silent' }),
+  };
+  const p1 = {
+    name: 'p1',
+    verified: { session: {}, facts: {} },
+    mustIdentify: false,
+    verify: async () => good,
+    recheck: async () => good,
+    readBack: async () => good,
+  };
+  const seen: string[] = [];
+  const switcher = new Switcher(
+    {
+      clock,
+      dispatcher,
+      keeper: new RecordKeeper(new MemoryStore(clock), emptyRecord('v')),
+      fencing: { gone: false, delayMs: undefined, none: false },
+      drainTimeoutMs: 1_000,
+      probeTimeoutMs: 1_000,
+      link: () => p1 as unknown as PathLink,
+    },
+    {
+      switched: ({ to }) => void seen.push(`switched ${to}`),
+      abandoned: (_, reason) => void seen.push(`abandoned: ${reason}`),
+      rejected: (path) => void seen.push(`rejected ${path}`),
       attention: ignore,
-      fenced: ignore,
-    });
-    let resets: Result<void, TransportFailure> = err({ kind: 'timeout', detail: 'silent' });
-    const answers = { kind: 'good', latencyUs: 0 };
-    const link = {
-      name: 'p1',
-      verified: { session: {}, facts: {} },
-      mustIdentify: false,
-      readBack: async () => answers,
-    } as unknown as PathLink;
-    const seen: string[] = [];
-    const switcher = new Switcher(
-      {
-        clock,
-        dispatcher,
-        keeper: new RecordKeeper(new MemoryStore(clock), emptyRecord('v')),
-        fencing: { gone: false, delayMs: undefined, none: false },
-        drainTimeoutMs: 1_000,
-        probeTimeoutMs: 1_000,
-        link: () => link,
-      },
-      {
-        switched: ({ to }) => void seen.push(`switched ${to}`),
-        abandoned: () => void seen.push('abandoned'),
-        rejected: (path) => void seen.push(`rejected ${path}`),
-        attention: ignore,
-        stuck: ignore,
-      },
-    );
-    const old = {
-      name: 'p0',
-      resetNexus: async () => resets,
-      knock: async () => 'silent' as const,
-    };
-    switcher.inherit(old, clock.now());
-    const cause = { kind: 'refused', detail: '' } as const;
-    switcher.order({ from: 'p0', to: 'p1', how: 'failover', cause });
+      stuck: ignore,
+    },
+  );
+  const p0 = {
+    name: 'p0',
+    resetNexus: async () => fence.result,
+    knock: async () => 'silent' as const,
+  };
+  const order = (how: SwitchKind) =>
+    switcher.order({ from: 'p0', to: 'p1', how, cause: { kind: 'refused', detail: '' } });
+  return { clock, dispatcher, fence, p0, p1, seen, switcher, order };
+}
+
+describe('an order', () => {
+  it('that became void is not carried out when the fence succeeds, though its path answers', async () => {
+    const { clock, dispatcher, fence, p0, seen, switcher, order } = bench();
+    switcher.inherit(p0, clock.now());
+    order('failover');
     await clock.advance(1_000);
     switcher.stand();
-    resets = ok(undefined);
+    fence.result = ok(undefined);
     await clock.advance(5_000);
     expect([switcher.unfenced, seen, dispatcher.route]).toEqual([[], [], undefined]);
-    switcher.order({ from: 'p0', to: 'p1', how: 'failover', cause });
+    order('failover');
     await clock.advance(10);
     expect(seen).toEqual(['switched p1']);
+  });
+
+  it('to a path whose identity is in doubt at the last moment is given up', async () => {
+    const { clock, dispatcher, p1, seen, order } = bench();
+    const facts = { writeCache: 'none' } as LuFacts;
+    dispatcher.release({ path: 'p0', session: {} as Session, facts });
+    p1.mustIdentify = true;
+    order('planned');
+    await clock.advance(10);
+    expect(seen).toEqual(['abandoned: the new path has changed']);
+    expect([dispatcher.route?.path, dispatcher.held]).toEqual(['p0', false]);
+    p1.mustIdentify = false;
+    order('planned');
+    await clock.advance(10);
+    expect(dispatcher.route?.path).toBe('p1');
   });
 });
 
@@ -163,6 +188,17 @@ describe('the end', () => {
     expect(w.executed.filter((line) => line.startsWith('p1'))).toEqual([]);
   });
 
+  it('in the first climb: not even news of it', async () => {
+    const w = await started();
+    w.gateway(0).mode = 'frozen';
+    w.write(1, 1);
+    await w.clock.until(() => w.volume.status().state === 'holding');
+    await w.clock.advance(300);
+    await w.close();
+    await w.clock.advance(5_000);
+    expect([w.event('stuck'), w.clock.timers]).toEqual([[], 0]);
+  });
+
   it('with a unit that has changed unnoticed: its flush proves nothing, the path stays named', async () => {
     const w = await started({ profiles: [{ writeCache: true }, { writeCache: true }] });
     await w.wrote(1, 1);
@@ -240,23 +276,27 @@ describe('format', () => {
 });
 
 describe('a start', () => {
-  it('before anything was in use, with every path refused: an error, not an outage that latches', async () => {
-    const w = new VolumeWorld({ record: { mayHoldWrites: ['p0'] } });
-    world = w;
-    for (const gateway of w.gateways) gateway.kill();
-    const starting = w.volume.start();
-    await w.clock.advance(3_000);
-    expect(w.event('all-paths-down').length).toBe(1);
-    const io = w.write(1, 1);
-    w.gateway(0).revive();
-    expect(await w.clock.run(starting)).toEqual({ ok: true, value: undefined });
-    await w.good(io);
-    await w.clock.advance(200_000);
-    expect(w.volume.status()).toMatchObject({ state: 'serving', failovers: 0, reason: '' });
-    // The fence has replaced the session that the probe had found: no verdict on the path for that.
-    expect(notes(w, 'path-down').filter(({ path }) => path === 'p0')).toHaveLength(1);
-    expect(w.event('failed')).toEqual([]);
-  });
+  // Whichever comes first when the target is back, the fence or a probe.
+  it.each([2_100, 2_350, 2_600, 2_850, 3_000])(
+    'before anything was in use waits for a fence, %i ms',
+    async (ms) => {
+      const w = new VolumeWorld({ record: { mayHoldWrites: ['p0'] } });
+      world = w;
+      for (const gateway of w.gateways) gateway.kill();
+      const starting = w.volume.start();
+      await w.clock.advance(ms);
+      expect(w.event('all-paths-down').length).toBe(1);
+      const io = w.write(1, 1);
+      w.gateway(0).revive();
+      expect(await w.clock.run(starting)).toEqual({ ok: true, value: undefined });
+      await w.good(io);
+      await w.clock.advance(200_000);
+      expect(w.volume.status()).toMatchObject({ state: 'serving', failovers: 0, reason: '' });
+      // The fence has replaced the session that the probe had found: no verdict on the path for that.
+      expect(notes(w, 'path-down').filter(({ path }) => path === 'p0')).toHaveLength(1);
+      expect(w.event('failed')).toEqual([]);
+    },
+  );
 
   it('with every portal silent and writes that may be held: bounded, clear, never served', async () => {
     const w = new VolumeWorld({ record: { mayHoldWrites: ['p0', 'p1'] } });
