@@ -3,6 +3,8 @@
  * sees lost, stale and torn blocks. Nothing is remounted, nothing replayed, nothing answered with an
  * error.
  */
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { PathSpec } from '../../src/pathd/api.ts';
 import { Rig } from '../support/rig.ts';
@@ -19,6 +21,7 @@ afterEach(async () => {
   rig = undefined;
 });
 
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const WEIGHTS = [100, 90, 80];
 
 /** The paths p0, p1 … to the given targets. */
@@ -130,6 +133,35 @@ describe('paths of a mounted volume under load', () => {
       message: expect.stringContaining('every usable path (p0)') as string,
     });
     expect((await volume.status()).currentPath).toBe('p0');
+    await settled(volume, writes);
+  });
+
+  test('are replaced by "priority-path paths set", and a bad word changes nothing', async () => {
+    const { volume, writes } = await running();
+    const cli = (...words: string[]): { status: number | null; stderr: string } =>
+      spawnSync(
+        process.execPath,
+        [
+          MAIN,
+          'paths',
+          'set',
+          volume.volumeId,
+          ...words,
+          '--endpoint',
+          volume.plugin.pathdEndpoint,
+        ],
+        { encoding: 'utf8' },
+      );
+    const [p0 = '', , p2 = ''] = volume.targets.map((target) => target.url);
+    expect(cli(`p0=${p0},weight=100`, `p2=${p2},heavy`)).toMatchObject({ status: 1 });
+    expect((await volume.status()).paths).toHaveLength(3);
+    expect(cli(`p0=${p0},weight=70`, `p2=${p2},weight=90`)).toMatchObject({
+      status: 0,
+      stderr: '',
+    });
+    const status = await volume.until('two paths', ({ paths: all }) => all.length === 2);
+    expect(status.paths.map(({ maxWeight }) => maxWeight)).toEqual([70, 90]);
+    expect(status.fencing).toBe('reset, gone');
     await settled(volume, writes);
   });
 
