@@ -15,6 +15,7 @@ import {
   type AttachResponse,
   type PathdApi,
   PathdError,
+  type PathSpec,
   type UpdateRequest,
   type VolumeStatus,
 } from './api.ts';
@@ -170,6 +171,20 @@ export class Volumes implements PathdApi {
     return this.#alone(request.volumeId, async () => {
       const policy = this.#check(request);
       await this.#apply(this.#find(request.volumeId), request, policy);
+    });
+  }
+
+  setPaths(volumeId: string, paths: readonly PathSpec[]): Promise<void> {
+    return this.#alone(volumeId, async () => {
+      const known = this.#find(volumeId);
+      const { policy } = known.volume.wanted;
+      const { pinned } = known.volume.status();
+      const kept = paths.some(({ name }) => name === pinned) ? pinned : '';
+      const request = { volumeId, paths, pin: kept, policy: {} };
+      this.#check(request);
+      await this.#apply(known, request, policy);
+      // The next update is to be applied whatever it says: what is wanted was overridden by hand.
+      known.wanted = '';
     });
   }
 
