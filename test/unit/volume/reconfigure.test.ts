@@ -261,6 +261,14 @@ describe('a policy set while the volume serves', () => {
     await w.wrote(1, 1);
   });
 
+  it('an expected serial that a standby in good standing has not: it is banned', async () => {
+    const w = await started({ profiles: [{ serial: 'S' }, { serial: 'T' }] });
+    await w.clock.until(() => pathIn(w, 'p1')?.identity.kind === 'verified');
+    await w.clock.run(reconfigure(w, { policy: policyOf({ 'expected-serial': 'S' }) }));
+    await w.clock.until(() => pathIn(w, 'p1')?.identity.kind === 'banned', 10_000);
+    expect(w.current).toBe('p0');
+  });
+
   it('an expected serial that the current path has not: it is left before the next write', async () => {
     const w = await started({ profiles: [{ serial: 'S' }, { serial: 'T' }], record: {} });
     expect(w.current).toBe('p0');
