@@ -204,7 +204,7 @@ export class Cluster {
     const known = this.#store.get(volumeId);
     if (known === undefined || config === undefined) return;
     await this.#store.set({ ...known, applied: wanted(config, this.#options.fixed) });
-    this.#follow(volumeId, config);
+    this.#follow(volumeId, config, pv);
     if (pv !== undefined) void removeDeadStatuses(this.#owner, pv);
   }
 
@@ -270,13 +270,14 @@ export class Cluster {
     try {
       const record = await state.read(volumeId);
       if (record === undefined || known.isReleased) await this.unstaged(volumeId);
-      else if (record.phase === 'staged') this.#follow(volumeId, undefined);
+      else if (record.phase === 'staged') this.#follow(volumeId);
     } catch (error) {
       log.warn({ volumeId, error: String(error) }, 'volume is not followed');
     }
   }
 
-  #follow(volumeId: string, staged: VolumeConfig | undefined): void {
+  /** @param pv as it was at stage: the server's cache may be behind our own claim. */
+  #follow(volumeId: string, staged?: VolumeConfig, pv?: PersistentVolume): void {
     const { node, pathd, log, weights, fixed } = this.#options;
     const known = this.#store.get(volumeId);
     if (known === undefined) return;
@@ -300,9 +301,10 @@ export class Cluster {
       name: known.pv?.name ?? known.attributes[PV_KEY] ?? volumeId,
       signal: AbortSignal.any([stop.signal, this.#stopping.signal]),
       random: Math.random,
+      known: pv,
       onObject: (object) => {
-        const pv = object === undefined ? undefined : readPv(object);
-        if (pv === undefined || pv.ok) void keeper.onPv(pv?.value);
+        const read = object === undefined ? undefined : readPv(object);
+        if (read === undefined || read.ok) void keeper.onPv(read?.value);
       },
       onFailure: ({ detail }, againMs) => {
         log.debug({ volumeId, error: detail, againMs }, 'PV is not watched');

@@ -73,8 +73,11 @@ export class Keeper {
       log.warn({ volumeId, pv: pv.name }, 'the PersistentVolume is of another volume: ignored');
       return;
     }
-    this.#watchOwner(known, ownerOf(pv));
-    await store.set({ ...known, pv: knownPv(pv, node) });
+    const owner = ownerOf(pv);
+    this.#watchOwner(known, owner);
+    // A claim that was lost is not believed again where the API cannot be asked.
+    const isOwner = known.isOwner && owner === node;
+    await store.set({ ...known, isOwner, pv: knownPv(pv, node) });
     this.check();
   }
 

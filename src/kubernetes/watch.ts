@@ -32,6 +32,8 @@ export interface WatchOptions {
   readonly onObject: (object: unknown) => void;
   /** A failure, before it is tried again in `againMs`. */
   readonly onFailure: (error: ApiError, againMs: number) => void;
+  /** Version that is known already: neither it nor an older one is handed on. */
+  readonly known?: { readonly uid: string; readonly resourceVersion: string } | undefined;
   /** 0..1. */
   readonly random: () => number;
   /** Longest silence believed; default 150 s. */
@@ -49,7 +51,9 @@ const NO_PROGRESS = /RequestWatchProgress/;
 /** Resolves when the signal is aborted; never rejects. */
 export async function followObject(options: WatchOptions): Promise<void> {
   const { signal, random, onFailure, backoff = backoffMs } = options;
-  const place: Place = { resourceVersion: '0', seen: '', bookmarks: true };
+  const { known } = options;
+  const seen = known === undefined ? '' : `${known.uid} ${known.resourceVersion}`;
+  const place: Place = { resourceVersion: '0', seen, bookmarks: true };
   let failures = 0;
   while (!signal.aborted) {
     let waitMs: number;

@@ -86,6 +86,14 @@ describe('a watch', () => {
     expect(failures).toEqual([]);
   });
 
+  test('a cache that is behind what is known says nothing until it has caught up', async () => {
+    const known = { uid: 'uid-pv-1', resourceVersion: '999999' };
+    const { pins } = follow('pv-1', { known });
+    const fresh = follow('pv-1');
+    await expect.poll(() => fresh.pins, soon).toEqual(['p0']);
+    expect(pins).toEqual([]);
+  });
+
   test('silence beyond the limit ends it, and it begins again', async () => {
     const { pins, failures } = follow('pv-1', { idleMs: 200 });
     await expect.poll(() => failures, soon).toContain('unavailable: nothing was heard for 0.2 s');

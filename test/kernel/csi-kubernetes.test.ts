@@ -238,6 +238,10 @@ describe('one writer node', () => {
     await eventually(() => expect(api.watches).toContain('persistentvolumes/pv-1'));
     api.annotate('pv-1', { [OWNER]: 'node-2' });
     await eventually(() => expect(api.events[0]).toMatchObject({ reason: 'OwnerLost' }));
+    api.mode = 'error';
+    await bench.pathd.crash();
+    expect((await refusal(stage())).code).toBe('UNAVAILABLE');
+    api.mode = 'up';
     await bench.unstage('pv-1');
     expect(api.annotations('pv-1')[OWNER]).toBe('node-2');
   });
