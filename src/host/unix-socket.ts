@@ -3,7 +3,7 @@
  * must go, or listen fails; a socket of a living one must stay, or two processes answer in turn.
  * Only a connect tells them apart.
  */
-import { chmod, mkdir, unlink } from 'node:fs/promises';
+import { chmod, lstat, mkdir, unlink } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
 
@@ -28,7 +28,9 @@ export async function clearSocket(path: string): Promise<void> {
   const code = await tryConnect(path);
   if (code === undefined) throw new Error(`${path} is served by another process: stop it first`);
   if (code === 'ENOENT') return;
-  if (code !== 'ECONNREFUSED') throw new Error(`${path}: ${code}: not removed`);
+  // A regular file refuses connections too; whoever put it there did not mean a socket of ours.
+  const dead = code === 'ECONNREFUSED' && (await lstat(path)).isSocket();
+  if (!dead) throw new Error(`${path}: ${code}: not a socket of a dead process, not removed`);
   await unlink(path);
 }
 

@@ -101,7 +101,7 @@ async function archive(name: string): Promise<Image> {
   return { name, archive: target };
 }
 
-/** The Debian mirror of this machine's own apt, deb.debian.org when it is not a Debian. */
+/** The Debian mirror of this machine's own apt. */
 export function debianMirror(): string {
   const folder = '/etc/apt/sources.list.d';
   const lists = existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : [];
@@ -113,7 +113,7 @@ export function debianMirror(): string {
       if (uri !== undefined) return uri;
     }
   }
-  return 'http://deb.debian.org/debian';
+  throw new Error('no Debian mirror in /etc/apt: debootstrap needs the one that apt uses');
 }
 
 async function makeBase(): Promise<void> {
