@@ -1,0 +1,275 @@
+/**
+ * Volumes of the cluster tier: a logical unit in a backing file with a tgtd in each of three racks,
+ * the PersistentVolume that names them, its claim, and pods that use it.
+ *
+ *   p0 rack r1 room a (the node's own rack: 100)   p1 rack r2 room a (90)   p2 rack r3 room b (80)
+ */
+import { truncateSync } from 'node:fs';
+import { join } from 'node:path';
+import type { KubeObject } from './client.ts';
+import type { World } from './world.ts';
+import { rackAddress } from './settings.ts';
+import { Target, makeBackingFile } from '../support/tgt.ts';
+
+const RACKS = [
+  { rack: 'r1', room: 'a' },
+  { rack: 'r2', room: 'a' },
+  { rack: 'r3', room: 'b' },
+] as const;
+
+export interface VolumeOptions {
+  readonly fsType?: 'ext4' | 'xfs';
+  readonly volumeMode?: 'Filesystem' | 'Block';
+  readonly sizeBytes?: number;
+  /** Policy parameters beside expected-serial and fencing. */
+  readonly policy?: Readonly<Record<string, string>>;
+}
+
+const MIB = 1 << 20;
+/** mkfs.xfs wants 300 MiB. */
+const SIZE_BYTES = 320 * MIB;
+let made = 0;
+
+export class Volume {
+  readonly name: string;
+  readonly targets: Target[] = [];
+  readonly #world: World;
+  readonly #options: VolumeOptions;
+  readonly #file: string;
+  readonly #port: number;
+  readonly #pods = new Set<string>();
+
+  private constructor(world: World, name: string, options: VolumeOptions) {
+    this.#world = world;
+    this.name = name;
+    this.#options = options;
+    this.#file = join(world.cluster.layout.root, `lu-${name}`);
+    this.#port = 3260 + made++;
+  }
+
+  /** Starts the targets and makes PV and PVC of the given name. */
+  static async create(world: World, name: string, options: VolumeOptions = {}): Promise<Volume> {
+    const volume = new Volume(world, name, options);
+    makeBackingFile(volume.#file, options.sizeBytes ?? SIZE_BYTES);
+    for (const index of RACKS.keys()) volume.targets.push(await volume.startTarget(index + 1));
+    await world.cluster.apply(volume.#objects());
+    return volume;
+  }
+
+  /** One more gateway to the same logical unit, in the rack of this number. */
+  async startTarget(rack: number): Promise<Target> {
+    const serial = this.name.toUpperCase();
+    return Target.start({
+      host: rackAddress(rack),
+      port: this.#port,
+      backingFile: this.#file,
+      iqn: `iqn.2026-01.io.prioritypath.test:${this.name}`,
+      serial,
+      scsiId: serial,
+      netns: this.#world.cluster.netns,
+    });
+  }
+
+  #objects(): object[] {
+    const { fsType = 'ext4', volumeMode = 'Filesystem', sizeBytes, policy } = this.#options;
+    const annotations: Record<string, string> = {
+      'policy.prioritypath.io/expected-serial': this.name.toUpperCase(),
+      'policy.prioritypath.io/fencing': 'gone',
+    };
+    for (const [key, value] of Object.entries(policy ?? {})) {
+      annotations[`policy.prioritypath.io/${key}`] = value;
+    }
+    const labels: Record<string, string> = {};
+    for (const [index, target] of this.targets.entries()) {
+      const { rack, room } = RACKS[index] ?? RACKS[0];
+      annotations[`path.prioritypath.io/p${String(index)}`] = target.url;
+      labels[`rack.prioritypath.io/p${String(index)}`] = rack;
+      labels[`room.prioritypath.io/p${String(index)}`] = room;
+    }
+    const storage = String(sizeBytes ?? SIZE_BYTES);
+    const common = { accessModes: ['ReadWriteOnce'], storageClassName: '', volumeMode };
+    const claimRef = { namespace: 'default', name: this.name };
+    const csi = { driver: 'iscsi.prioritypath.io', volumeHandle: this.name };
+    const pv = {
+      ...common,
+      capacity: { storage },
+      persistentVolumeReclaimPolicy: 'Retain',
+      claimRef,
+      csi: volumeMode === 'Block' ? csi : { ...csi, fsType },
+    };
+    const pvc = { ...common, volumeName: this.name, resources: { requests: { storage } } };
+    return [
+      {
+        apiVersion: 'v1',
+        kind: 'PersistentVolume',
+        metadata: { name: this.name, labels, annotations },
+        spec: pv,
+      },
+      {
+        apiVersion: 'v1',
+        kind: 'PersistentVolumeClaim',
+        metadata: { name: this.name, namespace: 'default' },
+        spec: pvc,
+      },
+    ];
+  }
+
+  /** Starts a pod that has the volume at /data (Block: at /dev/data) and waits until it runs. */
+  async startPod(name: string, options: { readonly readOnly?: boolean } = {}): Promise<Pod> {
+    const { cluster, podImage } = this.#world;
+    const { readOnly = false } = options;
+    const where =
+      this.#options.volumeMode === 'Block'
+        ? { volumeDevices: [{ name: 'data', devicePath: '/dev/data' }] }
+        : { volumeMounts: [{ name: 'data', mountPath: '/data', readOnly }] };
+    const claim = { claimName: this.name, readOnly };
+    await cluster.apply({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name },
+      spec: {
+        terminationGracePeriodSeconds: 1,
+        securityContext: { fsGroup: 2000 },
+        containers: [
+          {
+            name: 'main',
+            image: podImage,
+            imagePullPolicy: 'Never',
+            command: ['sleep', 'infinity'],
+            ...where,
+          },
+        ],
+        volumes: [{ name: 'data', persistentVolumeClaim: claim }],
+      },
+    });
+    this.#pods.add(name);
+    await cluster.waitReady('pod', name, { limitMs: 60_000 });
+    return new Pod(this.#world, name);
+  }
+
+  async deletePod(name: string, timeoutSeconds = 60): Promise<void> {
+    const limit = `--timeout=${String(timeoutSeconds)}s`;
+    await this.#world.cluster.kubectl('delete', 'pod', name, '--ignore-not-found', limit);
+    this.#pods.delete(name);
+  }
+
+  async pv(): Promise<KubeObject> {
+    const pv = await this.#world.cluster.get('pv', this.name);
+    if (pv === undefined) throw new Error(`there is no PV ${this.name}`);
+    return pv;
+  }
+
+  async annotate(...words: string[]): Promise<void> {
+    await this.#world.cluster.kubectl('annotate', '--overwrite', 'pv', this.name, ...words);
+  }
+
+  /** The table in the PV's status annotation; empty when there is none. */
+  async status(): Promise<string> {
+    const key = `status.prioritypath.io/${this.#world.cluster.nodeName}`;
+    return (await this.pv()).metadata.annotations?.[key] ?? '';
+  }
+
+  /** Waits until the status matches; returns it. */
+  waitStatus(what: string, pattern: RegExp, limitMs = 30_000): Promise<string> {
+    let last = '';
+    return this.#world.cluster
+      .waitFor(
+        what,
+        async () => {
+          last = await this.status();
+          return pattern.test(last) && last;
+        },
+        { limitMs },
+      )
+      .catch((error: unknown) => {
+        throw new Error(`${String(error)}\nstatus:\n${last}`, { cause: error });
+      });
+  }
+
+  /** Waits until a path carries the I/O. */
+  waitCurrent(path: string): Promise<string> {
+    return this.waitStatus(`${path} is current`, new RegExp(`^\\* ${path} `, 'm'));
+  }
+
+  /** `Reason: message` of the events of the PV. */
+  async events(): Promise<string[]> {
+    const selector = `involvedObject.kind=PersistentVolume,involvedObject.name=${this.name}`;
+    const events = await this.#world.cluster.list('events', '--field-selector', selector);
+    return events.map((event) => `${String(event['reason'])}: ${String(event['message'])}`);
+  }
+
+  /** Waits for an event of the PV. */
+  waitEvent(reason: string): Promise<string> {
+    return this.#world.cluster.waitFor(`event ${reason} of ${this.name}`, async () =>
+      (await this.events()).find((text) => text.startsWith(`${reason}:`)),
+    );
+  }
+
+  /** Makes the logical unit larger: each target in turn, as an array behind gateways would. */
+  async growLogicalUnit(sizeBytes: number): Promise<void> {
+    truncateSync(this.#file, sizeBytes);
+    for (const [index, target] of this.targets.entries()) {
+      await target.kill();
+      await this.waitStatus(`p${String(index)} is down`, new RegExp(`p${String(index)} .*down`));
+      await target.start();
+      const up = new RegExp(`p${String(index)} .*(standby|current)`);
+      await this.waitStatus(`p${String(index)} is up`, up);
+    }
+  }
+
+  /** Deletes pods, claim and PV, then ends the targets. */
+  async delete(): Promise<void> {
+    const { cluster } = this.#world;
+    for (const pod of this.#pods) await this.deletePod(pod);
+    // A pod is gone before its volume is unmounted, which wants the targets.
+    await cluster.waitFor(`${this.name} is unstaged`, async () => (await this.status()) === '', {
+      limitMs: 30_000,
+    });
+    await cluster.kubectl('delete', 'pvc', this.name, '--ignore-not-found', '--timeout=30s');
+    await cluster.kubectl('delete', 'pv', this.name, '--ignore-not-found', '--timeout=30s');
+    for (const target of this.targets) await target.kill();
+  }
+}
+
+export class Pod {
+  readonly name: string;
+  readonly #world: World;
+
+  constructor(world: World, name: string) {
+    this.name = name;
+    this.#world = world;
+  }
+
+  /** Output of a shell command in the pod, without the blanks around it. */
+  async sh(script: string): Promise<string> {
+    return (await this.#world.cluster.exec(this.name, ['sh', '-c', script])).trim();
+  }
+
+  /**
+   * Starts a verifying fio in the pod, detached: it goes on while kubectl, API server or kubelet
+   * are away. Every block is written with its checksum, read back and compared.
+   */
+  async startFio(file: string, seconds: number): Promise<void> {
+    const fio = [
+      ...['fio', '--name=job', `--filename=${file}`, '--size=32m', '--bs=4k', '--rw=randwrite'],
+      ...['--direct=1', '--ioengine=libaio', '--iodepth=8', '--serialize_overlap=1'],
+      ...['--verify=crc32c', '--verify_fatal=1', '--verify_backlog=512', '--rate=2m'],
+      ...['--time_based', `--runtime=${String(seconds)}`],
+    ].join(' ');
+    const script = `rm -f /tmp/fio.rc; (${fio} > /tmp/fio.log 2>&1; echo $? > /tmp/fio.rc)`;
+    await this.sh(`setsid sh -c '${script}' > /dev/null 2>&1 < /dev/null &`);
+  }
+
+  /** Exit code and complaints of that fio: `0` and nothing else when no I/O failed. */
+  async fioResult(limitMs = 60_000): Promise<string> {
+    return this.#world.cluster.waitFor(
+      `fio in ${this.name} ends`,
+      async () => {
+        const rc = await this.sh('cat /tmp/fio.rc 2> /dev/null || true');
+        if (rc === '') return undefined;
+        return rc === '0' ? rc : `${rc}\n${await this.sh('tail -n 30 /tmp/fio.log')}`;
+      },
+      { limitMs },
+    );
+  }
+}
