@@ -12,8 +12,8 @@ import {
   isReadOnlyMode,
   parseCapability,
   parseCapacity,
-  parsePath,
   parseVolumeId,
+  parseVolumePath,
 } from './parse.ts';
 import { findVolumeAt } from './stats.ts';
 import { CsiError } from './status.ts';
@@ -29,9 +29,10 @@ export interface ExpandCall {
 
 export function parseExpand(request: ExpandRequest): ExpandCall {
   const { volumeCapability } = request;
+  const volumeId = parseVolumeId(request.volumeId);
   return {
-    volumeId: parseVolumeId(request.volumeId),
-    volumePath: parsePath(request.volumePath, 'volume_path'),
+    volumeId,
+    volumePath: parseVolumePath(volumeId, request.volumePath),
     capacity: parseCapacity(request.capacityRange),
     access: volumeCapability === null ? undefined : parseCapability(volumeCapability).access.kind,
   };

@@ -179,3 +179,11 @@ export function parseCapacity(
 function invalid(message: string): CsiError {
   return new CsiError('INVALID_ARGUMENT', message);
 }
+
+/** A path at which a volume is looked for. No volume is ever at a relative one: NOT_FOUND. */
+export function parseVolumePath(volumeId: string, path: string): string {
+  if (path !== '' && !path.startsWith('/')) {
+    throw new CsiError('NOT_FOUND', `volume ${volumeId} is not at ${path}`);
+  }
+  return parsePath(path, 'volume_path');
+}

@@ -9,7 +9,7 @@ import { findByMountPoint, readMountInfo } from '../host/mountinfo.ts';
 import { canonicalPath } from '../host/mount.ts';
 import { type FilesystemUsage, statfs } from '../host/statfs.ts';
 import { type NodeContext, attachedVolume } from './context.ts';
-import { parsePath, parseVolumeId } from './parse.ts';
+import { parseVolumeId, parseVolumePath } from './parse.ts';
 import type { VolumeRecord } from './state.ts';
 import { CsiError } from './status.ts';
 import type { StatsRequest, StatsResponse, VolumeUsage } from './wire.ts';
@@ -23,11 +23,7 @@ export interface StatsCall {
 
 export function parseStats(request: StatsRequest): StatsCall {
   const volumeId = parseVolumeId(request.volumeId);
-  if (request.volumePath !== '' && !request.volumePath.startsWith('/')) {
-    // No volume is ever at a relative path (csi-sanity asks for one).
-    throw new CsiError('NOT_FOUND', `volume ${volumeId} is not at ${request.volumePath}`);
-  }
-  return { volumeId, volumePath: parsePath(request.volumePath, 'volume_path') };
+  return { volumeId, volumePath: parseVolumePath(volumeId, request.volumePath) };
 }
 
 export async function stats(node: NodeContext, call: StatsCall): Promise<StatsResponse> {
