@@ -4,12 +4,12 @@
  * later one fails.
  */
 import { type Logger, withFields } from '../base/log.ts';
-import { parsePolicy, type Policy, type PolicySet } from '../paths/policy.ts';
+import type { Policy, PolicySet } from '../paths/policy.ts';
 import type { BlockExporter, Clock, ExportedDevice, Initiator } from '../volume/ports.ts';
-import { emptyRecord, isBanOf, type StoreError } from '../volume/record.ts';
+import { emptyRecord, isBanOf } from '../volume/record.ts';
 import type { VolumePath } from '../volume/path-board.ts';
 import { Volume } from '../volume/volume.ts';
-import type { VolumeError, VolumeEvent } from '../volume/volume-types.ts';
+import type { VolumeEvent } from '../volume/volume-types.ts';
 import {
   type AttachRequest,
   type AttachResponse,
@@ -20,9 +20,11 @@ import {
   type VolumeStatus,
 } from './api.ts';
 import { claimOf, type Claim, sameUnit } from './claims.ts';
+import { fromStoreError, fromVolumeError } from './errors.ts';
 import { logVolumeEvent } from './events.ts';
 import { Notices, wordEvent } from './notices.ts';
 import type { NodeState } from './node-state.ts';
+import { checkRequest, isVolumeId } from './requests.ts';
 import { volumeStatus } from './status.ts';
 import { fileVolumeStore } from './volume-store.ts';
 
@@ -45,10 +47,6 @@ interface Attached {
   /** What is wanted of it, as text: an equal request changes nothing. */
   wanted: string;
 }
-
-const VOLUME_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
-const PATH_NAME = /^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$/;
-const PATHS_MAX = 16;
 
 export class Volumes implements PathdApi {
   readonly #options: VolumesOptions;
@@ -73,7 +71,7 @@ export class Volumes implements PathdApi {
 
   async #attach(request: AttachRequest): Promise<AttachResponse> {
     const { volumeId } = request;
-    const policy = this.#check(request);
+    const policy = checkRequest(request, this.#options.policySet);
     const known = this.#attached.get(volumeId);
     if (known !== undefined) return this.#attachAgain(known, request, policy);
     if (this.#stopping) throw new PathdError('UNAVAILABLE', 'pathd is stopping');
@@ -169,7 +167,7 @@ export class Volumes implements PathdApi {
 
   update(request: UpdateRequest): Promise<void> {
     return this.#alone(request.volumeId, async () => {
-      const policy = this.#check(request);
+      const policy = checkRequest(request, this.#options.policySet);
       await this.#apply(this.#find(request.volumeId), request, policy);
     });
   }
@@ -181,7 +179,7 @@ export class Volumes implements PathdApi {
       const { pinned } = known.volume.status();
       const kept = paths.some(({ name }) => name === pinned) ? pinned : '';
       const request = { volumeId, paths, pin: kept, policy: {} };
-      this.#check(request);
+      checkRequest(request, this.#options.policySet);
       await this.#apply(known, request, policy);
       // The next update is to be applied whatever it says: what is wanted was overridden by hand.
       known.wanted = '';
@@ -247,28 +245,6 @@ export class Volumes implements PathdApi {
       drained,
       isid: isids.value.get(name) ?? '',
     }));
-  }
-
-  #check(request: UpdateRequest): Policy {
-    const { volumeId, paths, pin } = request;
-    const bad = (text: string): never => {
-      throw new PathdError('INVALID_ARGUMENT', text);
-    };
-    if (!VOLUME_ID.test(volumeId)) bad(`volume id "${volumeId}": expected letters, digits, . _ -`);
-    if (paths.length === 0 || paths.length > PATHS_MAX) {
-      bad(`${String(paths.length)} paths: a volume has 1 to ${String(PATHS_MAX)}`);
-    }
-    if (new Set(paths.map(({ name }) => name)).size !== paths.length) bad('path names repeat');
-    for (const { name, port, maxWeight } of paths) {
-      if (!PATH_NAME.test(name)) bad(`path name "${name}": expected a-z, 0-9 and -`);
-      if (port < 1 || port > 65_535) bad(`port ${String(port)} of ${name}: expected 1..65535`);
-      if (maxWeight < 1 || maxWeight > 1_000) bad(`max weight of ${name}: expected 1..1000`);
-    }
-    if (pin !== '' && !paths.some(({ name }) => name === pin)) bad(`pin "${pin}": no such path`);
-    const policy = parsePolicy({ policy: this.#options.policySet, ...request.policy });
-    if (policy.ok) return policy.value;
-    const problems = policy.error.map(({ parameter, message }) => `${parameter}: ${message}`);
-    return bad(`policy: ${problems.join('; ')}`);
   }
 
   detach(volumeId: string): Promise<void> {
@@ -346,7 +322,7 @@ export class Volumes implements PathdApi {
 
   forget(volumeId: string): Promise<void> {
     return this.#alone(volumeId, async () => {
-      if (!VOLUME_ID.test(volumeId)) throw new PathdError('INVALID_ARGUMENT', 'bad volume id');
+      if (!isVolumeId(volumeId)) throw new PathdError('INVALID_ARGUMENT', 'bad volume id');
       if (this.#attached.has(volumeId)) {
         throw new PathdError('FAILED_PRECONDITION', `${volumeId} is attached: unstage it first`);
       }
@@ -414,29 +390,4 @@ function canonical(request: UpdateRequest): string {
       [name, host, port, targetName, lun, maxWeight, drained] as const,
   );
   return JSON.stringify([paths, policy, request.pin]);
-}
-
-function fromVolumeError(error: VolumeError): PathdError {
-  switch (error.kind) {
-    case 'no-path':
-    case 'failed':
-      return new PathdError('UNAVAILABLE', error.detail);
-    case 'dispute':
-    case 'stuck':
-    case 'refused':
-      return new PathdError('FAILED_PRECONDITION', error.detail);
-    case 'record':
-      return new PathdError('RESOURCE_EXHAUSTED', error.detail);
-  }
-}
-
-function fromStoreError(error: StoreError): PathdError {
-  switch (error.kind) {
-    case 'no-space':
-      return new PathdError('RESOURCE_EXHAUSTED', error.detail);
-    case 'corrupt':
-      return new PathdError('FAILED_PRECONDITION', error.detail);
-    case 'io':
-      return new PathdError('INTERNAL', error.detail);
-  }
 }

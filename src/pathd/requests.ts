@@ -1,0 +1,35 @@
+/** What pathd is asked for, checked: every refusal names the value and what is expected. */
+import { parsePolicy, type Policy, type PolicySet } from '../paths/policy.ts';
+import { PathdError, type UpdateRequest } from './api.ts';
+
+const VOLUME_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+const PATH_NAME = /^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$/;
+const PATHS_MAX = 16;
+
+/** It becomes the name of a file and of a directory. */
+export function isVolumeId(text: string): boolean {
+  return VOLUME_ID.test(text);
+}
+
+/** The policy of a request whose values are all good; throws INVALID_ARGUMENT. */
+export function checkRequest(request: UpdateRequest, policySet: PolicySet): Policy {
+  const { volumeId, paths, pin } = request;
+  const bad = (text: string): never => {
+    throw new PathdError('INVALID_ARGUMENT', text);
+  };
+  if (!isVolumeId(volumeId)) bad(`volume id "${volumeId}": expected letters, digits, . _ -`);
+  if (paths.length === 0 || paths.length > PATHS_MAX) {
+    bad(`${String(paths.length)} paths: a volume has 1 to ${String(PATHS_MAX)}`);
+  }
+  if (new Set(paths.map(({ name }) => name)).size !== paths.length) bad('path names repeat');
+  for (const { name, port, maxWeight } of paths) {
+    if (!PATH_NAME.test(name)) bad(`path name "${name}": expected a-z, 0-9 and -`);
+    if (port < 1 || port > 65_535) bad(`port ${String(port)} of ${name}: expected 1..65535`);
+    if (maxWeight < 1 || maxWeight > 1_000) bad(`max weight of ${name}: expected 1..1000`);
+  }
+  if (pin !== '' && !paths.some(({ name }) => name === pin)) bad(`pin "${pin}": no such path`);
+  const policy = parsePolicy({ policy: policySet, ...request.policy });
+  if (policy.ok) return policy.value;
+  const problems = policy.error.map(({ parameter, message }) => `${parameter}: ${message}`);
+  return bad(`policy: ${problems.join('; ')}`);
+}
