@@ -56,7 +56,7 @@ describe('a wrong LUN of the same size behind p1', () => {
     const job = new FioJobRun({ file, sizeBytes: 16 << 20, runtimeSeconds: 4 });
     await volume.until('writes in flight', ({ outstanding }) => outstanding > 0);
     await volume.target(0).kill();
-    const held = await volume.until('held', ({ state }) => state === 'holding');
+    const held = await volume.until('held', ({ reason }) => reason.startsWith('no usable path'));
     expect(held.currentPath).toBe('');
     await volume.target(0).start();
     await volume.until('serving', ({ currentPath }) => currentPath === 'p0');
