@@ -57,6 +57,7 @@ const CAUSES: Readonly<Record<TransportFailureKind, CauseKind>> = {
   timeout: 'connect-timeout',
   reset: 'connection-reset',
   'login-rejected': 'login-rejected',
+  authentication: 'login-rejected',
   protocol: 'protocol-error',
   logout: 'target-logout',
   aborted: 'connection-reset',

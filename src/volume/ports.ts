@@ -33,6 +33,7 @@ export type TransportFailureKind =
   | 'timeout' // no answer in time
   | 'reset' // the peer closed or reset an established connection
   | 'login-rejected' // Login Response with a non-zero status class (RFC 7143 11.13.5)
+  | 'authentication' // a side could not prove who it is: a human has to act, so no hurry to retry
   | 'protocol' // the peer broke the protocol; the connection was dropped (ERL 0)
   | 'logout' // the target asked us to go, or we logged out
   | 'aborted'; // we reset it ourselves
@@ -107,8 +108,35 @@ export interface SessionTarget {
   readonly lun: number;
 }
 
+export type ChapAlgorithm = 'MD5' | 'SHA1' | 'SHA256' | 'SHA3-256';
+
+export interface ChapName {
+  /** CHAP_N, 1 to 255 bytes of UTF-8. */
+  readonly name: string;
+  /** Never logged, never on disk. RFC 7143 12.1.4 wants 12 bytes or more. */
+  readonly secret: string;
+}
+
+/** What CHAP needs (RFC 7143 12.1.3). */
+export interface ChapCredentials {
+  /** How we prove who we are. */
+  readonly initiator: ChapName;
+  /** Mutual CHAP: what the target has to prove; without it the target is not asked. */
+  readonly target?: ChapName;
+  /** Offered in this order; undefined: the default order. */
+  readonly algorithms?: readonly ChapAlgorithm[];
+}
+
+/** `prefer`: offered, and done without where the target does not have it. */
+export type DigestChoice = 'none' | 'prefer' | 'crc32c';
+
 export interface ConnectOptions {
   readonly target: SessionTarget;
+  /** Without: AuthMethod=None is offered, and nothing else. */
+  readonly credentials?: ChapCredentials;
+  /** CRC32C over headers and over data (RFC 7143 13.1); default none. */
+  readonly headerDigest?: DigestChoice;
+  readonly dataDigest?: DigestChoice;
   readonly initiatorName: string;
   /** Six bytes as 12 hex digits, unique per path on this node for ever (RFC 7143 11.12.5). */
   readonly isid: string;
