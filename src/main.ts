@@ -31,10 +31,10 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 const { connectPathd } = await import('./pathd/client.ts');
 const commands = [
   lazy('csi', 'serve the CSI Identity and Node services to the kubelet', async () =>
-    (await import('./csi/command.ts')).csiCommand(VERSION),
+    (await import('./cli/csi.ts')).csiCommand(VERSION),
   ),
   lazy('pathd', 'serve volumes: sessions on every path, failover, block devices', async () =>
-    (await import('./pathd/command.ts')).pathdCommand(),
+    (await import('./cli/pathd.ts')).pathdCommand(),
   ),
   statusCommand(connectPathd),
   operator.pinCommand(connectPathd),

@@ -22,9 +22,6 @@ interface Layer {
 /** How csi and cli talk to pathd: its interface and the client of it, never its insides. */
 const PATHD_INTERFACE = ['pathd/api.ts', 'pathd/client.ts', 'pathd/wire.ts'];
 
-/** What a subcommand is and how it reads its flags: for `csi` and `pathd`, which are subcommands. */
-const COMMAND_INTERFACE = ['cli/commands.ts', 'cli/flags.ts', 'cli/log-flags.ts'];
-
 export const LAYERS: readonly Layer[] = [
   { at: 'base/', mayImport: [] },
   { at: 'protocol/', mayImport: ['base/'] },
@@ -47,19 +44,13 @@ export const LAYERS: readonly Layer[] = [
   },
   {
     at: 'pathd/',
-    mayImport: [
-      ...['base/', 'protocol/', 'paths/', 'volume/', 'host/', 'telemetry/'],
-      ...COMMAND_INTERFACE,
-    ],
+    mayImport: ['base/', 'protocol/', 'paths/', 'volume/', 'host/', 'telemetry/'],
     node: true,
     packages: ['@grpc/'],
   },
   {
     at: 'csi/',
-    mayImport: [
-      ...['base/', 'paths/', 'host/', 'kubernetes/', 'telemetry/'],
-      ...[...PATHD_INTERFACE, ...COMMAND_INTERFACE],
-    ],
+    mayImport: ['base/', 'paths/', 'host/', 'kubernetes/', 'telemetry/', ...PATHD_INTERFACE],
     node: true,
     packages: ['@grpc/'],
   },
@@ -68,14 +59,21 @@ export const LAYERS: readonly Layer[] = [
     mayImport: ['base/', 'paths/', 'telemetry/', 'kubernetes/path-url.ts', ...PATHD_INTERFACE],
     node: true,
   },
+  // The two subcommands that are processes of their own: each puts its own process together.
+  {
+    at: 'cli/csi.ts',
+    mayImport: ['base/', 'kubernetes/', 'telemetry/', 'csi/', 'cli/', ...PATHD_INTERFACE],
+    node: true,
+  },
+  {
+    at: 'cli/pathd.ts',
+    mayImport: ['base/', 'paths/', 'host/', 'telemetry/', 'pathd/', 'cli/'],
+    node: true,
+  },
   {
     at: 'main.ts',
-    mayImport: [
-      ...['base/', 'paths/', 'volume/', 'host/', 'telemetry/', 'kubernetes/', 'pathd/', 'csi/'],
-      'cli/',
-    ],
+    mayImport: ['base/', 'host/', 'pathd/client.ts', 'cli/'],
     node: true,
-    packages: ['@grpc/'],
   },
 ];
 

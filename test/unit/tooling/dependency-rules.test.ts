@@ -114,7 +114,7 @@ const BREAKS: Readonly<Record<string, readonly [claim: string, tree: Tree][]>> =
   ],
   'pathd-direction': [
     ['pathd does not know Kubernetes', { 'src/pathd/worker.ts': ['src/kubernetes/contract.ts'] }],
-    ['pathd does not know what people type', { 'src/pathd/server.ts': ['src/cli/status.ts'] }],
+    ['pathd does not know what people type', { 'src/pathd/server.ts': ['src/cli/flags.ts'] }],
     ['pathd does not know csi', { 'src/pathd/worker.ts': ['src/csi/node.ts'] }],
   ],
   'pathd-packages': [
@@ -126,6 +126,7 @@ const BREAKS: Readonly<Record<string, readonly [claim: string, tree: Tree][]>> =
   'csi-direction': [
     ['csi does not reach into pathd', { 'src/csi/node.ts': ['src/pathd/worker.ts'] }],
     ['csi does not drive volumes', { 'src/csi/node.ts': ['src/volume/volume.ts'] }],
+    ['csi does not know what people type', { 'src/csi/server.ts': ['src/cli/flags.ts'] }],
   ],
   'csi-packages': [
     ['csi uses Kubernetes through kubernetes/', { 'src/csi/node.ts': ['@kubernetes/client-node'] }],
@@ -137,8 +138,22 @@ const BREAKS: Readonly<Record<string, readonly [claim: string, tree: Tree][]>> =
   'cli-packages': [
     ['cli speaks gRPC through pathd/client', { 'src/cli/status.ts': ['@grpc/grpc-js'] }],
   ],
+  'cli/csi-direction': [
+    ['csi is put together without pathd', { 'src/cli/csi.ts': ['src/pathd/volumes.ts'] }],
+  ],
+  'cli/csi-packages': [
+    ['the csi command does not speak gRPC', { 'src/cli/csi.ts': ['@grpc/grpc-js'] }],
+  ],
+  'cli/pathd-direction': [
+    ['pathd is put together without csi', { 'src/cli/pathd.ts': ['src/csi/server.ts'] }],
+    ['pathd has no Kubernetes', { 'src/cli/pathd.ts': ['src/kubernetes/client.ts'] }],
+  ],
+  'cli/pathd-packages': [
+    ['the pathd command does not speak gRPC', { 'src/cli/pathd.ts': ['@grpc/grpc-js'] }],
+  ],
   'main-direction': [
     ['main does not speak protocols', { 'src/main.ts': ['src/protocol/iscsi/pdu.ts'] }],
+    ['main starts commands, not servers', { 'src/main.ts': ['src/csi/server.ts'] }],
   ],
   'main-packages': [['main does not make loggers of its own', { 'src/main.ts': ['pino'] }]],
   'known-layer': [['a new folder needs a layer', { 'src/main.ts': ['src/misc/a.ts'] }]],
@@ -174,11 +189,12 @@ it('accepts a tree that keeps the direction', async () => {
     'src/kubernetes/contract.ts': ['src/paths/model.ts', 'src/pathd/api.ts'],
     'src/kubernetes/client.ts': ['@kubernetes/client-node', 'src/kubernetes/contract.ts'],
     'src/pathd/service.ts': ['@grpc/grpc-js', 'node:fs', 'src/volume/ports.ts', 'src/host/exec.ts'],
-    'src/csi/command.ts': ['src/cli/commands.ts', 'src/cli/flags.ts'],
+    'src/cli/csi.ts': ['src/cli/flags.ts', 'src/csi/server.ts', 'src/pathd/client.ts'],
+    'src/cli/pathd.ts': ['src/cli/flags.ts', 'src/pathd/server.ts', 'src/host/clock.ts'],
     'src/csi/node.ts': ['@grpc/grpc-js', 'src/pathd/client.ts', 'src/kubernetes/contract.ts'],
     'src/cli/status.ts': ['node:util', 'src/pathd/api.ts'],
     'src/telemetry/logger.ts': ['pino', 'src/base/log.ts'],
-    'src/main.ts': ['src/csi/server.ts', 'src/pathd/server.ts', 'src/cli/commands.ts'],
+    'src/main.ts': ['src/cli/commands.ts', 'src/cli/csi.ts', 'src/pathd/client.ts'],
   };
   expect(await brokenBy(tree)).toEqual([]);
 });

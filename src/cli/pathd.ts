@@ -8,17 +8,17 @@ import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from '../base/log.ts';
 import { err, ok, type Result } from '../base/result.ts';
-import { type Command, type CommandIo, EXIT } from '../cli/commands.ts';
-import { flagsHelp, parseFlags, type Flags, type FlagValues } from '../cli/flags.ts';
-import { LOG_FLAGS, loggerFromFlags } from '../cli/log-flags.ts';
+import { type Command, type CommandIo, EXIT } from './commands.ts';
+import { flagsHelp, parseFlags, type Flags, type FlagValues } from './flags.ts';
+import { LOG_FLAGS, loggerFromFlags } from './log-flags.ts';
 import { systemClock } from '../host/clock.ts';
 import { createFuseLoopExporter } from '../host/fuse-loop-exporter.ts';
 import { createInitiator } from '../host/initiator.ts';
 import type { PolicySet } from '../paths/policy.ts';
-import { NodeState } from './node-state.ts';
-import { createPathdServer } from './server.ts';
-import { fileVolumeStore } from './volume-store.ts';
-import { Volumes } from './volumes.ts';
+import { NodeState } from '../pathd/node-state.ts';
+import { createPathdServer } from '../pathd/server.ts';
+import { fileVolumeStore } from '../pathd/volume-store.ts';
+import { Volumes } from '../pathd/volumes.ts';
 
 const FLAGS = {
   endpoint: {

@@ -1,7 +1,7 @@
 /** `priority-path csi`: the CSI process, which may come and go without anybody's I/O noticing. */
-import { type Command, type CommandIo, EXIT } from '../cli/commands.ts';
-import { flagsHelp, parseFlags, type Flags, type FlagValues } from '../cli/flags.ts';
-import { LOG_FLAGS, loggerFromFlags } from '../cli/log-flags.ts';
+import { type Command, type CommandIo, EXIT } from './commands.ts';
+import { flagsHelp, parseFlags, type Flags, type FlagValues } from './flags.ts';
+import { LOG_FLAGS, loggerFromFlags } from './log-flags.ts';
 import {
   type Credentials,
   inClusterCredentials,
@@ -13,11 +13,15 @@ import { DEFAULT_TOPOLOGY_KEYS, isLabelKey } from '../kubernetes/keys.ts';
 import { DEFAULT_WEIGHTS, type TopologyWeights } from '../kubernetes/topology.ts';
 import { connectPathd } from '../pathd/client.ts';
 import type { HttpServer } from '../telemetry/http.ts';
-import type { KubernetesOptions } from './cluster.ts';
-import { serveHealth } from './health.ts';
-import { parsePolicyDefaults, withPolicyDefaults } from './policy-defaults.ts';
-import { createRegistration, type Registration, type RegistrationState } from './registration.ts';
-import { createCsiServer, type CsiServerOptions } from './server.ts';
+import type { KubernetesOptions } from '../csi/cluster.ts';
+import { serveHealth } from '../csi/health.ts';
+import { parsePolicyDefaults, withPolicyDefaults } from '../csi/policy-defaults.ts';
+import {
+  createRegistration,
+  type Registration,
+  type RegistrationState,
+} from '../csi/registration.ts';
+import { createCsiServer, type CsiServerOptions } from '../csi/server.ts';
 
 const FLAGS = {
   endpoint: {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { csiCommand } from '../../../src/csi/command.ts';
-import { fakeIo } from '../cli/fake-io.ts';
+import { csiCommand } from '../../../src/cli/csi.ts';
+import { fakeIo } from './fake-io.ts';
 
 async function run(...args: string[]): Promise<{ code: number; out: string; err: string }> {
   const io = fakeIo();
