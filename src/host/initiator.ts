@@ -55,6 +55,7 @@ class Attempt {
     settle: (result: Result<Session, TransportFailure>) => void,
   ) {
     const { target, initiatorName, isid, timeoutMs, signal } = options;
+    const { headerDigest = 'none', dataDigest = 'none' } = options;
     this.#options = options;
     this.#events = events;
     this.#settle = settle;
@@ -63,6 +64,7 @@ class Attempt {
       randomInt(0x1_0000_0000),
       (into, at) => this.#framer.receiveInto(into, at),
       this.#onStep,
+      { headerDigest, dataDigest },
     );
     this.#framer = new Framer(this.#login);
     this.#socket = this.#open(target);

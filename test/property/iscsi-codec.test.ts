@@ -147,7 +147,9 @@ describe('text', () => {
         decodeText(noise);
         const negotiation = new Negotiation();
         if (!negotiation.receive(new Map(pairs)).ok) return;
-        const p = negotiation.result();
+        const result = negotiation.result();
+        if (!result.ok) throw new Error(result.error);
+        const p = result.value;
         expect(p.maxSendSegment).toBeGreaterThanOrEqual(512);
         expect(p.firstBurstLength).toBeLessThanOrEqual(p.maxBurstLength);
         expect(p.maxOutstandingR2T).toBeGreaterThanOrEqual(1);

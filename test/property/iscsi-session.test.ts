@@ -14,6 +14,9 @@ import { chance, fill, ModelTarget } from './iscsi-model.ts';
 const REGION = 128; // blocks for each command
 const parameters: fc.Arbitrary<SessionParameters> = fc
   .record({
+    headerDigest: fc.constant(false),
+    dataDigest: fc.constant(false),
+    maxReceiveSegment: fc.constant(262_144),
     initialR2T: fc.boolean(),
     immediateData: fc.boolean(),
     maxSendSegment: fc.integer({ min: 128, max: 16_384 }).map((words) => words * 4),
@@ -163,7 +166,8 @@ it('survives any bytes: they change nothing, or they end the session', () => {
     fc.property(fc.array(fc.uint8Array({ maxLength: 200 }), { maxLength: 10 }), (chunks) => {
       const p = { initialR2T: false, immediateData: true, maxSendSegment: 8192 };
       const more = { maxBurstLength: 65_536, firstBurstLength: 65_536, maxOutstandingR2T: 1 };
-      const world = new World({ ...p, ...more }, 1, 1, 1);
+      const none = { headerDigest: false, dataDigest: false, maxReceiveSegment: 262_144 };
+      const world = new World({ ...p, ...more, ...none }, 1, 1, 1);
       world.issue({ cdb: read16(0, 1), dataIn: Buffer.alloc(512) });
       world.session.nextBatch(1e6);
       for (const chunk of chunks) {

@@ -30,7 +30,7 @@ import {
 } from './bhs.ts';
 import type { PduSink } from './framer.ts';
 import { loginStatusText } from './login-status.ts';
-import { Negotiation, type SessionParameters } from './negotiation.ts';
+import { Negotiation, type SessionOffers, type SessionParameters } from './negotiation.ts';
 import { decodeText, encodeText, type KeyValues } from './text.ts';
 
 export interface LoginIdentity {
@@ -76,7 +76,7 @@ export class Login implements PduSink {
   readonly #identity: LoginIdentity;
   readonly #receive: (into: Buffer, at: number) => void;
   readonly #onStep: (step: LoginStep) => void;
-  readonly #negotiation = new Negotiation();
+  readonly #negotiation: Negotiation;
   readonly #header = Buffer.alloc(BHS_LENGTH);
   readonly #data = Buffer.allocUnsafeSlow(MAX_SEGMENT);
   #dataLength = 0;
@@ -91,16 +91,18 @@ export class Login implements PduSink {
   /**
    * `receive` is the framer's `receiveInto`; `onStep` is called once for each answer, from within
    * the framer's push, and may replace the framer's sink. `cmdSn`: where CmdSN starts, any 32-bit
-   * number.
+   * number. `offers` replaces defaults of what we offer.
    */
   constructor(
     identity: LoginIdentity,
     cmdSn: number,
     receive: (into: Buffer, at: number) => void,
     onStep: (step: LoginStep) => void,
+    offers: Partial<SessionOffers> = {},
   ) {
     assert(identity.isid.length === 6, 'an ISID has six bytes');
     this.#identity = identity;
+    this.#negotiation = new Negotiation(offers);
     this.#cmdSn = cmdSn >>> 0;
     this.#receive = receive;
     this.#onStep = onStep;
@@ -212,10 +214,14 @@ export class Login implements PduSink {
     if (!transit) return ok({ kind: 'send', pdu: this.#request(replies.value, true) });
     const tsih = get16(this.#header, Field.TSIH);
     if (tsih === 0) return broken('final Login Response with TSIH 0');
+    const parameters = this.#negotiation.result();
+    if (!parameters.ok) {
+      return err({ kind: 'login-rejected', detail: `login: ${parameters.error}` });
+    }
     return ok({
       kind: 'done',
       session: {
-        parameters: this.#negotiation.result(),
+        parameters: parameters.value,
         tsih,
         cmdSn: this.#cmdSn,
         maxCmdSn: get32(this.#header, Field.MAX_CMD_SN),

@@ -33,51 +33,99 @@ type Rule =
   /** The target picks one of our list. */
   | { readonly kind: 'list'; readonly offer: readonly string[]; readonly byDefault: string };
 
-/** Data segments that we accept. Also the size of the receive buffer: one PDU, about one read. */
-export const OWN_MAX_RECV_DATA_SEGMENT_LENGTH = 262_144;
+/** `prefer`: done without where the target does not have it. */
+export type DigestOffer = 'none' | 'prefer' | 'crc32c';
 
-const MAX_SEGMENT = 0xff_ffff;
+/** What we offer for the keys that are not fixed. Lengths are bytes. */
+export interface SessionOffers {
+  readonly headerDigest: DigestOffer;
+  readonly dataDigest: DigestOffer;
+  readonly initialR2T: boolean;
+  readonly immediateData: boolean;
+  /** Our MaxRecvDataSegmentLength, 512 to 2^24-1: the longest data segment that we accept. */
+  readonly maxReceiveSegment: number;
+  /** 512 to 2^24-1. */
+  readonly maxBurstLength: number;
+  /** 512 to maxBurstLength. */
+  readonly firstBurstLength: number;
+  /** 1 to 65535. */
+  readonly maxOutstandingR2T: number;
+}
+
+/** A segment is also the size of the receive buffer: one PDU, about one read. */
+const DEFAULT_OFFERS: SessionOffers = {
+  headerDigest: 'none',
+  dataDigest: 'none',
+  initialR2T: false,
+  immediateData: true,
+  maxReceiveSegment: 262_144,
+  maxBurstLength: 16_776_192,
+  firstBurstLength: 262_144,
+  maxOutstandingR2T: 8,
+};
+
+const DIGESTS: Readonly<Record<DigestOffer, readonly string[]>> = {
+  none: ['None'],
+  prefer: ['CRC32C', 'None'],
+  crc32c: ['CRC32C'],
+};
+
+const SEGMENT = { low: 512, high: 0xff_ffff } as const;
 
 /** RFC 7143 13.1-13.21. A key that is offered here must be answered; left out means its default. */
-const RULES = {
-  // A digest would be offered here ("CRC32C", "None"), and computed where framer.ts says.
-  HeaderDigest: { kind: 'list', offer: ['None'], byDefault: 'None' },
-  DataDigest: { kind: 'list', offer: ['None'], byDefault: 'None' },
-  MaxConnections: { kind: 'min', offer: 1, byDefault: 1, low: 1, high: 65_535 },
-  InitialR2T: { kind: 'or', offer: false, byDefault: true },
-  ImmediateData: { kind: 'and', offer: true, byDefault: true },
-  MaxRecvDataSegmentLength: {
-    kind: 'declare',
-    offer: OWN_MAX_RECV_DATA_SEGMENT_LENGTH,
-    byDefault: 8192,
-    low: 512,
-    high: MAX_SEGMENT,
-  },
-  MaxBurstLength: {
-    kind: 'min',
-    offer: 16_776_192,
-    byDefault: 262_144,
-    low: 512,
-    high: MAX_SEGMENT,
-  },
-  FirstBurstLength: { kind: 'min', offer: 262_144, byDefault: 65_536, low: 512, high: MAX_SEGMENT },
-  DefaultTime2Wait: { kind: 'max', offer: 0, byDefault: 2, low: 0, high: 3600 },
-  DefaultTime2Retain: { kind: 'min', offer: 0, byDefault: 20, low: 0, high: 3600 },
-  MaxOutstandingR2T: { kind: 'min', offer: 8, byDefault: 1, low: 1, high: 65_535 },
-  DataPDUInOrder: { kind: 'or', offer: true, byDefault: true },
-  DataSequenceInOrder: { kind: 'or', offer: true, byDefault: true },
-  ErrorRecoveryLevel: { kind: 'min', offer: 0, byDefault: 0, low: 0, high: 2 },
-} as const satisfies Record<string, Rule>;
+function rulesFor(offers: SessionOffers) {
+  return {
+    HeaderDigest: { kind: 'list', offer: DIGESTS[offers.headerDigest], byDefault: 'None' },
+    DataDigest: { kind: 'list', offer: DIGESTS[offers.dataDigest], byDefault: 'None' },
+    MaxConnections: { kind: 'min', offer: 1, byDefault: 1, low: 1, high: 65_535 },
+    InitialR2T: { kind: 'or', offer: offers.initialR2T, byDefault: true },
+    ImmediateData: { kind: 'and', offer: offers.immediateData, byDefault: true },
+    MaxRecvDataSegmentLength: {
+      kind: 'declare',
+      offer: offers.maxReceiveSegment,
+      byDefault: 8192,
+      ...SEGMENT,
+    },
+    MaxBurstLength: { kind: 'min', offer: offers.maxBurstLength, byDefault: 262_144, ...SEGMENT },
+    FirstBurstLength: {
+      kind: 'min',
+      offer: offers.firstBurstLength,
+      byDefault: 65_536,
+      ...SEGMENT,
+    },
+    DefaultTime2Wait: { kind: 'max', offer: 0, byDefault: 2, low: 0, high: 3600 },
+    DefaultTime2Retain: { kind: 'min', offer: 0, byDefault: 20, low: 0, high: 3600 },
+    MaxOutstandingR2T: {
+      kind: 'min',
+      offer: offers.maxOutstandingR2T,
+      byDefault: 1,
+      low: 1,
+      high: 65_535,
+    },
+    DataPDUInOrder: { kind: 'or', offer: true, byDefault: true },
+    DataSequenceInOrder: { kind: 'or', offer: true, byDefault: true },
+    ErrorRecoveryLevel: { kind: 'min', offer: 0, byDefault: 0, low: 0, high: 2 },
+  } as const satisfies Record<string, Rule>;
+}
 
-type Key = keyof typeof RULES;
+type Rules = ReturnType<typeof rulesFor>;
+type Key = keyof Rules;
 
 /** Declarations of the target that change nothing for us (RFC 7143 13.7, 13.8, 13.9). */
 const INFORMATIONAL = new Set(['TargetPortalGroupTag', 'TargetAlias', 'TargetAddress']);
 
+/** Keys of RFC 3720 that are gone; NotUnderstood is forbidden as an answer (RFC 7143 13.25). */
+const OBSOLETE = new Set(['IFMarker', 'OFMarker', 'IFMarkInt', 'OFMarkInt']);
+
 /** The parameters in force in full feature phase. Lengths are bytes. */
 export interface SessionParameters {
+  /** CRC32C behind every header, and behind every data segment, from the first PDU on. */
+  readonly headerDigest: boolean;
+  readonly dataDigest: boolean;
   readonly initialR2T: boolean;
   readonly immediateData: boolean;
+  /** Longest data segment that we accept: what we declared. */
+  readonly maxReceiveSegment: number;
   /** Longest data segment that the target accepts; a multiple of four. */
   readonly maxSendSegment: number;
   readonly maxBurstLength: number;
@@ -86,33 +134,35 @@ export interface SessionParameters {
   readonly maxOutstandingR2T: number;
 }
 
-function isKey(key: string): key is Key {
-  return Object.hasOwn(RULES, key);
-}
-
-function ruleOf(key: Key): Rule {
-  return RULES[key];
-}
-
 export class Negotiation {
+  readonly #offers: SessionOffers;
+  readonly #rules: Rules;
   readonly #values = new Map<Key, string | number | boolean>();
+
+  constructor(offers: Partial<SessionOffers> = {}) {
+    this.#offers = { ...DEFAULT_OFFERS, ...offers };
+    this.#rules = rulesFor(this.#offers);
+    assert(this.#offers.firstBurstLength <= this.#offers.maxBurstLength, 'first burst > burst');
+  }
 
   /** Every key with our offer, in the order of the table. */
   offers(): [key: string, value: string][] {
-    return (Object.keys(RULES) as Key[]).map((key) => [key, offerText(ruleOf(key))]);
+    return Object.entries(this.#rules).map(([key, rule]) => [key, offerText(rule)]);
   }
 
   /**
    * Keys from a Login Response of the operational stage. The value is what we must answer:
-   * NotUnderstood to keys that are not in the table (RFC 7143 6.2). The error is one line for a
-   * human.
+   * NotUnderstood to keys that are not in the table (RFC 7143 6.2), Reject to obsolete ones. The
+   * error is one line for a human.
    */
   receive(pairs: KeyValues): Result<[key: string, value: string][], string> {
     const replies: [string, string][] = [];
     for (const [key, text] of pairs) {
-      if (isKey(key)) {
+      if (this.#isKey(key)) {
         const problem = this.#settle(key, text);
         if (problem !== undefined) return err(problem);
+      } else if (OBSOLETE.has(key)) {
+        replies.push([key, 'Reject']);
       } else if (!INFORMATIONAL.has(key) && text !== 'NotUnderstood') {
         replies.push([key, 'NotUnderstood']);
       }
@@ -120,25 +170,39 @@ export class Negotiation {
     return ok(replies);
   }
 
-  /** Keys that were never answered have their default, which is the careful reading of silence. */
-  result(): SessionParameters {
-    const maxBurstLength = this.#number('MaxBurstLength');
-    return {
-      initialR2T: this.#boolean('InitialR2T'),
-      immediateData: this.#boolean('ImmediateData'),
+  /**
+   * Keys that were never answered have their default, which is the careful reading of silence. The
+   * error, one line for a human: a default is not what we insist on.
+   */
+  result(): Result<SessionParameters, string> {
+    const headerDigest = this.#value('HeaderDigest', 'string') === 'CRC32C';
+    const dataDigest = this.#value('DataDigest', 'string') === 'CRC32C';
+    if (this.#offers.headerDigest === 'crc32c' && !headerDigest) return err(without('header'));
+    if (this.#offers.dataDigest === 'crc32c' && !dataDigest) return err(without('data'));
+    const maxBurstLength = this.#value('MaxBurstLength', 'number');
+    return ok({
+      headerDigest,
+      dataDigest,
+      initialR2T: this.#value('InitialR2T', 'boolean'),
+      immediateData: this.#value('ImmediateData', 'boolean'),
+      maxReceiveSegment: this.#offers.maxReceiveSegment,
       // Rounded down: then only the last PDU of a sequence can need padding.
-      maxSendSegment: this.#number('MaxRecvDataSegmentLength') & ~3,
+      maxSendSegment: this.#value('MaxRecvDataSegmentLength', 'number') & ~3,
       maxBurstLength,
       // A target may not answer FirstBurstLength > MaxBurstLength; if it does, sending less is
       // harmless.
-      firstBurstLength: Math.min(this.#number('FirstBurstLength'), maxBurstLength),
-      maxOutstandingR2T: this.#number('MaxOutstandingR2T'),
-    };
+      firstBurstLength: Math.min(this.#value('FirstBurstLength', 'number'), maxBurstLength),
+      maxOutstandingR2T: this.#value('MaxOutstandingR2T', 'number'),
+    });
+  }
+
+  #isKey(key: string): key is Key {
+    return Object.hasOwn(this.#rules, key);
   }
 
   #settle(key: Key, text: string): string | undefined {
     if (this.#values.has(key)) return `${key} negotiated twice`;
-    const rule = ruleOf(key);
+    const rule: Rule = this.#rules[key];
     switch (text) {
       case 'Irrelevant':
       case 'NotUnderstood':
@@ -155,17 +219,18 @@ export class Negotiation {
     }
   }
 
-  #number(key: Key): number {
-    const value = this.#values.get(key) ?? ruleOf(key).byDefault;
-    assert(typeof value === 'number', `${key} is not a number`);
+  #value(key: Key, type: 'string'): string;
+  #value(key: Key, type: 'number'): number;
+  #value(key: Key, type: 'boolean'): boolean;
+  #value(key: Key, type: string): string | number | boolean {
+    const value = this.#values.get(key) ?? this.#rules[key].byDefault;
+    assert(typeof value === type, `${key} is not a ${type}`);
     return value;
   }
+}
 
-  #boolean(key: Key): boolean {
-    const value = this.#values.get(key) ?? ruleOf(key).byDefault;
-    assert(typeof value === 'boolean', `${key} is not a boolean`);
-    return value;
-  }
+function without(part: string): string {
+  return `target has no ${part} digest, and CRC32C is asked for: set it to "prefer" or "none"`;
 }
 
 function offerText(rule: Rule): string {

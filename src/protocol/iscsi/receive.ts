@@ -21,7 +21,7 @@ import {
 } from './bhs.ts';
 import type { Outcome, Sense } from './command.ts';
 import type { PduSink } from './framer.ts';
-import { OWN_MAX_RECV_DATA_SEGMENT_LENGTH, type SessionParameters } from './negotiation.ts';
+import type { SessionParameters } from './negotiation.ts';
 import type { Numbering } from './numbering.ts';
 import type { Task, TaskTable } from './tasks.ts';
 
@@ -99,7 +99,7 @@ export class Receiver implements PduSink {
     this.#task = undefined;
     this.pdus++;
     const problem =
-      dataLength > OWN_MAX_RECV_DATA_SEGMENT_LENGTH
+      dataLength > this.#parameters.maxReceiveSegment
         ? `data segment of ${dataLength} bytes`
         : this.#check(bhs, at);
     if (problem !== undefined) {

@@ -1,14 +1,26 @@
 /** The rule of every key: what our offers become, and which answers are refused. */
 import { describe, expect, it } from 'vitest';
-import { Negotiation, type SessionParameters } from '../../../../src/protocol/iscsi/negotiation.ts';
+import {
+  Negotiation,
+  type SessionOffers,
+  type SessionParameters,
+} from '../../../../src/protocol/iscsi/negotiation.ts';
 
-function settle(answers: Record<string, string>): SessionParameters | string {
-  const negotiation = new Negotiation();
-  const result = negotiation.receive(new Map(Object.entries(answers)));
-  return result.ok ? negotiation.result() : result.error;
+function settle(
+  answers: Record<string, string>,
+  offers: Partial<SessionOffers> = {},
+): SessionParameters | string {
+  const negotiation = new Negotiation(offers);
+  const received = negotiation.receive(new Map(Object.entries(answers)));
+  if (!received.ok) return received.error;
+  const result = negotiation.result();
+  return result.ok ? result.value : result.error;
 }
 
 const DEFAULTS: SessionParameters = {
+  headerDigest: false,
+  dataDigest: false,
+  maxReceiveSegment: 262_144,
   initialR2T: true,
   immediateData: true,
   maxSendSegment: 8192,
@@ -36,6 +48,7 @@ describe('operational negotiation', () => {
       TargetAlias: 'anything',
     };
     expect(settle(answers)).toEqual({
+      ...DEFAULTS,
       initialR2T: false,
       immediateData: false,
       maxSendSegment: 65_536,
@@ -86,4 +99,66 @@ describe('operational negotiation', () => {
   it('rounds the target segment length down to a multiple of four', () => {
     expect(settle({ MaxRecvDataSegmentLength: '1023' })).toMatchObject({ maxSendSegment: 1020 });
   });
+
+  it('answers Reject to the marker keys of RFC 3720, which may not be NotUnderstood', () => {
+    const keys = { OFMarker: 'No', IFMarker: 'No', OFMarkInt: '1~65535', IFMarkInt: '1~65535' };
+    const result = new Negotiation().receive(new Map(Object.entries(keys)));
+    expect(result).toEqual({
+      ok: true,
+      value: Object.keys(keys).map((key) => [key, 'Reject']),
+    });
+  });
+
+  it('offers what it is told to', () => {
+    const offers = Object.fromEntries(
+      new Negotiation({
+        headerDigest: 'prefer',
+        dataDigest: 'crc32c',
+        initialR2T: true,
+        immediateData: false,
+        maxReceiveSegment: 8192,
+        maxBurstLength: 65_536,
+        firstBurstLength: 4096,
+        maxOutstandingR2T: 1,
+      }).offers(),
+    );
+    expect(offers).toMatchObject({
+      HeaderDigest: 'CRC32C,None',
+      DataDigest: 'CRC32C',
+      InitialR2T: 'Yes',
+      ImmediateData: 'No',
+      MaxRecvDataSegmentLength: '8192',
+      MaxBurstLength: '65536',
+      FirstBurstLength: '4096',
+      MaxOutstandingR2T: '1',
+    });
+  });
+
+  it('refuses an answer that is not the result of a forced offer', () => {
+    expect(settle({ InitialR2T: 'No' }, { initialR2T: true })).toContain('InitialR2T');
+    expect(settle({ ImmediateData: 'Yes' }, { immediateData: false })).toContain('ImmediateData');
+  });
+});
+
+describe('digests', () => {
+  it.each(['headerDigest', 'dataDigest'] as const)(
+    '%s: the target picks from the offer',
+    (part) => {
+      const key = part === 'headerDigest' ? 'HeaderDigest' : 'DataDigest';
+      expect(settle({ [key]: 'CRC32C' }, { [part]: 'prefer' })).toMatchObject({ [part]: true });
+      expect(settle({ [key]: 'None' }, { [part]: 'prefer' })).toMatchObject({ [part]: false });
+      expect(settle({}, { [part]: 'prefer' })).toMatchObject({ [part]: false });
+      expect(settle({ [key]: 'CRC32C' }, { [part]: 'crc32c' })).toMatchObject({ [part]: true });
+      expect(settle({ [key]: 'None' }, { [part]: 'crc32c' })).toContain(key);
+    },
+  );
+
+  it.each(['NotUnderstood', 'Irrelevant'])(
+    'that are insisted on are not given up: %s',
+    (answer) => {
+      const refused = settle({ DataDigest: answer }, { dataDigest: 'crc32c' });
+      expect(refused).toContain('no data digest');
+      expect(settle({}, { headerDigest: 'crc32c' })).toContain('no header digest');
+    },
+  );
 });

@@ -13,6 +13,9 @@ import { read16, testUnitReady, write16 } from '../../../../src/protocol/scsi/cd
 import * as target from './pdus.ts';
 
 const PARAMETERS: SessionParameters = {
+  headerDigest: false,
+  dataDigest: false,
+  maxReceiveSegment: 262_144,
   initialR2T: false,
   immediateData: true,
   maxSendSegment: 1024,
