@@ -15,6 +15,7 @@ import { parseArgs } from 'node:util';
 import { blockCapability } from '../support/kubelet.ts';
 import { parseFio } from '../support/fio.ts';
 import { Rig } from '../support/rig.ts';
+import { geomeanText, type Row, row, rowsJson, rowText } from './rows.ts';
 
 interface Cell {
   readonly name: string;
@@ -109,29 +110,6 @@ function fio(device: string, cell: Cell, sync: boolean): number {
   return cell.mode === 'randread' ? read.iops : write.iops;
 }
 
-function median(numbers: readonly number[]): number {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? NaN;
-}
-
-interface Row {
-  readonly name: string;
-  readonly ours: number;
-  readonly peer: number;
-  readonly unit: 'IOPS';
-  readonly ratio: number;
-}
-
-function row(name: string, samples: readonly (readonly [number, number])[]): Row {
-  return {
-    name,
-    ours: Math.round(median(samples.map(([ours]) => ours))),
-    peer: Math.round(median(samples.map(([, peer]) => peer))),
-    unit: 'IOPS',
-    ratio: Number(median(samples.map(([ours, peer]) => ours / peer)).toFixed(2)),
-  };
-}
-
 if (!existsSync('/usr/bin/qemu-storage-daemon')) {
   console.error('bench: apt-get install qemu-system-common qemu-block-extra (the peer)');
   process.exit(1);
@@ -154,18 +132,8 @@ try {
     rows.push(row(cell.name, plain));
     if (stable.length > 0) rows.push(row(`${cell.name}, both on stable storage`, stable));
   }
-  const logs = rows.reduce((sum, { ratio }) => sum + Math.log(ratio), 0);
-  const geomean = Number(Math.exp(logs / rows.length).toFixed(2));
-  if (values.json) console.log(JSON.stringify({ rows, geomean }, undefined, 2));
-  else {
-    for (const { name, ours, peer: theirs, ratio } of rows) {
-      const numbers = [ours, theirs].map((n) => n.toLocaleString('en').padStart(9)).join('');
-      console.log(`${name.padEnd(44)}${numbers}   x ${ratio.toFixed(2)}`);
-    }
-    console.log(
-      `${'geometric mean of the ratios (ours / peer)'.padEnd(62)}   x ${geomean.toFixed(2)}`,
-    );
-  }
+  if (values.json) console.log(rowsJson(rows));
+  else for (const line of [...rows.map(rowText), geomeanText(rows)]) console.log(line);
 } finally {
   await peer?.stop();
   await rig.close();

@@ -27,7 +27,7 @@ const say = (text) => {
   if (!flags.includes('--quiet')) process.stderr.write(`setup: ${text}\n`);
 };
 
-/** Program that proves a package is there → Debian package. */
+/** Program that proves a package is there → Debian package, or packages. */
 const SYSTEM = {
   tgtd: 'tgt',
   fio: 'fio',
@@ -38,6 +38,8 @@ const SYSTEM = {
   losetup: 'mount',
   blkid: 'util-linux',
   tshark: 'tshark',
+  'iscsi-perf': 'libiscsi-bin',
+  'qemu-img': 'qemu-utils qemu-block-extra',
 };
 
 function complain(text) {
@@ -86,7 +88,7 @@ function nodeVersion() {
 function systemPackages() {
   const missing = Object.entries(SYSTEM).filter(([program]) => !onPath(program));
   if (missing.length === 0) return undefined;
-  const names = [...new Set(missing.map(([, name]) => name))];
+  const names = [...new Set(missing.flatMap(([, name]) => name.split(' ')))];
   const manual = `apt-get install ${names.join(' ')}`;
   if (process.getuid?.() !== 0) return `missing ${names.join(', ')}; as root: ${manual}`;
   if (!onPath('apt-get')) return `missing ${names.join(', ')}, and no apt-get to install them`;

@@ -1,0 +1,79 @@
+/**
+ * Our side of `bench:initiator`: one session, `depth` commands always under way, in this process.
+ * Reads go to random places and writes in sequence, as the peers' do (iscsi-perf -r, qemu-img bench).
+ */
+import { createInitiator } from '../../src/host/initiator.ts';
+import { read16, testUnitReady, write16 } from '../../src/protocol/scsi/cdb.ts';
+import type { ConnectOptions, ScsiOutcome, Session } from '../../src/volume/ports.ts';
+import type { Target } from '../support/tgt.ts';
+
+/** Bytes of the logical unit that is read and written. */
+export const UNIT_BYTES = 256 * 1024 * 1024;
+
+export interface Cell {
+  readonly name: string;
+  readonly write: boolean;
+  readonly size: number;
+  readonly depth: number;
+}
+
+export interface Figures {
+  readonly iops: number;
+  /** User and system time of the client per command. */
+  readonly cpuUs: number;
+}
+
+export type Digests = Pick<ConnectOptions, 'headerDigest' | 'dataDigest'>;
+
+export async function logIn(target: Target, digests: Digests): Promise<Session> {
+  const { host, port } = target.options;
+  const result = await createInitiator().connect({
+    ...digests,
+    target: { host, port, targetName: target.iqn, lun: 1 },
+    initiatorName: 'iqn.2026-01.io.prioritypath.test:bench',
+    isid: '800000000001',
+    timeoutMs: 3000,
+  });
+  if (!result.ok) throw new Error(result.error.detail);
+  const session = result.value;
+  // Takes the UNIT ATTENTION that every new nexus begins with.
+  await new Promise((done) => session.execute({ cdb: testUnitReady(), done }));
+  return session;
+}
+
+export async function runOurs(session: Session, cell: Cell, seconds: number): Promise<Figures> {
+  const { write, size, depth } = cell;
+  const blocks = size / 512;
+  const places = UNIT_BYTES / size;
+  const buffers = Array.from({ length: depth }, (_, index) => Buffer.alloc(size, index));
+  const cpu = process.cpuUsage();
+  const start = performance.now();
+  const end = start + seconds * 1000;
+  let finished = 0;
+  let running = 0;
+  let state = 1;
+  await new Promise<void>((resolve, reject) => {
+    const issue = (buffer: Buffer): void => {
+      state = write ? state + 1 : (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+      const lba = (state % places) * blocks;
+      running++;
+      const done = (outcome: ScsiOutcome): void => {
+        running--;
+        finished++;
+        if (outcome.kind !== 'status' || outcome.status !== 0) {
+          reject(new Error(JSON.stringify(outcome)));
+        } else if (performance.now() < end) issue(buffer);
+        else if (running === 0) resolve();
+      };
+      session.execute(
+        write
+          ? { cdb: write16(lba, blocks), dataOut: buffer, done }
+          : { cdb: read16(lba, blocks), dataIn: buffer, done },
+      );
+    };
+    for (const buffer of buffers) issue(buffer);
+  });
+  const elapsedMs = performance.now() - start;
+  const { user, system } = process.cpuUsage(cpu);
+  return { iops: (finished * 1000) / elapsedMs, cpuUs: (user + system) / finished };
+}
