@@ -47,6 +47,11 @@ export class SocketSession implements Session, SessionOwner {
   #flushScheduled = false;
   #socketClosed = false;
   #pdusAtLastTick = 0;
+  /** Batches given to the socket, and how many of them it has confirmed. */
+  #batches = 0;
+  #confirmed = 0;
+  /** Number of the first batch that the kernel has not taken at once. */
+  #waitsFrom = Infinity;
   /** Commands that came after the end; they count as outstanding until reported. */
   #late = 0;
   /** Resets that wait for their answer. */
@@ -163,11 +168,17 @@ export class SocketSession implements Session, SessionOwner {
     for (let index = 0; index < last; index++) socket.write(buffers[index] as Buffer);
     socket.write(buffers[last] as Buffer, this.#onWritten);
     if (last > 0) socket.uncork();
+    this.#batches++;
+    if (socket.writableLength === 0) this.#waitsFrom = Infinity;
+    else if (this.#waitsFrom === Infinity) this.#waitsFrom = this.#batches;
   };
 
   /** Once for each batch, in order; with an error when the socket dies, then 'close' follows. */
   readonly #onWritten = (error?: Error | null): void => {
-    if (error === undefined || error === null) this.#core.flushed();
+    this.#confirmed++;
+    if (error === undefined || error === null) {
+      this.#core.flushed(this.#confirmed >= this.#waitsFrom);
+    }
   };
 
   readonly #tick = (): void => {

@@ -87,7 +87,8 @@ export interface Session {
   readonly outstanding: number;
   /**
    * Counter that grows whenever a SCSI command moves on: Data-In, R2T or SCSI Response received, or
-   * Data-Out bytes taken by the peer. NOPs do not count: a target whose back end hangs answers those.
+   * Data-Out bytes taken by the peer (not: taken at once by our own socket buffer, which says nothing
+   * about the peer). NOPs do not count: a target whose back end hangs answers those.
    */
   readonly progress: number;
   /** LOGICAL UNIT RESET (RFC 7143 11.5.1, function 5); resolves when the target says it is complete. */

@@ -2,8 +2,12 @@
  * The initiator when its target dies, freezes or takes another session: every command is reported
  * once.
  */
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { createInitiator } from '../../src/host/initiator.ts';
+import { SocketSession } from '../../src/host/initiator-session.ts';
+import { Framer } from '../../src/protocol/iscsi/framer.ts';
 import * as cdb from '../../src/protocol/scsi/cdb.ts';
 import type { ScsiOutcome, Session } from '../../src/volume/ports.ts';
 import { login, optionsFor, pattern, ready, run, startTarget } from './initiator-rig.ts';
@@ -70,6 +74,56 @@ describe('a target that goes', () => {
     expect(await session.closed).toEqual({ kind: 'aborted', detail: 'frozen' });
     expect(performance.now() - start).toBeLessThan(100);
     expect(count).toMatchObject({ lost: 64, twice: 0, answered: 0 });
+  });
+
+  it('frozen: writes that go on trickling into the socket are no progress', async () => {
+    const target = await startTarget();
+    const session = await ready(target);
+    target.signal('SIGSTOP');
+    const { progress } = session;
+    for (let slot = 0; slot < 20; slot++) {
+      session.execute({
+        cdb: cdb.write16(slot, 1),
+        dataOut: pattern(512, slot),
+        done: () => undefined,
+      });
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    expect(session.progress).toBe(progress);
+    session.abort('frozen');
+    await session.closed;
+  });
+
+  it('a peer that stopped reading: what it takes later is progress before any answer', async () => {
+    let peer: Socket | undefined;
+    const server = createServer((socket) => {
+      peer = socket.on('error', () => undefined).pause();
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    const socket = connect({ port, host: '127.0.0.1' });
+    await once(socket, 'connect');
+    const parameters = {
+      initialR2T: false,
+      immediateData: true,
+      maxSendSegment: 262_144,
+      maxBurstLength: 16 << 20,
+      firstBurstLength: 16 << 20,
+      maxOutstandingR2T: 1,
+    };
+    const loggedIn = { parameters, tsih: 1, cmdSn: 1, maxCmdSn: 100, expStatSn: 1 };
+    const framer = new Framer({ header: () => false, complete: () => false });
+    const session = new SocketSession(socket, framer, loggedIn, 1, () => undefined);
+    load(session, 64); // 16 MiB: more than the buffers on the way hold
+    await until(() => socket.writableLength > 0);
+    const { progress } = session;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(session.progress).toBe(progress);
+    peer?.resume();
+    await until(() => session.progress > progress);
+    session.abort('seen');
+    await session.closed;
+    server.close();
   });
 
   it('frozen during login: the attempt ends with its timeout or its signal', async () => {

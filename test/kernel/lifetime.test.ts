@@ -23,8 +23,9 @@ describe('staging', () => {
     rig.rack(0).blackHole(true);
     rig.rack(1).blackHole(true);
     const startedAt = performance.now();
+    const { starvedMs } = rig;
     await rig.stage();
-    const tookMs = performance.now() - startedAt;
+    const tookMs = performance.now() - startedAt - (rig.starvedMs - starvedMs);
     expect((await rig.status()).currentPath).toBe('p2');
     expect(tookMs).toBeLessThan(1000);
     rig.rack(0).blackHole(false);

@@ -67,7 +67,7 @@ class World {
       case 1:
         if (this.#unflushed > 0) {
           this.#unflushed--;
-          this.session.flushed();
+          this.session.flushed(false);
         }
         return;
       case 2: {

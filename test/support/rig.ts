@@ -17,6 +17,7 @@ import { takeStock } from './leaks.ts';
 import { type Rack, RackNetwork } from './netns.ts';
 import { Plugin } from './plugin.ts';
 import { freePort, loopbackAddresses, temporaryFolder } from './ports.ts';
+import { waitedForCpuMs } from './starvation.ts';
 import { makeBackingFile, Target, type TargetOptions } from './tgt.ts';
 
 const run = promisify(execFile);
@@ -217,6 +218,12 @@ export class Rig {
       }
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
+  }
+
+  /** Time that the plugin's processes have waited for a processor: see starvation.ts. */
+  get starvedMs(): number {
+    const plugin = this.#plugin;
+    return plugin === undefined ? 0 : waitedForCpuMs([plugin.pathd.pid, plugin.csi.pid]);
   }
 
   get log(): string {

@@ -128,11 +128,15 @@ export class FullFeature implements ReceiverEvents {
     return this.#transmitter.outbox.takeBatch();
   }
 
-  /** The oldest batch has been handed to the kernel: its buffers are free. */
-  flushed(): void {
+  /**
+   * The oldest batch has been handed to the kernel: its buffers are free. `waited`: only after it had
+   * waited for room, so the peer has taken something. Payload that the kernel took at once proves
+   * nothing: a trickle of writes to a dead target would look alive until the socket buffer is full.
+   */
+  flushed(waited: boolean): void {
     if (this.#end !== undefined) return;
     const { outbox } = this.#transmitter;
-    if (outbox.flushed()) this.#flushProgress++;
+    if (outbox.flushed() && waited) this.#flushProgress++;
     if (this.#unflushed.length > 0) this.#completeFlushed(outbox.flushedBatch);
     this.#logoutWhenIdle();
     if (this.#transmitter.ready) this.#owner.wantFlush();

@@ -94,7 +94,7 @@ class Bench {
 
   flush(): Sent[] {
     const sent = this.take();
-    if (sent.length > 0) this.session.flushed();
+    if (sent.length > 0) this.session.flushed(false);
     return sent;
   }
 
@@ -224,7 +224,7 @@ describe('receiving', () => {
     bench.respond(sent!);
     expect(bench.outcomes).toEqual([]);
     expect(bench.session.outstanding).toBe(1);
-    bench.session.flushed();
+    bench.session.flushed(false);
     expect(bench.outcomes).toEqual([GOOD]);
     expect(bench.session.outstanding).toBe(0);
   });
@@ -241,6 +241,18 @@ describe('receiving', () => {
     expect(get32(pong!.header, Field.EXP_STAT_SN)).toBe(100);
   });
 
+  it('counts payload as progress only when it had to wait for the peer', () => {
+    bench.write(512);
+    bench.write(512);
+    bench.take();
+    bench.session.flushed(false);
+    expect(bench.session.progress).toBe(0);
+    bench.write(512);
+    bench.take();
+    bench.session.flushed(true);
+    expect(bench.session.progress).toBe(1);
+  });
+
   it('counts progress of commands, not of pings', () => {
     bench.session.ping();
     const [ping] = bench.flush();
@@ -249,7 +261,8 @@ describe('receiving', () => {
     expect(bench.end).toBeUndefined();
     expect(bench.session.progress).toBe(0);
     bench.write(512);
-    bench.flush();
+    const [write] = bench.flush();
+    bench.respond(write!);
     expect(bench.session.progress).toBeGreaterThan(0);
   });
 });
