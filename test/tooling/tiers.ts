@@ -11,6 +11,7 @@ import { TOOLS, toolPath } from '../cluster/cache.ts';
 export const TIERS = [
   'unit',
   'property',
+  'conformance',
   'chart',
   'interop',
   'kernel',
@@ -34,6 +35,7 @@ export function obstacles(tier: Tier): string[] {
   switch (tier) {
     case 'unit':
     case 'property':
+    case 'conformance':
       return [];
     case 'chart':
       return [...needTools('helm', 'kube-apiserver'), ...needEtcd()];

@@ -1,5 +1,5 @@
 /**
- * Test tiers: unit and property run anywhere; chart needs helm; interop, kernel and sanity
+ * Test tiers: unit, property and conformance run anywhere; chart needs helm; interop, kernel and sanity
  * need root, real targets, loop, FUSE; cluster needs all that and Kubernetes, which it builds.
  */
 import { defineConfig } from 'vitest/config';
@@ -21,6 +21,14 @@ export default defineConfig({
       {
         root,
         test: { name: 'property', include: ['test/property/**/*.test.ts'], testTimeout: 60_000 },
+      },
+      {
+        root,
+        test: {
+          name: 'conformance',
+          include: ['test/conformance/**/*.test.ts'],
+          testTimeout: 60_000,
+        },
       },
       {
         root,
