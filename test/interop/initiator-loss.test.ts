@@ -104,6 +104,9 @@ describe('a target that goes', () => {
     const socket = connect({ port, host: '127.0.0.1' });
     await once(socket, 'connect');
     const parameters = {
+      headerDigest: false,
+      dataDigest: false,
+      maxReceiveSegment: 262_144,
       initialR2T: false,
       immediateData: true,
       maxSendSegment: 262_144,
