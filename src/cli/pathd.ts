@@ -15,6 +15,7 @@ import { systemClock } from '../host/clock.ts';
 import { createFuseLoopExporter } from '../host/fuse-loop-exporter.ts';
 import { createInitiator } from '../host/initiator.ts';
 import type { PolicySet } from '../paths/policy.ts';
+import { ChapBook } from '../pathd/chap-book.ts';
 import { NodeState } from '../pathd/node-state.ts';
 import { createPathdServer } from '../pathd/server.ts';
 import { fileVolumeStore } from '../pathd/volume-store.ts';
@@ -31,6 +32,11 @@ const FLAGS = {
     value: 'DIR',
     help: 'FUSE mounts of this boot',
     default: '/run/priority-path/volumes',
+  },
+  'secret-dir': {
+    value: 'DIR',
+    help: 'CHAP secrets of attached volumes, for a restart; on tmpfs, else none are kept',
+    default: '/run/priority-path/secrets',
   },
   'state-dir': {
     value: 'DIR',
@@ -120,6 +126,7 @@ async function serve(config: Config, io: CommandIo): Promise<number> {
   const volumes = new Volumes({
     stateDir,
     node: node.value,
+    chap: await ChapBook.open(flags['secret-dir'], log),
     policySet: config.policySet,
     maxVolumes: config.maxVolumes,
     clock: systemClock,

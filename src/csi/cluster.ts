@@ -24,6 +24,7 @@ import type { Topology, TopologyWeights } from '../kubernetes/topology.ts';
 import { Transport } from '../kubernetes/transport.ts';
 import { followObject, pause } from '../kubernetes/watch.ts';
 import type { PathdApi } from '../pathd/api.ts';
+import { SECRET_ADVICE } from './chap.ts';
 import { EventWriter, type VolumeEventText } from './event-writer.ts';
 import { Keeper, knownPv, newsOf, tellConfig } from './keeper.ts';
 import { KnownStore, type KnownVolume } from './known.ts';
@@ -119,7 +120,7 @@ export class Cluster {
     const { signal } = this.#stopping;
     void this.#followNode();
     const tell = (volume: KnownVolume, notice: VolumeEventText): void => {
-      this.#events.record(volume, notice);
+      this.#events.record(volume, advised(notice));
       this.#statuses.soon();
     };
     void relayNotices({ source: pathd, store: this.#store, log, signal, tell });
@@ -193,6 +194,12 @@ export class Cluster {
       this.#tell(volumeId, { reason, warning: false, message, atUnixMs: Date.now() });
     }
     return claimed.isNew ? () => this.unstaged(volumeId) : undefined;
+  }
+
+  /** The stage fails because targets refuse its Secret, or did not prove to know it. */
+  unauthenticated(volumeId: string, message: string): void {
+    const reason = 'AuthenticationFailed';
+    this.#tell(volumeId, advised({ reason, warning: true, message, atUnixMs: Date.now() }));
   }
 
   /** The volume is staged: follow its PV, show its status. */
@@ -387,4 +394,10 @@ export class Cluster {
     void this.#store.setNodeLabels(kept);
     for (const { keeper } of this.#followed.values()) keeper.check();
   }
+}
+
+/** pathd says what failed, and knows nothing of Secrets. */
+function advised(event: VolumeEventText): VolumeEventText {
+  if (event.reason !== 'AuthenticationFailed') return event;
+  return { ...event, message: `${event.message}: ${SECRET_ADVICE}` };
 }

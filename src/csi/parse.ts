@@ -5,6 +5,7 @@
  */
 import { normalize } from 'node:path';
 import { FILESYSTEM_TYPES, type FilesystemType } from '../host/filesystem.ts';
+import { type ParsedChap, parseChapSecret } from '../kubernetes/chap-secret.ts';
 import { CsiError } from './status.ts';
 import type { StringMap, WireCapability } from './wire.ts';
 
@@ -80,11 +81,11 @@ export function parsePath(path: string, field: string): string {
   return clean;
 }
 
-/** CHAP comes with a later version: a secret that is ignored would be a login without it. */
-export function refuseSecrets(secrets: StringMap): void {
-  if (Object.keys(secrets).length > 0) {
-    throw invalid('CHAP not supported yet: remove nodeStageSecretRef from the PersistentVolume');
-  }
+/** CHAP of nodeStageSecretRef. No message repeats a value. */
+export function parseSecrets(secrets: StringMap): ParsedChap {
+  const parsed = parseChapSecret(secrets);
+  if (!parsed.ok) throw invalid(`the Secret of nodeStageSecretRef: ${parsed.error}`);
+  return parsed.value;
 }
 
 export function parseCapability(wire: WireCapability | null): Capability {

@@ -14,7 +14,9 @@ import { findByDevice, findByMountPoint, readMountInfo } from '../host/mountinfo
 import { canonicalPath, mountFilesystem, unmountAll } from '../host/mount.ts';
 import { describeProblems, parseVolumeConfig, PATH_PREFIX } from '../kubernetes/contract.ts';
 import type { VolumeConfig } from '../kubernetes/contract.ts';
-import type { VolumeStatus } from '../pathd/api.ts';
+import type { ParsedChap } from '../kubernetes/chap-secret.ts';
+import { type AttachRequest, PathdError, type VolumeStatus } from '../pathd/api.ts';
+import { chapSpec, SECRET_ADVICE } from './chap.ts';
 import { type NodeContext, attachedVolume, isMountOf, whyDead } from './context.ts';
 import { ensureFilesystem } from './format.ts';
 import * as parse from './parse.ts';
@@ -30,18 +32,21 @@ export interface StageCall {
   readonly stagingPath: string;
   readonly capability: parse.Capability;
   readonly volumeContext: StringMap;
+  /** Secret: never logged. */
+  readonly chap: ParsedChap;
 }
 
 export function parseStage(request: StageRequest): StageCall {
   const volumeId = parse.parseVolumeId(request.volumeId);
   const stagingPath = parse.parsePath(request.stagingTargetPath, 'staging_target_path');
   const capability = parse.parseCapability(request.volumeCapability);
-  parse.refuseSecrets(request.secrets);
-  return { volumeId, stagingPath, capability, volumeContext: request.volumeContext };
+  const chap = parse.parseSecrets(request.secrets);
+  return { volumeId, stagingPath, capability, volumeContext: request.volumeContext, chap };
 }
 
 export async function stage(node: NodeContext, request: StageCall): Promise<void> {
   const call = { ...request, stagingPath: await canonicalPath(request.stagingPath) };
+  for (const note of call.chap.notes) node.log.warn({ volumeId: call.volumeId, note }, 'Secret');
   const record = await node.state.read(call.volumeId);
   const volume = await attachedVolume(node, call.volumeId);
   if (record?.phase === 'staged' && (await isDone(node, call, record, volume))) return;
@@ -68,7 +73,11 @@ async function isDone(
   if (!isSameCapability(record.capability, call.capability)) {
     throw exists(call, `with another volume_capability (${describe(record.capability)})`);
   }
-  if (volume.state !== 'failed') return true;
+  if (volume.state !== 'failed') {
+    // The Secret may have been rotated. (That there is none now cannot be: the PV names it for good.)
+    if (call.chap.chap !== undefined) await node.pathd.setChap(call.volumeId, chapSpec(call.chap));
+    return true;
+  }
   // Failed for good (noPathTimeout): only a fresh stage makes it usable, never under a running pod.
   const used = await livePublications(record, volume);
   if (used.length > 0) {
@@ -101,7 +110,8 @@ async function stageAfresh(
     const unclaim = await node.cluster?.claim(volumeId, capability.mode);
     if (unclaim !== undefined) rollback.push('claim', unclaim);
     const { paths, policy, pin = '' } = config;
-    const { device } = await node.pathd.attach({ volumeId, paths, policy, readOnly, pin });
+    const chap = chapSpec(call.chap);
+    const { device } = await attach(node, { volumeId, paths, policy, readOnly, pin, chap });
     if (before === undefined) rollback.push('attach', () => node.pathd.detach(volumeId));
     if (capability.access.kind === 'mount') {
       const { fsType, flags } = capability.access;
@@ -113,6 +123,26 @@ async function stageAfresh(
   } catch (error) {
     await rollback.run(node.log);
     throw error;
+  }
+}
+
+/**
+ * UNAUTHENTICATED is CSI's code for "does not carry secrets that are valid for authentication". To the
+ * kubelet it is final: nothing is half staged, and it comes again with its own back-off, so a wrong
+ * secret costs each target one login an attempt.
+ */
+async function attach(
+  node: NodeContext,
+  request: AttachRequest,
+): Promise<{ readonly device: string }> {
+  try {
+    return await node.pathd.attach(request);
+  } catch (error) {
+    if (!(error instanceof PathdError) || error.code !== 'UNAUTHENTICATED') throw error;
+    // Before anything is rolled back: then the volume would not be known any more.
+    node.cluster?.unauthenticated(request.volumeId, error.message);
+    const text = `volume ${request.volumeId}: ${error.message}: ${SECRET_ADVICE}`;
+    throw new CsiError('UNAUTHENTICATED', text);
   }
 }
 

@@ -18,7 +18,9 @@ export type CsiCode =
   | 'ABORTED'
   | 'OUT_OF_RANGE'
   | 'INTERNAL'
-  | 'UNAVAILABLE';
+  | 'UNAVAILABLE'
+  /** CSI: "the invoked RPC does not carry secrets that are valid for authentication". */
+  | 'UNAUTHENTICATED';
 
 /** A refusal or failure with the code the caller shall see. */
 export class CsiError extends Error {

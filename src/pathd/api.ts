@@ -13,6 +13,24 @@ export interface PathSpec {
   readonly drained: boolean;
 }
 
+/** CHAP credentials of a volume: never logged, never on disk. */
+export interface ChapSpec {
+  /** Empty: no CHAP. */
+  readonly initiatorName: string;
+  readonly initiatorSecret: string;
+  /** Mutual CHAP: what the target must prove; empty: it is not asked. */
+  readonly targetName: string;
+  readonly targetSecret: string;
+}
+
+/** Says "no CHAP", which is not the same as saying nothing: see AttachRequest. */
+export const NO_CHAP: ChapSpec = {
+  initiatorName: '',
+  initiatorSecret: '',
+  targetName: '',
+  targetSecret: '',
+};
+
 export interface AttachRequest {
   readonly volumeId: string;
   readonly paths: readonly PathSpec[];
@@ -21,6 +39,8 @@ export interface AttachRequest {
   readonly readOnly: boolean;
   /** Path to prefer; empty: none. */
   readonly pin: string;
+  /** Absent or null: what is kept from before a restart of pathd, if anything. */
+  readonly chap?: ChapSpec | null;
 }
 
 /** What is wanted of an attached volume from now on. */
@@ -37,7 +57,8 @@ export type EventReason =
   | 'IdentityMismatch'
   | 'PathUnverified'
   | 'PathsChanged'
-  | 'VolumeFailed';
+  | 'VolumeFailed'
+  | 'AuthenticationFailed';
 
 /** Something that happened to a volume, for people. */
 export interface VolumeNotice {
@@ -112,7 +133,8 @@ export type PathdErrorCode =
   | 'NOT_FOUND'
   | 'INTERNAL'
   | 'RESOURCE_EXHAUSTED'
-  | 'OUT_OF_RANGE';
+  | 'OUT_OF_RANGE'
+  | 'UNAUTHENTICATED';
 
 /** A refusal or failure of pathd; the message says what to do. Thrown (rejected) by every call. */
 export class PathdError extends Error {
@@ -135,6 +157,8 @@ export interface PathdApi {
   update(request: UpdateRequest): Promise<void>;
   /** The paths alone; pin and policy stay. */
   setPaths(volumeId: string, paths: readonly PathSpec[]): Promise<void>;
+  /** New credentials for the next logins of an attached volume; sessions that are up stay. */
+  setChap(volumeId: string, chap: ChapSpec): Promise<void>;
   /** Empty path: unpins. */
   pin(volumeId: string, path: string): Promise<void>;
   drain(volumeId: string, path: string, drained: boolean): Promise<void>;

@@ -76,6 +76,7 @@ export function connectPathd(endpoint: string): PathdClient {
     endFormat: (volumeId) => order('endFormat', { volumeId }),
     update: (request) => order('update', request),
     setPaths: (volumeId, paths) => order('setPaths', { volumeId, paths }),
+    setChap: (volumeId, chap) => order('setChap', { volumeId, chap }),
     pin: (volumeId, path) => order('pin', { volumeId, path }),
     drain: (volumeId, path, drained) => order('drain', { volumeId, path, drained }),
     readmit: (volumeId, path) => order('readmit', { volumeId, path }),
@@ -118,6 +119,7 @@ const CODES: ReadonlySet<string> = new Set<PathdErrorCode>([
   'INTERNAL',
   'RESOURCE_EXHAUSTED',
   'OUT_OF_RANGE',
+  'UNAUTHENTICATED',
 ]);
 
 function toPathdError(error: ServiceError, endpoint: string): PathdError {

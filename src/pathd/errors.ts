@@ -5,6 +5,8 @@ import { PathdError } from './api.ts';
 
 export function fromVolumeError(error: VolumeError): PathdError {
   switch (error.kind) {
+    case 'authentication':
+      return new PathdError('UNAUTHENTICATED', error.detail);
     case 'no-path':
     case 'failed':
       return new PathdError('UNAVAILABLE', error.detail);

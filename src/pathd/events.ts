@@ -20,6 +20,9 @@ export function logVolumeEvent(log: Logger, event: VolumeEvent): void {
     case 'identity':
       logIdentity(log, event);
       return;
+    case 'unauthenticated':
+      log.error({ path: event.path, why: event.detail }, 'CHAP failed');
+      return;
     case 'all-paths-down':
       log.error({ why: event.cause.detail }, 'all paths down: I/O is queued');
       return;

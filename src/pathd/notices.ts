@@ -9,7 +9,7 @@ import type { EventReason, VolumeNotice } from './api.ts';
 
 const KEPT = 500;
 
-type Worded = Pick<VolumeNotice, 'reason' | 'warning' | 'message'>;
+export type Worded = Pick<VolumeNotice, 'reason' | 'warning' | 'message'>;
 
 export class Notices {
   readonly #instance = randomUUID();
@@ -57,6 +57,8 @@ export function wordEvent(event: VolumeEvent): Worded | undefined {
       const { note, path, weightBefore, weightAfter, cause } = event;
       const weights = `weight ${String(weightBefore)} -> ${String(weightAfter)}`;
       const why = cause === undefined ? '' : `: ${cause.detail}`;
+      // Told as a failed authentication, once and not at every try.
+      if (note === 'path-down' && cause?.kind === 'authentication') return undefined;
       if (note === 'path-down') return warning('PathDown', `${path} is down (${weights})${why}`);
       if (note === 'path-up') return normal('PathUp', `${path} is up again (${weights})`);
       if (note === 'brown-out') return warning('PathDown', `${path} is slow (${weights})${why}`);
@@ -76,6 +78,8 @@ export function wordEvent(event: VolumeEvent): Worded | undefined {
       if (identity.kind !== 'unverified') return undefined;
       return warning('PathUnverified', `${path}: ${identity.detail}`);
     }
+    case 'unauthenticated':
+      return warning('AuthenticationFailed', `${event.path}: ${event.detail}`);
     case 'all-paths-down':
       return warning('AllPathsDown', `no usable path, I/O is queued: ${event.cause.detail}`);
     case 'stuck':

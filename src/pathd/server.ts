@@ -15,6 +15,8 @@ import type { Logger } from '../base/log.ts';
 import { clearSocket, protectSocket, socketPath } from '../host/unix-socket.ts';
 import {
   type AttachRequest,
+  type ChapSpec,
+  NO_CHAP,
   type PathdApi,
   PathdError,
   type PathSpec,
@@ -39,6 +41,7 @@ interface Request {
   readonly paths: readonly PathSpec[];
   readonly drained: boolean;
   readonly afterSequence: number;
+  readonly chap: ChapSpec | null;
 }
 
 export function createPathdServer(
@@ -100,6 +103,7 @@ function implementation(
     endFormat: unary('endFormat', ({ volumeId }) => api.endFormat(volumeId)),
     update: unary('update', (request) => api.update(request as unknown as UpdateRequest)),
     setPaths: unary('setPaths', ({ volumeId, paths }) => api.setPaths(volumeId, paths)),
+    setChap: unary('setChap', ({ volumeId, chap }) => api.setChap(volumeId, chap ?? NO_CHAP)),
     pin: unary('pin', ({ volumeId, path }) => api.pin(volumeId, path)),
     drain: unary('drain', ({ volumeId, path, drained }) => api.drain(volumeId, path, drained)),
     readmit: unary('readmit', ({ volumeId, path }) => api.readmit(volumeId, path)),

@@ -13,16 +13,18 @@ import type { VolumeEvent } from '../volume/volume-types.ts';
 import {
   type AttachRequest,
   type AttachResponse,
+  type ChapSpec,
   type PathdApi,
   PathdError,
   type PathSpec,
   type UpdateRequest,
   type VolumeStatus,
 } from './api.ts';
+import type { ChapBook } from './chap-book.ts';
 import { claimOf, type Claim, sameUnit } from './claims.ts';
 import { fromStoreError, fromVolumeError } from './errors.ts';
 import { logVolumeEvent } from './events.ts';
-import { Notices, wordEvent } from './notices.ts';
+import { Notices, wordEvent, type Worded } from './notices.ts';
 import type { NodeState } from './node-state.ts';
 import { checkRequest, isVolumeId } from './requests.ts';
 import { volumeStatus } from './status.ts';
@@ -31,6 +33,7 @@ import { fileVolumeStore } from './volume-store.ts';
 export interface VolumesOptions {
   readonly stateDir: string;
   readonly node: NodeState;
+  readonly chap: ChapBook;
   /** Set of policy values that parameters start from where a volume does not say. */
   readonly policySet: PolicySet;
   readonly maxVolumes: number;
@@ -48,6 +51,9 @@ interface Attached {
   wanted: string;
 }
 
+/** What an attach that fails for its credentials says better itself. */
+const EARLY: ReadonlySet<VolumeEvent['kind']> = new Set(['unauthenticated', 'all-paths-down']);
+
 export class Volumes implements PathdApi {
   readonly #options: VolumesOptions;
   readonly #attached = new Map<string, Attached>();
@@ -55,6 +61,8 @@ export class Volumes implements PathdApi {
   readonly #claimed = new Map<string, Volume>();
   readonly #busy = new Set<string>();
   readonly notices = new Notices();
+  /** Notices of attaches under way that wait for how it ends. */
+  readonly #early = new Map<string, Worded[]>();
   #stopping = false;
 
   constructor(options: VolumesOptions) {
@@ -79,9 +87,11 @@ export class Volumes implements PathdApi {
       const detail = `this pathd serves at most ${String(this.#options.maxVolumes)} volumes`;
       throw new PathdError('FAILED_PRECONDITION', `${detail}: raise --max-volumes`);
     }
-    const { exporter } = this.#options;
+    const { exporter, chap } = this.#options;
     const leftover = await exporter.cleanUp(volumeId);
     if (!leftover.ok) throw new PathdError('FAILED_PRECONDITION', leftover.error.detail);
+    await chap.use(volumeId, request.chap);
+    this.#early.set(volumeId, []);
     const volume = await this.#open(request, policy);
     try {
       const started = await volume.start();
@@ -100,12 +110,24 @@ export class Volumes implements PathdApi {
       const { readOnly } = request;
       this.#attached.set(volumeId, { volume, device: device.value, readOnly, wanted });
       if (request.pin !== '') volume.pin(request.pin);
+      this.#tellEarly(volumeId);
+      await chap.keep(volumeId);
       return response(volume, device.value);
     } catch (error) {
       await volume.close();
       this.#claimed.delete(volumeId);
+      // The caller is told what the targets refuse: twice would be once too often.
+      const isTold = error instanceof PathdError && error.code === 'UNAUTHENTICATED';
+      if (isTold) this.#early.delete(volumeId);
+      this.#tellEarly(volumeId);
+      chap.drop(volumeId);
       throw error;
     }
+  }
+
+  #tellEarly(volumeId: string): void {
+    for (const worded of this.#early.get(volumeId) ?? []) this.notices.add(volumeId, worded);
+    this.#early.delete(volumeId);
   }
 
   /**
@@ -140,8 +162,16 @@ export class Volumes implements PathdApi {
       const detail = `the volume is attached ${known.readOnly ? 'read-only' : 'for writing'}`;
       throw new PathdError('FAILED_PRECONDITION', `${detail}: unstage it first`);
     }
+    await this.#rekey(request.volumeId, request.chap);
     await this.#apply(known, request, policy);
     return response(volume, device);
+  }
+
+  /** New credentials of an attached volume. */
+  async #rekey(volumeId: string, spec: ChapSpec | null | undefined): Promise<void> {
+    if (spec === null || spec === undefined) return;
+    await this.#options.chap.use(volumeId, spec);
+    await this.#options.chap.keep(volumeId);
   }
 
   /** Makes an attached volume what is wanted, while it serves. */
@@ -186,6 +216,13 @@ export class Volumes implements PathdApi {
     });
   }
 
+  setChap(volumeId: string, chap: ChapSpec): Promise<void> {
+    return this.#alone(volumeId, () => {
+      this.#find(volumeId);
+      return this.#rekey(volumeId, chap);
+    });
+  }
+
   pin(volumeId: string, path: string): Promise<void> {
     return this.#order(volumeId, (volume) => volume.pin(path));
   }
@@ -209,7 +246,7 @@ export class Volumes implements PathdApi {
 
   async #open(request: AttachRequest, policy: Policy): Promise<Volume> {
     const { volumeId, readOnly } = request;
-    const { stateDir, node, clock, initiator, log } = this.#options;
+    const { stateDir, node, chap, clock, initiator, log } = this.#options;
     const paths = await this.#paths(request);
     const store = fileVolumeStore(stateDir, volumeId);
     const loaded = await store.load();
@@ -223,12 +260,16 @@ export class Volumes implements PathdApi {
       readOnly,
       clock,
       initiator,
+      credentials: () => chap.credentials(volumeId),
       store,
       record: loaded.value ?? emptyRecord(volumeId),
       onEvent: (event: VolumeEvent) => {
         logVolumeEvent(volumeLog, event);
         const worded = wordEvent(event);
-        if (worded !== undefined) this.notices.add(volumeId, worded);
+        if (worded === undefined) return;
+        const early = EARLY.has(event.kind) ? this.#early.get(volumeId) : undefined;
+        if (early === undefined) this.notices.add(volumeId, worded);
+        else early.push(worded);
       },
     });
   }
@@ -250,10 +291,12 @@ export class Volumes implements PathdApi {
   detach(volumeId: string): Promise<void> {
     return this.#alone(volumeId, async () => {
       const attached = this.#attached.get(volumeId);
+      const { exporter, chap } = this.#options;
       if (attached === undefined) {
         // Nothing of ours; something of a process before us may still be there.
-        const cleaned = await this.#options.exporter.cleanUp(volumeId);
+        const cleaned = await exporter.cleanUp(volumeId);
         if (!cleaned.ok) throw new PathdError('FAILED_PRECONDITION', cleaned.error.detail);
+        await chap.forget(volumeId);
         return;
       }
       // A failed volume answers its flush with an error too, and holds nothing that could be saved.
@@ -263,6 +306,7 @@ export class Volumes implements PathdApi {
       this.#attached.delete(volumeId);
       await attached.volume.close();
       this.#claimed.delete(volumeId);
+      await chap.forget(volumeId);
     });
   }
 

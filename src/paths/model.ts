@@ -23,6 +23,7 @@ export type CauseKind =
   | 'unreachable'
   | 'connect-timeout'
   | 'login-rejected'
+  | 'authentication' // CHAP: we or the target could not prove who we are
   | 'connection-reset'
   | 'protocol-error'
   | 'target-logout'

@@ -6,7 +6,7 @@ import type { PathName } from '../base/brand.ts';
 import type { Cause, Identity, PathEffect, PathEvent } from '../paths/model.ts';
 import type { IdentityBook } from './identity-book.ts';
 import { type LinkEvents, PathLink, type ProbeAnswer } from './path-link.ts';
-import type { Clock, Initiator, Sense, SessionTarget } from './ports.ts';
+import type { ChapCredentials, Clock, Initiator, Sense, SessionTarget } from './ports.ts';
 import type { RecentWrites } from './recent-writes.ts';
 
 export interface VolumePath {
@@ -26,6 +26,7 @@ export interface BoardOptions {
   readonly initiator: Initiator;
   readonly book: IdentityBook;
   readonly recent: () => RecentWrites | undefined;
+  readonly credentials: () => ChapCredentials | undefined;
 }
 
 export interface BoardEvents {
@@ -34,6 +35,8 @@ export interface BoardEvents {
   fenced(detail: string): void;
   /** A path was found to be, or not to be, the volume's logical unit. */
   identity(path: string, identity: Identity): void;
+  /** CHAP has failed, after it had not or differently. */
+  unauthenticated(path: string, detail: string): void;
   /** Something about a path has changed. */
   changed(): void;
 }
@@ -50,6 +53,8 @@ export class PathBoard {
   readonly #lastErrors = new Map<string, LastError>();
   readonly #answered = new Set<string>();
   readonly #identities = new Map<string, string>();
+  /** Paths whose last login failed for CHAP, and how. */
+  readonly #unauthenticated = new Map<string, string>();
   /** Path errors and bans seen since the start; any change voids a proof that relied on quiet. */
   errors = 0;
 
@@ -71,6 +76,7 @@ export class PathBoard {
     this.#lastErrors.delete(path);
     this.#answered.delete(path);
     this.#identities.delete(path);
+    this.#unauthenticated.delete(path);
     this.#options.book.readmit(path);
     await link.close(timeoutMs);
   }
@@ -94,6 +100,11 @@ export class PathBoard {
     return this.#answered.size === links.length && !links.some((link) => link.unidentified);
   }
 
+  /** "p0: …; p1: …" of the paths whose last login failed for CHAP; empty: none did. */
+  get unauthenticated(): string {
+    return [...this.#unauthenticated].map(([path, detail]) => `${path}: ${detail}`).join('; ');
+  }
+
   /** "p0: connection refused; p1: …" */
   problems(): string {
     const names = [...this.#links.keys()];
@@ -111,6 +122,7 @@ export class PathBoard {
     this.#answered.add(path);
     switch (answer.kind) {
       case 'good': {
+        this.#unauthenticated.delete(path);
         this.#identified(path, { kind: 'verified' });
         const { latencyUs } = answer;
         this.#events.dispatch({ kind: 'probe-succeeded', path, probe, latencyUs });
@@ -161,6 +173,10 @@ export class PathBoard {
     this.errors++;
     const at = this.#options.clock.wallTime();
     this.#lastErrors.set(path, { detail: cause.detail, at });
+    if (cause.kind !== 'authentication') return;
+    if (this.#unauthenticated.get(path) === cause.detail) return;
+    this.#unauthenticated.set(path, cause.detail);
+    this.#events.unauthenticated(path, cause.detail);
   }
 
   /** Tells the controller when the identity of a path is not what it was. */
@@ -179,6 +195,7 @@ export class PathBoard {
 
   #makeLink(path: VolumePath): PathLink {
     const { book, recent, clock, initiator, initiatorName, loginTimeoutMs } = this.#options;
+    const { credentials } = this.#options;
     const events: LinkEvents = {
       judge: (link, reading) => book.judge(link.name, reading.identity),
       sample: () => recent()?.pick(),
@@ -190,6 +207,6 @@ export class PathBoard {
     };
     const { name, target, isid } = path;
     const options = { name, target, isid, initiatorName, loginTimeoutMs, clock, initiator };
-    return new PathLink(options, events);
+    return new PathLink({ ...options, credentials }, events);
   }
 }

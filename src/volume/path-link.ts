@@ -16,7 +16,7 @@ import type { FencedPath } from './fence.ts';
 import type { LuIdentity } from './identity.ts';
 import { decodeNames, type LuFacts, type LuReading, readLu, sameNames } from './lu.ts';
 import { asksForIdentity } from './outcome.ts';
-import type { Clock, Initiator, Sense, Session, SessionTarget } from './ports.ts';
+import type { ChapCredentials, Clock, Initiator, Sense, Session, SessionTarget } from './ports.ts';
 import type { TransportFailure, TransportFailureKind } from './ports.ts';
 import type { WriteSample } from './recent-writes.ts';
 
@@ -35,6 +35,8 @@ export interface LinkOptions {
   readonly loginTimeoutMs: number;
   readonly clock: Clock;
   readonly initiator: Initiator;
+  /** Asked at each login; undefined: no CHAP. */
+  readonly credentials: () => ChapCredentials | undefined;
 }
 
 /** What a link needs of its volume. */
@@ -57,7 +59,7 @@ const CAUSES: Readonly<Record<TransportFailureKind, CauseKind>> = {
   timeout: 'connect-timeout',
   reset: 'connection-reset',
   'login-rejected': 'login-rejected',
-  authentication: 'login-rejected',
+  authentication: 'authentication',
   protocol: 'protocol-error',
   logout: 'target-logout',
   aborted: 'connection-reset',
@@ -255,7 +257,10 @@ export class PathLink implements FencedPath {
     this.#connecting = controller;
     const { target } = this;
     const { signal } = controller;
-    const connected = await initiator.connect({ target, initiatorName, isid, timeoutMs, signal });
+    const chap = this.#options.credentials();
+    const credentials = chap === undefined ? {} : { credentials: chap };
+    const options = { target, initiatorName, isid, timeoutMs, signal, ...credentials };
+    const connected = await initiator.connect(options);
     if (this.#connecting === controller) this.#connecting = undefined;
     if (!connected.ok) return connected;
     const session = connected.value;

@@ -114,7 +114,7 @@ export type ChapAlgorithm = 'MD5' | 'SHA1' | 'SHA256' | 'SHA3-256';
 export interface ChapName {
   /** CHAP_N, 1 to 255 bytes of UTF-8. */
   readonly name: string;
-  /** Never logged, never on disk. RFC 7143 12.1.4 wants 12 bytes or more. */
+  /** Never logged, never on disk. RFC 7143 9.2.1 wants 12 bytes or more. */
   readonly secret: string;
 }
 

@@ -7,7 +7,7 @@ import type { ControllerOptions } from '../paths/controller.ts';
 import type { Cause, Identity, PathEffect, PathView } from '../paths/model.ts';
 import type { Policy } from '../paths/policy.ts';
 import type { LastError, VolumePath } from './path-board.ts';
-import type { Clock, Initiator } from './ports.ts';
+import type { ChapCredentials, Clock, Initiator } from './ports.ts';
 import type { VolumeRecord, VolumeStore } from './record.ts';
 import type { SwitchReport } from './switcher.ts';
 
@@ -20,6 +20,8 @@ export interface VolumeOptions {
   readonly readOnly: boolean;
   readonly clock: Clock;
   readonly initiator: Initiator;
+  /** Asked at each login of each path; undefined: no CHAP. */
+  readonly credentials: () => ChapCredentials | undefined;
   readonly store: VolumeStore;
   readonly record: VolumeRecord;
   readonly onEvent: (event: VolumeEvent) => void;
@@ -31,12 +33,15 @@ export type VolumeEvent =
   | { readonly kind: 'switched'; readonly report: SwitchReport }
   | { readonly kind: 'switch-abandoned'; readonly to: string; readonly reason: string }
   | { readonly kind: 'identity'; readonly path: string; readonly identity: Identity }
+  /** A login failed for CHAP; told once until the path has been up again or fails differently. */
+  | { readonly kind: 'unauthenticated'; readonly path: string; readonly detail: string }
   | { readonly kind: 'all-paths-down'; readonly cause: Cause }
   /** I/O is held because no fence works, or because the record cannot be saved. */
   | { readonly kind: 'stuck'; readonly what: 'fence' | 'record'; readonly why: string }
   | { readonly kind: 'failed'; readonly why: string; readonly discarded: number };
 
-export type VolumeErrorKind = 'no-path' | 'dispute' | 'stuck' | 'record' | 'failed' | 'refused';
+export type VolumeErrorKind =
+  'no-path' | 'authentication' | 'dispute' | 'stuck' | 'record' | 'failed' | 'refused';
 
 export interface VolumeError {
   readonly kind: VolumeErrorKind;

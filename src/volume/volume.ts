@@ -167,7 +167,8 @@ export class Volume implements BlockSource {
     if (stuck !== undefined) {
       return err({ kind: stuck.what === 'record' ? 'record' : 'stuck', detail: stuck.why });
     }
-    return err({ kind: 'no-path', detail: `no path is usable (${this.#board.problems()})` });
+    const kind = this.#board.unauthenticated === '' ? 'no-path' : 'authentication';
+    return err({ kind, detail: `no path is usable (${this.#board.problems()})` });
   }
 
   /** The record of the unit goes to disk before anybody can write. */
@@ -384,12 +385,12 @@ export class Volume implements BlockSource {
   }
 
   #makeBoard(): PathBoard {
-    const { paths, initiatorName, policy, clock, initiator } = this.options;
+    const { paths, initiatorName, policy, clock, initiator, credentials } = this.options;
     const { loginTimeoutMs } = policy;
     const book = this.#book;
     const recent = (): RecentWrites | undefined => this.#recent;
     return new PathBoard(
-      { paths, initiatorName, loginTimeoutMs, clock, initiator, book, recent },
+      { paths, initiatorName, loginTimeoutMs, clock, initiator, book, recent, credentials },
       {
         dispatch: (event) => this.#driver.dispatch(event),
         attention: (path, sense) => this.#attention(path, sense),
@@ -402,6 +403,9 @@ export class Volume implements BlockSource {
             );
           }
           this.options.onEvent({ kind: 'identity', path, identity });
+        },
+        unauthenticated: (path, detail) => {
+          this.options.onEvent({ kind: 'unauthenticated', path, detail });
         },
         changed: () => this.#bell.ring(),
       },

@@ -95,10 +95,11 @@ export class CsiBench {
     volumeId: string,
     volumeCapability: VolumeCapability,
     volumeContext: Readonly<Record<string, string>> = CONTEXT,
+    secrets: Readonly<Record<string, string>> = {},
   ): Promise<void> {
     mkdirSync(this.staging, { recursive: true });
     const stagingTargetPath = this.staging;
-    const request = { volumeId, stagingTargetPath, volumeCapability, volumeContext };
+    const request = { volumeId, stagingTargetPath, volumeCapability, volumeContext, secrets };
     await this.kubelet.stage(request);
   }
 

@@ -10,6 +10,7 @@ import { describeHolders, findHolders } from '../../src/host/device-holders.ts';
 import {
   type AttachRequest,
   type AttachResponse,
+  type ChapSpec,
   type PathStatus,
   type PathdApi,
   PathdError,
@@ -37,6 +38,8 @@ export class CsiDouble implements PathdApi {
   /** `state` of every volume's status. */
   volumeState = 'serving';
   lastAttach: AttachRequest | undefined;
+  /** Of the last setChap. */
+  lastChap: ChapSpec | undefined;
   /** Every update, newest last. */
   readonly updates: UpdateRequest[] = [];
   updateError: Error | undefined;
@@ -92,6 +95,11 @@ export class CsiDouble implements PathdApi {
       throw new PathdError('FAILED_PRECONDITION', 'attached with other parameters');
     }
     return { device: attached.device, sizeBytes: statSync(image).size, blockSize: 512 };
+  }
+
+  async setChap(volumeId: string, chap: ChapSpec): Promise<void> {
+    this.calls.push(`setChap ${volumeId}`);
+    this.lastChap = chap;
   }
 
   async detach(volumeId: string): Promise<void> {

@@ -16,6 +16,7 @@
  */
 import { err, ok, type Result } from '../../src/base/result.ts';
 import type {
+  ChapCredentials,
   ConnectOptions,
   Initiator,
   ScsiCommand,
@@ -62,6 +63,8 @@ export class Gateway extends DeviceServer {
   delayMs: (task: Task) => number = () => 1;
   loginDelayMs = 0;
   loginReject: string | undefined;
+  /** What it wants to be shown; undefined: it asks nobody. */
+  chap: ChapCredentials | undefined;
   /** Unit attentions that a new session starts with. */
   attentionsAtLogin: readonly Sense[] = [];
   /** What was received of a session that we reset is executed all the same. */
@@ -315,7 +318,10 @@ export class FakeInitiator implements Initiator {
       else if (gateway.mode === 'up') {
         this.#clock.after(gateway.loginDelayMs, () => {
           if (signal?.aborted === true || gateway.mode !== 'up') return;
-          if (gateway.loginReject === undefined) finish(ok(this.#login(gateway, isid)));
+          const isWrong = JSON.stringify(gateway.chap) !== JSON.stringify(options.credentials);
+          if (gateway.chap !== undefined && isWrong) {
+            finish(err(failure('authentication', 'login: authentication failure (0201)')));
+          } else if (gateway.loginReject === undefined) finish(ok(this.#login(gateway, isid)));
           else finish(err(failure('login-rejected', gateway.loginReject)));
         });
       }

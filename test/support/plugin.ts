@@ -79,6 +79,7 @@ export class Plugin {
     const iqn = initiatorName ?? `iqn.2026-01.io.prioritypath.test:node-${String(process.pid)}`;
     this.#pathd = this.#spawn('pathd', {
       'run-dir': this.runDir,
+      'secret-dir': `${folder}/secrets`,
       'state-dir': `${folder}/state-pathd`,
       endpoint: this.pathdEndpoint,
       'initiator-name': iqn,

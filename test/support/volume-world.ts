@@ -10,7 +10,7 @@
  */
 import { err, ok, type Result } from '../../src/base/result.ts';
 import { parsePolicy } from '../../src/paths/policy.ts';
-import type { IoError, IoKind } from '../../src/volume/ports.ts';
+import type { ChapCredentials, IoError, IoKind } from '../../src/volume/ports.ts';
 import {
   emptyRecord,
   type StoreError,
@@ -88,6 +88,7 @@ export interface WorldOptions {
   /** Gateways of an earlier world: the same targets after a restart of pathd. */
   readonly gateways?: readonly Gateway[];
   readonly store?: MemoryStore;
+  readonly credentials?: () => ChapCredentials | undefined;
 }
 
 export class VolumeWorld {
@@ -141,6 +142,7 @@ export class VolumeWorld {
       readOnly,
       clock,
       initiator: this.initiator,
+      credentials: options.credentials ?? ((): undefined => undefined),
       store: this.store,
       record: this.store.disk ?? emptyRecord('v'),
       onEvent: (event) => this.events.push(event),

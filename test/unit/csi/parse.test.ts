@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import fc from 'fast-check';
 import * as parse from '../../../src/csi/parse.ts';
+import { chapSpec } from '../../../src/csi/chap.ts';
 import { parsePublish } from '../../../src/csi/publish.ts';
 import { parseStage } from '../../../src/csi/stage.ts';
 import { CsiError } from '../../../src/csi/status.ts';
@@ -171,12 +172,33 @@ describe('whole requests', () => {
     volumeContext: {},
   };
 
-  test('secrets are refused, and not repeated', () => {
+  test('half a CHAP pair is refused, and not repeated', () => {
     const secrets = { 'node.session.auth.password': 'hunter2' };
     const refusal = refusalOf(() => parseStage({ ...stage, secrets }));
     expect(refusal.code).toBe('INVALID_ARGUMENT');
-    expect(refusal.message).toContain('CHAP not supported yet');
+    expect(refusal.message).toContain('node.session.auth.username is missing');
     expect(refusal.message).not.toContain('hunter2');
+  });
+
+  test('a CHAP Secret is what pathd gets; none is said in so many words', () => {
+    const secrets = {
+      'node.session.auth.username': 'alice',
+      'node.session.auth.password': 'correct horse',
+    };
+    const spec = { initiatorName: 'alice', initiatorSecret: 'correct horse' };
+    const none = { initiatorName: '', initiatorSecret: '', targetName: '', targetSecret: '' };
+    expect(chapSpec(parseStage({ ...stage, secrets }).chap)).toEqual({ ...none, ...spec });
+    expect(chapSpec(parseStage(stage).chap)).toEqual(none);
+    const mutual = {
+      ...secrets,
+      'node.session.auth.username_in': 'disk',
+      'node.session.auth.password_in': 'battery staple',
+    };
+    expect(chapSpec(parseStage({ ...stage, secrets: mutual }).chap)).toEqual({
+      ...spec,
+      targetName: 'disk',
+      targetSecret: 'battery staple',
+    });
   });
 
   test('publishing without a staging path is FAILED_PRECONDITION, once the rest is right', () => {

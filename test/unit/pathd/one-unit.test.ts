@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { err, ok } from '../../../src/base/result.ts';
 import type { AttachRequest } from '../../../src/pathd/api.ts';
 import { type Claim, sameUnit } from '../../../src/pathd/claims.ts';
+import { ChapBook } from '../../../src/pathd/chap-book.ts';
 import { NodeState } from '../../../src/pathd/node-state.ts';
 import { Volumes, type VolumesOptions } from '../../../src/pathd/volumes.ts';
 import type { LuIdentity } from '../../../src/volume/identity.ts';
@@ -144,6 +145,7 @@ beforeEach(async () => {
   volumes = new Volumes({
     stateDir: dir,
     node: node.value,
+    chap: await ChapBook.open(join(dir, 'secrets'), log, async () => true),
     policySet: 'default',
     maxVolumes: 8,
     clock,

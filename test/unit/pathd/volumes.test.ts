@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { err, ok } from '../../../src/base/result.ts';
 import type { AttachRequest } from '../../../src/pathd/api.ts';
+import { ChapBook } from '../../../src/pathd/chap-book.ts';
 import { NodeState } from '../../../src/pathd/node-state.ts';
 import { Volumes, type VolumesOptions } from '../../../src/pathd/volumes.ts';
 import type { BlockExporter, ExportError } from '../../../src/volume/ports.ts';
@@ -81,6 +82,7 @@ beforeEach(async () => {
   const options = {
     stateDir: dir,
     node: node.value,
+    chap: await ChapBook.open(join(dir, 'secrets'), log, async () => true),
     policySet: 'default',
     maxVolumes: 2,
     clock,
