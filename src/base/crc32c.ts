@@ -1,8 +1,15 @@
 /**
  * CRC32C (Castagnoli, reflected polynomial 82F63B78h; RFC 7143 13.1), slicing by eight: eight bytes a
- * step, each through a table of its own. Fast enough for headers and samples; zlib.crc32 is another
- * polynomial.
+ * step, each through a table of its own. Fast enough for headers and samples, and what data digests
+ * fall back to (host/crc32c.ts has a faster one for data). zlib.crc32 is another polynomial.
  */
+
+/**
+ * CRC of bytes[start, end), an unsigned 32-bit number, going on from `previous`, the CRC of what came
+ * before (0: nothing did).
+ */
+export type Crc32c = (bytes: Uint8Array, previous: number, start: number, end: number) => number;
+
 const TABLES = makeTables();
 
 function makeTables(): readonly Uint32Array[] {
@@ -31,12 +38,16 @@ const [T0, T1, T2, T3, T4, T5, T6, T7] = TABLES as [
   Uint32Array,
 ];
 
-/** CRC of `bytes`, an unsigned 32-bit number; pass the CRC of what came before to go on from it. */
-export function crc32c(bytes: Uint8Array, previous = 0): number {
+/** See `Crc32c`; all of `bytes` unless told. */
+export function crc32c(
+  bytes: Uint8Array,
+  previous = 0,
+  start = 0,
+  end: number = bytes.length,
+): number {
   let crc = ~previous;
-  const { length } = bytes;
-  let at = 0;
-  for (; at + 8 <= length; at += 8) {
+  let at = start;
+  for (; at + 8 <= end; at += 8) {
     const low =
       crc ^
       ((bytes[at] as number) |
@@ -53,7 +64,7 @@ export function crc32c(bytes: Uint8Array, previous = 0): number {
       (T1[bytes[at + 6] as number] as number) ^
       (T0[bytes[at + 7] as number] as number);
   }
-  for (; at < length; at++) {
+  for (; at < end; at++) {
     crc = (T0[(crc ^ (bytes[at] as number)) & 0xff] as number) ^ (crc >>> 8);
   }
   return ~crc >>> 0;

@@ -17,6 +17,7 @@ import type { AsyncMessage } from '../protocol/iscsi/receive.ts';
 import { FullFeature, type SessionEnd, type SessionOwner } from '../protocol/iscsi/session.ts';
 import { err, ok, type Result } from '../base/result.ts';
 import type { ScsiCommand, Session, TransportFailure } from '../volume/ports.ts';
+import { dataCrc32c } from './crc32c.ts';
 import { socketFailure } from './initiator-errors.ts';
 
 const HIGH_WATER = 1024 * 1024;
@@ -68,7 +69,8 @@ export class SocketSession implements Session, SessionOwner {
     this.#socket = socket;
     this.#onAsync = onAsync;
     this.closed = new Promise((resolve) => (this.#resolveClosed = resolve));
-    this.#core = new FullFeature(framer, login, lun, this);
+    const dataCrc = login.parameters.dataDigest ? dataCrc32c() : undefined;
+    this.#core = new FullFeature(framer, login, lun, this, dataCrc);
     this.#keepAlive = setInterval(this.#tick, KEEP_ALIVE_MS).unref();
     socket.on('error', (error) => this.#core.fail(asEnd(socketFailure(error, true))));
     socket.on('end', () => {

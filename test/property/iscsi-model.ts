@@ -3,6 +3,7 @@
  * pieces, moves its window as it likes, and checks every rule of RFC 7143 that binds an initiator.
  */
 import { get24, get32, get64, put32 } from '../../src/base/bytes.ts';
+import { crc32c } from '../../src/base/crc32c.ts';
 import { Field, NO_TAG, Opcode } from '../../src/protocol/iscsi/bhs.ts';
 import type { SessionParameters } from '../../src/protocol/iscsi/negotiation.ts';
 import * as pdus from '../unit/protocol/iscsi/pdus.ts';
@@ -78,13 +79,23 @@ export class ModelTarget {
 
   take(buffers: readonly Buffer[]): void {
     this.#in = Buffer.concat([this.#in, ...buffers]);
+    const { headerDigest, dataDigest } = this.#parameters;
     while (this.#in.length >= 48) {
       const length = get24(this.#in, Field.DATA_SEGMENT_LENGTH);
-      const end = 48 + length + (-length & 3);
+      const dataAt = 48 + (headerDigest ? 4 : 0);
+      const dataEnd = dataAt + length + (-length & 3);
+      const end = dataEnd + (dataDigest && length > 0 ? 4 : 0);
       if (this.#in.length < end) return;
-      this.#pdu(this.#in.subarray(0, 48), this.#in.subarray(48, 48 + length));
+      if (headerDigest) this.#digest(0, 48);
+      if (end > dataEnd) this.#digest(dataAt, dataEnd);
+      this.#pdu(this.#in.subarray(0, 48), this.#in.subarray(dataAt, dataAt + length));
       this.#in = this.#in.subarray(end);
     }
+  }
+
+  #digest(start: number, end: number): void {
+    const crc = crc32c(this.#in.subarray(start, end));
+    check(this.#in.readUInt32LE(end) === crc, `digest of ${String(end - start)} bytes`);
   }
 
   /** Does one thing that it may do now. */
@@ -244,7 +255,8 @@ export class ModelTarget {
       pdu[Field.TOTAL_AHS_LENGTH] = 2;
       pdu = Buffer.concat([pdu.subarray(0, 48), ahs, pdu.subarray(48)]);
     }
-    this.out = Buffer.concat([this.out, pdu]);
+    const { headerDigest: header, dataDigest: data } = this.#parameters;
+    this.out = Buffer.concat([this.out, pdus.withDigests(pdu, { header, data })]);
   }
 }
 

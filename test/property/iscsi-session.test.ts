@@ -14,8 +14,8 @@ import { chance, fill, ModelTarget } from './iscsi-model.ts';
 const REGION = 128; // blocks for each command
 const parameters: fc.Arbitrary<SessionParameters> = fc
   .record({
-    headerDigest: fc.constant(false),
-    dataDigest: fc.constant(false),
+    headerDigest: fc.boolean(),
+    dataDigest: fc.boolean(),
     maxReceiveSegment: fc.constant(262_144),
     initialR2T: fc.boolean(),
     immediateData: fc.boolean(),

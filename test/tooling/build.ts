@@ -10,6 +10,10 @@
  * Sources find their .proto files by `new URL('../../proto/x.proto', import.meta.url)`. In the bundle
  * import.meta.url is the bundle's, so such references are rewritten to `./proto/` while bundling.
  * esbuild runs without its install script: the platform's binary is a package of its own.
+ *
+ * @node-rs/crc32 is a binary as well and cannot be in a bundle: what npm installed of it, which is what
+ * fits this platform, lies beside the bundle in dist/node_modules. Without it data digests are computed
+ * in TypeScript (src/host/crc32c.ts).
  */
 import { cpSync, existsSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -54,6 +58,9 @@ await build({
   logLevel: 'warning',
 });
 cpSync(join(root, 'proto'), join(out, 'proto'), { recursive: true });
+const native = join('node_modules', '@node-rs');
+if (existsSync(join(root, native)))
+  cpSync(join(root, native), join(out, native), { recursive: true });
 for (const file of readdirSync(out).filter((name) => name.endsWith('.mjs'))) {
   const kib = Math.round(statSync(join(out, file)).size / 1024);
   console.log(`dist/${file}: ${String(kib)} KiB`);

@@ -13,7 +13,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join, resolve } from 'node:path';
 import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
@@ -66,6 +66,8 @@ function npmPackages() {
   const wanted = lock.digest('hex');
   const stamp = join(root, 'node_modules', '.setup-stamp');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return;
+  // A second worktree may share the packages of the first: npm would put a folder in the link's place.
+  if (lstatSync(join(root, 'node_modules'), { throwIfNoEntry: false })?.isSymbolicLink()) return;
   say('installing npm packages (Node 24 is one of them) …');
   // No package here needs its install script; not running any is one thing less to trust. Not `npm ci`:
   // it refuses a lock file without the optional binaries of platforms that a registry does not carry.

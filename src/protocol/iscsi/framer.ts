@@ -9,11 +9,15 @@
  * twice.
  *
  * Additional header segments are skipped: none is defined for target PDUs that we can be sent.
- * Digests would be two more parts, after the header (with AHS) and after the padding; both are
- * negotiated to None, so there are none.
+ *
+ * With digests, the sink hears of a header after its digest was found right, and of a PDU's end after
+ * the data's was. Data is summed as it passes, still in the processor's cache, into the buffer of a
+ * command that has not ended: whoever waits for it learns nothing of bytes that did not add up.
  */
 import { get24 } from '../../base/bytes.ts';
+import { crc32c } from '../../base/crc32c.ts';
 import { BHS_LENGTH, Field, paddingOf } from './bhs.ts';
+import { DIGEST_LENGTH, type Digests, hasDigest } from './digest.ts';
 
 export interface PduSink {
   /**
@@ -26,10 +30,18 @@ export interface PduSink {
   complete(): boolean;
 }
 
+/** A digest that does not fit what it is for. */
+export type Damage = 'header digest' | 'data digest';
+
 const PART_HEADER = 0;
-const PART_AHS = 1;
-const PART_DATA = 2;
-const PART_PADDING = 3;
+/** Additional segments and digest of a header that is split; else they are part of the header. */
+const PART_HEADER_REST = 1;
+const PART_AHS = 2;
+const PART_DATA = 3;
+const PART_PADDING = 4;
+const PART_DATA_DIGEST = 5;
+
+const LONGEST_HEADER = BHS_LENGTH + 255 * 4 + DIGEST_LENGTH;
 
 export class Framer {
   /** May be replaced while a PDU is being completed: login hands over to the session. */
@@ -38,14 +50,30 @@ export class Framer {
   #part = PART_HEADER;
   /** Bytes of the current part that are still to come. */
   #missing = BHS_LENGTH;
-  readonly #scratch = Buffer.allocUnsafeSlow(BHS_LENGTH);
+  readonly #scratch = Buffer.allocUnsafeSlow(LONGEST_HEADER);
+  /** Bytes in the scratch. */
+  #have = 0;
   #ahsLength = 0;
   #dataLength = 0;
   #into: Buffer | undefined;
   #intoAt = 0;
+  #headerDigest = false;
+  #dataDigest: Digests['dataCrc'] | undefined;
+  #onDamage: (damage: Damage) => void = () => undefined;
+  /** CRC of the data segment so far. */
+  #crc = 0;
 
   constructor(sink: PduSink) {
     this.sink = sink;
+  }
+
+  /**
+   * From the next PDU on. `onDamage` is called at most once; nothing is delivered any more then.
+   */
+  useDigests(digests: Digests, onDamage: (damage: Damage) => void): void {
+    this.#headerDigest = digests.header;
+    this.#dataDigest = digests.data ? digests.dataCrc : undefined;
+    this.#onDamage = onDamage;
   }
 
   /**
@@ -63,11 +91,11 @@ export class Framer {
   push(chunk: Buffer, length: number): void {
     let at = 0;
     while (at < length && !this.#stopped) {
-      if (this.#part === PART_HEADER) {
+      if (this.#part <= PART_HEADER_REST) {
         at = this.#takeHeader(chunk, at, length);
       } else {
         const count = Math.min(this.#missing, length - at);
-        if (this.#part === PART_DATA) this.#store(chunk, at, count);
+        this.#take(chunk, at, count);
         at += count;
         this.#missing -= count;
         if (this.#missing === 0) this.#nextPart();
@@ -77,32 +105,56 @@ export class Framer {
 
   #takeHeader(chunk: Buffer, at: number, length: number): number {
     const available = length - at;
-    if (this.#missing === BHS_LENGTH && available >= BHS_LENGTH) {
-      this.#begin(chunk, at);
-      return at + BHS_LENGTH;
+    if (this.#have === 0 && available >= BHS_LENGTH) {
+      const whole = BHS_LENGTH + this.#rest(chunk, at);
+      if (available >= whole) {
+        this.#begin(chunk, at);
+        return at + whole;
+      }
     }
     const count = Math.min(this.#missing, available);
-    chunk.copy(this.#scratch, BHS_LENGTH - this.#missing, at, at + count);
+    chunk.copy(this.#scratch, this.#have, at, at + count);
+    this.#have += count;
     this.#missing -= count;
+    if (this.#missing > 0) return at + count;
+    if (this.#part === PART_HEADER) {
+      this.#part = PART_HEADER_REST;
+      this.#missing = this.#rest(this.#scratch, 0);
+    }
     if (this.#missing === 0) this.#begin(this.#scratch, 0);
     return at + count;
   }
 
+  /** Bytes behind the 48 that must be there before the header can be believed. */
+  #rest(bhs: Uint8Array, at: number): number {
+    if (!this.#headerDigest) return 0;
+    return (bhs[at + Field.TOTAL_AHS_LENGTH] as number) * 4 + DIGEST_LENGTH;
+  }
+
   #begin(bhs: Uint8Array, at: number): void {
-    this.#ahsLength = (bhs[at + Field.TOTAL_AHS_LENGTH] as number) * 4;
+    if (this.#headerDigest) {
+      const end = at + BHS_LENGTH + this.#rest(bhs, at) - DIGEST_LENGTH;
+      if (!hasDigest(bhs, end, crc32c(bhs, 0, at, end))) {
+        this.#damaged('header digest');
+        return;
+      }
+      this.#ahsLength = 0; // taken together with the header
+    } else {
+      this.#ahsLength = (bhs[at + Field.TOTAL_AHS_LENGTH] as number) * 4;
+    }
     this.#dataLength = get24(bhs, at + Field.DATA_SEGMENT_LENGTH);
     this.#into = undefined;
     if (!this.sink.header(bhs, at, this.#dataLength)) {
       this.#stopped = true;
       return;
     }
-    this.#missing = 0;
+    this.#part = PART_HEADER_REST;
     this.#nextPart();
   }
 
   /** Enters the next part that is not empty; after the last one the PDU is complete. */
   #nextPart(): void {
-    if (this.#part === PART_HEADER) {
+    if (this.#part === PART_HEADER_REST) {
       this.#part = PART_AHS;
       this.#missing = this.#ahsLength;
       if (this.#missing > 0) return;
@@ -110,6 +162,7 @@ export class Framer {
     if (this.#part === PART_AHS) {
       this.#part = PART_DATA;
       this.#missing = this.#dataLength;
+      this.#crc = 0;
       if (this.#missing > 0) return;
     }
     if (this.#part === PART_DATA) {
@@ -117,16 +170,38 @@ export class Framer {
       this.#missing = paddingOf(this.#dataLength);
       if (this.#missing > 0) return;
     }
+    if (this.#part === PART_PADDING && this.#dataDigest !== undefined && this.#dataLength > 0) {
+      this.#part = PART_DATA_DIGEST;
+      this.#missing = DIGEST_LENGTH;
+      return;
+    }
+    if (this.#part === PART_DATA_DIGEST && !hasDigest(this.#scratch, 0, this.#crc)) {
+      this.#damaged('data digest');
+      return;
+    }
     this.#part = PART_HEADER;
     this.#missing = BHS_LENGTH;
+    this.#have = 0;
     if (!this.sink.complete()) this.#stopped = true;
   }
 
-  #store(chunk: Buffer, at: number, count: number): void {
+  #take(chunk: Buffer, at: number, count: number): void {
+    const end = at + count;
+    if (this.#part === PART_DATA_DIGEST) {
+      chunk.copy(this.#scratch, DIGEST_LENGTH - this.#missing, at, end);
+      return;
+    }
+    if (this.#part === PART_AHS) return;
+    if (this.#dataDigest !== undefined) this.#crc = this.#dataDigest(chunk, this.#crc, at, end);
     // Buffer.copy stops at the end of the destination, so an oversized segment cannot overrun it.
     const into = this.#into;
-    if (into === undefined || this.#intoAt >= into.length) return;
-    chunk.copy(into, this.#intoAt, at, at + count);
+    if (this.#part !== PART_DATA || into === undefined || this.#intoAt >= into.length) return;
+    chunk.copy(into, this.#intoAt, at, end);
     this.#intoAt += count;
+  }
+
+  #damaged(damage: Damage): void {
+    this.#stopped = true;
+    this.#onDamage(damage);
   }
 }

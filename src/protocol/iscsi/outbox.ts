@@ -8,14 +8,25 @@
  * An own buffer for each header was rejected: twice the vectors, and garbage.
  */
 import { assert } from '../../base/assert.ts';
+import { crc32c } from '../../base/crc32c.ts';
 import { BHS_LENGTH, paddingOf } from './bhs.ts';
+import { DIGEST_LENGTH, type Digests, putDigest } from './digest.ts';
 
 /** More than the usual window of 128 commands with their Data-Outs; 96 KiB. A power of two. */
 const SLOTS = 2048;
+/** Up to three bytes of padding and the digest. */
+const TRAILER = 8;
 const PADDING = Buffer.alloc(3);
 
 export class Outbox {
-  readonly slab = Buffer.allocUnsafeSlow(SLOTS * BHS_LENGTH);
+  readonly slab: Buffer;
+  /** Bytes from one slot to the next. */
+  readonly #stride: number;
+  readonly #headerDigest: boolean;
+  readonly #dataDigest: Digests['dataCrc'] | undefined;
+  readonly #trailers: Buffer;
+  /** The last header has no digest yet. */
+  #unsealed = false;
   /** The open batch, in order. The shell writes these and calls `takeBatch`. */
   #buffers: Buffer[] = [];
   /** Counts of slots handed out and given back, ever. */
@@ -32,6 +43,14 @@ export class Outbox {
   openBatch = 1;
   flushedBatch = 0;
 
+  constructor(digests: Digests) {
+    this.#headerDigest = digests.header;
+    this.#dataDigest = digests.data ? digests.dataCrc : undefined;
+    this.#stride = BHS_LENGTH + (digests.header ? DIGEST_LENGTH : 0);
+    this.slab = Buffer.allocUnsafeSlow(SLOTS * this.#stride);
+    this.#trailers = digests.data ? Buffer.allocUnsafeSlow(SLOTS * TRAILER) : PADDING;
+  }
+
   get full(): boolean {
     // One batch needs one slot at least, so the tables of batches cannot overflow either.
     return this.#used - this.#freed >= SLOTS;
@@ -45,20 +64,26 @@ export class Outbox {
   /** Place in `slab` for the next header. Not to be called when full. */
   header(): number {
     assert(!this.full, 'outbox overflow');
+    if (this.#unsealed) this.#seal();
     const slot = this.#used & (SLOTS - 1);
     if (slot === 0) this.#endRun(); // the ring wraps: the next slot is not adjacent
     this.#used++;
-    this.#bytes += BHS_LENGTH;
-    return slot * BHS_LENGTH;
+    this.#unsealed = this.#headerDigest;
+    this.#bytes += this.#stride;
+    return slot * this.#stride;
   }
 
-  /** Data segment of the last header: payload[start, end), not copied; plus padding. */
+  /** Data segment of the last header: payload[start, end), not copied; plus padding and digest. */
   payload(payload: Buffer, start: number, end: number): void {
     const length = end - start;
     this.#endRun();
     this.#buffers.push(length === payload.length ? payload : payload.subarray(start, end));
     const padding = paddingOf(length);
-    if (padding > 0) this.#buffers.push(PADDING.subarray(0, padding));
+    if (this.#dataDigest !== undefined) {
+      this.#buffers.push(this.#trailer(this.#dataDigest(payload, 0, start, end), padding));
+    } else if (padding > 0) {
+      this.#buffers.push(PADDING.subarray(0, padding));
+    }
     this.#payloadBytes += length;
     this.#bytes += length + padding;
   }
@@ -88,11 +113,28 @@ export class Outbox {
     return this.#carriesPayload[index] === 1;
   }
 
+  /** Padding and digest of the last header's data segment, whose CRC without padding is given. */
+  #trailer(crc: number, padding: number): Buffer {
+    const at = ((this.#used - 1) & (SLOTS - 1)) * TRAILER;
+    const end = at + padding;
+    this.#trailers.fill(0, at, end);
+    putDigest(this.#trailers, end, crc32c(this.#trailers, crc, at, end));
+    return this.#trailers.subarray(at, end + DIGEST_LENGTH);
+  }
+
+  #seal(): void {
+    this.#unsealed = false;
+    const at = ((this.#used - 1) & (SLOTS - 1)) * this.#stride;
+    const end = at + BHS_LENGTH;
+    putDigest(this.slab, end, crc32c(this.slab, 0, at, end));
+  }
+
   #endRun(): void {
+    if (this.#unsealed) this.#seal();
     if (this.#runStart === this.#used) return;
     const first = this.#runStart & (SLOTS - 1);
     const count = this.#used - this.#runStart;
-    this.#buffers.push(this.slab.subarray(first * BHS_LENGTH, (first + count) * BHS_LENGTH));
+    this.#buffers.push(this.slab.subarray(first * this.#stride, (first + count) * this.#stride));
     this.#runStart = this.#used;
   }
 }

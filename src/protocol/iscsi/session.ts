@@ -8,6 +8,7 @@
  * process: a target may answer a write early, and the buffer goes back to its owner with `done`.
  */
 import { assert } from '../../base/assert.ts';
+import { crc32c, type Crc32c } from '../../base/crc32c.ts';
 import { encodeLun } from '../scsi/lun.ts';
 import type { Command, Outcome } from './command.ts';
 import type { Framer } from './framer.ts';
@@ -50,14 +51,25 @@ export class FullFeature implements ReceiverEvents {
   #logoutQueued = false;
 
   /** Takes over the framer: bytes behind the last Login Response are this session's already. */
-  constructor(framer: Framer, login: LoggedIn, lun: number, owner: SessionOwner) {
+  constructor(
+    framer: Framer,
+    login: LoggedIn,
+    lun: number,
+    owner: SessionOwner,
+    dataCrc: Crc32c = crc32c,
+  ) {
     const numbers = new Numbering(login.cmdSn, login.maxCmdSn, login.expStatSn);
     const { parameters } = login;
     this.#owner = owner;
     this.#framer = framer;
-    this.#transmitter = new Transmitter(encodeLun(lun), parameters, numbers, this.#tasks);
+    const digests = { header: parameters.headerDigest, data: parameters.dataDigest, dataCrc };
+    this.#transmitter = new Transmitter(encodeLun(lun), parameters, numbers, this.#tasks, digests);
     this.receiver = new Receiver(numbers, this.#tasks, parameters, this);
     framer.sink = this.receiver;
+    // ErrorRecoveryLevel 0: what a wrong digest has damaged, a new session repairs.
+    framer.useDigests(digests, (damage) => {
+      this.violated(`${damage} of a target PDU does not match`);
+    });
   }
 
   /** Commands accepted and not reported done. */

@@ -12,6 +12,7 @@ import { Ring } from '../../base/ring.ts';
 import { serialAdd } from '../../base/serial.ts';
 import { CommandFlag, NO_TAG } from './bhs.ts';
 import type { Command } from './command.ts';
+import type { Digests } from './digest.ts';
 import type { SessionParameters } from './negotiation.ts';
 import type { Numbering } from './numbering.ts';
 import { Outbox } from './outbox.ts';
@@ -47,7 +48,7 @@ class Grant {
 }
 
 export class Transmitter {
-  readonly outbox = new Outbox();
+  readonly outbox: Outbox;
   readonly queue = new Ring<Command>(64);
   readonly controls = new Ring<Control>(8);
   readonly #grants = new Ring<Grant>(64);
@@ -65,7 +66,9 @@ export class Transmitter {
     parameters: SessionParameters,
     numbers: Numbering,
     tasks: TaskTable,
+    digests: Digests,
   ) {
+    this.outbox = new Outbox(digests);
     this.#lun = lun;
     this.#parameters = parameters;
     this.#numbers = numbers;

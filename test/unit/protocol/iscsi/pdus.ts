@@ -1,5 +1,6 @@
 /** Target PDUs built field by field, for tests that script a target. */
 import { put16, put24, put32 } from '../../../../src/base/bytes.ts';
+import { crc32c } from '../../../../src/base/crc32c.ts';
 import { BHS_LENGTH, Field, FINAL, NO_TAG, Opcode } from '../../../../src/protocol/iscsi/bhs.ts';
 import { encodeText } from '../../../../src/protocol/iscsi/text.ts';
 
@@ -26,6 +27,24 @@ export function pdu(
   for (const [at, value] of fields) put32(bytes, at, value);
   bytes.set(data, dataAt);
   return bytes;
+}
+
+/** The same PDU as it goes over the wire with digests; CRC32C with its low byte first. */
+export function withDigests(
+  bytes: Buffer,
+  { header, data }: { readonly header: boolean; readonly data: boolean },
+): Buffer {
+  const dataAt = BHS_LENGTH + 4 * (bytes[Field.TOTAL_AHS_LENGTH] as number);
+  const digest = (part: Buffer): Buffer => {
+    const crc = Buffer.alloc(4);
+    crc.writeUInt32LE(crc32c(part));
+    return crc;
+  };
+  const [first, rest] = [bytes.subarray(0, dataAt), bytes.subarray(dataAt)];
+  return Buffer.concat([
+    ...(header ? [first, digest(first)] : [first]),
+    ...(data && rest.length > 0 ? [rest, digest(rest)] : [rest]),
+  ]);
 }
 
 function numbers(n: Numbers): (readonly [number, number])[] {
