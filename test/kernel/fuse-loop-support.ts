@@ -29,7 +29,11 @@ export async function run(program: string, ...args: string[]): Promise<string> {
 /** fio on a device or file; arguments without the leading dashes. */
 export function fio(filename: string, ...args: string[]): Promise<ExecResult> {
   const all = ['--name=t', `--filename=${filename}`, '--ioengine=libaio', '--direct=1'];
-  return exec('fio', [...all, ...args.map((argument) => `--${argument}`)], { timeoutMs: 60_000 });
+  return exec(
+    'fio',
+    ['--verify_state_save=0', ...all, ...args.map((argument) => `--${argument}`)],
+    { timeoutMs: 60_000 },
+  );
 }
 
 export async function attach(
