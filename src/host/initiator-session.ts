@@ -11,14 +11,13 @@
  * that is the grain of `progress`.
  */
 import type { Socket } from 'node:net';
-import type { Framer } from '../protocol/iscsi/framer.ts';
-import type { LoggedIn } from '../protocol/iscsi/login.ts';
 import type { AsyncMessage } from '../protocol/iscsi/receive.ts';
 import { FullFeature, type SessionEnd, type SessionOwner } from '../protocol/iscsi/session.ts';
 import { err, ok, type Result } from '../base/result.ts';
-import type { ScsiCommand, Session, TransportFailure } from '../volume/ports.ts';
+import type { Portal, ScsiCommand, Session, TransportFailure } from '../volume/ports.ts';
 import { dataCrc32c } from './crc32c.ts';
 import { socketFailure } from './initiator-errors.ts';
+import type { Connection } from './login-attempt.ts';
 
 const HIGH_WATER = 1024 * 1024;
 const KEEP_ALIVE_MS = 5000;
@@ -40,6 +39,7 @@ const RESET_RESPONSES = new Map<number, string>([
 
 export class SocketSession implements Session, SessionOwner {
   readonly closed: Promise<TransportFailure>;
+  readonly portal: Portal;
   readonly #socket: Socket;
   readonly #core: FullFeature;
   readonly #onAsync: (message: AsyncMessage) => void;
@@ -60,12 +60,11 @@ export class SocketSession implements Session, SessionOwner {
 
   /** Takes over socket and framer from the login. */
   constructor(
-    socket: Socket,
-    framer: Framer,
-    login: LoggedIn,
+    { socket, framer, login, portal }: Connection,
     lun: number,
     onAsync: (message: AsyncMessage) => void,
   ) {
+    this.portal = portal;
     this.#socket = socket;
     this.#onAsync = onAsync;
     this.closed = new Promise((resolve) => (this.#resolveClosed = resolve));

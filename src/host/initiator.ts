@@ -1,184 +1,186 @@
 /**
- * The iSCSI initiator: TCP connect, login, and out comes a Session. Sockets live here and in
- * initiator-session.ts; what is said over them is protocol/iscsi's business.
+ * The iSCSI initiator: from a target's name and address to a Session. Sockets live in
+ * login-attempt.ts and initiator-session.ts; what is said over them is protocol/iscsi's business. Here
+ * is what an attempt does around a login: credentials, and following redirects.
  *
- * The socket reads into one preallocated buffer (`onread`) that is parsed in place. Node cannot set
- * TCP_USER_TIMEOUT, so a dead peer is noticed by nobody below us: the volume's deadlines and
- * `abort` (RST) are what bounds that.
+ * A redirect (RFC 7143 11.13.5, class 1) is followed at once, with the same ISID and everything proved
+ * anew at each hop, at most MAX_HOPS times, never to a portal that has already sent us on, and all of
+ * it within the one timeout. After a temporary one (0101) the next attempt asks the configured portal
+ * again. A permanent one (0102) is remembered, in memory only, and forgotten as soon as the new portal
+ * is no good: the configuration is the operator's, and a wrong redirect must not outlive its sender.
  */
 import { randomInt } from 'node:crypto';
-import { connect as connectSocket, type Socket } from 'node:net';
+import { connect as connectSocket } from 'node:net';
 import { err, ok, type Result } from '../base/result.ts';
-import { Framer } from '../protocol/iscsi/framer.ts';
-import { Login, type LoggedIn, type LoginStep } from '../protocol/iscsi/login.ts';
+import { formatPortal } from '../protocol/iscsi/address.ts';
+import { type ChapCrypto, checkSecrets } from '../protocol/iscsi/chap.ts';
+import type { LoginOptions } from '../protocol/iscsi/login.ts';
+import type { SessionOffers } from '../protocol/iscsi/negotiation.ts';
 import type { AsyncMessage } from '../protocol/iscsi/receive.ts';
 import type {
   ConnectOptions,
   Initiator,
+  Portal,
   Session,
   SessionTarget,
   TransportFailure,
 } from '../volume/ports.ts';
+import { createChapCrypto } from './chap-crypto.ts';
 import { socketFailure } from './initiator-errors.ts';
 import { SocketSession } from './initiator-session.ts';
+import { type Arrival, attemptLogin, resolveHost } from './login-attempt.ts';
 
-const RECEIVE_BUFFER = 256 * 1024;
-const KEEP_ALIVE_DELAY_MS = 10_000;
+/** Redirects that one login follows. */
+const MAX_HOPS = 4;
+/** Permanent redirects that are remembered; more targets than a node has paths. */
+const MAX_MOVED = 4096;
 
 export interface InitiatorEvents {
   /** The target sent an Asynchronous Message: for the log; the session has acted on it already. */
   readonly asynchronous?: (target: SessionTarget, message: AsyncMessage) => void;
+  /** Something that works and should be better: for the log. No secrets. */
+  readonly warning?: (target: SessionTarget, text: string) => void;
 }
 
-export function createInitiator(events: InitiatorEvents = {}): Initiator {
-  return {
-    connect: (options) => connect(options, events),
-    knock,
-  };
+/** `offers` replaces defaults of what every login offers. */
+export function createInitiator(
+  events: InitiatorEvents = {},
+  offers: Partial<SessionOffers> = {},
+): Initiator {
+  const initiator = new SocketInitiator(events, offers);
+  return { connect: (options) => initiator.connect(options), knock };
 }
 
-/** One attempt: whatever happens first of login, failure, timeout and abort settles it. */
-class Attempt {
-  readonly #options: ConnectOptions;
+class SocketInitiator {
   readonly #events: InitiatorEvents;
-  readonly #settle: (result: Result<Session, TransportFailure>) => void;
-  readonly #socket: Socket;
-  readonly #framer: Framer;
-  readonly #login: Login;
-  readonly #timer: NodeJS.Timeout;
-  #connected = false;
-  #over = false;
+  readonly #offers: Partial<SessionOffers>;
+  readonly #crypto: ChapCrypto = createChapCrypto();
+  /** Where targets have moved for good, by `keyOf`. */
+  readonly #moved = new Map<string, Portal>();
 
-  constructor(
-    options: ConnectOptions,
-    events: InitiatorEvents,
-    settle: (result: Result<Session, TransportFailure>) => void,
-  ) {
-    const { target, initiatorName, isid, timeoutMs, signal } = options;
-    const { headerDigest = 'none', dataDigest = 'none' } = options;
-    this.#options = options;
+  constructor(events: InitiatorEvents, offers: Partial<SessionOffers>) {
     this.#events = events;
-    this.#settle = settle;
-    this.#login = new Login(
-      { initiatorName, targetName: target.targetName, isid: Buffer.from(isid, 'hex') },
-      randomInt(0x1_0000_0000),
-      (into, at) => this.#framer.receiveInto(into, at),
-      this.#onStep,
-      { headerDigest, dataDigest },
-    );
-    this.#framer = new Framer(this.#login);
-    this.#socket = this.#open(target);
-    this.#timer = setTimeout(() => {
-      const phase = this.#connected ? 'login' : 'connection';
-      this.#fail({ kind: 'timeout', detail: `no ${phase} within ${timeoutMs} ms` });
-    }, timeoutMs);
-    signal?.addEventListener('abort', this.#onAbort);
+    this.#offers = offers;
   }
 
-  #open(target: SessionTarget): Socket {
-    const buffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER);
-    const socket = connectSocket({
-      host: target.host,
-      port: target.port,
-      noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,
-      onread: {
-        buffer,
-        callback: (length): boolean => {
-          this.#framer.push(buffer, length);
-          return true;
-        },
-      },
-    });
-    socket.once('connect', this.#onConnect);
-    socket.on('error', this.#onError);
-    socket.on('close', this.#onGone);
-    socket.on('end', this.#onGone);
-    return socket;
-  }
-
-  readonly #onConnect = (): void => {
-    this.#connected = true;
-    if (!this.#over) this.#socket.write(this.#login.start());
-  };
-
-  readonly #onError = (error: Error): void => {
-    this.#fail(socketFailure(error, this.#connected));
-  };
-
-  readonly #onGone = (): void => {
-    this.#fail({ kind: 'reset', detail: 'target closed the connection during login' });
-  };
-
-  readonly #onAbort = (): void => {
-    this.#fail({ kind: 'aborted', detail: 'connection attempt cancelled' });
-  };
-
-  readonly #onStep = (step: LoginStep): void => {
-    if (this.#over) return;
-    switch (step.kind) {
-      case 'send':
-        this.#socket.write(step.pdu);
-        return;
-      case 'failed':
-        this.#fail(step.failure);
-        return;
-      case 'done':
-        this.#succeed(step.session);
-        return;
+  async connect(options: ConnectOptions): Promise<Result<Session, TransportFailure>> {
+    const login = this.#loginOptions(options);
+    if (!login.ok) return login;
+    const deadline = performance.now() + options.timeoutMs;
+    const key = keyOf(options.target);
+    const moved = this.#moved.get(key);
+    if (moved !== undefined) {
+      const there = await this.#follow(options, login.value, moved, deadline);
+      if (there.ok || there.error.kind === 'aborted') return there;
+      this.#moved.delete(key);
+      if (deadline <= performance.now()) return there;
     }
-  };
+    return this.#follow(options, login.value, options.target, deadline);
+  }
 
-  #succeed(login: LoggedIn): void {
-    this.#finish();
-    const socket = this.#socket;
-    socket.off('error', this.#onError);
-    socket.off('close', this.#onGone);
-    socket.off('end', this.#onGone);
-    const { target } = this.#options;
-    const session = new SocketSession(socket, this.#framer, login, target.lun, (message) => {
-      this.#events.asynchronous?.(target, message);
+  #loginOptions(options: ConnectOptions): Result<LoginOptions, TransportFailure> {
+    const { target, initiatorName, isid, credentials } = options;
+    const { headerDigest = 'none', dataDigest = 'none' } = options;
+    const checked = credentials === undefined ? ok([]) : checkSecrets(credentials);
+    if (!checked.ok) return err({ kind: 'authentication', detail: checked.error });
+    for (const text of checked.value) this.#events.warning?.(target, text);
+    return ok({
+      initiatorName,
+      targetName: target.targetName,
+      isid: Buffer.from(isid, 'hex'),
+      cmdSn: randomInt(0x1_0000_0000),
+      offers: { ...this.#offers, headerDigest, dataDigest },
+      authentication:
+        credentials === undefined ? undefined : { secrets: credentials, crypto: this.#crypto },
     });
-    this.#settle(ok(session));
   }
 
-  /** The error listener stays: a socket that dies later must not crash the process. */
-  #fail(failure: TransportFailure): void {
-    if (this.#over) return;
-    this.#finish();
-    // A socket that is still connecting would wait for the connection before it resets.
-    if (this.#connected) this.#socket.resetAndDestroy();
-    else this.#socket.destroy();
-    this.#settle(err(failure));
+  /** Logs in at `start` and wherever it sends us. */
+  async #follow(
+    options: ConnectOptions,
+    login: LoginOptions,
+    start: Portal,
+    deadline: number,
+  ): Promise<Result<Session, TransportFailure>> {
+    const route = [formatPortal(start)];
+    let portal = start;
+    for (;;) {
+      const arrival = await this.#attempt(options, login, portal, deadline);
+      if (!arrival.ok) {
+        if (route.length === 1) return arrival;
+        const { kind, detail } = arrival.error;
+        return err({ kind, detail: `${detail} (redirected ${route.join(' -> ')})` });
+      }
+      if (arrival.value.kind === 'session') return ok(arrival.value.session);
+      const { address, permanent } = arrival.value;
+      const next = formatPortal(address);
+      const loop = route.includes(next);
+      route.push(next);
+      if (loop) return lost(`redirected in a circle: ${route.join(' -> ')}`);
+      if (route.length > MAX_HOPS + 1) {
+        return lost(`redirected more than ${MAX_HOPS} times: ${route.join(' -> ')}`);
+      }
+      portal = { host: address.host, port: address.port };
+      if (permanent) this.#remember(keyOf(options.target), portal);
+    }
   }
 
-  #finish(): void {
-    this.#over = true;
-    clearTimeout(this.#timer);
-    this.#options.signal?.removeEventListener('abort', this.#onAbort);
+  #attempt(
+    options: ConnectOptions,
+    login: LoginOptions,
+    portal: Portal,
+    deadline: number,
+  ): Promise<Result<Arrival<Session>, TransportFailure>> {
+    const { target, signal, connectTimeoutMs } = options;
+    const timeoutMs = Math.max(1, Math.ceil(deadline - performance.now()));
+    const attempt = { portal, login, timeoutMs, connectTimeoutMs, signal };
+    return attemptLogin<Session>(
+      attempt,
+      (connection) =>
+        new SocketSession(connection, target.lun, (message) => {
+          this.#events.asynchronous?.(target, message);
+        }),
+    );
+  }
+
+  #remember(key: string, portal: Portal): void {
+    this.#moved.delete(key);
+    this.#moved.set(key, portal);
+    for (const oldest of this.#moved.keys()) {
+      if (this.#moved.size <= MAX_MOVED) break;
+      this.#moved.delete(oldest);
+    }
   }
 }
 
-async function connect(
-  options: ConnectOptions,
-  events: InitiatorEvents,
-): Promise<Result<Session, TransportFailure>> {
-  if (options.signal?.aborted === true) {
-    return err({ kind: 'aborted', detail: 'connection attempt cancelled' });
-  }
-  return await new Promise((resolve) => {
-    new Attempt(options, events, resolve);
+function keyOf(target: SessionTarget): string {
+  return `${formatPortal(target)} ${target.targetName}`;
+}
+
+function lost(detail: string): { readonly ok: false; readonly error: TransportFailure } {
+  return err({ kind: 'login-rejected', detail: `login: ${detail}` });
+}
+
+type Knocked = 'accepted' | 'refused' | 'silent';
+
+async function knock(target: SessionTarget, timeoutMs: number): Promise<Knocked> {
+  const late = new Promise<undefined>((resolve) => {
+    setTimeout(resolve, timeoutMs, undefined).unref();
   });
+  const addresses = await Promise.race([resolveHost(target.host), late]);
+  if (addresses?.ok !== true || addresses.value.length === 0) return 'silent';
+  const { port } = target;
+  const answers = await Promise.all(
+    addresses.value.map((host) => knockAt({ host, port }, timeoutMs)),
+  );
+  if (answers.includes('accepted')) return 'accepted';
+  return answers.includes('silent') ? 'silent' : 'refused';
 }
 
-async function knock(
-  target: SessionTarget,
-  timeoutMs: number,
-): Promise<'accepted' | 'refused' | 'silent'> {
+async function knockAt(portal: Portal, timeoutMs: number): Promise<Knocked> {
   return await new Promise((resolve) => {
-    const socket = connectSocket({ host: target.host, port: target.port });
-    const answer = (result: 'accepted' | 'refused' | 'silent'): void => {
+    const socket = connectSocket({ ...portal, autoSelectFamily: false });
+    const answer = (result: Knocked): void => {
       clearTimeout(timer);
       socket.destroy();
       resolve(result);

@@ -79,8 +79,19 @@ export interface ScsiCommand {
   readonly done: (outcome: ScsiOutcome) => void;
 }
 
+export interface Portal {
+  /** Host name, IPv4 or IPv6 address without brackets. */
+  readonly host: string;
+  readonly port: number;
+}
+
 /** One logged-in iSCSI session with one connection, bound to one LUN. */
 export interface Session {
+  /**
+   * The address that the connection leads to. Not always that of the target asked for: a name has
+   * addresses, and a target may redirect the login.
+   */
+  readonly portal: Portal;
   /** Sends a command as soon as the CmdSN window allows. On an ended session it reports `lost`. */
   execute(command: ScsiCommand): void;
   /** Commands accepted by `execute` and not yet reported done. */
@@ -101,10 +112,7 @@ export interface Session {
   readonly closed: Promise<TransportFailure>;
 }
 
-export interface SessionTarget {
-  /** Host name, IPv4 or IPv6 address without brackets. */
-  readonly host: string;
-  readonly port: number;
+export interface SessionTarget extends Portal {
   readonly targetName: string;
   readonly lun: number;
 }
@@ -141,8 +149,10 @@ export interface ConnectOptions {
   readonly initiatorName: string;
   /** Six bytes as 12 hex digits, unique per path on this node for ever (RFC 7143 11.12.5). */
   readonly isid: string;
-  /** Bound for TCP connect and the whole login together. */
+  /** Bound for name resolution, TCP connect and the whole login, redirects included. */
   readonly timeoutMs: number;
+  /** Bound for TCP connect alone, all addresses of a name together; default: none of its own. */
+  readonly connectTimeoutMs?: number;
   /** Aborts the attempt. */
   readonly signal?: AbortSignal;
 }
@@ -150,7 +160,10 @@ export interface ConnectOptions {
 export interface Initiator {
   /** Connects and logs in, always from CSG=0, so that an old session of this ISID is reinstated. */
   connect(options: ConnectOptions): Promise<Result<Session, TransportFailure>>;
-  /** Bare TCP connect to a portal, no login: evidence for the `gone` fence. */
+  /**
+   * Bare TCP connect to a portal, no login: evidence for the `gone` fence. A name with several
+   * addresses is refused only if every one of them refuses.
+   */
   knock(target: SessionTarget, timeoutMs: number): Promise<'accepted' | 'refused' | 'silent'>;
 }
 

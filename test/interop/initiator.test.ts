@@ -219,7 +219,10 @@ describe('a portal', () => {
     const options = optionsFor(target, { targetName: 'iqn.2026-01.io.prioritypath.test:none' });
     expect(await createInitiator().connect(options)).toMatchObject({
       ok: false,
-      error: { kind: 'login-rejected', detail: 'login: target not found (0203)' },
+      error: {
+        kind: 'login-rejected',
+        detail: 'login: target not found (0203): check the target name of the path',
+      },
     });
   });
 

@@ -173,10 +173,10 @@ describe('login', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 400 }), (noise) => {
         let steps = 0;
-        const names = { initiatorName: 'iqn.a', targetName: 'iqn.b', isid: new Uint8Array(6) };
+        const isid = new Uint8Array(6);
+        const names = { initiatorName: 'iqn.a', targetName: 'iqn.b', isid, cmdSn: 1 };
         const login = new Login(
           names,
-          1,
           (into, at) => {
             framer.receiveInto(into, at);
           },

@@ -19,6 +19,7 @@ import type {
   ChapCredentials,
   ConnectOptions,
   Initiator,
+  Portal,
   ScsiCommand,
   Sense,
   Session,
@@ -65,6 +66,8 @@ export class Gateway extends DeviceServer {
   loginReject: string | undefined;
   /** What it wants to be shown; undefined: it asks nobody. */
   chap: ChapCredentials | undefined;
+  /** The address that sessions say they lead to, when it is not the one connected to (redirect). */
+  leadsTo: Portal | undefined;
   /** Unit attentions that a new session starts with. */
   attentionsAtLogin: readonly Sense[] = [];
   /** What was received of a session that we reset is executed all the same. */
@@ -164,6 +167,7 @@ export class Gateway extends DeviceServer {
 export class FakeSession implements Session {
   readonly gateway: Gateway;
   readonly isid: string;
+  readonly portal: Portal;
   readonly closed: Promise<TransportFailure>;
   readonly attentions: Sense[];
   readonly #tasks = new Set<Task>();
@@ -171,9 +175,10 @@ export class FakeSession implements Session {
   ended: TransportFailure | undefined;
   progress = 0;
 
-  constructor(gateway: Gateway, isid: string) {
+  constructor(gateway: Gateway, isid: string, portal: Portal) {
     this.gateway = gateway;
     this.isid = isid;
+    this.portal = portal;
     this.attentions = [...gateway.attentionsAtLogin];
     this.closed = new Promise((resolve) => (this.#resolve = resolve));
   }
@@ -321,14 +326,15 @@ export class FakeInitiator implements Initiator {
           const isWrong = JSON.stringify(gateway.chap) !== JSON.stringify(options.credentials);
           if (gateway.chap !== undefined && isWrong) {
             finish(err(failure('authentication', 'login: authentication failure (0201)')));
-          } else if (gateway.loginReject === undefined) finish(ok(this.#login(gateway, isid)));
+          } else if (gateway.loginReject === undefined)
+            finish(ok(this.#login(gateway, isid, options.target)));
           else finish(err(failure('login-rejected', gateway.loginReject)));
         });
       }
     });
   }
 
-  #login(gateway: Gateway, isid: string): Session {
+  #login(gateway: Gateway, isid: string, { host, port }: Portal): Session {
     gateway.logins++;
     for (const old of [...gateway.sessions]) {
       if (old.isid !== isid) continue;
@@ -339,7 +345,7 @@ export class FakeInitiator implements Initiator {
         if (task.session.isid === isid) gateway.tasks.delete(task);
       }
     }
-    const session = new FakeSession(gateway, isid);
+    const session = new FakeSession(gateway, isid, gateway.leadsTo ?? { host, port });
     gateway.sessions.add(session);
     return session;
   }

@@ -29,6 +29,7 @@ function fail(text: string): never {
 export class LateSession implements Session {
   readonly clock: VirtualClock;
   readonly sent: Sent[] = [];
+  readonly portal = { host: 'late', port: 3260 };
   progress = 0;
   outstanding = 0;
   readonly closed = new Promise<never>(() => undefined);

@@ -114,6 +114,16 @@ type Key = keyof Rules;
 /** Declarations of the target that change nothing for us (RFC 7143 13.7, 13.8, 13.9). */
 const INFORMATIONAL = new Set(['TargetPortalGroupTag', 'TargetAlias', 'TargetAddress']);
 
+/** The others are irrelevant where no SCSI command is ever sent (RFC 7143 13). */
+const IN_DISCOVERY = new Set([
+  'HeaderDigest',
+  'DataDigest',
+  'MaxRecvDataSegmentLength',
+  'DefaultTime2Wait',
+  'DefaultTime2Retain',
+  'ErrorRecoveryLevel',
+]);
+
 /** Keys of RFC 3720 that are gone; NotUnderstood is forbidden as an answer (RFC 7143 13.25). */
 const OBSOLETE = new Set(['IFMarker', 'OFMarker', 'IFMarkInt', 'OFMarkInt']);
 
@@ -137,17 +147,26 @@ export interface SessionParameters {
 export class Negotiation {
   readonly #offers: SessionOffers;
   readonly #rules: Rules;
+  readonly #type: 'normal' | 'discovery';
   readonly #values = new Map<Key, string | number | boolean>();
 
-  constructor(offers: Partial<SessionOffers> = {}) {
+  constructor(offers: Partial<SessionOffers> = {}, type: 'normal' | 'discovery' = 'normal') {
+    this.#type = type;
     this.#offers = { ...DEFAULT_OFFERS, ...offers };
     this.#rules = rulesFor(this.#offers);
     assert(this.#offers.firstBurstLength <= this.#offers.maxBurstLength, 'first burst > burst');
   }
 
-  /** Every key with our offer, in the order of the table. */
+  /** Every key that matters in the session, with our offer, in the order of the table. */
   offers(): [key: string, value: string][] {
-    return Object.entries(this.#rules).map(([key, rule]) => [key, offerText(rule)]);
+    return Object.entries(this.#rules)
+      .filter(([key]) => this.#type === 'normal' || IN_DISCOVERY.has(key))
+      .map(([key, rule]) => [key, offerText(rule)]);
+  }
+
+  /** Keys of the operational stage, and of no other. */
+  knows(key: string): boolean {
+    return this.#isKey(key);
   }
 
   /**

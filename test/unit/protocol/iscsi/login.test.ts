@@ -1,56 +1,10 @@
 /** Login: rounds, stages, rejections, and what a broken target gets. */
 import { describe, expect, it } from 'vitest';
-import { get16, get32 } from '../../../../src/base/bytes.ts';
+import { get16, get24 } from '../../../../src/base/bytes.ts';
 import { Field } from '../../../../src/protocol/iscsi/bhs.ts';
-import { Framer } from '../../../../src/protocol/iscsi/framer.ts';
-import { Login, type LoginStep } from '../../../../src/protocol/iscsi/login.ts';
 import { decodeText } from '../../../../src/protocol/iscsi/text.ts';
-import { type LoginAnswer, loginResponse, nopIn } from './pdus.ts';
-
-const ISID = Buffer.from('800000abcdef', 'hex');
-
-class Dialogue {
-  readonly steps: LoginStep[] = [];
-  readonly #login: Login;
-  readonly #framer: Framer;
-  readonly first: Buffer;
-  #statSn = 77;
-
-  constructor() {
-    this.#login = new Login(
-      { initiatorName: 'iqn.2026-01.test:i', targetName: 'iqn.2026-01.test:t', isid: ISID },
-      0xffff_fffe,
-      (into, at) => {
-        this.#framer.receiveInto(into, at);
-      },
-      (step) => this.steps.push(step),
-    );
-    this.#framer = new Framer(this.#login);
-    this.first = this.#login.start();
-  }
-
-  raw(bytes: Buffer): LoginStep | undefined {
-    this.#framer.push(bytes, bytes.length);
-    return this.steps.at(-1);
-  }
-
-  answer(answer: LoginAnswer): LoginStep | undefined {
-    return this.raw(loginResponse({ statSn: this.#statSn++, ...answer }, ISID));
-  }
-
-  /** The request that the last step sends. */
-  get sent(): { flags: number; keys: Record<string, string>; expStatSn: number } {
-    const step = this.steps.at(-1);
-    const bytes = step === undefined ? this.first : step.kind === 'send' ? step.pdu : undefined;
-    if (bytes === undefined) throw new Error('nothing was sent');
-    const keys = decodeText(bytes.subarray(48));
-    return {
-      flags: bytes[1] as number,
-      keys: keys.ok ? Object.fromEntries(keys.value) : {},
-      expStatSn: get32(bytes, Field.EXP_STAT_SN),
-    };
-  }
-}
+import { Dialogue, ISID } from './login-dialogue.ts';
+import { type LoginAnswer, nopIn } from './pdus.ts';
 
 const FINISH: LoginAnswer = { stage: 1, transit: true, tsih: 9, expCmdSn: 5, maxCmdSn: 36 };
 
@@ -114,8 +68,8 @@ describe('login', () => {
   });
 
   it.each([
-    [0x0203, 'login: target not found (0203)'],
-    [0x0201, 'login: authentication failure (0201)'],
+    [0x0203, 'login: target not found (0203): check the target name of the path'],
+    [0x0302, 'login: target out of resources (0302)'],
     [0x0301, 'login: service unavailable (0301)'],
     [0x02ee, 'login: initiator error (02ee)'],
   ])('says what status %i means', (status, detail) => {
@@ -125,16 +79,100 @@ describe('login', () => {
     });
   });
 
-  it('names the address of a redirect', () => {
-    const keys = { TargetAddress: '10.0.0.1:3260,1' };
+  it.each([
+    [0x0101, '10.0.0.1:3261,1', { host: '10.0.0.1', port: 3261, tpgt: 1 }, false],
+    [0x0102, '[fe80::1],2', { host: 'fe80::1', port: 3260, tpgt: 2 }, true],
+    [0x0102, 'gw-2.example.org', { host: 'gw-2.example.org', port: 3260, tpgt: undefined }, true],
+  ])('follows a redirect %i to %s', (status, text, address, permanent) => {
+    const dialogue = new Dialogue();
+    expect(dialogue.answer({ stage: 0, status, keys: { TargetAddress: text } })).toEqual({
+      kind: 'redirect',
+      address,
+      permanent,
+    });
+    dialogue.answer({ stage: 0, transit: true });
+    expect(dialogue.steps).toHaveLength(1);
+  });
+
+  it.each([
+    [{}, 'no TargetAddress'],
+    [{ TargetAddress: '10.0.0.1:99999' }, 'a TargetAddress that is none'],
+    [{ TargetAddress: '[10.0.0.1]' }, 'a TargetAddress that is none'],
+    [{ TargetAddress: 'a b' }, 'a TargetAddress that is none'],
+  ])('does not follow a redirect with %j', (keys, detail) => {
     expect(new Dialogue().answer({ stage: 0, status: 0x0101, keys })).toMatchObject({
-      failure: { detail: 'login: target moved temporarily (0101) to 10.0.0.1:3260,1' },
+      failure: {
+        kind: 'login-rejected',
+        detail: `login: target moved temporarily (0101), with ${detail}`,
+      },
     });
   });
 
-  it('does not log in where authentication is wanted', () => {
-    const step = new Dialogue().answer({ stage: 0, keys: { AuthMethod: 'CHAP' } });
-    expect(step).toMatchObject({ failure: { kind: 'login-rejected' } });
+  it('cuts its own text that is longer than a PDU, and waits for empty answers (C bit)', () => {
+    const dialogue = new Dialogue({ initiatorName: `iqn.2026-01.test:${'i'.repeat(20_000)}` });
+    const parts = [dialogue.first];
+    expect(dialogue.first.length).toBe(48 + 8192);
+    for (let part = 0; part < 2; part++) {
+      const step = dialogue.answer({ stage: 0 });
+      if (step?.kind === 'send') parts.push(step.pdu);
+    }
+    expect(parts.map((pdu) => pdu[1])).toEqual([0x40, 0x40, 0x81]);
+    const lengths = parts.map((pdu) => get24(pdu, Field.DATA_SEGMENT_LENGTH));
+    const text = Buffer.concat(parts.map((pdu, at) => pdu.subarray(48, 48 + (lengths[at] ?? 0))));
+    const keys = decodeText(text);
+    expect(keys.ok && keys.value.get('InitiatorName')).toHaveLength(20_017);
+    expect(dialogue.answer({ stage: 0, transit: true })).toMatchObject({ kind: 'send' });
+  });
+
+  it.each<[string, LoginAnswer]>([
+    ['keys', { stage: 0, keys: { TargetPortalGroupTag: '1' } }],
+    ['T', { stage: 0, transit: true }],
+    ['C', { stage: 0, continued: true }],
+  ])('drops a target that answers half of our text with %s', (_, answer) => {
+    const dialogue = new Dialogue({ initiatorName: 'i'.repeat(9000) });
+    expect(dialogue.answer(answer)).toMatchObject({ failure: { kind: 'protocol' } });
+  });
+
+  it('starts a discovery session without a target, with the keys that matter there', () => {
+    const dialogue = new Dialogue({ targetName: undefined });
+    expect(dialogue.sent.keys).toEqual({
+      InitiatorName: 'iqn.2026-01.test:i',
+      SessionType: 'Discovery',
+      AuthMethod: 'None',
+    });
+    dialogue.answer({ stage: 0, transit: true });
+    expect(Object.keys(dialogue.sent.keys)).toEqual([
+      'HeaderDigest',
+      'DataDigest',
+      'MaxRecvDataSegmentLength',
+      'DefaultTime2Wait',
+      'DefaultTime2Retain',
+      'ErrorRecoveryLevel',
+    ]);
+    expect(dialogue.answer(FINISH)).toMatchObject({ kind: 'done' });
+  });
+
+  it('answers NotUnderstood to keys that it does not know, in either stage', () => {
+    const dialogue = new Dialogue();
+    dialogue.answer({ stage: 0, keys: { 'X-com.example.a': '1' } });
+    expect(dialogue.sent).toMatchObject({
+      flags: 0x81,
+      keys: { 'X-com.example.a': 'NotUnderstood' },
+    });
+    dialogue.answer({ stage: 0, transit: true });
+    dialogue.answer({ stage: 1, keys: { 'X-com.example.b': '1' } });
+    expect(dialogue.sent).toMatchObject({
+      flags: 0x87,
+      keys: { 'X-com.example.b': 'NotUnderstood' },
+    });
+  });
+
+  it('fails when a demanded digest is not had', () => {
+    const dialogue = new Dialogue({ offers: { headerDigest: 'crc32c' } });
+    dialogue.answer({ stage: 0, transit: true });
+    expect(dialogue.answer({ ...FINISH, keys: { HeaderDigest: 'Reject' } })).toMatchObject({
+      failure: { detail: expect.stringContaining('HeaderDigest=CRC32C') as string },
+    });
   });
 
   it.each<[string, LoginAnswer]>([
@@ -144,6 +182,9 @@ describe('login', () => {
     ['T and C together', { stage: 0, transit: true, continued: true }],
     ['text that is none', { stage: 0, text: Buffer.from('=x\0') }],
     ['a repeated key', { stage: 0, text: Buffer.from('A=1\0A=2\0') }],
+    ['an operational key in the security stage', { stage: 0, keys: { ImmediateData: 'No' } }],
+    ['a portal group tag that is none', { stage: 0, keys: { TargetPortalGroupTag: '65536' } }],
+    ['another protocol version', { stage: 0, version: 1 }],
   ])('drops a target that answers with %s', (_, answer) => {
     expect(new Dialogue().answer(answer)).toMatchObject({
       kind: 'failed',

@@ -165,6 +165,7 @@ export interface LoginAnswer extends Numbers {
   readonly tsih?: number;
   readonly status?: number;
   readonly isid?: Uint8Array;
+  readonly version?: number;
 }
 
 export function loginResponse(f: LoginAnswer, isid: Uint8Array): Buffer {
@@ -173,6 +174,7 @@ export function loginResponse(f: LoginAnswer, isid: Uint8Array): Buffer {
     (f.transit === true ? FINAL | next : 0) | (f.continued === true ? 0x40 : 0) | (f.stage << 2);
   const data = f.text ?? encodeText(Object.entries(f.keys ?? {}));
   const bytes = pdu(Opcode.LOGIN_RESPONSE, flags, [[Field.ITT, 0], ...numbers(f)], data);
+  bytes[3] = f.version ?? 0;
   bytes.set(f.isid ?? isid, Field.ISID);
   put16(bytes, Field.TSIH, f.tsih ?? 0);
   put16(bytes, Field.STATUS_CLASS, f.status ?? 0);
