@@ -135,7 +135,7 @@ describe('a target that goes', () => {
     const slow = await createInitiator().connect({ ...optionsFor(target), timeoutMs: 200 });
     expect(slow).toMatchObject({
       ok: false,
-      error: { kind: 'timeout', detail: 'no login within 200 ms' },
+      error: { kind: 'timeout', detail: expect.stringContaining('no login within') as string },
     });
     const controller = new AbortController();
     const attempt = createInitiator().connect({ ...optionsFor(target), signal: controller.signal });

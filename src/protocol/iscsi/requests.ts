@@ -1,5 +1,5 @@
 /**
- * Headers of the requests of full feature phase (RFC 7143 11.3, 11.5, 11.7, 11.14, 11.18), written
+ * Headers of the requests of full feature phase (RFC 7143 11.3, 11.5, 11.7, 11.10, 11.14, 11.18), written
  * into a 48-byte slot of a larger buffer. Slots are reused, so a writer sets every byte.
  */
 import { put24, put32 } from '../../base/bytes.ts';
@@ -79,5 +79,12 @@ export function writeLogicalUnitReset(to: Buffer, at: number, f: RequestFields):
 /** 11.14, reason 0: close the session; immediate. */
 export function writeLogout(to: Buffer, at: number, f: RequestFields): void {
   begin(to, at, Opcode.LOGOUT_REQUEST | IMMEDIATE, FINAL, f);
+  put32(to, at + Field.CMD_SN, f.cmdSn);
+}
+
+/** 11.10: the whole text of a request, or, with the TTT of an answer, the request for its rest. */
+export function writeText(to: Buffer, at: number, f: RequestFields): void {
+  begin(to, at, Opcode.TEXT_REQUEST, FINAL, f);
+  put32(to, at + Field.TTT, f.ttt);
   put32(to, at + Field.CMD_SN, f.cmdSn);
 }

@@ -180,3 +180,20 @@ export function loginResponse(f: LoginAnswer, isid: Uint8Array): Buffer {
   put16(bytes, Field.STATUS_CLASS, f.status ?? 0);
   return bytes;
 }
+
+export function textResponse(
+  f: Numbers & {
+    readonly itt: number;
+    readonly text: Uint8Array;
+    readonly final?: boolean;
+    readonly continued?: boolean;
+    readonly ttt?: number;
+  },
+): Buffer {
+  const flags = (f.final === false ? 0 : FINAL) | (f.continued === true ? 0x40 : 0);
+  const fields = [
+    [Field.ITT, f.itt],
+    [Field.TTT, f.ttt ?? NO_TAG],
+  ] as const;
+  return pdu(Opcode.TEXT_RESPONSE, flags, [...fields, ...numbers(f)], f.text);
+}
