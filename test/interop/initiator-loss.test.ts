@@ -114,9 +114,10 @@ describe('a target that goes', () => {
       firstBurstLength: 16 << 20,
       maxOutstandingR2T: 1,
     };
-    const loggedIn = { parameters, tsih: 1, cmdSn: 1, maxCmdSn: 100, expStatSn: 1 };
+    const login = { parameters, tsih: 1, cmdSn: 1, maxCmdSn: 100, expStatSn: 1 };
     const framer = new Framer({ header: () => false, complete: () => false });
-    const session = new SocketSession(socket, framer, loggedIn, 1, () => undefined);
+    const connection = { socket, framer, login, portal: { host: '127.0.0.1', port } };
+    const session = new SocketSession(connection, 1, () => undefined);
     load(session, 64); // 16 MiB: more than the buffers on the way hold
     await until(() => socket.writableLength > 0);
     const { progress } = session;
