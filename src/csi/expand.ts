@@ -40,13 +40,14 @@ export function parseExpand(request: ExpandRequest): ExpandCall {
 
 export async function expand(node: NodeContext, call: ExpandCall): Promise<ExpandResponse> {
   const { volumeId, capacity } = call;
-  const record = await findVolumeAt(node, volumeId, await canonicalPath(call.volumePath));
+  const volume = await attachedVolume(node, volumeId);
+  const path = await canonicalPath(call.volumePath);
+  const record = await findVolumeAt(node, volumeId, path, volume);
   const { access, mode } = record.capability;
   if (call.access !== undefined && call.access !== access.kind) {
     const text = `volume ${volumeId} is staged as ${access.kind}, not as ${call.access}`;
     throw new CsiError('INVALID_ARGUMENT', text);
   }
-  const volume = await attachedVolume(node, volumeId);
   const dead = await whyDead(record, volume, await readMountInfo());
   if (dead !== undefined || volume === undefined) {
     throw new CsiError('FAILED_PRECONDITION', `volume ${volumeId}: ${dead ?? 'it is gone'}`);

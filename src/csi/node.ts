@@ -27,6 +27,8 @@ const CAPABILITIES = [
   'STAGE_UNSTAGE_VOLUME',
   'GET_VOLUME_STATS',
   'EXPAND_VOLUME',
+  // Asked for by kubelets up to 1.36 with the gate CSIVolumeHealth only: see condition.ts.
+  'VOLUME_CONDITION',
   // The kubelet then tells ReadWriteOnce (two pods on one node are legal) from ReadWriteOncePod.
   'SINGLE_NODE_MULTI_WRITER',
 ];

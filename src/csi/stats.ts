@@ -1,20 +1,29 @@
 /**
  * NodeGetVolumeStats. The kubelet asks once a minute for every pod, also while storage is dead, so
- * this must neither hang nor read the volume: whether the path is one of ours comes from the record
- * and mountinfo, usage from statfs in a child with a time limit, and when that is late the last
- * answer is given again.
+ * this must neither hang nor read the volume: whether the path is one of ours comes from the record,
+ * mountinfo and device numbers, usage from statfs in a child with a time limit (late: the last
+ * answer is given again), the condition from pathd's memory, and not waited for long.
+ *
+ * Of a raw block volume the kubelet names neither staging nor target path, but a bind mount of its
+ * own, `<kubelet>/plugins/kubernetes.io/csi/volumeDevices/<pv>/dev/<pod uid>` (pkg/volume/csi,
+ * NewBlockVolumeMapper). Hence no list of paths: whatever shows the volume's device is the volume.
  */
 import { blockDeviceSize } from '../host/filesystem-probe.ts';
+import { blockDeviceNumbers } from '../host/device-holders.ts';
 import { findByMountPoint, readMountInfo } from '../host/mountinfo.ts';
 import { canonicalPath } from '../host/mount.ts';
 import { type FilesystemUsage, statfs } from '../host/statfs.ts';
+import type { VolumeStatus } from '../pathd/api.ts';
+import { conditionOf } from './condition.ts';
 import { type NodeContext, attachedVolume } from './context.ts';
 import { parseVolumeId, parseVolumePath } from './parse.ts';
 import type { VolumeRecord } from './state.ts';
-import { CsiError } from './status.ts';
+import { CsiError, messageOf } from './status.ts';
 import type { StatsRequest, StatsResponse, VolumeUsage } from './wire.ts';
 
 const STATFS_TIMEOUT_MS = 2_000;
+/** pathd answers from memory; one that is busy or away must not make a minute's number late. */
+const PATHD_TIMEOUT_MS = 1_000;
 
 export interface StatsCall {
   readonly volumeId: string;
@@ -29,49 +38,96 @@ export function parseStats(request: StatsRequest): StatsCall {
 export async function stats(node: NodeContext, call: StatsCall): Promise<StatsResponse> {
   const { volumeId } = call;
   const path = await canonicalPath(call.volumePath);
-  const record = await findVolumeAt(node, volumeId, path);
+  const { volume, why } = await askPathd(node, volumeId);
+  const record = await findVolumeAt(node, volumeId, path, volume);
+  const volumeCondition = conditionOf(volume, why);
   if (record.capability.access.kind === 'block') {
-    return { usage: [{ unit: 'BYTES', total: await blockSize(node, record, path) }] };
+    return { usage: [{ unit: 'BYTES', total: await blockSize(record, volume) }], volumeCondition };
   }
+  return { usage: await filesystemUsage(node, volumeId, path), volumeCondition };
+}
+
+/** What pathd says of the volume, or why it says nothing. */
+async function askPathd(
+  node: NodeContext,
+  volumeId: string,
+): Promise<{ readonly volume: VolumeStatus | undefined; readonly why: string }> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error('pathd does not answer')), PATHD_TIMEOUT_MS);
+  });
+  try {
+    const volume = await Promise.race([attachedVolume(node, volumeId), late]);
+    return { volume, why: 'the volume is not attached' };
+  } catch (error) {
+    return { volume: undefined, why: messageOf(error) };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function filesystemUsage(
+  node: NodeContext,
+  volumeId: string,
+  path: string,
+): Promise<readonly VolumeUsage[]> {
   const answer = await statfs(path, STATFS_TIMEOUT_MS);
   if (answer.ok) {
     const usage = usageOf(answer.value);
     node.lastUsage.set(volumeId, usage);
-    return { usage };
+    return usage;
   }
   const { kind, detail } = answer.error;
   if (kind === 'failed') throw new CsiError('INTERNAL', `volume ${volumeId}: ${detail}`);
   const last = node.lastUsage.get(volumeId);
   if (last === undefined) throw new CsiError('UNAVAILABLE', `volume ${volumeId}: ${detail}`);
   node.log.warn({ volumeId, detail }, 'filesystem does not answer: last usage given again');
-  return { usage: last };
+  return last;
 }
 
-/** The record of a volume that is staged or published at `path` now; NOT_FOUND otherwise. */
+/**
+ * The record of a volume that is staged or published at `path` now; NOT_FOUND otherwise.
+ *
+ * @param volume as pathd has it; undefined: not known, its device is where it was at stage.
+ */
 export async function findVolumeAt(
   node: NodeContext,
   volumeId: string,
   path: string,
+  volume: VolumeStatus | undefined,
 ): Promise<VolumeRecord> {
   const record = await node.state.read(volumeId);
   if (record?.phase !== 'staged') {
     throw new CsiError('NOT_FOUND', `volume ${volumeId} is not staged on this node`);
   }
   const isStaging = record.stagingPath === path;
-  const isTarget = record.publications.some((one) => one.targetPath === path);
-  const isBare = isStaging && record.capability.access.kind === 'block';
-  const isMounted = findByMountPoint(await readMountInfo(), path) !== undefined;
-  if ((isStaging || isTarget) && (isBare || isMounted)) return record;
+  if (record.capability.access.kind === 'block') {
+    if (isStaging || (await showsDevice(path, deviceOf(record, volume)))) return record;
+  } else {
+    const isTarget = record.publications.some((one) => one.targetPath === path);
+    const isMounted = findByMountPoint(await readMountInfo(), path) !== undefined;
+    if ((isStaging || isTarget) && isMounted) return record;
+  }
   throw new CsiError('NOT_FOUND', `volume ${volumeId} is not at ${path}`);
 }
 
-async function blockSize(node: NodeContext, record: VolumeRecord, path: string): Promise<number> {
-  const size =
-    record.stagingPath === path
-      ? (await attachedVolume(node, record.volumeId))?.sizeBytes
-      : await blockDeviceSize(path);
+function deviceOf(record: VolumeRecord, volume: VolumeStatus | undefined): string {
+  return volume?.device ?? record.device ?? '';
+}
+
+/** Whether `path` is a node of the device, whatever its name. Never opens it. */
+async function showsDevice(path: string, device: string): Promise<boolean> {
+  const shown = await blockDeviceNumbers(path);
+  const wanted = await blockDeviceNumbers(device);
+  if (shown === undefined || wanted === undefined) return false;
+  return shown.major === wanted.major && shown.minor === wanted.minor;
+}
+
+async function blockSize(record: VolumeRecord, volume: VolumeStatus | undefined): Promise<number> {
+  const device = deviceOf(record, volume);
+  const size = await blockDeviceSize(device);
   if (size !== undefined) return size;
-  throw new CsiError('NOT_FOUND', `volume ${record.volumeId}: there is no device at ${path}`);
+  throw new CsiError('NOT_FOUND', `volume ${record.volumeId}: its device ${device} is gone`);
 }
 
 function usageOf(usage: FilesystemUsage): readonly VolumeUsage[] {

@@ -61,8 +61,14 @@ export interface VolumeUsage {
   readonly available?: number;
 }
 
+export interface VolumeCondition {
+  readonly abnormal: boolean;
+  readonly message: string;
+}
+
 export interface StatsResponse {
   readonly usage: readonly VolumeUsage[];
+  readonly volumeCondition: VolumeCondition;
 }
 
 export interface ExpandRequest {

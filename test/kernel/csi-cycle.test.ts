@@ -6,6 +6,7 @@ import { CsiBench, EXT4_BYTES, XFS_BYTES, refusal, run } from '../support/csi-be
 import { blockCapability, mountCapability } from '../support/kubelet.ts';
 
 let bench: CsiBench;
+const CONTEXTLESS = { paths: [], policy: {}, readOnly: false, pin: '' };
 afterEach(() => bench.close());
 
 const thrice = async (action: () => Promise<unknown>): Promise<void> => {
@@ -176,6 +177,36 @@ describe('raw block', () => {
     expect(await total()).toMatchObject([{ unit: 'BYTES', total: EXT4_BYTES * 2 }]);
   });
 
+  test('stats at the path the kubelet asks about: its own bind mount, per pod', async () => {
+    bench = await CsiBench.open();
+    await bench.stage('pv-1', blockCapability());
+    await bench.publish('pv-1', blockCapability());
+    const volumePath = await bench.mapBlock('pv-1', 'pod-1');
+    const stats = (): Promise<object> => bench.kubelet.stats({ volumeId: 'pv-1', volumePath });
+    const size = { usage: [{ unit: 'BYTES', total: EXT4_BYTES }] };
+    expect(await stats()).toMatchObject({ ...size, volumeCondition: { abnormal: false } });
+
+    // Storage is dead, then pathd too: the same size, nothing waited for.
+    bench.pathd.volumeState = 'holding';
+    expect(await stats()).toMatchObject({
+      ...size,
+      volumeCondition: { abnormal: true, message: 'holding' },
+    });
+    bench.pathd.statusGate = new Promise(() => undefined);
+    const startedAt = performance.now();
+    expect(await stats()).toMatchObject({
+      ...size,
+      volumeCondition: { abnormal: true, message: 'pathd does not answer' },
+    });
+    expect(performance.now() - startedAt).toBeLessThan(2_500);
+    bench.pathd.statusGate = undefined;
+
+    // Another device at such a path is not this volume.
+    await bench.pathd.attach({ ...CONTEXTLESS, volumeId: 'pv-2' });
+    const other = { volumeId: 'pv-1', volumePath: bench.device('pv-2') };
+    expect(await refusal(bench.kubelet.stats(other))).toMatchObject({ code: 'NOT_FOUND' });
+  });
+
   test('a read-only mode gives a device that refuses writes', async () => {
     bench = await CsiBench.open();
     const capability = blockCapability('MULTI_NODE_READER_ONLY');
@@ -274,6 +305,7 @@ test('identity, info and capabilities', async () => {
     'STAGE_UNSTAGE_VOLUME',
     'GET_VOLUME_STATS',
     'EXPAND_VOLUME',
+    'VOLUME_CONDITION',
     'SINGLE_NODE_MULTI_WRITER',
   ]);
   expect((await bench.kubelet.pluginCapabilities()).capabilities).toMatchObject([

@@ -120,6 +120,19 @@ export class CsiBench {
     });
   }
 
+  /**
+   * What the kubelet does with a published raw block volume: a bind mount of its own, on which it
+   * asks for stats. Resolves with that path.
+   */
+  async mapBlock(volumeId: string, pod: string): Promise<string> {
+    const folder = join(this.dir, 'plugins/kubernetes.io/csi/volumeDevices', volumeId, 'dev');
+    mkdirSync(folder, { recursive: true });
+    const path = join(folder, pod);
+    writeFileSync(path, '');
+    await run('mount', ['--bind', this.target(pod), path]);
+    return path;
+  }
+
   async unpublish(volumeId: string, pod = 'pod-1'): Promise<void> {
     await this.kubelet.unpublish({ volumeId, targetPath: this.target(pod) });
   }

@@ -34,6 +34,8 @@ export class CsiDouble implements PathdApi {
   endFormatError: Error | undefined;
   /** attach waits for it. */
   attachGate: Promise<void> | undefined;
+  /** status waits for it. */
+  statusGate: Promise<void> | undefined;
   formatVerdict: { mayFormat: boolean; reason: string } | undefined;
   /** `state` of every volume's status. */
   volumeState = 'serving';
@@ -198,6 +200,7 @@ export class CsiDouble implements PathdApi {
   }
 
   async status(volumeId?: string): Promise<readonly VolumeStatus[]> {
+    if (this.statusGate !== undefined) await this.statusGate;
     const volumes = [...this.#attached].filter(([id]) => volumeId === undefined || id === volumeId);
     return volumes.map(([id, { device }]) => ({
       volumeId: id,
