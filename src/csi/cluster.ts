@@ -8,7 +8,6 @@
  * a claim that cannot be made refuses a stage (owner.ts says why).
  */
 import type { Logger } from '../base/log.ts';
-import { backoffMs } from '../kubernetes/backoff.ts';
 import {
   createKubernetesApi,
   type KubernetesApi,
@@ -22,21 +21,15 @@ import { type KeyMap, ourKeys, type TopologyKeys, topologyOf } from '../kubernet
 import { needsOwner } from '../kubernetes/owner.ts';
 import type { Topology, TopologyWeights } from '../kubernetes/topology.ts';
 import { Transport } from '../kubernetes/transport.ts';
-import { followObject, pause } from '../kubernetes/watch.ts';
+import { followObject } from '../kubernetes/watch.ts';
 import type { PathdApi } from '../pathd/api.ts';
 import { SECRET_ADVICE } from './chap.ts';
 import { EventWriter, type VolumeEventText } from './event-writer.ts';
 import { Keeper, knownPv, newsOf, tellConfig } from './keeper.ts';
 import { KnownStore, type KnownVolume } from './known.ts';
 import { type NoticeSource, relayNotices } from './notice-relay.ts';
-import {
-  cannotClaim,
-  claimOwner,
-  type OwnerOptions,
-  releaseOwner,
-  removeDeadStatuses,
-  TRY_MS,
-} from './owner.ts';
+import { cannotClaim, claimOwner, type OwnerOptions, removeDeadStatuses, TRY_MS } from './owner.ts';
+import { Releases } from './releases.ts';
 import type { StateStore } from './state.ts';
 import { StatusWriter } from './status-writer.ts';
 import { CsiError } from './status.ts';
@@ -88,7 +81,7 @@ export class Cluster {
   readonly #staging = new Map<string, VolumeConfig>();
   /** Volumes whose PVs the API server does not let us read. */
   readonly #forbidden = new Set<string>();
-  readonly #releasing = new Map<string, Promise<boolean>>();
+  readonly #releases: Releases;
   #labels: KeyMap | undefined;
 
   constructor(options: ClusterOptions) {
@@ -99,6 +92,8 @@ export class Cluster {
     this.#store = new KnownStore(stateDir, log);
     this.#events = new EventWriter(this.#api, node, log);
     this.#owner = { api: this.#api, node, log };
+    const { signal } = this.#stopping;
+    this.#releases = new Releases({ store: this.#store, owner: this.#owner, signal });
     const known = (volumeId: string): KnownVolume | undefined => this.#store.get(volumeId);
     this.#statuses = new StatusWriter({ api: this.#api, pathd, node, log, known });
   }
@@ -140,7 +135,7 @@ export class Cluster {
   async configure(volumeId: string, context: KeyMap): Promise<VolumeConfig> {
     const { weights, log, node } = this.#options;
     // A release that is under way would take the claim from under the new stage.
-    await this.#releasing.get(volumeId);
+    await this.#releases.idle(volumeId);
     const before = this.#store.get(volumeId);
     const pv = await this.#readPv(volumeId, context[PV_KEY] ?? volumeId);
     const known: KnownVolume = {
@@ -227,13 +222,7 @@ export class Cluster {
     const known = this.#store.get(volumeId);
     if (known === undefined) return;
     await this.#store.set({ ...known, isReleased: true });
-    const first = this.#release(volumeId);
-    this.#releasing.set(volumeId, first);
-    await Promise.race([first, pause(TRY_MS, this.#stopping.signal)]);
-    void first.then((isDone) => {
-      if (this.#releasing.get(volumeId) === first) this.#releasing.delete(volumeId);
-      return isDone ? undefined : this.#releaseLater(volumeId);
-    });
+    await this.#releases.begin(volumeId);
   }
 
   // ------------------------------------------------------------------------------ the PV at stage
@@ -311,34 +300,14 @@ export class Cluster {
       known: pv,
       onObject: (object) => {
         const read = object === undefined ? undefined : readPv(object);
-        if (read === undefined || read.ok) void keeper.onPv(read?.value);
+        if (read?.ok === false) return;
+        void keeper.onPv(read?.value);
+        this.#statuses.pvIs(volumeId, read?.value.uid);
       },
       onFailure: ({ detail }, againMs) => {
         log.debug({ volumeId, error: detail, againMs }, 'PV is not watched');
       },
     });
-  }
-
-  async #release(volumeId: string): Promise<boolean> {
-    const known = this.#store.get(volumeId);
-    if (known?.isReleased !== true) return true;
-    const { name, uid } = known.pv ?? { name: '', uid: '' };
-    if (name !== '' && !(await releaseOwner(this.#owner, volumeId, name, uid))) return false;
-    // Staged again meanwhile: then it is not ours to forget.
-    if (this.#store.get(volumeId)?.isReleased === true) await this.#store.remove(volumeId);
-    return true;
-  }
-
-  async #releaseLater(volumeId: string): Promise<void> {
-    const { signal } = this.#stopping;
-    for (let failures = 1; !signal.aborted; failures += 1) {
-      await pause(backoffMs(failures, Math.random()), signal);
-      const attempt = this.#release(volumeId);
-      this.#releasing.set(volumeId, attempt);
-      const isDone = await attempt;
-      if (this.#releasing.get(volumeId) === attempt) this.#releasing.delete(volumeId);
-      if (isDone) return;
-    }
   }
 
   #tell(volumeId: string, event: VolumeEventText): void {

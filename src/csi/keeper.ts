@@ -54,6 +54,7 @@ export class Keeper {
   /** Asked for while it ran. */
   #again = false;
   #lostTo: string | undefined;
+  #pvIsGone = false;
 
   constructor(options: KeeperOptions) {
     this.#options = options;
@@ -66,9 +67,12 @@ export class Keeper {
     const known = store.get(volumeId);
     if (known === undefined || this.#stopped) return;
     if (pv === undefined || (known.pv !== null && known.pv.uid !== pv.uid)) {
-      log.warn({ volumeId }, 'the PersistentVolume was deleted or replaced: last state is kept');
+      const text = 'the PersistentVolume was deleted or replaced: last state is kept';
+      if (!this.#pvIsGone) log.warn({ volumeId }, text);
+      this.#pvIsGone = true;
       return;
     }
+    this.#pvIsGone = false;
     if (pv.driver !== DRIVER_NAME || pv.volumeHandle !== volumeId) {
       log.warn({ volumeId, pv: pv.name }, 'the PersistentVolume is of another volume: ignored');
       return;

@@ -6,10 +6,15 @@
  * watch stream was rejected: it speaks ten times a second while there is I/O, nearly always to say
  * what an annotation does not show. What cannot be written is not queued: the next look has newer
  * news.
+ *
+ * A PV can be deleted under a staged volume (its finalizer removed by force). No write to it can
+ * succeed, so none is tried again until the PV that was meant (same uid) is seen. A server-side
+ * apply says conflict for both "deleted" and "replaced", and rarely for a passing one too; one GET
+ * tells them apart.
  */
 import type { Logger } from '../base/log.ts';
 import { backoffMs } from '../kubernetes/backoff.ts';
-import type { KubernetesApi } from '../kubernetes/client.ts';
+import type { ApiError, KubernetesApi, PvName } from '../kubernetes/client.ts';
 import { statusKey } from '../kubernetes/keys.ts';
 import { StatusPace } from '../kubernetes/status-pace.ts';
 import { renderStatusTable } from '../kubernetes/status-table.ts';
@@ -21,10 +26,12 @@ const SOON_MS = 150;
 const CALL_TIMEOUT_MS = 5_000;
 
 interface Written {
-  readonly pace: StatusPace;
+  pace: StatusPace;
   failures: number;
   notBeforeMs: number;
   isWriting: boolean;
+  /** The PV was deleted, or is another of the same name. */
+  isGone: boolean;
 }
 
 export interface StatusWriterOptions {
@@ -48,13 +55,31 @@ export class StatusWriter {
   }
 
   add(volumeId: string): void {
-    const pace = new StatusPace();
-    this.#volumes.set(volumeId, { pace, failures: 0, notBeforeMs: 0, isWriting: false });
+    this.#volumes.set(volumeId, { ...fresh(), isWriting: false });
     this.#schedule(SOON_MS);
   }
 
   remove(volumeId: string): void {
     this.#volumes.delete(volumeId);
+  }
+
+  /** What the API server has under the PV's name: its uid; undefined: nothing. */
+  pvIs(volumeId: string, uid: string | undefined): void {
+    const { known, log } = this.#options;
+    const written = this.#volumes.get(volumeId);
+    const pv = known(volumeId)?.pv ?? null;
+    if (written === undefined || pv === null) return;
+    const isGone = uid !== pv.uid;
+    if (isGone === written.isGone) return;
+    if (isGone) {
+      written.isGone = true;
+      const how = uid === undefined ? 'deleted' : 'replaced';
+      log.warn({ volumeId, pv: pv.name, how }, 'no status is written: the PV is gone');
+    } else {
+      Object.assign(written, fresh());
+      log.info({ volumeId, pv: pv.name }, 'the PV is back: its status is written again');
+      this.soon();
+    }
   }
 
   /** Something happened: look before the second is over. */
@@ -94,12 +119,13 @@ export class StatusWriter {
   }
 
   async #write(status: VolumeStatus, written: Written): Promise<void> {
-    const { api, node, log, known } = this.#options;
+    const { api, node, known } = this.#options;
     const { volumeId } = status;
     const { pace } = written;
     const nowMs = performance.now();
     const pv = known(volumeId)?.pv ?? null;
-    if (written.isWriting || pv === null || nowMs < written.notBeforeMs) return;
+    if (written.isWriting || written.isGone || pv === null) return;
+    if (nowMs < written.notBeforeMs) return;
     if (!pace.isDue(status, nowMs)) return;
     const text = renderStatusTable(status);
     // After a restart of csi it is usually there already.
@@ -109,15 +135,32 @@ export class StatusWriter {
     }
     written.isWriting = true;
     const done = await api.applyStatus(pv, node, text, CALL_TIMEOUT_MS);
-    written.isWriting = false;
     if (done.ok) {
       pace.written(status, nowMs);
       written.failures = 0;
     } else {
-      written.failures += 1;
-      const againMs = backoffMs(written.failures, Math.random());
-      written.notBeforeMs = performance.now() + againMs;
-      log.warn({ volumeId, error: done.error.detail, againMs }, 'status was not written');
+      const isGone = await this.#isGone(pv, done.error);
+      if (isGone) this.pvIs(volumeId, undefined);
+      else this.#failed(volumeId, written, done.error);
     }
+    written.isWriting = false;
   }
+
+  async #isGone({ name, uid }: PvName, { kind }: ApiError): Promise<boolean> {
+    if (kind === 'not-found') return true;
+    if (kind !== 'conflict') return false;
+    const found = await this.#options.api.getPv(name, CALL_TIMEOUT_MS);
+    return found.ok ? found.value.uid !== uid : found.error.kind === 'not-found';
+  }
+
+  #failed(volumeId: string, written: Written, { detail }: ApiError): void {
+    written.failures += 1;
+    const againMs = backoffMs(written.failures, Math.random());
+    written.notBeforeMs = performance.now() + againMs;
+    this.#options.log.warn({ volumeId, error: detail, againMs }, 'status was not written');
+  }
+}
+
+function fresh(): Omit<Written, 'isWriting'> {
+  return { pace: new StatusPace(), failures: 0, notBeforeMs: 0, isGone: false };
 }
