@@ -54,6 +54,7 @@ export type EventReason =
   | 'FailedBack'
   | 'AllPathsDown'
   | 'FenceFailed'
+  | 'StateNotWritable'
   | 'IdentityMismatch'
   | 'PathUnverified'
   | 'PathsChanged'

@@ -83,7 +83,12 @@ export function wordEvent(event: VolumeEvent): Worded | undefined {
     case 'all-paths-down':
       return warning('AllPathsDown', `no usable path, I/O is queued: ${event.cause.detail}`);
     case 'stuck':
-      return warning('FenceFailed', `I/O is held: ${event.why}`);
+      if (event.what === 'fence') return warning('FenceFailed', `I/O is held: ${event.why}`);
+      return warning(
+        'StateNotWritable',
+        `I/O is held, because which path may hold writes must be on disk first: ${event.why}. ` +
+          "Free space in pathd's --state-dir on this node, or mend its disk; it goes on by itself",
+      );
     case 'failed': {
       const lost = `${String(event.discarded)} requests discarded`;
       return warning('VolumeFailed', `failed until it is staged again, ${lost}: ${event.why}`);

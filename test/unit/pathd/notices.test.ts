@@ -1,0 +1,35 @@
+import { expect, test } from 'vitest';
+import type { VolumeNotice } from '../../../src/pathd/api.ts';
+import { Notices, wordEvent } from '../../../src/pathd/notices.ts';
+
+test('a hold is named by what it waits for: a fence, or a state file', () => {
+  const fence = wordEvent({ kind: 'stuck', what: 'fence', why: 'no rung works: set fencing' });
+  expect(fence).toEqual({
+    reason: 'FenceFailed',
+    warning: true,
+    message: 'I/O is held: no rung works: set fencing',
+  });
+  const why = 'cannot write /state/volumes/v.json: the disk is full';
+  const record = wordEvent({ kind: 'stuck', what: 'record', why });
+  expect(record).toMatchObject({ reason: 'StateNotWritable', warning: true });
+  expect(record?.message).toContain(why);
+  expect(record?.message).toMatch(/Free space .* goes on by itself/);
+});
+
+function heard(notices: Notices, after: number): string[] {
+  const messages: string[] = [];
+  notices.follow(after, ({ message }: VolumeNotice) => void messages.push(message))();
+  return messages;
+}
+
+test('the last 500 are kept; who was away asks for those after a number', () => {
+  const notices = new Notices();
+  for (let n = 1; n <= 600; n += 1) {
+    notices.add('v', { reason: 'PathUp', warning: false, message: String(n) });
+  }
+  expect(heard(notices, 598)).toEqual(['599', '600']);
+  expect(heard(notices, 0)).toHaveLength(500);
+  expect(heard(notices, 0)[0]).toBe('101');
+  // A number of another pathd, ahead of this one's.
+  expect(heard(notices, 9_999)).toHaveLength(500);
+});
