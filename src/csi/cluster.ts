@@ -87,7 +87,7 @@ export class Cluster {
   constructor(options: ClusterOptions) {
     const { node, log, stateDir, pathd } = options;
     this.#options = options;
-    this.#transport = new Transport(options.credentials);
+    this.#transport = new Transport({ credentials: options.credentials, log });
     this.#api = createKubernetesApi(this.#transport);
     this.#store = new KnownStore(stateDir, log);
     this.#events = new EventWriter(this.#api, node, log);

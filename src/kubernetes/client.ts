@@ -13,7 +13,7 @@ import type { Result } from '../base/result.ts';
 import { err, ok } from '../base/result.ts';
 import { hash32 } from '../base/hash.ts';
 import { type KeyMap, OWNER_KEY, statusKey } from './keys.ts';
-import { type ApiRequest, type ApiResponse, type Transport, TransportError } from './transport.ts';
+import type { ApiRequest, ApiResponse, Transport } from './transport.ts';
 
 export type ApiErrorKind =
   /** Not reached, no answer in time, or the server is in trouble (5xx, 429). Try again later. */
@@ -163,8 +163,7 @@ async function ask(
     const answer = await transport.request(request, timeoutMs);
     return answer.status < 300 ? ok(answer.body) : err(apiError(answer));
   } catch (error) {
-    if (error instanceof TransportError) return err({ kind: 'unavailable', detail: error.message });
-    // Reading a token file, an exec plugin: whatever it is, the API cannot be asked now.
+    // Not reached, reading a token file, an exec plugin: whatever it is, the API cannot be asked now.
     return err({ kind: 'unavailable', detail: error instanceof Error ? error.message : 'unknown' });
   }
 }

@@ -1,22 +1,21 @@
 /**
- * HTTP/2 to the API server: one connection, shared by every call and every watch of this process.
+ * Questions to the API server over one HTTP/2 connection, shared by every call and every watch of
+ * this process (connection.ts: what happens where HTTP/2 is not spoken).
  *
  * node:http2 directly. Measured on @kubernetes/client-node 2.0.1: ten GETs opened ten TLS
  * connections, and its Watch gives up after 30 s of silence, while bookmarks come about once a
- * minute; over HTTP/1.1 each watch of each staged volume would be a connection of its own. Every
- * kube-apiserver speaks HTTP/2 over TLS; a plain http:// server is spoken to in HTTP/2 with prior
- * knowledge (tests).
+ * minute; over HTTP/1.1 each watch of each staged volume would be a connection of its own.
  *
- * A half-open connection is noticed by PING after 20 s without an answer (client-go: 30 + 15 s). A
- * connection that ended is replaced at the next request; nobody reconnects for its own sake.
+ * A connection that ended is replaced at the next request; nobody reconnects for its own sake.
  */
+import type { Logger } from '../base/log.ts';
 import {
-  type ClientHttp2Session,
-  type ClientHttp2Stream,
-  type OutgoingHttpHeaders,
-  connect,
-  constants,
-} from 'node:http2';
+  type Answer,
+  type Connection,
+  openConnection,
+  type Timings,
+  TransportError,
+} from './connection.ts';
 import type { Credentials } from './credentials.ts';
 
 export interface ApiRequest {
@@ -32,64 +31,67 @@ export interface ApiResponse {
   readonly body: unknown;
 }
 
-/** The API server could not be asked; `ApiResponse` is for what it answered. */
-export class TransportError extends Error {
-  constructor(message: string) {
-    super(message);
-    this.name = 'TransportError';
-  }
-}
-
-const CONNECT_TIMEOUT_MS = 10_000;
-const PING_EVERY_MS = 20_000;
-const PING_TIMEOUT_MS = 20_000;
+/** A connection that the network has swallowed is replaced within 40 s. */
+const TIMINGS: Timings = { connectMs: 10_000, pingEveryMs: 20_000, pingTimeoutMs: 20_000 };
 /** A PV has at most 256 KiB of annotations; an answer larger than this is not one. */
 const BODY_MAX = 8 << 20;
 
+export interface TransportOptions {
+  /** Called at the first request, and again after a connection has failed. */
+  readonly credentials: () => Promise<Credentials>;
+  readonly log: Logger;
+  /** Shorter in tests. */
+  readonly timings?: Timings;
+}
+
 export class Transport {
-  readonly #load: () => Promise<Credentials>;
+  readonly #options: TransportOptions;
   #loaded: Promise<Credentials> | undefined;
-  #session: ClientHttp2Session | undefined;
+  #connection: Promise<Connection> | undefined;
   #closed = false;
+  #toldHttp1 = false;
   /** Connections opened and requests sent since the start, for tests and metrics. */
   readonly counters = { connections: 0, requests: 0 };
 
-  /** @param load read at the first request, and again after it has failed. */
-  constructor(load: () => Promise<Credentials>) {
-    this.#load = load;
+  constructor(options: TransportOptions) {
+    this.#options = options;
   }
 
   /** One call and its whole answer. Rejects with TransportError. */
   async request(request: ApiRequest, timeoutMs: number): Promise<ApiResponse> {
     const signal = AbortSignal.timeout(timeoutMs);
-    const { stream, status } = await this.#open(request, signal);
-    let text = '';
-    stream.setEncoding('utf8');
     try {
-      for await (const chunk of stream) {
+      const { body, status } = await this.#ask(request, signal);
+      let text = '';
+      body.setEncoding('utf8');
+      for await (const chunk of body) {
         text += String(chunk);
         if (text.length > BODY_MAX) throw new Error('the answer is too long');
       }
+      return { status, body: parseJson(text) };
     } catch (error) {
-      throw transportError(error, signal);
+      if (signal.aborted) throw new TransportError('the API server did not answer in time');
+      throw transportError(error);
     }
-    return { status, body: parseJson(text) };
   }
 
   /**
    * A GET whose answer is lines without end. Ends when the server ends it; throws TransportError
-   * when
-   * `idleMs` pass without a byte, or the connection is lost.
+   * when `idleMs` pass without a byte (the head of the answer included), or the connection is lost.
    */
   async *lines(path: string, idleMs: number, signal: AbortSignal): AsyncIterable<ApiResponse> {
-    const { stream, status } = await this.#open({ method: 'GET', path }, signal);
-    stream.setTimeout(idleMs, () => {
-      stream.destroy(new TransportError(`nothing was heard for ${String(idleMs / 1000)} s`));
-    });
-    stream.setEncoding('utf8');
-    let rest = '';
+    const silence = new AbortController();
+    const timer = setTimeout(() => silence.abort(), idleMs);
+    timer.unref();
+    let answer: Answer | undefined;
     try {
-      for await (const chunk of stream) {
+      const both = AbortSignal.any([signal, silence.signal]);
+      answer = await this.#ask({ method: 'GET', path }, both);
+      const { body, status } = answer;
+      body.setEncoding('utf8');
+      let rest = '';
+      for await (const chunk of body) {
+        timer.refresh();
         const parts = (rest + String(chunk)).split('\n');
         rest = parts.pop() ?? '';
         if (rest.length > BODY_MAX) throw new Error('a line is too long');
@@ -98,112 +100,95 @@ export class Transport {
       if (rest.trim() !== '') yield { status, body: parseJson(rest) };
     } catch (error) {
       if (signal.aborted) return;
-      throw transportError(error, signal);
+      if (!silence.signal.aborted) throw transportError(error);
+      throw new TransportError(`nothing was heard for ${String(idleMs / 1000)} s`);
     } finally {
-      stream.destroy();
+      clearTimeout(timer);
+      answer?.body.destroy();
     }
   }
 
   close(): void {
     this.#closed = true;
-    this.#session?.destroy();
-    this.#session = undefined;
+    void this.#connection?.then(
+      (connection) => connection.close(),
+      () => undefined,
+    );
+    this.#connection = undefined;
   }
 
-  async #open(
-    request: ApiRequest,
+  async #ask(
+    { method, path, body, contentType }: ApiRequest,
     signal: AbortSignal,
-  ): Promise<{ stream: ClientHttp2Stream; status: number }> {
+  ): Promise<Answer> {
+    const [connection, authentication] = await unlessAborted(this.#ready(), signal);
+    this.counters.requests += 1;
+    const headers = {
+      accept: 'application/json',
+      'user-agent': 'priority-path-csi',
+      ...(contentType === undefined ? {} : { 'content-type': contentType }),
+      ...authentication,
+    };
+    const text = body === undefined ? undefined : JSON.stringify(body);
+    return connection.ask({ method, path, headers, body: text }, signal);
+  }
+
+  async #ready(): Promise<readonly [Connection, Readonly<Record<string, string>>]> {
+    if (this.#closed) throw new TransportError('closed');
+    this.#loaded ??= this.#options.credentials();
+    const loaded = this.#loaded;
     try {
-      const credentials = await this.#credentials();
-      const headers = requestHeaders(request, await credentials.headers());
-      const stream = this.#connected(credentials).request(headers, { signal });
-      this.counters.requests += 1;
-      const status = await new Promise<number>((resolve, reject) => {
-        stream.once('response', (answer) => resolve(Number(answer[':status'])));
-        stream.once('error', reject);
-        stream.once('close', () => reject(new Error('the connection ended')));
-        stream.end(request.body === undefined ? undefined : JSON.stringify(request.body));
-      });
-      // Errors after the headers surface in the iteration; without a listener they would be thrown.
-      stream.on('error', () => undefined);
-      return { stream, status };
+      const credentials = await loaded;
+      const authentication = await credentials.headers();
+      return [await this.#connected(credentials), authentication];
     } catch (error) {
-      throw transportError(error, signal);
+      // The server's CA may be another by now, too.
+      if (this.#loaded === loaded) this.#loaded = undefined;
+      throw error;
     }
   }
 
-  #credentials(): Promise<Credentials> {
-    this.#loaded ??= this.#load().catch((error: unknown) => {
-      this.#loaded = undefined;
+  async #connected(credentials: Credentials): Promise<Connection> {
+    const known = this.#connection;
+    if (known !== undefined) {
+      const connection = await known;
+      if (connection.isOpen) return connection;
+      // Somebody else may have replaced it while we awaited it.
+      if (this.#connection !== known) return this.#connected(credentials);
+    }
+    const { timings = TIMINGS, log } = this.#options;
+    const opening = openConnection(credentials, timings, () => {
+      this.counters.connections += 1;
+    });
+    this.#connection = opening;
+    try {
+      const connection = await opening;
+      if (this.#closed) connection.close();
+      if (connection.protocol === 'HTTP/1.1' && !this.#toldHttp1) {
+        this.#toldHttp1 = true;
+        const text = 'the API server (or what is in front of it) speaks no HTTP/2';
+        log.warn({}, `${text}: each watched object takes a connection of its own`);
+      }
+      return connection;
+    } catch (error) {
+      if (this.#connection === opening) this.#connection = undefined;
       throw error;
-    });
-    return this.#loaded;
-  }
-
-  #connected({ server, tls }: Credentials): ClientHttp2Session {
-    if (this.#closed) throw new TransportError('closed');
-    const known = this.#session;
-    if (known !== undefined && !known.closed && !known.destroyed) return known;
-    const session = connect(server, tls);
-    this.counters.connections += 1;
-    this.#session = session;
-    supervise(session);
-    session.once('close', () => {
-      if (this.#session === session) this.#session = undefined;
-    });
-    // GOAWAY: streams that run may end, new ones need a new connection.
-    session.once('goaway', () => {
-      if (this.#session === session) this.#session = undefined;
-    });
-    return session;
+    }
   }
 }
 
-function requestHeaders(
-  { method, path, contentType }: ApiRequest,
-  authentication: Readonly<Record<string, string>>,
-): OutgoingHttpHeaders {
-  return {
-    [constants.HTTP2_HEADER_METHOD]: method,
-    [constants.HTTP2_HEADER_PATH]: path,
-    accept: 'application/json',
-    'user-agent': 'priority-path-csi',
-    ...(contentType === undefined ? {} : { 'content-type': contentType }),
-    ...authentication,
-  };
-}
-
-/** Destroys the session when it cannot be set up or does not answer PINGs. */
-function supervise(session: ClientHttp2Session): void {
-  session.on('error', () => undefined);
-  const setup = setTimeout(() => {
-    session.destroy(new TransportError('no connection within 10 s'));
-  }, CONNECT_TIMEOUT_MS);
-  session.once('connect', () => clearTimeout(setup));
-  let unanswered: NodeJS.Timeout | undefined;
-  const pinging = setInterval(() => {
-    if (session.connecting || session.destroyed || unanswered !== undefined) return;
-    unanswered = setTimeout(() => {
-      session.destroy(new TransportError('the connection is dead: a PING was not answered'));
-    }, PING_TIMEOUT_MS);
-    session.ping(() => {
-      clearTimeout(unanswered);
-      unanswered = undefined;
-    });
-  }, PING_EVERY_MS);
-  session.once('close', () => {
-    for (const timer of [setup, unanswered]) clearTimeout(timer);
-    clearInterval(pinging);
+/** What the promise says, unless the signal is aborted first: the promise is others' too. */
+function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => reject(new TransportError('the API server is not reached'));
+    if (signal.aborted) stop();
+    signal.addEventListener('abort', stop, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
   });
-  // The connection alone must not keep a process alive that wants to end.
-  for (const timer of [setup, pinging]) timer.unref();
-  session.unref();
 }
 
-function transportError(error: unknown, signal: AbortSignal): TransportError {
+function transportError(error: unknown): TransportError {
   if (error instanceof TransportError) return error;
-  if (signal.aborted) return new TransportError('the API server did not answer in time');
   const { message, code } = error as NodeJS.ErrnoException;
   return new TransportError(message || (code ?? 'the connection ended'));
 }

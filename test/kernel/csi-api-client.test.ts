@@ -1,11 +1,13 @@
 /** Client, watches and their one connection against a counting API server on loopback. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createKubernetesApi, readPv } from '../../src/kubernetes/client.ts';
+import type { Credentials } from '../../src/kubernetes/credentials.ts';
 import { Transport } from '../../src/kubernetes/transport.ts';
 import { type WatchOptions, followObject } from '../../src/kubernetes/watch.ts';
 import { FakeApi } from '../support/fake-api.ts';
 
 const PVS = '/api/v1/persistentvolumes';
+const LOG = { debug: () => 0, info: () => 0, warn: () => 0, error: () => 0 };
 const PIN = 'prioritypath.io/pin';
 
 let api: FakeApi;
@@ -16,7 +18,7 @@ let followed: Promise<void>[];
 beforeEach(async () => {
   api = await FakeApi.start();
   api.addPv('pv-1', { [PIN]: 'p0' });
-  transport = new Transport(api.credentials);
+  transport = new Transport({ credentials: api.credentials, log: LOG });
   stop = new AbortController();
   followed = [];
 });
@@ -178,11 +180,12 @@ describe('calls', () => {
 
   test('credentials that cannot be read are asked for again', async () => {
     let tries = 0;
-    const flaky = new Transport(async () => {
+    const credentials = async (): Promise<Credentials> => {
       tries += 1;
       if (tries === 1) throw new Error('ca.crt: no such file');
       return api.credentials();
-    });
+    };
+    const flaky = new Transport({ credentials, log: LOG });
     const client = createKubernetesApi(flaky);
     expect(await client.getPv('pv-1', 1_000)).toMatchObject({
       error: { kind: 'unavailable', detail: 'ca.crt: no such file' },
