@@ -15,7 +15,7 @@ const DIRECTIONS: readonly Direction[] = ['in', 'out'];
 const WAYS = ['fin', 'rst'] as const;
 const CASES = DIRECTIONS.flatMap((direction) => WAYS.map((how) => ({ direction, how })));
 /** No attempt may come near it. */
-const LIMIT_MS = 5000;
+const LIMIT_MS = 20_000;
 const AT_A_TIME = 16;
 
 /** Runs `job` for 0 … count - 1, some side by side; returns the longest time one took. */
@@ -94,15 +94,15 @@ describe('a login', () => {
 describe('a write', () => {
   const shapes: Record<string, Record<string, string>> = {
     solicited: { InitialR2T: 'Yes', ImmediateData: 'No' },
-    unsolicited: { InitialR2T: 'No', ImmediateData: 'Yes', FirstBurstLength: '1024' },
+    unsolicited: { InitialR2T: 'No', ImmediateData: 'Yes', FirstBurstLength: '512' },
   };
   const cases = Object.keys(shapes).flatMap((shape) => CASES.map((one) => ({ shape, ...one })));
-  const BLOCKS = 3;
+  const BLOCKS = 2;
 
   it.each(cases)(
     '$shape, cut at any byte ($direction, $how), is lost, or whole on the disk',
     async ({ shape, direction, how }) => {
-      const keys = { ...shapes[shape], MaxRecvDataSegmentLength: '512', MaxBurstLength: '1024' };
+      const keys = { ...shapes[shape], MaxRecvDataSegmentLength: '512', MaxBurstLength: '512' };
       const before = await measure({ keys }, async (target) => {
         await login(target);
       });
@@ -113,7 +113,7 @@ describe('a write', () => {
       // From the last byte of the login on; the last cut is behind the answer.
       const from = before[direction];
       const count = after[direction] - from + 1;
-      expect(count).toBeGreaterThan(direction === 'in' ? 1500 : 48);
+      expect(count).toBeGreaterThan(direction === 'in' ? 1000 : 48);
       const target = await startTarget({ keys });
       // The first connection's login is measured in bytes of this run: names and numbers have one length.
       target.script.faults = cutting(direction, how, from);

@@ -6,17 +6,12 @@
  * brings is covered here. It shares no code with src/protocol.
  */
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import type { TapChunk } from '../capture.ts';
 import { Connection } from './connection.ts';
 import { FaultyLine } from './line.ts';
 import type { Request } from './pdu.ts';
 import { honestScript, type Script } from './script.ts';
 import type { Disk } from './disk.ts';
-
-/** Bytes of one connection as they crossed the wire, for a capture file. */
-export interface TapChunk {
-  readonly fromInitiator: boolean;
-  readonly bytes: Buffer;
-}
 
 export class ScriptedTarget {
   readonly script: Script;
