@@ -52,9 +52,16 @@ export interface Policy {
   readonly fencing: Fencing;
   readonly writePolicy: 'through';
   readonly expectedSerial: string;
+  readonly headerDigest: DigestChoice;
+  readonly dataDigest: DigestChoice;
 }
 
+/** `prefer`: where the target has it too. */
+type DigestChoice = 'none' | 'prefer' | 'crc32c';
+
 type Table = { readonly [K in keyof Policy]: Parameter<Policy[K]> };
+
+const DIGESTS = ['none', 'prefer', 'crc32c'] as const;
 
 /** The declaration. Order is the order of the README's table. */
 export const PARAMETERS: Table = {
@@ -181,6 +188,12 @@ export const PARAMETERS: Table = {
   }),
   expectedSerial: text('expected-serial', 252, {
     doc: 'unit serial number (VPD 80h) that makes weak identifiers count',
+  }),
+  headerDigest: choice('header-digest', DIGESTS, 'none', {
+    doc: 'CRC32C over PDU headers: `crc32c` (a path without it is down), `prefer`; from its next login on',
+  }),
+  dataDigest: choice('data-digest', DIGESTS, 'none', {
+    doc: 'CRC32C over data, likewise; costs processor time on both sides',
   }),
 };
 

@@ -1,5 +1,6 @@
 /** Views of a policy that may be replaced while the volume serves: each look sees the latest one. */
 import type { Policy } from '../paths/policy.ts';
+import type { DigestChoices } from './ports.ts';
 import type { StallDeadlines } from './stall-watch.ts';
 import type { SwitcherOptions } from './switcher.ts';
 
@@ -28,4 +29,8 @@ export function stallDeadlines(policy: () => Policy): StallDeadlines {
       return policy().flushDeadlineMs;
     },
   };
+}
+
+export function digestChoices(policy: () => Policy): () => DigestChoices {
+  return () => ({ headerDigest: policy().headerDigest, dataDigest: policy().dataDigest });
 }

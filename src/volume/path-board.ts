@@ -6,7 +6,14 @@ import type { PathName } from '../base/brand.ts';
 import type { Cause, Identity, PathEffect, PathEvent } from '../paths/model.ts';
 import type { IdentityBook } from './identity-book.ts';
 import { type LinkEvents, PathLink, type ProbeAnswer } from './path-link.ts';
-import type { ChapCredentials, Clock, Initiator, Sense, SessionTarget } from './ports.ts';
+import type {
+  ChapCredentials,
+  Clock,
+  DigestChoices,
+  Initiator,
+  Sense,
+  SessionTarget,
+} from './ports.ts';
 import type { RecentWrites } from './recent-writes.ts';
 
 export interface VolumePath {
@@ -27,6 +34,8 @@ export interface BoardOptions {
   readonly book: IdentityBook;
   readonly recent: () => RecentWrites | undefined;
   readonly credentials: () => ChapCredentials | undefined;
+  /** Asked at each login. */
+  readonly digests: () => DigestChoices;
 }
 
 export interface BoardEvents {
@@ -195,7 +204,7 @@ export class PathBoard {
 
   #makeLink(path: VolumePath): PathLink {
     const { book, recent, clock, initiator, initiatorName, loginTimeoutMs } = this.#options;
-    const { credentials } = this.#options;
+    const { credentials, digests } = this.#options;
     const events: LinkEvents = {
       judge: (link, reading) => book.judge(link.name, reading.identity),
       sample: () => recent()?.pick(),
@@ -207,6 +216,6 @@ export class PathBoard {
     };
     const { name, target, isid } = path;
     const options = { name, target, isid, initiatorName, loginTimeoutMs, clock, initiator };
-    return new PathLink({ ...options, credentials }, events);
+    return new PathLink({ ...options, credentials, digests }, events);
   }
 }

@@ -16,7 +16,15 @@ import type { FencedPath } from './fence.ts';
 import type { LuIdentity } from './identity.ts';
 import { decodeNames, type LuFacts, type LuReading, readLu, sameNames } from './lu.ts';
 import { asksForIdentity } from './outcome.ts';
-import type { ChapCredentials, Clock, Initiator, Sense, Session, SessionTarget } from './ports.ts';
+import type {
+  ChapCredentials,
+  Clock,
+  DigestChoices,
+  Initiator,
+  Sense,
+  Session,
+  SessionTarget,
+} from './ports.ts';
 import type { TransportFailure, TransportFailureKind } from './ports.ts';
 import type { WriteSample } from './recent-writes.ts';
 
@@ -37,6 +45,7 @@ export interface LinkOptions {
   readonly initiator: Initiator;
   /** Asked at each login; undefined: no CHAP. */
   readonly credentials: () => ChapCredentials | undefined;
+  readonly digests: () => DigestChoices;
 }
 
 /** What a link needs of its volume. */
@@ -259,7 +268,8 @@ export class PathLink implements FencedPath {
     const { signal } = controller;
     const chap = this.#options.credentials();
     const credentials = chap === undefined ? {} : { credentials: chap };
-    const options = { target, initiatorName, isid, timeoutMs, signal, ...credentials };
+    const wanted = { ...credentials, ...this.#options.digests() };
+    const options = { target, initiatorName, isid, timeoutMs, signal, ...wanted };
     const connected = await initiator.connect(options);
     if (this.#connecting === controller) this.#connecting = undefined;
     if (!connected.ok) return connected;

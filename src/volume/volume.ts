@@ -23,7 +23,7 @@ import { type FormatVerdict, judgeFormat } from './format-guard.ts';
 import { grownRecord } from './grow.ts';
 import type { LuIdentity } from './identity.ts';
 import { IdentityBook } from './identity-book.ts';
-import { switchPolicy } from './live-policy.ts';
+import { digestChoices, switchPolicy } from './live-policy.ts';
 import { asksForIdentity, endsOutstanding, tellsWeAreFenced } from './outcome.ts';
 import { PathBoard } from './path-board.ts';
 import type { BlockSource, Clock, IoRequest, Sense } from './ports.ts';
@@ -389,8 +389,10 @@ export class Volume implements BlockSource {
     const { loginTimeoutMs } = policy;
     const book = this.#book;
     const recent = (): RecentWrites | undefined => this.#recent;
+    const digests = digestChoices(() => this.#policy);
+    const wanted = { credentials, digests };
     return new PathBoard(
-      { paths, initiatorName, loginTimeoutMs, clock, initiator, book, recent, credentials },
+      { paths, initiatorName, loginTimeoutMs, clock, initiator, book, recent, ...wanted },
       {
         dispatch: (event) => this.#driver.dispatch(event),
         attention: (path, sense) => this.#attention(path, sense),

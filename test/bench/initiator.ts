@@ -113,7 +113,10 @@ try {
     const target = await Target.start({
       ...{ host, port: await freePort(host), backingFile },
       ...(store === 'null' ? { store } : {}),
-      settings: values.segments === undefined ? {} : { MaxRecvDataSegmentLength: values.segments },
+      settings: {
+        ...{ HeaderDigest: 'None,CRC32C', DataDigest: 'None,CRC32C' },
+        ...(values.segments === undefined ? {} : { MaxRecvDataSegmentLength: values.segments }),
+      },
     });
     for (const cell of mine) {
       const result = await measure(target, cell);

@@ -2,6 +2,7 @@
  * `npm run build`: the bundle runs by itself, knows every flag that the chart passes, and which process
  * loads which part of it. Built into a folder of the test's own.
  */
+import { createRequire } from 'node:module';
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -74,12 +75,22 @@ test('nothing of node_modules is needed, nor of the checkout', () => {
   }
 });
 
+test('the native CRC32C lies beside the bundle, and nothing needs it before a session has digests', () => {
+  const beside = createRequire(join(folder, 'priority-path.mjs'));
+  expect(beside.resolve('@node-rs/crc32')).toContain(folder);
+  const { crc32c } = beside('@node-rs/crc32') as { readonly crc32c: (bytes: Buffer) => number };
+  expect(crc32c(Buffer.alloc(32))).toBe(0x8a9136aa);
+  rmSync(join(folder, 'node_modules'), { recursive: true });
+  const args = [join(folder, 'priority-path.mjs'), 'pathd', '--help'];
+  expect(spawnSync(process.execPath, args, { encoding: 'utf8' }).stdout).toMatch(/--endpoint/);
+});
+
 describe('what is loaded', () => {
   test('no process loads the Kubernetes client at its start, and pathd never can', () => {
     const [client, ...more] = holds('loadFromClusterAndUser');
     expect(more).toEqual([]);
     expect(size(client!)).toBeGreaterThan(1_000_000);
-    const commands = readdirSync(folder).filter((file) => /^command-\w+\.mjs$/.test(file));
+    const commands = readdirSync(folder).filter((file) => /^(csi|pathd)-\w+\.mjs$/.test(file));
     expect(commands).toHaveLength(2);
     for (const file of ['priority-path.mjs', ...commands])
       expect(loaded(file)).not.toContain(client);
@@ -92,7 +103,7 @@ describe('what is loaded', () => {
   });
 
   test('what any process reads at start stays below 1.5 MB', () => {
-    const commands = readdirSync(folder).filter((file) => /^command-\w+\.mjs$/.test(file));
+    const commands = readdirSync(folder).filter((file) => /^(csi|pathd)-\w+\.mjs$/.test(file));
     for (const command of commands) {
       const files = new Set([...loaded('priority-path.mjs'), ...loaded(command)]);
       const bytes = [...files].reduce((sum, file) => sum + size(file), 0);

@@ -85,6 +85,7 @@ const FORMS: readonly (readonly [example: RegExp, pattern: string])[] = [
     '^$|^(auto|gone|none|delay=[0-9.]+(ms|s|m|h))(, *(auto|gone|none|delay=[0-9.]+(ms|s|m|h)))*$',
   ],
   [/^through$/, '^$|^through$'],
+  [/^none$/, '^$|^(none|prefer|crc32c)$'],
 ];
 
 export function chartParameters(): readonly ChartParameter[] {

@@ -77,8 +77,11 @@ export async function run(
 }
 
 /** A logged-in session whose power-on UNIT ATTENTION is consumed. */
-export async function ready(target: Target): Promise<Session> {
-  const session = await login(optionsFor(target));
+export async function ready(
+  target: Target,
+  changes: Partial<ConnectOptions> = {},
+): Promise<Session> {
+  const session = await login({ ...optionsFor(target), ...changes });
   expect(await run(session, cdb.testUnitReady())).toMatchObject({
     status: ScsiStatus.CHECK_CONDITION,
     sense: { key: 6, asc: 0x29 },

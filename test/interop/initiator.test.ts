@@ -118,6 +118,24 @@ describe('data', () => {
     expect(await session.closed).toMatchObject({ kind: 'logout' });
   });
 
+  const digests: [string, 'none' | 'crc32c', 'none' | 'crc32c'][] = [
+    ['header', 'crc32c', 'none'],
+    ['data', 'none', 'crc32c'],
+    ['header and data', 'crc32c', 'crc32c'],
+  ];
+  it.each(digests)('comes back as it was written, with digests: %s', async (_, header, data) => {
+    for (const settings of [{}, { InitialR2T: 'Yes', ImmediateData: 'No' }]) {
+      const offers = { HeaderDigest: 'None,CRC32C', DataDigest: 'None,CRC32C' };
+      const target = await startTarget({ settings: { ...settings, ...offers } });
+      const session = await ready(target, { headerDigest: header, dataDigest: data });
+      await writeAndVerify(session, { size: 512, depth: 64, blockSize: 512 });
+      await writeAndVerify(session, { size: 65_536, depth: 16, blockSize: 512 });
+      await writeAndVerify(session, { size: MIB + 512, depth: 4, blockSize: 512 });
+      await session.logout(1000);
+      expect(await session.closed).toMatchObject({ kind: 'logout' });
+    }
+  });
+
   it('is zero after UNMAP and WRITE SAME', async () => {
     const target = await startTarget({ params: 'thin_provisioning=1' });
     const session = await ready(target);

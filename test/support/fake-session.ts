@@ -83,6 +83,8 @@ export class Gateway extends DeviceServer {
   readonly sessions = new Set<FakeSession>();
   readonly tasks = new Set<Task>();
   logins = 0;
+  /** Digests that the logins asked for. */
+  readonly digests: unknown[] = [];
   resets = 0;
 
   constructor(
@@ -306,7 +308,7 @@ export class FakeInitiator implements Initiator {
   }
 
   #connect(options: ConnectOptions): Promise<Result<Session, TransportFailure>> {
-    const { isid, timeoutMs, signal } = options;
+    const { isid, timeoutMs, signal, headerDigest, dataDigest } = options;
     const gateway = this.#at(options.target);
     return new Promise((resolve) => {
       const timer = this.#clock.after(timeoutMs, () =>
@@ -326,9 +328,10 @@ export class FakeInitiator implements Initiator {
           const isWrong = JSON.stringify(gateway.chap) !== JSON.stringify(options.credentials);
           if (gateway.chap !== undefined && isWrong) {
             finish(err(failure('authentication', 'login: authentication failure (0201)')));
-          } else if (gateway.loginReject === undefined)
+          } else if (gateway.loginReject === undefined) {
+            gateway.digests.push({ headerDigest, dataDigest });
             finish(ok(this.#login(gateway, isid, options.target)));
-          else finish(err(failure('login-rejected', gateway.loginReject)));
+          } else finish(err(failure('login-rejected', gateway.loginReject)));
         });
       }
     });

@@ -51,9 +51,10 @@ await build({
   minifySyntax: true,
   minifyWhitespace: true,
   plugins: [protoBesideBundle],
-  // CommonJS packages inside an ES module ask for Node's own modules by require().
+  // CommonJS packages inside an ES module ask for Node's own modules by require(). Under a name that no
+  // source has: esbuild does not know what a banner declares.
   banner: {
-    js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+    js: "import { createRequire as bannerRequire } from 'node:module'; const require = bannerRequire(import.meta.url);",
   },
   logLevel: 'warning',
 });

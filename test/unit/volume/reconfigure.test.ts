@@ -238,6 +238,19 @@ describe('a policy set while the volume serves', () => {
     expect([io.error, w.volume.status().state]).toEqual(['EIO', 'failed']);
   });
 
+  it('digests are asked for from the next login on, sessions that are up stay', async () => {
+    const w = await started({ policy: { 'header-digest': 'prefer' } });
+    expect(w.gateway(0).digests).toEqual([{ headerDigest: 'prefer', dataDigest: 'none' }]);
+    const policy = policyOf({ 'data-digest': 'crc32c' });
+    expect((await underLoad(w, reconfigure(w, { policy }))).ok).toBe(true);
+    expect(w.gateway(0).digests).toHaveLength(1);
+    w.gateway(0).kill();
+    await w.on('p1');
+    w.gateway(0).revive();
+    await w.clock.until(() => w.gateway(0).digests.length > 1, 20_000);
+    expect(w.gateway(0).digests[1]).toEqual({ headerDigest: 'none', dataDigest: 'crc32c' });
+  });
+
   it('an expected serial turns unproved standbys into usable ones and bans the wrong', async () => {
     const weak = { names: [], serial: 'S' };
     const w = await started({ paths: 3, profiles: [weak, weak, weak] });
