@@ -15,7 +15,7 @@ import { err, ok, type Result } from '../base/result.ts';
 import { formatPortal } from '../protocol/iscsi/address.ts';
 import { type ChapCrypto, checkSecrets } from '../protocol/iscsi/chap.ts';
 import type { LoginOptions } from '../protocol/iscsi/login.ts';
-import type { SessionOffers } from '../protocol/iscsi/negotiation.ts';
+import type { SessionOffers, SessionParameters } from '../protocol/iscsi/negotiation.ts';
 import type { AsyncMessage } from '../protocol/iscsi/receive.ts';
 import type {
   ConnectOptions,
@@ -38,6 +38,8 @@ const MAX_MOVED = 4096;
 export interface InitiatorEvents {
   /** The target sent an Asynchronous Message: for the log; the session has acted on it already. */
   readonly asynchronous?: (target: SessionTarget, message: AsyncMessage) => void;
+  /** What was agreed on with the target: for the log. */
+  readonly loggedIn?: (target: SessionTarget, parameters: SessionParameters) => void;
   /** Something that works and should be better: for the log. No secrets. */
   readonly warning?: (target: SessionTarget, text: string) => void;
 }
@@ -134,13 +136,12 @@ class SocketInitiator {
     const { target, signal, connectTimeoutMs } = options;
     const timeoutMs = Math.max(1, Math.ceil(deadline - performance.now()));
     const attempt = { portal, login, timeoutMs, connectTimeoutMs, signal };
-    return attemptLogin<Session>(
-      attempt,
-      (connection) =>
-        new SocketSession(connection, target.lun, (message) => {
-          this.#events.asynchronous?.(target, message);
-        }),
-    );
+    return attemptLogin<Session>(attempt, (connection) => {
+      this.#events.loggedIn?.(target, connection.login.parameters);
+      return new SocketSession(connection, target.lun, (message) => {
+        this.#events.asynchronous?.(target, message);
+      });
+    });
   }
 
   #remember(key: string, portal: Portal): void {

@@ -12,6 +12,7 @@ import type {
   Session,
   SessionTarget,
 } from '../../src/volume/ports.ts';
+import { Istgt, type IstgtOptions } from '../support/istgt.ts';
 import { makeBackingFile, Target, type TargetOptions } from '../support/tgt.ts';
 
 export const HOST = '127.0.0.61';
@@ -19,6 +20,7 @@ export const SIZE = 64 * 1024 * 1024;
 let nextPort = 16_100;
 let directory = '';
 const targets: Target[] = [];
+const others: Istgt[] = [];
 const sessions: Session[] = [];
 
 beforeAll(() => {
@@ -36,6 +38,7 @@ afterEach(async () => {
     if (target.running) target.signal('SIGCONT');
     await target.kill();
   }
+  for (const target of others.splice(0)) await target.kill();
 });
 
 export async function startTarget(options: Partial<TargetOptions> = {}): Promise<Target> {
@@ -47,18 +50,39 @@ export async function startTarget(options: Partial<TargetOptions> = {}): Promise
   return target;
 }
 
-export function optionsFor(target: Target, changes: Partial<SessionTarget> = {}): ConnectOptions {
+export async function startIstgt(options: Partial<IstgtOptions> = {}): Promise<Istgt> {
+  const port = nextPort++;
+  const backingFile = join(directory, `lu-${String(port)}.img`);
+  makeBackingFile(backingFile, SIZE);
+  const target = await Istgt.start({ host: HOST, port, backingFile, sizeBytes: SIZE, ...options });
+  others.push(target);
+  return target;
+}
+
+export function optionsFor(
+  target: Target | Istgt,
+  changes: Partial<SessionTarget> = {},
+): ConnectOptions {
   const { host, port } = target.options;
   return {
-    target: { host, port, targetName: target.iqn, lun: 1, ...changes },
+    target: {
+      host,
+      port,
+      targetName: target.iqn,
+      lun: target instanceof Target ? 1 : 0,
+      ...changes,
+    },
     initiatorName: 'iqn.2026-01.io.prioritypath.test:node',
     isid: '800000000001',
     timeoutMs: 3000,
   };
 }
 
-export async function login(options: ConnectOptions): Promise<Session> {
-  const result = await createInitiator().connect(options);
+export async function login(
+  options: ConnectOptions,
+  initiator = createInitiator(),
+): Promise<Session> {
+  const result = await initiator.connect(options);
   if (!result.ok) throw new Error(`${result.error.kind}: ${result.error.detail}`);
   sessions.push(result.value);
   return result.value;

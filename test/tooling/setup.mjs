@@ -30,6 +30,7 @@ const say = (text) => {
 /** Program that proves a package is there → Debian package, or packages. */
 const SYSTEM = {
   tgtd: 'tgt',
+  istgt: 'istgt',
   fio: 'fio',
   ip: 'iproute2',
   nft: 'nftables',
