@@ -10,10 +10,12 @@
 import type { Instant } from '../base/brand.ts';
 import { err, ok, type Result } from '../base/result.ts';
 import type { Cause, CauseKind, Identity } from '../paths/model.ts';
+import { formatPortal } from '../protocol/iscsi/address.ts';
 import * as cdb from '../protocol/scsi/cdb.ts';
 import { type CommandContext, type CommandFault, runCommand } from './command.ts';
 import type { FencedPath } from './fence.ts';
 import type { LuIdentity } from './identity.ts';
+import { LoginGate } from './login-gate.ts';
 import { decodeNames, type LuFacts, type LuReading, readLu, sameNames } from './lu.ts';
 import { asksForIdentity } from './outcome.ts';
 import type {
@@ -21,6 +23,7 @@ import type {
   Clock,
   DigestChoices,
   Initiator,
+  Portal,
   Sense,
   Session,
   SessionTarget,
@@ -84,7 +87,7 @@ interface Verified {
   readonly identity: LuIdentity;
 }
 
-export class PathLink implements FencedPath {
+export class PathLink {
   readonly name: string;
   readonly target: SessionTarget;
   readonly #options: LinkOptions;
@@ -94,6 +97,7 @@ export class PathLink implements FencedPath {
   #verified: Verified | undefined;
   #connecting: AbortController | undefined;
   #exclusive: Promise<unknown> = Promise.resolve();
+  readonly #gate: LoginGate;
   #closed = false;
   #turn = 0;
   /** Unit attentions that said "the logical unit has changed", and how many of them identity covers. */
@@ -109,6 +113,7 @@ export class PathLink implements FencedPath {
     this.target = options.target;
     this.#options = options;
     this.#events = events;
+    this.#gate = new LoginGate(options.isid);
     this.severedAt = options.clock.now();
   }
 
@@ -185,17 +190,28 @@ export class PathLink implements FencedPath {
     );
   }
 
-  /** Session reinstatement and LOGICAL UNIT RESET; the new session stays, to be verified by a probe. */
-  async resetNexus(timeoutMs: number): Promise<Result<void, TransportFailure>> {
+  /**
+   * Session reinstatement and LOGICAL UNIT RESET, at the configured portal or at `at`; the new session
+   * stays, to be verified by a probe, if it leads to where the path is configured.
+   */
+  async resetNexus(timeoutMs: number, at?: Portal): Promise<Result<void, TransportFailure>> {
     this.#connecting?.abort();
     return this.#serially(async () => {
       await this.sever('reinstating the session');
-      const connected = await this.#connect(timeoutMs);
+      const connected = await this.#connect(timeoutMs, at);
       if (!connected.ok) return connected;
       const session = connected.value;
+      const moved = astray(at, session.portal);
+      if (moved !== undefined) {
+        this.#discard(session, moved);
+        return err({ kind: 'protocol', detail: moved });
+      }
       const reset = await session.resetLogicalUnit(timeoutMs);
       const done = reset.ok ? await this.#emptyCache(session, timeoutMs) : reset;
       if (!done.ok) session.abort(`fence failed: ${done.error.detail}`);
+      else if (astray(at, this.target) !== undefined) {
+        this.#discard(session, 'fenced; the path is configured to lead elsewhere');
+      }
       return done;
     });
   }
@@ -211,8 +227,18 @@ export class PathLink implements FencedPath {
     return err({ kind: 'timeout', detail: result.fault.detail });
   }
 
-  knock(timeoutMs: number): Promise<'accepted' | 'refused' | 'silent'> {
-    return this.#options.initiator.knock(this.target, timeoutMs);
+  /**
+   * This path as one that may hold writes, at the address that they were sent to: a name or a redirect
+   * may lead elsewhere by now, to a gateway that knows nothing of them. Undefined: not known.
+   */
+  heldAt(portal: Portal | undefined): FencedPath {
+    const { name, target } = this;
+    const { initiator } = this.#options;
+    return {
+      name,
+      resetNexus: (timeoutMs) => this.resetNexus(timeoutMs, portal),
+      knock: (timeoutMs) => initiator.knock({ ...target, ...portal }, timeoutMs),
+    };
   }
 
   /**
@@ -259,20 +285,23 @@ export class PathLink implements FencedPath {
     return result;
   }
 
-  async #connect(timeoutMs: number): Promise<Result<Session, TransportFailure>> {
+  async #connect(timeoutMs: number, at?: Portal): Promise<Result<Session, TransportFailure>> {
     if (this.#closed) return err({ kind: 'aborted', detail: 'the path was removed' });
-    const { initiator, initiatorName, isid } = this.#options;
+    const { initiator, initiatorName, isid, clock } = this.#options;
     const controller = new AbortController();
     this.#connecting = controller;
-    const { target } = this;
+    const target = { ...this.target, ...at };
     const { signal } = controller;
     const chap = this.#options.credentials();
+    const refused = this.#gate.check(chap, clock.now());
+    if (refused !== undefined) return err(refused);
     const credentials = chap === undefined ? {} : { credentials: chap };
     const wanted = { ...credentials, ...this.#options.digests() };
     const options = { target, initiatorName, isid, timeoutMs, signal, ...wanted };
     const connected = await initiator.connect(options);
     if (this.#connecting === controller) this.#connecting = undefined;
-    if (!connected.ok) return connected;
+    if (!connected.ok) return err(this.#gate.learn(connected.error, chap, clock.now()));
+    this.#gate.learn(undefined, chap, clock.now());
     const session = connected.value;
     if (this.#isClosed()) {
       session.abort('the path was removed');
@@ -414,6 +443,12 @@ export class PathLink implements FencedPath {
     if (fault.kind === 'fenced') this.#events.fenced(this, fault.detail);
     return faultAnswer(fault);
   }
+}
+
+/** Where the old session was is where its commands are: a reset elsewhere proves nothing. */
+function astray(at: Portal | undefined, is: Portal): string | undefined {
+  if (at === undefined || (at.host === is.host && at.port === is.port)) return undefined;
+  return `writes are at ${formatPortal(at)}, which redirects to ${formatPortal(is)}`;
 }
 
 function failedProbe(kind: CauseKind, detail: string, hard: boolean): ProbeAnswer {

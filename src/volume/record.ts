@@ -11,7 +11,8 @@
  */
 import { err, ok, type Result } from '../base/result.ts';
 import type { LuIdentity, LuRecord } from './identity.ts';
-import type { SessionTarget } from './ports.ts';
+import { formatPortal, parseTargetAddress } from '../protocol/iscsi/address.ts';
+import type { Portal, Session, SessionTarget } from './ports.ts';
 
 export type FormatState = 'never' | 'started' | 'done';
 
@@ -21,6 +22,8 @@ export interface VolumeRecord {
   /** Undefined until the first path was verified. */
   readonly lu: LuRecord | undefined;
   readonly mayHoldWrites: readonly string[];
+  /** "address:port" that the writes of such a path went to; it need not be the configured one. */
+  readonly heldAt: Readonly<Record<string, string>>;
   readonly format: FormatState;
   /**
    * Paths found to be another logical unit, by `banKey`, with what was found. Only the operator
@@ -83,12 +86,29 @@ export interface VolumeStore {
   remove(): Promise<Result<void, StoreError>>;
 }
 
+/** Paths that may hold writes, and the sessions through which they got them. */
+export function holding(
+  ...paths: readonly { readonly path: string; readonly session: Pick<Session, 'portal'> }[]
+): Pick<VolumeRecord, 'mayHoldWrites' | 'heldAt'> {
+  const portals = paths.map(({ path, session }) => [path, formatPortal(session.portal)] as const);
+  return {
+    mayHoldWrites: paths.map(({ path }) => path),
+    heldAt: Object.fromEntries(portals),
+  };
+}
+
+/** Where the writes of a path went; undefined: nobody knows. */
+export function holder(record: VolumeRecord, path: string): Portal | undefined {
+  const address = parseTargetAddress(record.heldAt[path] ?? '');
+  return address === undefined ? undefined : { host: address.host, port: address.port };
+}
+
 export function emptyRecord(volumeId: string): VolumeRecord {
   return {
     version: 1,
     volumeId,
     lu: undefined,
-    mayHoldWrites: [],
+    ...holding(),
     format: 'never',
     banned: {},
   };
@@ -137,10 +157,14 @@ export function parseRecord(text: string): Result<VolumeRecord, string> {
   const { volumeId, mayHoldWrites, format, banned } = value;
   if (typeof volumeId !== 'string') return err('volumeId is missing');
   if (!isStrings(mayHoldWrites)) return err('mayHoldWrites is missing');
+  // Not there in records of the versions before it: nobody knows then.
+  const { heldAt = {} } = value;
+  if (!isObject(heldAt) || !isStrings(Object.values(heldAt))) return err('heldAt is malformed');
   if (!isFormatState(format)) return err('format is missing');
   if (!isObject(banned) || !isStrings(Object.values(banned))) return err('banned is missing');
   const lu = value['lu'] === undefined ? undefined : parseLu(value['lu']);
   if (value['lu'] !== undefined && lu === undefined) return err('lu is malformed');
   const bans = banned as Record<string, string>;
-  return ok({ version: 1, volumeId, lu, mayHoldWrites, format, banned: bans });
+  const held = heldAt as Record<string, string>;
+  return ok({ version: 1, volumeId, lu, mayHoldWrites, heldAt: held, format, banned: bans });
 }

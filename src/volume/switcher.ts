@@ -18,6 +18,7 @@ import { climbFence, type FencedPath, type FencePolicy, type FenceUsed } from '.
 import { flushCache } from './flush-cache.ts';
 import type { PathLink, ProbeAnswer } from './path-link.ts';
 import type { Clock, Sense, Timer } from './ports.ts';
+import { holding } from './record.ts';
 import type { RecordKeeper } from './record-keeper.ts';
 
 export interface SwitchOrder {
@@ -187,7 +188,8 @@ export class Switcher {
     const unanswered = dispatcher.ledger.unansweredWrites;
     this.#replayed += dispatcher.abandon();
     if (unanswered > 0 && path !== undefined) {
-      this.#unfenced.set(path.name, { path, severedAt: this.#options.clock.now() });
+      const held = path.heldAt(route.session.portal);
+      this.#unfenced.set(path.name, { path: held, severedAt: this.#options.clock.now() });
     }
   }
 
@@ -257,7 +259,8 @@ export class Switcher {
       reject(answer);
       return;
     }
-    const saved = await keeper.update(() => ({ mayHoldWrites: [order.to] }));
+    const { session: recorded } = path.verified;
+    const saved = await keeper.update(() => holding({ path: order.to, session: recorded }));
     if (superseded()) return;
     if (!saved.ok) {
       this.#stuck = true;
@@ -270,7 +273,8 @@ export class Switcher {
       reject(notLoggedIn());
       return;
     }
-    if (path.mustIdentify) return; // it said so while the record was saved: once more
+    // It said so while the record was saved, or leads elsewhere by now: once more.
+    if (path.mustIdentify || verified.session !== recorded) return;
     this.#unstick();
     this.#finish(order, () => {
       const { session, facts } = verified;
@@ -297,10 +301,12 @@ export class Switcher {
       giveUp('the new path was not verified', before);
       return;
     }
-    const saved = await keeper.update(() => ({ mayHoldWrites: [old.path, order.to] }));
+    const recorded = path?.verified?.session;
+    const next = recorded === undefined ? [] : [{ path: order.to, session: recorded }];
+    const saved = await keeper.update(() => holding(old, ...next));
     // The new path has got nothing: a restart need not fence it.
     const unsave = (): void => {
-      void keeper.update(() => (this.#ended ? {} : { mayHoldWrites: [old.path] }));
+      void keeper.update(() => (this.#ended ? {} : holding(old)));
     };
     if (!saved.ok || this.#isOverruled() || this.#order !== order) {
       unsave();
@@ -328,7 +334,8 @@ export class Switcher {
       giveUp('the new path was not verified', answer);
       return;
     }
-    if (this.#order !== order || path?.mustIdentify === true) {
+    const changed = path?.mustIdentify === true || verified.session !== recorded;
+    if (this.#order !== order || changed) {
       unsave();
       giveUp(this.#order === order ? 'the new path has changed' : 'overtaken by another order');
       return;
@@ -339,7 +346,7 @@ export class Switcher {
       dispatcher.release({ path: order.to, session, facts });
     });
     // Drained and flushed: the old path holds nothing. If this is not saved it is fenced for nothing.
-    void keeper.update(() => ({ mayHoldWrites: [order.to] }));
+    void keeper.update(() => holding({ path: order.to, session: verified.session }));
   }
 
   #finish(order: SwitchOrder, release: () => void): void {

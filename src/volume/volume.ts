@@ -29,7 +29,7 @@ import { PathBoard } from './path-board.ts';
 import type { BlockSource, Clock, IoRequest, Sense } from './ports.ts';
 import type { VolumePath } from './path-board.ts';
 import { RecentWrites } from './recent-writes.ts';
-import { banRecord, bansOf, type FormatState } from './record.ts';
+import { banRecord, bansOf, type FormatState, holder, holding } from './record.ts';
 import { RecordKeeper } from './record-keeper.ts';
 import { carryOut, checkChange, planChange } from './reconfigure.ts';
 import { watchStalls } from './stall-report.ts';
@@ -201,7 +201,7 @@ export class Volume implements BlockSource {
     // A unit that has changed was flushed for nothing: who knows which one it was.
     if (flush === undefined && !heard.some(asksForIdentity)) {
       this.#dispatcher.abandon();
-      await this.#keeper.update(() => ({ mayHoldWrites: [] }));
+      await this.#keeper.update(() => holding());
     }
     await this.#switcher.end();
     this.#dispatcher.fail(); // requests that came before the device went and that nothing can carry out
@@ -460,10 +460,10 @@ export class Volume implements BlockSource {
 
   /** A restart is a failover: paths that may hold writes of a process before us are fenced first. */
   #inheritUnfenced(): void {
-    const now = this.#clock.now();
-    for (const name of this.options.record.mayHoldWrites) {
-      const link = this.#board.link(name);
-      this.#switcher.inherit(link ?? absentPath(name), now);
+    const { record } = this.options;
+    for (const name of record.mayHoldWrites) {
+      const held = this.#board.link(name)?.heldAt(holder(record, name));
+      this.#switcher.inherit(held ?? absentPath(name), this.#clock.now());
     }
   }
 }

@@ -66,8 +66,8 @@ export class Gateway extends DeviceServer {
   loginReject: string | undefined;
   /** What it wants to be shown; undefined: it asks nobody. */
   chap: ChapCredentials | undefined;
-  /** The address that sessions say they lead to, when it is not the one connected to (redirect). */
-  leadsTo: Portal | undefined;
+  /** Logins refused for what they were shown. */
+  refusals = 0;
   /** Unit attentions that a new session starts with. */
   attentionsAtLogin: readonly Sense[] = [];
   /** What was received of a session that we reset is executed all the same. */
@@ -278,24 +278,26 @@ export class FakeSession implements Session {
 
 export class FakeInitiator implements Initiator {
   readonly #clock: VirtualClock;
-  readonly #gateways: ReadonlyMap<string, Gateway>;
+  /** By "host:port". */
+  readonly gateways: Map<string, Gateway>;
+  /** Portals that send every login to another one. */
+  readonly redirects = new Map<string, Portal>();
   /** Connection attempts under way. */
   connecting = 0;
 
-  /** Gateways by "host:port". */
   constructor(clock: VirtualClock, gateways: ReadonlyMap<string, Gateway>) {
     this.#clock = clock;
-    this.#gateways = gateways;
+    this.gateways = new Map(gateways);
   }
 
   get openSessions(): number {
     let count = 0;
-    for (const gateway of this.#gateways.values()) count += gateway.sessions.size;
+    for (const gateway of this.gateways.values()) count += gateway.sessions.size;
     return count;
   }
 
-  #at({ host, port }: SessionTarget): Gateway | undefined {
-    return this.#gateways.get(`${host}:${String(port)}`);
+  #at({ host, port }: Portal): Gateway | undefined {
+    return this.gateways.get(`${host}:${String(port)}`);
   }
 
   async connect(options: ConnectOptions): Promise<Result<Session, TransportFailure>> {
@@ -309,7 +311,9 @@ export class FakeInitiator implements Initiator {
 
   #connect(options: ConnectOptions): Promise<Result<Session, TransportFailure>> {
     const { isid, timeoutMs, signal, headerDigest, dataDigest } = options;
-    const gateway = this.#at(options.target);
+    const { host, port } = options.target;
+    const portal = this.redirects.get(`${host}:${String(port)}`) ?? { host, port };
+    const gateway = this.#at(portal);
     return new Promise((resolve) => {
       const timer = this.#clock.after(timeoutMs, () =>
         resolve(err(failure('timeout', 'no answer'))),
@@ -327,17 +331,18 @@ export class FakeInitiator implements Initiator {
           if (signal?.aborted === true || gateway.mode !== 'up') return;
           const isWrong = JSON.stringify(gateway.chap) !== JSON.stringify(options.credentials);
           if (gateway.chap !== undefined && isWrong) {
+            gateway.refusals++;
             finish(err(failure('authentication', 'login: authentication failure (0201)')));
           } else if (gateway.loginReject === undefined) {
             gateway.digests.push({ headerDigest, dataDigest });
-            finish(ok(this.#login(gateway, isid, options.target)));
+            finish(ok(this.#login(gateway, isid, portal)));
           } else finish(err(failure('login-rejected', gateway.loginReject)));
         });
       }
     });
   }
 
-  #login(gateway: Gateway, isid: string, { host, port }: Portal): Session {
+  #login(gateway: Gateway, isid: string, portal: Portal): Session {
     gateway.logins++;
     for (const old of [...gateway.sessions]) {
       if (old.isid !== isid) continue;
@@ -348,7 +353,7 @@ export class FakeInitiator implements Initiator {
         if (task.session.isid === isid) gateway.tasks.delete(task);
       }
     }
-    const session = new FakeSession(gateway, isid, gateway.leadsTo ?? { host, port });
+    const session = new FakeSession(gateway, isid, portal);
     gateway.sessions.add(session);
     return session;
   }

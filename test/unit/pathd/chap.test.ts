@@ -142,7 +142,8 @@ it('one path that refuses them is told once; the volume serves over the other', 
   await until('current,down');
   await clock.advance(60_000);
   const told = reasons().filter((reason) => reason.startsWith('Auth'));
-  expect(told).toEqual(['AuthenticationFailed p1: login: authentication failure (0201)']);
+  const pace = 'next try in a minute, or with other credentials';
+  expect(told).toEqual([`AuthenticationFailed p1: login: authentication failure (0201); ${pace}`]);
   expect((await volumes.status('v'))[0]?.paths[1]?.lastError).toContain('authentication failure');
 });
 

@@ -44,7 +44,7 @@ function bench() {
   };
   const p1 = {
     name: 'p1',
-    verified: { session: {}, facts: {} },
+    verified: { session: { portal: { host: '10.0.0.2', port: 3260 } }, facts: {} },
     mustIdentify: false,
     verify: async () => good,
     recheck: async () => good,
@@ -97,7 +97,11 @@ describe('an order', () => {
   it('to a path whose identity is in doubt at the last moment is given up', async () => {
     const { clock, dispatcher, p1, seen, order } = bench();
     const facts = { writeCache: 'none' } as LuFacts;
-    dispatcher.release({ path: 'p0', session: {} as Session, facts });
+    dispatcher.release({
+      path: 'p0',
+      session: { portal: { host: '10.0.0.1', port: 3260 } } as Session,
+      facts,
+    });
     p1.mustIdentify = true;
     order('planned');
     await clock.advance(10);
