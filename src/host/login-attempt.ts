@@ -143,9 +143,9 @@ class Attempt<T> {
         keepAlive: true,
         keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,
         onread: {
-          buffer,
-          callback: (length): boolean => {
-            framer?.push(buffer, length);
+          buffer: () => framer?.readInto(buffer) ?? buffer,
+          callback: (length, chunk): boolean => {
+            framer?.push(chunk as Buffer, length);
             return true;
           },
         },

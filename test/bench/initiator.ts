@@ -68,7 +68,7 @@ async function measure(target: Target, cell: Cell): Promise<Row> {
   });
   const ours: Figures[] = [];
   const peers: Figures[] = [];
-  let around = (await runOurs(session, cell, 0.3)).iops; // warm up
+  let around = (await runOurs(session, cell, seconds)).iops; // warm up: pathd runs for weeks
   const turns = [
     async () => {
       ours.push(await runOurs(session, cell, seconds));

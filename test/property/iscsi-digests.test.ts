@@ -17,12 +17,21 @@ interface Message {
 
 const message: fc.Arbitrary<Message> = fc.record({
   opcode: fc.integer({ min: 0, max: 63 }),
-  data: fc.oneof(fc.uint8Array({ maxLength: 40 }), fc.uint8Array({ maxLength: 900 })),
+  data: fc.oneof(
+    fc.uint8Array({ maxLength: 40 }),
+    fc.uint8Array({ maxLength: 900 }),
+    fc.integer({ min: 8000, max: 40_000 }).map((length) => Buffer.alloc(length, 'digest')),
+  ),
   ahs: fc.oneof(fc.constant(0), fc.nat({ max: 3 })),
 });
-const cuts = fc.array(fc.oneof(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 700 })), {
-  minLength: 1,
-});
+const cuts = fc.array(
+  fc.oneof(
+    fc.integer({ min: 1, max: 9 }),
+    fc.integer({ min: 1, max: 700 }),
+    fc.integer({ min: 700, max: 30_000 }),
+  ),
+  { minLength: 1 },
+);
 
 interface Seen {
   readonly opcode: number;
@@ -48,11 +57,13 @@ function receive(
   };
   const framer = new Framer(sink);
   framer.useDigests({ ...digests, dataCrc }, (what) => damage.push(what));
+  const general = Buffer.alloc(65_536);
   for (let at = 0, turn = 0; at < stream.length; turn++) {
-    const length = Math.min(pieces[turn % pieces.length] as number, stream.length - at);
-    const chunk = Buffer.from(stream.subarray(at, at + length));
+    const chunk = framer.readInto(general);
+    const wanted = pieces[turn % pieces.length] as number;
+    const length = stream.copy(chunk, 0, at, Math.min(at + wanted, stream.length));
     framer.push(chunk, length);
-    chunk.fill(0xdd);
+    general.fill(0xdd, 0, length);
     at += length;
   }
   return { seen, damage };

@@ -34,6 +34,7 @@ class World {
   end: SessionEnd | undefined;
   readonly #random: (below: number) => number;
   readonly #framer = new Framer({ header: () => false, complete: () => false });
+  readonly #receiveBuffer = Buffer.alloc(100_000);
   #unflushed = 0;
 
   constructor(p: SessionParameters, seed: number, cmdSn: number, commands: number) {
@@ -73,10 +74,11 @@ class World {
       case 2: {
         const { out } = this.target;
         const length = Math.min(out.length, 1 + this.#random(this.#random(2) === 0 ? 60 : 100_000));
-        const chunk = Buffer.from(out.subarray(0, length));
-        this.target.out = out.subarray(length);
-        this.#framer.push(chunk, length);
-        chunk.fill(0xdd); // the receive buffer is reused
+        const chunk = this.#framer.readInto(this.#receiveBuffer);
+        const count = out.copy(chunk, 0, 0, length);
+        this.target.out = out.subarray(count);
+        this.#framer.push(chunk, count);
+        this.#receiveBuffer.fill(0xdd); // it is reused
         return;
       }
       default:

@@ -1,7 +1,8 @@
 /**
  * Cuts a TCP byte stream into PDUs (RFC 7143 11.1), in place: chunks come from one reused receive
  * buffer, a header is handed on where it lies, and data is copied once, straight to where it
- * belongs.
+ * belongs. Long data is not even copied: when the rest of a data segment is known to come next,
+ * `readInto` names the command's own buffer as the place to read to.
  *
  * Only a header that is split over two chunks goes through a scratch. The sink sees the header
  * before the data, checks it and says where the data goes (a read command's own buffer, at Buffer
@@ -41,11 +42,21 @@ const PART_DATA = 3;
 const PART_PADDING = 4;
 const PART_DATA_DIGEST = 5;
 
+/** Data that is read past the receive buffer: less is not worth a read of its own. */
+const DIRECT = 8192;
+/** Behind data segments from this length on, reads are short, so that little of the next is copied. */
+const LONG = 32_768;
+const SHORT_READ = 4096;
+
 const LONGEST_HEADER = BHS_LENGTH + 255 * 4 + DIGEST_LENGTH;
 
 export class Framer {
   /** May be replaced while a PDU is being completed: login hands over to the session. */
   sink: PduSink;
+  /** Within `push`: more may come of what has arrived already. */
+  busy = false;
+  /** Called at the end of each `push`. */
+  onPushed: () => void = () => undefined;
   #stopped = false;
   #part = PART_HEADER;
   /** Bytes of the current part that are still to come. */
@@ -62,6 +73,9 @@ export class Framer {
   #onDamage: (damage: Damage) => void = () => undefined;
   /** CRC of the data segment so far. */
   #crc = 0;
+  /** The part of a command's own buffer that was given to be read into. */
+  #direct: Buffer | undefined;
+  #shortRead: Buffer | undefined;
 
   constructor(sink: PduSink) {
     this.sink = sink;
@@ -86,9 +100,44 @@ export class Framer {
   }
 
   /**
+   * Where to read to next: `general`, or a part of it, or the place where the data that must come next
+   * belongs. What was read goes to `push`.
+   */
+  readInto(general: Buffer): Buffer {
+    const into = this.#into;
+    this.#direct = undefined;
+    if (this.#part === PART_DATA && this.#missing >= DIRECT && into !== undefined) {
+      const end = this.#intoAt + this.#missing;
+      if (end <= into.length) return (this.#direct = into.subarray(this.#intoAt, end));
+    }
+    if (this.#dataLength < LONG) return general;
+    if (this.#shortRead?.buffer !== general.buffer) {
+      this.#shortRead = general.subarray(0, SHORT_READ);
+    }
+    return this.#shortRead;
+  }
+
+  /**
    * The first `length` bytes of `chunk` have arrived. The chunk is not referenced after the call.
    */
   push(chunk: Buffer, length: number): void {
+    this.busy = true;
+    if (chunk === this.#direct) this.#placed(chunk, length);
+    else this.#cut(chunk, length);
+    this.busy = false;
+    this.onPushed();
+  }
+
+  /** Data that was read to where it belongs. */
+  #placed(chunk: Buffer, length: number): void {
+    if (this.#stopped) return;
+    if (this.#dataDigest !== undefined) this.#crc = this.#dataDigest(chunk, this.#crc, 0, length);
+    this.#intoAt += length;
+    this.#missing -= length;
+    if (this.#missing === 0) this.#nextPart();
+  }
+
+  #cut(chunk: Buffer, length: number): void {
     let at = 0;
     while (at < length && !this.#stopped) {
       if (this.#part <= PART_HEADER_REST) {

@@ -77,6 +77,53 @@ describe('framer', () => {
     expect(recorder.seen).toEqual([]);
   });
 
+  it('names the place of long data to be read to, up to its end and not beyond', () => {
+    const place = Buffer.alloc(40_100);
+    const general = Buffer.alloc(65_536);
+    let complete = 0;
+    const framer: Framer = new Framer({
+      header: () => {
+        framer.receiveInto(place, 100);
+        return true;
+      },
+      complete: () => ++complete > 0,
+    });
+    const data = Buffer.alloc(40_000, 'abcdefg');
+    const stream = pdu(0x25, 0, [], data);
+    expect(framer.readInto(general)).toBe(general);
+    stream.copy(general, 0, 0, 1048);
+    framer.push(general, 1048);
+    for (const [at, end] of [
+      [1048, 20_048],
+      [20_048, 40_048],
+    ] as const) {
+      const direct = framer.readInto(general);
+      expect(direct.buffer).toBe(place.buffer);
+      expect(direct.byteOffset - place.byteOffset).toBe(at + 52);
+      expect(direct.length).toBe(40_048 - at);
+      stream.copy(direct, 0, at, end);
+      framer.push(direct, end - at);
+    }
+    expect(complete).toBe(1);
+    expect(place.subarray(100).equals(data)).toBe(true);
+    expect(framer.readInto(general).buffer).toBe(general.buffer);
+  });
+
+  it('never names a place that the data would not fit', () => {
+    const general = Buffer.alloc(65_536);
+    const place = Buffer.alloc(20_000);
+    const framer: Framer = new Framer({
+      header: () => {
+        framer.receiveInto(place, 1);
+        return true;
+      },
+      complete: () => true,
+    });
+    const stream = pdu(0x25, 0, [], Buffer.alloc(20_000));
+    framer.push(stream, 100);
+    expect(framer.readInto(general)).toBe(general);
+  });
+
   it('drops data that does not fit the buffer that the sink gave', () => {
     const small = Buffer.alloc(3);
     const framer: Framer = new Framer({
