@@ -77,5 +77,8 @@ export default tseslint.config(
       '@typescript-eslint/require-await': 'off',
     },
   },
-  { files: ['test/demo/**', 'test/tooling/**', 'test/bench/**'], rules: { 'no-console': 'off' } },
+  {
+    files: ['test/demo/**', 'test/tooling/**', 'test/bench/**', 'test/fuzz/**'],
+    rules: { 'no-console': 'off' },
+  },
 );
