@@ -36,6 +36,15 @@ const commands = [
   lazy('pathd', 'serve volumes: sessions on every path, failover, block devices', async () =>
     (await import('./cli/pathd.ts')).pathdCommand(),
   ),
+  lazy('discover', 'list the targets of a portal, and their LUNs', async () =>
+    (await import('./cli/target/discover.ts')).discoverCommand(),
+  ),
+  lazy('probe', 'log in to one path and show what a volume would see of it', async () =>
+    (await import('./cli/target/probe.ts')).probeCommand(),
+  ),
+  lazy('inquiry', 'show what a logical unit says about itself', async () =>
+    (await import('./cli/target/inquiry.ts')).inquiryCommand(),
+  ),
   statusCommand(connectPathd),
   operator.pinCommand(connectPathd),
   operator.unpinCommand(connectPathd),

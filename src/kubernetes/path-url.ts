@@ -47,12 +47,10 @@ export function parsePathUrl(text: string): Result<PathUrl, string> {
   return ok({ ...portal.value, targetName, lun: Number(lunText) });
 }
 
-interface Portal {
-  readonly host: string;
-  readonly port: number;
-}
+export type Portal = Pick<PathUrl, 'host' | 'port'>;
 
-function parsePortal(authority: string): Result<Portal, string> {
+/** `host[:port]`; the error is one line that says what is expected. */
+export function parsePortal(authority: string): Result<Portal, string> {
   const bracketed = /^(\[[^\]]*\])(?::(.*))?$/.exec(authority);
   if (bracketed === null && authority.split(':').length > 2) {
     return err(`host "${authority}": expected an IPv6 address in brackets, as in [2001:db8::1]`);

@@ -47,9 +47,8 @@ export class NodeState {
     mayChange: () => Promise<boolean>,
   ): Promise<Result<NodeState, string>> {
     const path = join(stateDir, 'node.json');
-    if (wanted !== undefined && !(INITIATOR_NAME.test(wanted) && wanted.length <= 223)) {
-      return err(`initiator name "${wanted}": expected iqn.YYYY-MM.domain:name, at most 223 bytes`);
-    }
+    const problem = wanted === undefined ? undefined : initiatorNameProblem(wanted);
+    if (problem !== undefined) return err(problem);
     const text = await readWhole(path);
     if (!text.ok) return err(text.error.detail);
     const known = text.value === undefined ? undefined : parse(text.value);
@@ -118,6 +117,18 @@ export class NodeState {
     this.#record = record;
     return ok(undefined);
   }
+}
+
+/** What is wrong with an InitiatorName; undefined: nothing. */
+export function initiatorNameProblem(name: string): string | undefined {
+  if (INITIATOR_NAME.test(name) && name.length <= 223) return undefined;
+  return `initiator name "${name}": expected iqn.YYYY-MM.domain:name, at most 223 bytes`;
+}
+
+/** The name that the pathd of this node uses; undefined where it cannot be read. */
+export async function persistedInitiatorName(stateDir: string): Promise<string | undefined> {
+  const text = await readWhole(join(stateDir, 'node.json'));
+  return text.ok && text.value !== undefined ? parse(text.value)?.initiatorName : undefined;
 }
 
 function newName(): string {

@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decodeBlockLimits } from '../../src/protocol/scsi/block-limits.ts';
+import { decodeCharacteristics } from '../../src/protocol/scsi/characteristics.ts';
 import { decodeCapacity16 } from '../../src/protocol/scsi/capacity.ts';
 import { read16, unmap, write16 } from '../../src/protocol/scsi/cdb.ts';
 import type { Decoded } from '../../src/protocol/scsi/decode.ts';
@@ -25,6 +26,7 @@ const DECODERS: [string, Decoder, number[]][] = [
   ['page 80h', decodeUnitSerialNumber, [0, 0x80, 0]],
   ['page 83h', decodeDesignators, [0, 0x83, 0]],
   ['page B0h', decodeBlockLimits, [0, 0xb0, 0]],
+  ['page B1h', decodeCharacteristics, [0, 0xb1, 0]],
   ['page B2h', decodeLogicalBlockProvisioning, [0, 0xb2, 0]],
   ['READ CAPACITY(16)', decodeCapacity16, []],
   ['MODE SENSE(6)', decodeCachingMode6, [0x20, 0, 0, 0]],

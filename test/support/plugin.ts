@@ -22,6 +22,8 @@ export interface PluginOptions {
   readonly initiatorName?: string;
   /** Network namespace that pathd and csi run in (netns.ts). */
   readonly netns?: string;
+  /** Default info. */
+  readonly logLevel?: 'debug';
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -33,6 +35,8 @@ export class Plugin {
   readonly csiEndpoint: string;
   /** What pathd keeps in the run directory: FUSE mounts, sockets. */
   readonly runDir: string;
+  /** Where pathd keeps secrets of attached volumes. */
+  readonly secretDir: string;
   readonly #options: PluginOptions;
   #pathd: ChildProgram | undefined;
   #csi: ChildProgram | undefined;
@@ -41,6 +45,7 @@ export class Plugin {
     this.#options = options;
     const { folder } = options;
     this.runDir = `${folder}/run`;
+    this.secretDir = `${folder}/secrets`;
     this.pathdEndpoint = `unix://${folder}/pathd.sock`;
     this.csiEndpoint = `unix://${folder}/csi.sock`;
   }
@@ -79,7 +84,7 @@ export class Plugin {
     const iqn = initiatorName ?? `iqn.2026-01.io.prioritypath.test:node-${String(process.pid)}`;
     this.#pathd = this.#spawn('pathd', {
       'run-dir': this.runDir,
-      'secret-dir': `${folder}/secrets`,
+      'secret-dir': this.secretDir,
       'state-dir': `${folder}/state-pathd`,
       endpoint: this.pathdEndpoint,
       'initiator-name': iqn,
@@ -102,9 +107,10 @@ export class Plugin {
   }
 
   #spawn(subcommand: string, flags: Readonly<Record<string, string>>): ChildProgram {
-    const { netns, env = {} } = this.#options;
+    const { netns, logLevel = 'info', env = {} } = this.#options;
     const words = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]);
-    const argv = [process.execPath, MAIN, subcommand, ...words, '--log-format', 'json'];
+    const log = ['--log-format', 'json', '--log-level', logLevel];
+    const argv = [process.execPath, MAIN, subcommand, ...words, ...log];
     return new ChildProgram(
       subcommand,
       [...(netns === undefined ? [] : enter(netns)), ...argv],

@@ -18,7 +18,7 @@ import { type Rack, RackNetwork } from './netns.ts';
 import { Plugin } from './plugin.ts';
 import { freePort, loopbackAddresses, temporaryFolder } from './ports.ts';
 import { waitedForCpuMs } from './starvation.ts';
-import { makeBackingFile, Target, type TargetOptions } from './tgt.ts';
+import { makeBackingFile, Target, type TargetAccount, type TargetOptions } from './tgt.ts';
 
 const run = promisify(execFile);
 
@@ -37,6 +37,24 @@ export interface RigOptions {
   readonly target?: (index: number, folder: string) => Partial<TargetOptions>;
   /** Max weights; default 100, 90, 80. */
   readonly weights?: readonly number[];
+  /** CHAP at every target; `stage` brings the Secret that fits. */
+  readonly chap?: TargetAccount;
+  /** Level of the plugin's logs; default info. */
+  readonly logLevel?: 'debug';
+}
+
+/** A Secret of type kubernetes.io/iscsi-chap. */
+export function secretsOf({ user, password, target }: TargetAccount): Record<string, string> {
+  return {
+    'node.session.auth.username': user,
+    'node.session.auth.password': password,
+    ...(target === undefined
+      ? {}
+      : {
+          'node.session.auth.username_in': target.user,
+          'node.session.auth.password_in': target.password,
+        }),
+  };
 }
 
 const WEIGHTS = [100, 90, 80];
@@ -131,6 +149,7 @@ export class Rig {
           serial: SERIAL,
           scsiId: SERIAL,
           ...(netns === undefined ? {} : { netns }),
+          ...(this.#options.chap === undefined ? {} : { account: this.#options.chap }),
           ...target?.(index, this.folder),
         }),
       );
@@ -142,6 +161,7 @@ export class Rig {
     this.#plugin = await Plugin.start({
       folder: this.folder,
       policy: this.#options.policySet ?? 'fast',
+      ...(this.#options.logLevel === undefined ? {} : { logLevel: this.#options.logLevel }),
       ...(netns === undefined ? {} : { netns }),
     });
     this.#pathd = connectPathd(this.#plugin.pathdEndpoint);
@@ -162,13 +182,19 @@ export class Rig {
     return context;
   }
 
-  async stage(capability: VolumeCapability = mountCapability()): Promise<void> {
+  /** `secrets`: others than those of the targets' account. */
+  async stage(
+    capability: VolumeCapability = mountCapability(),
+    secrets?: Readonly<Record<string, string>>,
+  ): Promise<void> {
+    const { chap } = this.#options;
     mkdirSync(this.staging, { recursive: true });
     await this.kubelet.stage({
       volumeId: this.volumeId,
       stagingTargetPath: this.staging,
       volumeCapability: capability,
       volumeContext: this.volumeContext,
+      secrets: secrets ?? (chap === undefined ? {} : secretsOf(chap)),
     });
     this.#staged = capability;
   }

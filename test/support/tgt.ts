@@ -32,6 +32,14 @@ export interface TargetOptions {
   readonly params?: string;
   /** `tgtadm --op update --mode target -n NAME -v VALUE` pairs, e.g. MaxRecvDataSegmentLength. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** CHAP that the target asks for; `target`: and gives, to those who ask (mutual). */
+  readonly account?: TargetAccount;
+}
+
+export interface TargetAccount {
+  readonly user: string;
+  readonly password: string;
+  readonly target?: { readonly user: string; readonly password: string };
 }
 
 export const TEST_IQN = 'iqn.2026-01.io.prioritypath.test:vol';
@@ -43,9 +51,11 @@ export class Target {
   readonly options: TargetOptions;
   #child: ChildProcess | undefined;
   #control = 0;
+  #account: TargetAccount | undefined;
 
   constructor(options: TargetOptions) {
     this.options = options;
+    this.#account = options.account;
   }
 
   static async start(options: TargetOptions): Promise<Target> {
@@ -110,6 +120,28 @@ export class Target {
     this.#child?.kill('SIGKILL');
   };
 
+  /** Another account instead of the one it has; sessions that are up stay. Survives a restart. */
+  async changeAccount(account: TargetAccount): Promise<void> {
+    const old = this.#account;
+    for (const user of [old?.user, old?.target?.user]) {
+      if (user !== undefined) await this.#accountAdmin('delete', '--user', user);
+    }
+    this.#account = account;
+    await this.#addAccount(account);
+  }
+
+  async #addAccount({ user, password, target }: TargetAccount): Promise<void> {
+    await this.#accountAdmin('new', '--user', user, '--password', password);
+    await this.#accountAdmin('bind', '--tid', '1', '--user', user);
+    if (target === undefined) return;
+    await this.#accountAdmin('new', '--user', target.user, '--password', target.password);
+    await this.#accountAdmin('bind', '--tid', '1', '--user', target.user, '--outgoing');
+  }
+
+  async #accountAdmin(operation: string, ...words: string[]): Promise<void> {
+    await this.admin('--op', operation, '--mode', 'account', ...words);
+  }
+
   /** tgtadm against this daemon. */
   async admin(...args: string[]): Promise<string> {
     const all = ['-C', String(this.#control), '--lld', 'iscsi', ...args];
@@ -141,6 +173,7 @@ export class Target {
     for (const [name, value] of Object.entries(settings ?? {})) {
       await this.admin('--op', 'update', '--mode', 'target', '--tid', '1', '-n', name, '-v', value);
     }
+    if (this.#account !== undefined) await this.#addAccount(this.#account);
     await this.admin('--op', 'bind', '--mode', 'target', '--tid', '1', '-I', 'ALL');
     if (this.options.netns === undefined) await this.#retry(() => this.#answers());
   }

@@ -70,6 +70,15 @@ export const LAYERS: readonly Layer[] = [
     mayImport: ['base/', 'paths/', 'host/', 'telemetry/', 'pathd/', 'cli/'],
     node: true,
   },
+  // Commands that ask targets, without a pathd: on the initiator and the eyes of the volume.
+  {
+    at: 'cli/target/',
+    mayImport: [
+      ...['base/', 'protocol/', 'volume/', 'host/', 'cli/', 'pathd/node-state.ts'],
+      ...['kubernetes/path-url.ts', 'kubernetes/chap-secret.ts'],
+    ],
+    node: true,
+  },
   {
     at: 'main.ts',
     mayImport: ['base/', 'host/', 'pathd/client.ts', 'cli/'],

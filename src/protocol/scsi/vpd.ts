@@ -1,7 +1,7 @@
 /**
  * Vital product data pages (SPC-4 7.8): the common header, the list of pages (00h) and the unit
  * serial number (80h). Pages with a structure of their own: designators.ts (83h), block-limits.ts
- * (B0h), provisioning.ts (B2h).
+ * (B0h), characteristics.ts (B1h), provisioning.ts (B2h).
  */
 import { ascii, get16 } from '../../base/bytes.ts';
 import { ok } from '../../base/result.ts';
@@ -12,6 +12,7 @@ export const VpdPage = {
   UNIT_SERIAL_NUMBER: 0x80,
   DEVICE_IDENTIFICATION: 0x83,
   BLOCK_LIMITS: 0xb0,
+  BLOCK_DEVICE_CHARACTERISTICS: 0xb1,
   LOGICAL_BLOCK_PROVISIONING: 0xb2,
 } as const;
 

@@ -151,6 +151,13 @@ const BREAKS: Readonly<Record<string, readonly [claim: string, tree: Tree][]>> =
   'cli/pathd-packages': [
     ['the pathd command does not speak gRPC', { 'src/cli/pathd.ts': ['@grpc/grpc-js'] }],
   ],
+  'cli/target-direction': [
+    ['who asks targets needs no pathd', { 'src/cli/target/probe.ts': ['src/pathd/client.ts'] }],
+    ['and no Kubernetes', { 'src/cli/target/probe.ts': ['src/kubernetes/client.ts'] }],
+  ],
+  'cli/target-packages': [
+    ['who asks targets imports no package', { 'src/cli/target/probe.ts': ['@grpc/grpc-js'] }],
+  ],
   'main-direction': [
     ['main does not speak protocols', { 'src/main.ts': ['src/protocol/iscsi/pdu.ts'] }],
     ['main starts commands, not servers', { 'src/main.ts': ['src/csi/server.ts'] }],
@@ -193,6 +200,7 @@ it('accepts a tree that keeps the direction', async () => {
     'src/cli/pathd.ts': ['src/cli/flags.ts', 'src/pathd/server.ts', 'src/host/clock.ts'],
     'src/csi/node.ts': ['@grpc/grpc-js', 'src/pathd/client.ts', 'src/kubernetes/contract.ts'],
     'src/cli/status.ts': ['node:util', 'src/pathd/api.ts'],
+    'src/cli/target/probe.ts': ['src/host/initiator.ts', 'src/volume/lu.ts', 'src/cli/text.ts'],
     'src/telemetry/logger.ts': ['pino', 'src/base/log.ts'],
     'src/main.ts': ['src/cli/commands.ts', 'src/cli/csi.ts', 'src/pathd/client.ts'],
   };

@@ -9,6 +9,7 @@ import { decodeDesignators } from '../../../../src/protocol/scsi/designators.ts'
 import { decodeInquiry } from '../../../../src/protocol/scsi/inquiry.ts';
 import { decodeReportLuns, encodeLun } from '../../../../src/protocol/scsi/lun.ts';
 import { decodeCachingMode10, decodeCachingMode6 } from '../../../../src/protocol/scsi/mode.ts';
+import { decodeCharacteristics } from '../../../../src/protocol/scsi/characteristics.ts';
 import { decodeLogicalBlockProvisioning } from '../../../../src/protocol/scsi/provisioning.ts';
 import { decodeSense, formatSense } from '../../../../src/protocol/scsi/sense.ts';
 import { statusName } from '../../../../src/protocol/scsi/status.ts';
@@ -158,6 +159,17 @@ describe('INQUIRY', () => {
     expect(decodeBlockLimits(page(0xb0, body.subarray(0, 12)))).toMatchObject({
       value: { maximumTransferLength: 2048, maximumUnmapBlocks: undefined },
     });
+  });
+
+  it.each([
+    ['0001 00 03 02', { rotationsPerMinute: 0, formFactor: 3, fuab: true }],
+    ['1c20 00 02 01', { rotationsPerMinute: 7200, formFactor: 2, verifiesUnmapped: true }],
+    ['0000 00 00', { rotationsPerMinute: undefined, formFactor: 0, fuab: false }],
+    ['ffff 00 00', { rotationsPerMinute: undefined }],
+    ['0400 00 00', { rotationsPerMinute: undefined }],
+  ])('page B1h: %s', (body, value) => {
+    expect(decodeCharacteristics(page(0xb1, bytes(body)))).toMatchObject({ ok: true, value });
+    expect(decodeCharacteristics(page(0xb1, bytes('0001')))).toMatchObject({ ok: false });
   });
 
   it('page B2h', () => {

@@ -1,0 +1,107 @@
+/**
+ * `priority-path probe URL`: does this path work, how fast, and what would a volume see of it? The
+ * steps of a path's first seconds (login, TEST UNIT READY, INQUIRY, READ CAPACITY, one READ), timed one
+ * by one; then exactly what pathd reads and how it judges it (volume/lu.ts, volume/identity.ts).
+ */
+import { err, ok, type Result } from '../../base/result.ts';
+import { systemClock } from '../../host/clock.ts';
+import { createInitiator } from '../../host/initiator.ts';
+import { parsePathUrl } from '../../kubernetes/path-url.ts';
+import { decodeCapacity16 } from '../../protocol/scsi/capacity.ts';
+import * as cdb from '../../protocol/scsi/cdb.ts';
+import { decodeInquiry } from '../../protocol/scsi/inquiry.ts';
+import type { CommandContext, CommandFault } from '../../volume/command.ts';
+import { readLu } from '../../volume/lu.ts';
+import type { SessionTarget } from '../../volume/ports.ts';
+import { type Command, EXIT } from '../commands.ts';
+import { formatBytes, plural } from '../text.ts';
+import type { TargetOptions } from './options.ts';
+import { type Probed, type ProbeStep, renderProbe } from './render-probe.ts';
+import { ask, contextOf, explainFault, type Failure, LOGOUT_MS, openSession } from './session.ts';
+import { type Report, targetCommand } from './target-command.ts';
+import { productText, typeText } from './unit.ts';
+import { formatUrl } from './url.ts';
+
+export function probeCommand(): Command {
+  return targetCommand<SessionTarget>({
+    words: {
+      name: 'probe',
+      subject: 'URL',
+      help:
+        'Logs in to one path, iscsi://host[:port]/<target name>/<lun>, and shows how long each step\n' +
+        'takes, what was negotiated (digests are offered), which identity a volume would record,\n' +
+        'whether it is strong enough for several paths, and the annotations to put on the\n' +
+        'PersistentVolume. Nothing is written.',
+    },
+    summary: 'log in to one path and show what a volume would see of it',
+    parse: parsePathUrl,
+    run,
+  });
+}
+
+async function run(
+  target: SessionTarget,
+  options: TargetOptions,
+  signal: AbortSignal,
+): Promise<Result<Report, Failure>> {
+  const startUs = systemClock.nowUs();
+  // A connection of its own, so that network and login are told apart.
+  const knocked = await createInitiator().knock(target, options.timeoutMs);
+  const connectUs = Math.round(systemClock.nowUs() - startUs);
+  const opened = await openSession(target, options, signal);
+  if (!opened.ok) return opened;
+  const { session, parameters, loginUs } = opened.value;
+  const context = contextOf(session, options.timeoutMs);
+  const connect = { what: 'connect', us: connectUs, says: knocked === 'accepted' ? '' : knocked };
+  const proof = authentication(options);
+  const first: ProbeStep[] = [connect, { what: 'login', us: loginUs, says: proof }];
+  const probed = await probe(context, first);
+  await session.logout(LOGOUT_MS);
+  if (!probed.ok) return err(await explainFault(probed.error, target, options, signal));
+  const whole = { ...probed.value, parameters };
+  const data = { ...whole, url: formatUrl(target), initiatorName: options.initiatorName };
+  return ok({ text: renderProbe(target, whole), data, exit: EXIT.ok });
+}
+
+function authentication({ credentials }: TargetOptions): string {
+  if (credentials === undefined) return 'no authentication';
+  return credentials.target === undefined ? 'CHAP offered' : 'mutual CHAP';
+}
+
+async function probe(
+  context: CommandContext,
+  steps: ProbeStep[],
+): Promise<Result<Omit<Probed, 'parameters'>, CommandFault>> {
+  const step = async (
+    what: string,
+    command: Uint8Array,
+    receive: number,
+    says: (data: Buffer) => string,
+  ): Promise<CommandFault | undefined> => {
+    const answer = await ask(context, what, command, receive);
+    if (!answer.ok) return answer.error;
+    steps.push({ what, us: answer.value.us, says: says(answer.value.data) });
+    return undefined;
+  };
+  let blockSize = 512;
+  const fault =
+    (await step('TEST UNIT READY', cdb.testUnitReady(), 0, () => '')) ??
+    (await step('INQUIRY', cdb.inquiry(96), 96, inquiryText)) ??
+    (await step('READ CAPACITY(16)', cdb.readCapacity16(), 32, (data) => {
+      const capacity = decodeCapacity16(data);
+      if (!capacity.ok) return capacity.error.detail;
+      blockSize = capacity.value.blockSize;
+      const { blocks, sizeBytes } = capacity.value;
+      return `${formatBytes(sizeBytes)}, ${plural(blocks, 'block')} of ${String(blockSize)}`;
+    })) ??
+    (await step('READ', cdb.read16(0, 1), blockSize, () => 'the first block'));
+  if (fault !== undefined) return err(fault);
+  const reading = await readLu(context);
+  return reading.ok ? ok({ steps, ...reading.value }) : reading;
+}
+
+function inquiryText(data: Buffer): string {
+  const inquiry = decodeInquiry(data);
+  if (!inquiry.ok) return inquiry.error.detail;
+  return `${typeText(inquiry.value.peripheralDeviceType)}, ${productText(inquiry.value)}`;
+}
