@@ -14,6 +14,7 @@
  */
 import type { Socket } from 'node:net';
 import type { AsyncMessage } from '../protocol/iscsi/receive.ts';
+import { TaskFunction } from '../protocol/iscsi/tasks.ts';
 import { FullFeature, type SessionEnd, type SessionOwner } from '../protocol/iscsi/session.ts';
 import { err, ok, type Result } from '../base/result.ts';
 import type { Portal, ScsiCommand, Session, TransportFailure } from '../volume/ports.ts';
@@ -32,7 +33,7 @@ const KEEP_ALIVE_MS = 5000;
 const ASKED_TO_LEAVE_MS = 3000;
 
 /** Task Management Function Response (RFC 7143 11.6.1). */
-const RESET_RESPONSES = new Map<number, string>([
+const MANAGEMENT_RESPONSES = new Map<number, string>([
   [1, 'task does not exist'],
   [2, 'LUN does not exist'],
   [3, 'task still allegiant'],
@@ -63,7 +64,7 @@ export class SocketSession implements Session, SessionOwner {
   #waitsFrom = Infinity;
   /** Commands that came after the end; they count as outstanding until reported. */
   #late = 0;
-  /** Resets that wait for their answer. */
+  /** Task management functions that wait for their answer. */
   readonly #onEnd = new Set<(failure: TransportFailure) => void>();
 
   /** Takes over socket and framer from the login. */
@@ -108,29 +109,24 @@ export class SocketSession implements Session, SessionOwner {
     });
   }
 
-  /** kind `protocol` with the connection still up: the target answered that it did not reset. */
-  async resetLogicalUnit(timeoutMs: number): Promise<Result<void, TransportFailure>> {
-    const { end } = this.#core;
-    if (end !== undefined) return err(end);
-    return await new Promise((resolve) => {
-      const settle = (result: Result<void, TransportFailure>): void => {
-        clearTimeout(timer);
-        this.#onEnd.delete(onEnd);
-        resolve(result);
-      };
-      const onEnd = (failure: TransportFailure): void => settle(err(failure));
-      const timer = setTimeout(() => {
-        const detail = `no answer to LOGICAL UNIT RESET within ${timeoutMs} ms`;
-        settle(err({ kind: 'timeout', detail }));
-      }, timeoutMs);
-      this.#onEnd.add(onEnd);
-      const queued = this.#core.resetLogicalUnit((response) => {
-        const reason = RESET_RESPONSES.get(response) ?? `response ${response}`;
-        if (response === 0) settle(ok(undefined));
-        else settle(err({ kind: 'protocol', detail: `LOGICAL UNIT RESET: ${reason}` }));
-      });
-      if (!queued) settle(err({ kind: 'protocol', detail: 'no task free for a reset' }));
-    });
+  resetLogicalUnit(timeoutMs: number): Promise<Result<void, TransportFailure>> {
+    return this.#managed('LOGICAL UNIT RESET', timeoutMs, (onResponse) =>
+      this.#core.manage(TaskFunction.LOGICAL_UNIT_RESET, onResponse),
+    );
+  }
+
+  /** As `resetLogicalUnit`, for the commands of this session alone. */
+  abortTaskSet(timeoutMs: number): Promise<Result<void, TransportFailure>> {
+    return this.#managed('ABORT TASK SET', timeoutMs, (onResponse) =>
+      this.#core.manage(TaskFunction.ABORT_TASK_SET, onResponse),
+    );
+  }
+
+  /** As `resetLogicalUnit`, for one command, which must have been sent and not been answered. */
+  abortTask(command: ScsiCommand, timeoutMs: number): Promise<Result<void, TransportFailure>> {
+    return this.#managed('ABORT TASK', timeoutMs, (onResponse) =>
+      this.#core.abortTask(command, onResponse),
+    );
   }
 
   abort(reason: string): void {
@@ -169,6 +165,34 @@ export class SocketSession implements Session, SessionOwner {
   }
 
   // ---------------------------------------------------------------------------------- helpers
+
+  /** Kind `protocol` with the connection still up: the target answered that it did not do it. */
+  async #managed(
+    name: string,
+    timeoutMs: number,
+    begin: (onResponse: (response: number) => void) => boolean,
+  ): Promise<Result<void, TransportFailure>> {
+    const { end } = this.#core;
+    if (end !== undefined) return err(end);
+    return await new Promise((resolve) => {
+      const settle = (result: Result<void, TransportFailure>): void => {
+        clearTimeout(timer);
+        this.#onEnd.delete(onEnd);
+        resolve(result);
+      };
+      const onEnd = (failure: TransportFailure): void => settle(err(failure));
+      const timer = setTimeout(() => {
+        settle(err({ kind: 'timeout', detail: `no answer to ${name} within ${timeoutMs} ms` }));
+      }, timeoutMs);
+      this.#onEnd.add(onEnd);
+      const queued = begin((response) => {
+        const reason = MANAGEMENT_RESPONSES.get(response) ?? `response ${response}`;
+        if (response === 0) settle(ok(undefined));
+        else settle(err({ kind: 'protocol', detail: `${name}: ${reason}` }));
+      });
+      if (!queued) settle(err({ kind: 'protocol', detail: `${name}: not possible now` }));
+    });
+  }
 
   readonly #onPushed = (): void => {
     if (!this.#flushWhenPushed) return;

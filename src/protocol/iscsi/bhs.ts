@@ -65,6 +65,7 @@ export const Field = {
   EXP_STAT_SN: 28,
   EXP_CMD_SN: 28,
   CDB: 32,
+  REF_CMD_SN: 32, // TMF request
   MAX_CMD_SN: 32,
   DATA_SN: 36,
   R2T_SN: 36,

@@ -237,7 +237,7 @@ export class Receiver implements PduSink {
 
   #checkResponse(bhs: Uint8Array, at: number): string | undefined {
     const task = this.#tasks.find(get32(bhs, at + Field.ITT));
-    const kind = this.#opcode === Opcode.LOGOUT_RESPONSE ? 'logout' : 'reset';
+    const kind = this.#opcode === Opcode.LOGOUT_RESPONSE ? 'logout' : 'management';
     if (task?.kind !== kind) return 'for another kind of task';
     this.#status = bhs[at + Field.RESPONSE] as number;
     this.#task = task;

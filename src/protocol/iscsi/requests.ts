@@ -22,6 +22,10 @@ export class RequestFields {
   expectedDataTransferLength = 0;
   dataSn = 0;
   bufferOffset = 0;
+  /** TMF: function, tag and CmdSN of the task that it refers to. */
+  management = 0;
+  referencedItt = NO_TAG;
+  referencedCmdSn = 0;
 }
 
 function begin(to: Buffer, at: number, first: number, flags: number, f: RequestFields): void {
@@ -68,12 +72,13 @@ export function writeNopOut(to: Buffer, at: number, f: RequestFields): void {
   put32(to, at + Field.CMD_SN, f.cmdSn);
 }
 
-/** 11.5, function 5 of 11.5.1: LOGICAL UNIT RESET; immediate. */
-export function writeLogicalUnitReset(to: Buffer, at: number, f: RequestFields): void {
-  begin(to, at, Opcode.TASK_MANAGEMENT_REQUEST | IMMEDIATE, FINAL | 5, f);
+/** 11.5; immediate: it concerns the commands with a CmdSN before the one it carries. */
+export function writeTaskManagement(to: Buffer, at: number, f: RequestFields): void {
+  begin(to, at, Opcode.TASK_MANAGEMENT_REQUEST | IMMEDIATE, FINAL | f.management, f);
   putLun(to, at, f.lun);
-  put32(to, at + Field.REFERENCED_TASK_TAG, NO_TAG);
+  put32(to, at + Field.REFERENCED_TASK_TAG, f.referencedItt);
   put32(to, at + Field.CMD_SN, f.cmdSn);
+  put32(to, at + Field.REF_CMD_SN, f.referencedCmdSn);
 }
 
 /** 11.14, reason 0: close the session; immediate. */

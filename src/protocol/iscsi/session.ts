@@ -10,12 +10,13 @@
 import { assert } from '../../base/assert.ts';
 import { crc32c, type Crc32c } from '../../base/crc32c.ts';
 import { encodeLun } from '../scsi/lun.ts';
+import { NO_TAG } from './bhs.ts';
 import type { Command, Outcome } from './command.ts';
 import type { Framer } from './framer.ts';
 import type { LoggedIn } from './login.ts';
 import { Numbering } from './numbering.ts';
 import { type AsyncMessage, Receiver, type ReceiverEvents } from './receive.ts';
-import { type Task, TaskTable } from './tasks.ts';
+import { type Task, TaskFunction, type TaskFunctionCode, TaskTable } from './tasks.ts';
 import { Transmitter } from './transmit.ts';
 
 export interface SessionEnd {
@@ -105,16 +106,26 @@ export class FullFeature implements ReceiverEvents {
   }
 
   /**
-   * LOGICAL UNIT RESET. `onResponse` gets the response code of 11.6.1 (0 = function complete); it
-   * is not called if the session ends first. At completion the target has dropped the commands that
-   * were sent before: they are reported lost, after the call. False: no free task.
+   * ABORT TASK SET or LOGICAL UNIT RESET. `onResponse` gets the response code of 11.6.1 (0 = function
+   * complete); it is not called if the session ends first. At completion the target has dropped the
+   * commands that were sent before: they are reported lost, after the call. Until then its R2Ts are
+   * answered (4.2.3.3). False: no free task.
    */
-  resetLogicalUnit(onResponse: (response: number) => void): boolean {
-    const task = this.#tasks.allocate('reset');
-    if (task === undefined) return false;
-    task.onResponse = onResponse;
-    this.#sendTask(task);
-    return true;
+  manage(
+    what: Exclude<TaskFunctionCode, typeof TaskFunction.ABORT_TASK>,
+    onResponse: (response: number) => void,
+  ): boolean {
+    return this.#manage(what, undefined, onResponse);
+  }
+
+  /**
+   * ABORT TASK, as `manage` for one command. False as well if it is not under way: answered, or not
+   * sent yet. Response 1, "task does not exist", comes where its answer was quicker.
+   */
+  abortTask(command: Command, onResponse: (response: number) => void): boolean {
+    const task = this.#tasks.active().find((one) => one.command === command);
+    if (task === undefined || task.outcome !== undefined) return false;
+    return this.#manage(TaskFunction.ABORT_TASK, task, onResponse);
   }
 
   /**
@@ -190,13 +201,15 @@ export class FullFeature implements ReceiverEvents {
   }
 
   responded(task: Task, response: number): void {
-    const { kind, order, onResponse } = task;
+    const { kind, order, onResponse, management, referencedItt } = task;
     this.#tasks.release(task);
     if (kind === 'ping') this.#pinging = false;
     else if (kind === 'logout') this.fail({ kind: 'logout', detail: 'logged out' });
-    else if (kind === 'reset') {
+    else if (kind === 'management') {
       onResponse?.(response);
-      if (response === 0) this.#loseBefore(order);
+      if (response !== 0) return;
+      if (management === TaskFunction.ABORT_TASK) this.#loseOne(referencedItt);
+      else this.#loseBefore(order);
     }
   }
 
@@ -236,6 +249,21 @@ export class FullFeature implements ReceiverEvents {
 
   // ---------------------------------------------------------------------------------- helpers
 
+  #manage(
+    what: TaskFunctionCode,
+    about: Task | undefined,
+    onResponse: (response: number) => void,
+  ): boolean {
+    const task = this.#tasks.allocate('management');
+    if (task === undefined) return false;
+    task.onResponse = onResponse;
+    task.management = what;
+    task.referencedItt = about?.itt ?? NO_TAG;
+    task.referencedCmdSn = about?.cmdSn ?? 0;
+    this.#sendTask(task);
+    return true;
+  }
+
   #sendTask(task: Task): void {
     this.#transmitter.controls.push({ kind: 'task', task });
     this.#owner.wantFlush();
@@ -255,6 +283,12 @@ export class FullFeature implements ReceiverEvents {
       if (task.lastBatch <= batch && task.outcome !== undefined) this.#complete(task, task.outcome);
       else this.#unflushed.push(task);
     }
+  }
+
+  #loseOne(itt: number): void {
+    this.receiver.tolerant = true;
+    const task = this.#tasks.find(itt);
+    if (task?.kind === 'command' && task.outcome === undefined) this.finished(task, LOST);
   }
 
   /** After a reset: commands older than it will never be answered. */

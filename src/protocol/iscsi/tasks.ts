@@ -1,5 +1,6 @@
 /**
- * Everything that waits for an answer: SCSI commands, and our own pings, resets and logouts.
+ * Everything that waits for an answer: SCSI commands, and our own pings, task management functions and
+ * logouts.
  *
  * The Initiator Task Tag is slot + generation: the low 11 bits index a fixed table, the rest counts
  * how often the slot was used. An answer to an earlier user of the slot is thereby recognised
@@ -12,7 +13,11 @@ import type { Command, Outcome } from './command.ts';
 export const TASK_SLOTS = 2048;
 const GENERATIONS = 1 << 20; // of 21 bits: NO_TAG can never come up
 
-export type TaskKind = 'free' | 'command' | 'ping' | 'reset' | 'logout';
+export type TaskKind = 'free' | 'command' | 'ping' | 'management' | 'logout';
+
+/** Task management functions (RFC 7143 11.5.1) that we send. */
+export const TaskFunction = { ABORT_TASK: 1, ABORT_TASK_SET: 2, LOGICAL_UNIT_RESET: 5 } as const;
+export type TaskFunctionCode = (typeof TaskFunction)[keyof typeof TaskFunction];
 
 export class Task {
   readonly slot: number;
@@ -22,6 +27,12 @@ export class Task {
   /** Grows with every task of the session: order of transmission. */
   order = 0;
   command: Command | undefined;
+  /** CmdSN of the command. */
+  cmdSn = 0;
+  /** Of a task management function: which, and the task that it refers to, with its CmdSN. */
+  management: TaskFunctionCode = TaskFunction.LOGICAL_UNIT_RESET;
+  referencedItt = NO_TAG;
+  referencedCmdSn = 0;
   /** Answer of a task management function: its response code. */
   onResponse: ((response: number) => void) | undefined;
   /** Data-In: bytes received, and DataSN of the next PDU. */

@@ -19,10 +19,10 @@ import { Outbox } from './outbox.ts';
 import {
   RequestFields,
   writeDataOut,
-  writeLogicalUnitReset,
   writeLogout,
   writeNopOut,
   writeScsiCommand,
+  writeTaskManagement,
 } from './requests.ts';
 import type { Task, TaskTable } from './tasks.ts';
 
@@ -120,6 +120,7 @@ export class Transmitter {
     const task = this.#tasks.allocate('command');
     if (command === undefined || task === undefined) return;
     task.command = command;
+    task.cmdSn = this.#numbers.cmdSn;
     const { dataOut, dataIn } = command;
     const total = dataOut?.length ?? 0;
     const { immediateData, initialR2T, firstBurstLength, maxSendSegment } = this.#parameters;
@@ -191,8 +192,11 @@ export class Transmitter {
       case 'ping':
         writeNopOut(slab, this.outbox.header(), fields);
         return;
-      case 'reset':
-        writeLogicalUnitReset(slab, this.outbox.header(), fields);
+      case 'management':
+        fields.management = control.task.management;
+        fields.referencedItt = control.task.referencedItt;
+        fields.referencedCmdSn = control.task.referencedCmdSn;
+        writeTaskManagement(slab, this.outbox.header(), fields);
         return;
       case 'logout':
         writeLogout(slab, this.outbox.header(), fields);
