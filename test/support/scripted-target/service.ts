@@ -13,6 +13,8 @@ export class Service {
   readonly #writes = new Map<number, WriteTask>();
   /** Commands that were taken and not answered. */
   readonly #open = new Set<number>();
+  /** Aborted tasks: data that was asked for before may still be under way (RFC 7143 4.2.3.3). */
+  readonly #aborted = new Set<number>();
   /** LUNs that have had their power-on attention. */
   readonly #greeted = new Set<number>();
   readonly #pings = new Set<number>();
@@ -69,6 +71,7 @@ export class Service {
     const { itt, at20: expected } = request;
     if (itt === NO_TAG || this.#open.has(itt)) link.violate(`ITT ${itt} in use`);
     this.#open.add(itt);
+    this.#aborted.delete(itt);
     const write = (request.flags & 0x20) !== 0;
     if ((request.flags & 0x40) !== 0 && write) link.violate('SCSI Command with R and W');
     if (!write) {
@@ -87,8 +90,10 @@ export class Service {
 
   #dataOut(request: Request): void {
     const task = this.#writes.get(request.itt);
-    if (task === undefined) this.#connection.violate(`Data-Out for no task: ITT ${request.itt}`);
-    else task.dataOut(request);
+    if (task !== undefined) task.dataOut(request);
+    else if (!this.#aborted.has(request.itt)) {
+      this.#connection.violate(`Data-Out for no task: ITT ${request.itt}`);
+    }
   }
 
   /** Executes a command whose data is in, and answers. */
@@ -182,6 +187,7 @@ export class Service {
     if (!one && request.at20 !== NO_TAG) link.violate('referenced task tag of a function on all');
     const gone = one ? [request.at20] : [...this.#open];
     for (const itt of gone) {
+      this.#aborted.add(itt);
       this.#open.delete(itt);
       this.#writes.delete(itt);
     }
