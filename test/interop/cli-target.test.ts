@@ -8,7 +8,7 @@ import { inquiryCommand } from '../../src/cli/target/inquiry.ts';
 import { probeCommand } from '../../src/cli/target/probe.ts';
 import { freePort } from '../support/ports.ts';
 import { fakeIo } from '../unit/cli/fake-io.ts';
-import { HOST, login, optionsFor, startTarget } from './initiator-rig.ts';
+import { HOST, login, optionsFor, startIstgt, startTarget } from './initiator-rig.ts';
 
 const NO_STATE = ['--state-dir', '/nonexistent'];
 const AUTHENTICATION = 3;
@@ -169,6 +169,26 @@ test.each([probeCommand(), inquiryCommand()])(
     expect(said.err).toContain('there is no LUN 7 for this initiator name; there are: 0, 1');
   },
 );
+
+test('istgt, which asks for mutual CHAP, has one unit at LUN 0', async () => {
+  const { target, ...account } = ACCOUNT;
+  const user = {
+    ...{ name: account.user, secret: account.password },
+    mutual: { name: target.user, secret: target.password },
+  };
+  const istgt = await startIstgt({ authentication: 'CHAP Mutual', users: [user] });
+  const { port } = istgt.options;
+  const url = `iscsi://${HOST}:${String(port)}/${istgt.iqn}/0`;
+  const chap = ['--chap-file', chapFile(CHAP_LINES)];
+  const probed = await say(probeCommand(), [url, ...chap]);
+  expect(probed).toMatchObject({ code: EXIT.ok, err: '' });
+  expect(probed.out).toMatch(/login .*mutual CHAP/);
+  const inquired = await say(inquiryCommand(), [url, ...chap]);
+  expect(inquired.out).toMatch(/83h names +\S/);
+  expect((await say(probeCommand(), [url])).code).toBe(AUTHENTICATION);
+  const wrong = await say(inquiryCommand(), [url.replace(/0$/, '3'), ...chap]);
+  expect(wrong.err).toContain('there is no LUN 3 for this initiator name; there are: 0');
+});
 
 test('nobody there: refused, a port that is no target, and silence are told apart', async () => {
   const port = await freePort(HOST);
