@@ -11,19 +11,21 @@ import type { Logger } from '../base/log.ts';
 import {
   createKubernetesApi,
   type KubernetesApi,
+  ownerOf,
   type PersistentVolume,
   readNode,
   readPv,
 } from '../kubernetes/client.ts';
-import { DRIVER_NAME, PV_KEY, type VolumeConfig } from '../kubernetes/contract.ts';
+import { PV_KEY, type VolumeConfig } from '../kubernetes/contract.ts';
 import type { Credentials } from '../kubernetes/credentials.ts';
 import { type KeyMap, ourKeys, type TopologyKeys, topologyOf } from '../kubernetes/keys.ts';
-import { needsOwner } from '../kubernetes/owner.ts';
+import { describeRefusal, needsOwner } from '../kubernetes/owner.ts';
 import type { Topology, TopologyWeights } from '../kubernetes/topology.ts';
 import { Transport } from '../kubernetes/transport.ts';
 import { followObject } from '../kubernetes/watch.ts';
 import type { PathdApi } from '../pathd/api.ts';
 import { SECRET_ADVICE } from './chap.ts';
+import { askPv } from './ask-pv.ts';
 import { EventWriter, type VolumeEventText } from './event-writer.ts';
 import { Keeper, knownPv, newsOf, tellConfig } from './keeper.ts';
 import { KnownStore, type KnownVolume } from './known.ts';
@@ -164,7 +166,8 @@ export class Cluster {
 
   /**
    * Claims the volume for this node where the access mode asks for it; before it is attached.
-   * Resolves with how to undo it, undefined when there is nothing to undo.
+   * Resolves with how to give the claim back (also one that was held: by a stage that csi did not
+   * live to end); undefined: nothing to give back, or nobody to give it to now.
    */
   async claim(volumeId: string, mode: string): Promise<(() => Promise<void>) | undefined> {
     const known = this.#store.get(volumeId);
@@ -188,7 +191,33 @@ export class Cluster {
       const reason = 'OwnerTakenOver';
       this.#tell(volumeId, { reason, warning: false, message, atUnixMs: Date.now() });
     }
-    return claimed.isNew ? () => this.unstaged(volumeId) : undefined;
+    return () => this.unstaged(volumeId);
+  }
+
+  /**
+   * A stage of what is staged already. No request, unless the PV under it is another one by now
+   * (deleted and made again: the new one carries no claim) or the claim was lost: then the volume is
+   * claimed anew, or the call refused.
+   */
+  async confirm(volumeId: string, context: KeyMap, mode: string): Promise<void> {
+    const isReplaced = this.#followed.get(volumeId)?.keeper.pvIsGone === true;
+    const pv = this.#store.get(volumeId)?.pv ?? null;
+    const isLost = needsOwner(mode) && pv !== null && ownerOf(pv) !== this.#options.node;
+    if (!isReplaced && !isLost) return;
+    await this.configure(volumeId, context);
+    await this.claim(volumeId, mode);
+    // pathd has not been told: the keeper sees the difference.
+    this.#attend(volumeId);
+  }
+
+  /** Throws FAILED_PRECONDITION where the claim has gone to another node: no new user here. */
+  requireOwner(volumeId: string, mode: string): void {
+    const pv = this.#store.get(volumeId)?.pv ?? null;
+    const owner = pv === null ? undefined : ownerOf(pv);
+    if (pv === null || owner === undefined || owner === this.#options.node) return;
+    if (needsOwner(mode)) {
+      throw new CsiError('FAILED_PRECONDITION', describeRefusal(volumeId, pv.name, owner));
+    }
   }
 
   /** The stage fails because targets refuse its Secret, or did not prove to know it. */
@@ -197,15 +226,20 @@ export class Cluster {
     this.#tell(volumeId, advised({ reason, warning: true, message, atUnixMs: Date.now() }));
   }
 
-  /** The volume is staged: follow its PV, show its status. */
+  /** The volume is staged as configured: follow its PV, show its status. */
   async staged(volumeId: string): Promise<void> {
-    const pv = this.#fresh.get(volumeId);
-    this.#fresh.delete(volumeId);
     const config = this.#staging.get(volumeId);
-    this.#staging.delete(volumeId);
     const known = this.#store.get(volumeId);
     if (known === undefined || config === undefined) return;
     await this.#store.set({ ...known, applied: wanted(config, this.#options.fixed) });
+    this.#attend(volumeId);
+  }
+
+  #attend(volumeId: string): void {
+    const pv = this.#fresh.get(volumeId);
+    const config = this.#staging.get(volumeId);
+    this.#fresh.delete(volumeId);
+    this.#staging.delete(volumeId);
     this.#follow(volumeId, config, pv);
     if (pv !== undefined) void removeDeadStatuses(this.#owner, pv);
   }
@@ -225,34 +259,12 @@ export class Cluster {
     await this.#releases.begin(volumeId);
   }
 
-  // ------------------------------------------------------------------------------ the PV at stage
-
-  /** The PV as it is now; undefined where the API cannot be asked or does not let us. */
   async #readPv(volumeId: string, name: string): Promise<PersistentVolume | undefined> {
     this.#fresh.delete(volumeId);
     this.#forbidden.delete(volumeId);
-    const found = await this.#api.getPv(name, TRY_MS);
-    if (!found.ok) {
-      const { kind, detail } = found.error;
-      if (kind === 'not-found') {
-        throw new CsiError(
-          'NOT_FOUND',
-          `there is no PersistentVolume ${name}: volumeHandle must be the name of the PV, or ` +
-            `volumeAttributes["${PV_KEY}"] must say it`,
-        );
-      }
-      if (kind === 'forbidden') this.#forbidden.add(volumeId);
-      this.#options.log.warn({ volumeId, pv: name, kind, detail }, 'PV is not read: last known');
-      return undefined;
-    }
-    const pv = found.value;
-    if (pv.driver !== DRIVER_NAME || pv.volumeHandle !== volumeId) {
-      throw new CsiError(
-        'FAILED_PRECONDITION',
-        `PersistentVolume ${name} is volume "${pv.volumeHandle}" of driver "${pv.driver}", not ` +
-          `volume "${volumeId}" of ${DRIVER_NAME}: correct volumeHandle or ${PV_KEY}`,
-      );
-    }
+    const pv = await askPv(this.#api, this.#options.log, volumeId, name);
+    if (pv === 'forbidden') this.#forbidden.add(volumeId);
+    if (pv === undefined || pv === 'forbidden') return undefined;
     this.#fresh.set(volumeId, pv);
     return pv;
   }

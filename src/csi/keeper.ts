@@ -54,7 +54,8 @@ export class Keeper {
   /** Asked for while it ran. */
   #again = false;
   #lostTo: string | undefined;
-  #pvIsGone = false;
+  /** The PV was deleted, or is another of the same name. */
+  pvIsGone = false;
 
   constructor(options: KeeperOptions) {
     this.#options = options;
@@ -68,11 +69,11 @@ export class Keeper {
     if (known === undefined || this.#stopped) return;
     if (pv === undefined || (known.pv !== null && known.pv.uid !== pv.uid)) {
       const text = 'the PersistentVolume was deleted or replaced: last state is kept';
-      if (!this.#pvIsGone) log.warn({ volumeId }, text);
-      this.#pvIsGone = true;
+      if (!this.pvIsGone) log.warn({ volumeId }, text);
+      this.pvIsGone = true;
       return;
     }
-    this.#pvIsGone = false;
+    this.pvIsGone = false;
     if (pv.driver !== DRIVER_NAME || pv.volumeHandle !== volumeId) {
       log.warn({ volumeId, pv: pv.name }, 'the PersistentVolume is of another volume: ignored');
       return;

@@ -32,8 +32,6 @@ export interface OwnerOptions {
 
 export interface Claimed {
   readonly pv: PersistentVolume;
-  /** Written by this call, not held before. */
-  readonly isNew: boolean;
   /** Node it was taken from, and why that was right. */
   readonly takenFrom?: { readonly node: string; readonly why: string };
 }
@@ -50,7 +48,7 @@ export async function claimOwner(
     const isOther = owner !== undefined && owner !== node;
     const ownerNode = isOther ? await askOwnerNode(api, volumeId, owner) : undefined;
     const verdict = judgeOwner({ owner, self: node, ownerNode });
-    if (verdict.kind === 'held') return { pv, isNew: false };
+    if (verdict.kind === 'held') return { pv };
     if (verdict.kind === 'refused') {
       const text = describeRefusal(volumeId, pv.name, verdict.by);
       throw new CsiError('FAILED_PRECONDITION', text);
@@ -61,7 +59,7 @@ export async function claimOwner(
     if (done.ok) {
       log.info({ volumeId, from, why }, 'volume is claimed by this node');
       const takenFrom = from === undefined ? {} : { takenFrom: { node: from, why } };
-      return { pv: done.value, isNew: true, ...takenFrom };
+      return { pv: done.value, ...takenFrom };
     }
     if (done.error.kind !== 'conflict') throw cannotClaim(volumeId, done.error.detail);
     const again = await api.getPv(pv.name, TRY_MS);

@@ -64,6 +64,7 @@ export async function publish(node: NodeContext, request: PublishCall): Promise<
     );
   }
   requireCompatible(call, staged, live);
+  node.cluster?.requireOwner(call.volumeId, call.capability.mode);
   const { targetPath, readOnly, capability } = call;
   const publications = [...live, { targetPath, readOnly, capability }];
   const rollback = new Rollback();

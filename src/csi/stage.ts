@@ -49,7 +49,10 @@ export async function stage(node: NodeContext, request: StageCall): Promise<void
   for (const note of call.chap.notes) node.log.warn({ volumeId: call.volumeId, note }, 'Secret');
   const record = await node.state.read(call.volumeId);
   const volume = await attachedVolume(node, call.volumeId);
-  if (record?.phase === 'staged' && (await isDone(node, call, record, volume))) return;
+  if (record?.phase === 'staged' && (await isDone(node, call, record, volume))) {
+    await node.cluster?.confirm(call.volumeId, call.volumeContext, call.capability.mode);
+    return;
+  }
   // `isDone` may have taken a failed volume down.
   const before = record === undefined ? volume : await attachedVolume(node, call.volumeId);
   await stageAfresh(node, call, record, before);
@@ -108,7 +111,8 @@ async function stageAfresh(
     // First of all, so that a full disk refuses while nothing has happened.
     await node.state.write({ ...draft, phase: 'staging', device: null });
     const unclaim = await node.cluster?.claim(volumeId, capability.mode);
-    if (unclaim !== undefined) rollback.push('claim', unclaim);
+    // What was attached before may be mounted: its claim stays until it is unstaged.
+    if (unclaim !== undefined && before === undefined) rollback.push('claim', unclaim);
     const { paths, policy, pin = '' } = config;
     const chap = chapSpec(call.chap);
     const { device } = await attach(node, { volumeId, paths, policy, readOnly, pin, chap });

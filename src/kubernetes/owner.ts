@@ -13,6 +13,12 @@
  * node may write on for hours and is no reason. A heartbeat in the annotation, with take-over after
  * silence, was rejected: it would be a steady-state write, and silence is not proof.
  *
+ * The claim names the Node, not its uid. A Node that is deleted and there again under its name is,
+ * as a rule, the same machine whose kubelet has registered itself anew, with everything mounted as
+ * before; its new uid proves nothing. So for others the claim holds again, and the node itself has
+ * it. A machine that took over a dead one's name gives the claim back when a pod of the volume has
+ * ended there, or the operator removes it.
+ *
  * Pure.
  */
 import { OWNER_KEY } from './keys.ts';

@@ -246,6 +246,44 @@ describe('one writer node', () => {
     expect(api.annotations('pv-1')[OWNER]).toBe('node-2');
   });
 
+  test('a claim that was taken: no new pod here, and no repeated stage, until it is ours again', async () => {
+    await stage();
+    await bench.publish('pv-1', blockCapability());
+    await eventually(() => expect(api.watches).toContain('persistentvolumes/pv-1'));
+    api.addNode('node-2');
+    api.annotate('pv-1', { [OWNER]: 'node-2' });
+    await eventually(() => expect(api.events[0]).toMatchObject({ reason: 'OwnerLost' }));
+    const taken = {
+      code: 'FAILED_PRECONDITION',
+      message: expect.stringContaining('node-2') as string,
+    };
+    expect(await refusal(bench.publish('pv-1', blockCapability(), 'pod-2'))).toMatchObject(taken);
+    expect(await refusal(stage())).toMatchObject(taken);
+    // What is there is not disturbed; with the claim gone, it is taken back.
+    await bench.publish('pv-1', blockCapability());
+    api.annotate('pv-1', { [OWNER]: null });
+    await stage();
+    expect(api.annotations('pv-1')[OWNER]).toBe('node-1');
+    await bench.publish('pv-1', blockCapability(), 'pod-2');
+  });
+
+  test('a PV that was deleted by force and made again is claimed at the next stage', async () => {
+    await stage();
+    await eventually(() => expect(api.annotations('pv-1')).toHaveProperty(STATUS));
+    await eventually(() => expect(api.watches).toContain('persistentvolumes/pv-1'));
+    api.remove('persistentvolumes', 'pv-1');
+    api.addPv('pv-1', { [PATH(0)]: URL_OF(0), [PATH(3)]: URL_OF(3) }, {}, 'uid-again');
+    const logged = (): boolean => bench.logged.some((line) => line.includes('the PV is gone'));
+    await expect.poll(logged, { timeout: 5_000 }).toBe(true);
+    expect(bench.pathd.updates).toEqual([]);
+    await stage();
+    expect(api.annotations('pv-1')[OWNER]).toBe('node-1');
+    await eventually(() => expect(api.annotations('pv-1')).toHaveProperty(STATUS));
+    await eventually(() => expect(weights()).toMatchObject({ p3: 80 }));
+    const attaches = bench.pathd.calls.filter((call) => call.startsWith('attach'));
+    expect(attaches).toHaveLength(1);
+  });
+
   test('released at unstage, and when the stage fails', async () => {
     bench.pathd.attachError = new PathdError('UNAVAILABLE', 'no path answers');
     expect((await refusal(stage())).code).toBe('UNAVAILABLE');

@@ -108,8 +108,13 @@ export class FakeApi {
 
   // ------------------------------------------------------------------------- what a test does
 
-  addPv(name: string, annotations: Record<string, string>, more: object = {}): void {
-    const metadata = { name, uid: `uid-${name}`, annotations, labels: {} };
+  addPv(
+    name: string,
+    annotations: Record<string, string>,
+    more: object = {},
+    uid = `uid-${name}`,
+  ): void {
+    const metadata = { name, uid, annotations, labels: {} };
     this.#put('persistentvolumes', {
       kind: 'PersistentVolume',
       metadata,
