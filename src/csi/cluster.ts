@@ -8,6 +8,7 @@
  * a claim that cannot be made refuses a stage (owner.ts says why).
  */
 import type { Logger } from '../base/log.ts';
+import { SharedBackoff } from '../kubernetes/backoff.ts';
 import {
   createKubernetesApi,
   type KubernetesApi,
@@ -76,6 +77,7 @@ export class Cluster {
   readonly #events: EventWriter;
   readonly #statuses: StatusWriter;
   readonly #owner: OwnerOptions;
+  readonly #outage = new SharedBackoff();
   readonly #stopping = new AbortController();
   readonly #followed = new Map<string, Followed>();
   /** PVs and configurations of stages under way. */
@@ -309,6 +311,7 @@ export class Cluster {
       name: known.pv?.name ?? known.attributes[PV_KEY] ?? volumeId,
       signal: AbortSignal.any([stop.signal, this.#stopping.signal]),
       random: Math.random,
+      outage: this.#outage,
       known: pv,
       onObject: (object) => {
         const read = object === undefined ? undefined : readPv(object);
@@ -352,6 +355,7 @@ export class Cluster {
       name: node,
       signal: this.#stopping.signal,
       random: Math.random,
+      outage: this.#outage,
       onObject: (object) => {
         const read = object === undefined ? undefined : readNode(object);
         if (read?.ok === true) this.#onLabels(read.value.labels);

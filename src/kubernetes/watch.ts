@@ -18,12 +18,12 @@
  * Failures wait as backoff.ts says; a watch that ended well waits a moment too, so that nothing can
  * become a busy loop.
  */
-import { backoffMs } from './backoff.ts';
+import { backoffMs, type SharedBackoff } from './backoff.ts';
 import { type ApiError, apiError, child, text } from './client.ts';
 import type { Transport } from './transport.ts';
 
 export interface WatchOptions {
-  readonly transport: Transport;
+  readonly transport: Pick<Transport, 'lines'>;
   /** /api/v1/nodes or /api/v1/persistentvolumes. */
   readonly collection: string;
   readonly name: string;
@@ -38,6 +38,8 @@ export interface WatchOptions {
   readonly random: () => number;
   /** Longest silence believed; default 150 s. */
   readonly idleMs?: number;
+  /** Shared by all watches over one transport: how they wait for a server that is not reached. */
+  readonly outage?: SharedBackoff;
   /** Overrides the waiting times in tests. */
   readonly backoff?: (failures: number, chance: number) => number;
 }
@@ -50,8 +52,7 @@ const NO_PROGRESS = /RequestWatchProgress/;
 
 /** Resolves when the signal is aborted; never rejects. */
 export async function followObject(options: WatchOptions): Promise<void> {
-  const { signal, random, onFailure, backoff = backoffMs } = options;
-  const { known } = options;
+  const { signal, random, onFailure, backoff = backoffMs, known, outage } = options;
   const seen = known === undefined ? '' : `${known.uid} ${known.resourceVersion}`;
   const place: Place = { resourceVersion: '0', seen, bookmarks: true };
   let failures = 0;
@@ -65,7 +66,7 @@ export async function followObject(options: WatchOptions): Promise<void> {
       if (problem !== undefined) onFailure(problem, waitMs);
     } catch (error) {
       failures += 1;
-      waitMs = backoff(failures, random());
+      waitMs = outage?.failed(performance.now(), random()) ?? backoff(failures, random());
       const detail = error instanceof Error ? error.message : String(error);
       onFailure({ kind: 'unavailable', detail }, waitMs);
     }
@@ -95,6 +96,7 @@ async function watchOnce(options: WatchOptions, place: Place): Promise<ApiError 
   });
   const path = `${collection}?${query.toString()}`;
   for await (const line of transport.lines(path, idleMs, signal)) {
+    options.outage?.succeeded();
     if (line.status >= 300) return refused(apiError(line), place);
     const object = child(line.body, 'object');
     const type = text(line.body, 'type');

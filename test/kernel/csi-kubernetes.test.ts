@@ -145,6 +145,28 @@ describe('live', () => {
     expect(bench.pathd.updates).toHaveLength(1);
   });
 
+  test('while no API server answers, everything for a staged volume works, at once, and unasked', async () => {
+    await stage();
+    await eventually(() => expect(api.annotations('pv-1')).toHaveProperty(STATUS));
+    await api.stop();
+    for (const restarted of [false, true]) {
+      if (restarted) await bench.restart();
+      const startedAt = performance.now();
+      await stage();
+      await bench.publish('pv-1', blockCapability());
+      const at = { volumeId: 'pv-1', volumePath: bench.target() };
+      expect(await bench.kubelet.stats(at)).toMatchObject({ usage: [{ total: EXT4_BYTES }] });
+      const grown = await bench.kubelet.expand({ ...at, capacityRange: { requiredBytes: 1 } });
+      expect(grown.capacityBytes).toBe(EXT4_BYTES);
+      await bench.unpublish('pv-1');
+      expect(performance.now() - startedAt).toBeLessThan(3_000);
+    }
+    // No effect on the volume: what was attached once is attached, with the paths it had.
+    const kinds = new Set(bench.pathd.calls.map((call) => call.split(' ')[0]));
+    expect([...kinds].sort()).toEqual(['attach', 'expand']);
+    await api.start();
+  });
+
   test('our own keys and other annotations cause nothing', async () => {
     await stage();
     api.annotate('pv-1', { 'status.prioritypath.io/node-2': 'x', 'example.com/y': 'z' });

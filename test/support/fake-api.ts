@@ -48,6 +48,8 @@ export class FakeApi {
   /** "GET /api/v1/…" of every request, in order; watches as "WATCH …". */
   readonly requests: string[] = [];
   readonly events: FakeEvent[] = [];
+  /** timeoutSeconds of every watch. */
+  readonly watchSeconds: number[] = [];
   /** up: answers; hang: never answers; error: 503; forbid: 403. */
   mode: Mode = 'up';
   /** False: as with an etcd that cannot report progress and WatchList on. */
@@ -276,6 +278,7 @@ export class FakeApi {
       fail(response, 500, 'the required storage feature RequestWatchProgress is disabled');
       return;
     }
+    this.watchSeconds.push(Number(query.get('timeoutSeconds')));
     response.writeHead(200, { 'content-type': 'application/json' });
     const send = (type: string, object: unknown): void => {
       response.write(`${JSON.stringify({ type, object })}\n`);

@@ -1,0 +1,125 @@
+/**
+ * What a cluster of 5,000 nodes with 20 volumes each asks of its API servers, computed from what one
+ * csi with three volumes was counted to ask, and compared with a budget. Whoever adds a request per
+ * stage, per event or per minute meets the budget here.
+ */
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { CsiBench, EXT4_BYTES } from '../support/csi-bench.ts';
+import { FakeApi } from '../support/fake-api.ts';
+import { blockCapability } from '../support/kubelet.ts';
+import { path } from '../unit/cli/status-samples.ts';
+
+const CLUSTER = { nodes: 5_000, volumes: 20 };
+const NAMES = ['pv-1', 'pv-2', 'pv-3'];
+const IDLE_S = 5;
+const poll = { timeout: 10_000, interval: 20 };
+
+let api: FakeApi;
+let bench: CsiBench;
+
+beforeEach(async () => {
+  api = await FakeApi.start();
+  api.addNode('node-1');
+  for (const [n, name] of NAMES.entries()) {
+    const url = `iscsi://10.0.0.${String(n)}/iqn.2026-01.io.prioritypath.test:vol/1`;
+    // With both labels: a guess would be one event more.
+    api.addPv(name, { 'path.prioritypath.io/p0': url, 'weight.prioritypath.io/p0': '90' });
+  }
+  bench = await CsiBench.open(EXT4_BYTES, { credentials: api.credentials, node: 'node-1' });
+  bench.pathd.paths = [path('p0', { state: 'current' }), path('p1')];
+});
+
+afterEach(async () => {
+  await bench.close();
+  await api.stop();
+});
+
+interface Asked {
+  readonly reads: number;
+  readonly watches: number;
+  readonly writes: number;
+}
+
+/** What is asked from now until `settled` holds, and for a moment after. */
+async function asked(act: () => unknown, settled: () => boolean): Promise<Asked> {
+  const before = api.requests.length;
+  await act();
+  await expect.poll(settled, poll).toBe(true);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  const lines = api.requests.slice(before);
+  const count = (verbs: RegExp): number => lines.filter((line) => verbs.test(line)).length;
+  return { reads: count(/^GET/), watches: count(/^WATCH/), writes: count(/^(PATCH|POST|PUT)/) };
+}
+
+const all = async (act: (name: string) => Promise<unknown>): Promise<void> => {
+  for (const name of NAMES) await act(name);
+};
+const haveStatus = (text: string): boolean =>
+  NAMES.every((name) =>
+    (api.annotations(name)['status.prioritypath.io/node-1'] ?? '').includes(text),
+  );
+const areWatched = (): boolean => api.watches.length === NAMES.length + 1;
+
+test('5,000 nodes with 20 volumes each stay within the budget, as counted', async () => {
+  const stage = await asked(
+    () => all((name) => bench.stage(name, blockCapability(), {})),
+    () => areWatched() && haveStatus('* p0'),
+  );
+  const idle = await asked(
+    () => new Promise((resolve) => setTimeout(resolve, IDLE_S * 1_000)),
+    () => true,
+  );
+  const failover = await asked(
+    () => {
+      bench.pathd.paths = [path('p0', { state: 'down' }), path('p1', { state: 'current' })];
+      for (const volumeId of NAMES) {
+        bench.pathd.notify({ volumeId, reason: 'PathDown', message: 'p0 is down' });
+        bench.pathd.notify({ volumeId, reason: 'FailedOver', message: 'p0 -> p1' });
+      }
+    },
+    () => haveStatus('* p1') && api.events.length >= 4 * NAMES.length,
+  );
+  const restart = await asked(() => bench.restart(), areWatched);
+  const unstage = await asked(
+    () => all((name) => bench.unstage(name)),
+    () => !haveStatus(''),
+  );
+
+  const { nodes, volumes } = CLUSTER;
+  const each = (count: number): number => count / NAMES.length;
+  const table = {
+    connections: nodes * (bench.counters.connections / 1),
+    watches: (nodes * (volumes + 1) * restart.watches) / (NAMES.length + 1),
+    watchesRenewedPerSecond: (nodes * (volumes + 1)) / Math.min(...api.watchSeconds),
+    idleRequestsPerSecond: (nodes * (idle.reads + idle.watches + idle.writes)) / IDLE_S,
+    requestsPerStage: each(stage.reads + stage.watches + stage.writes),
+    writesPerStage: each(stage.writes),
+    requestsPerUnstage: each(unstage.reads + unstage.watches + unstage.writes),
+    writesPerFailover: each(failover.writes),
+    readsPerFailover: each(failover.reads + failover.watches),
+    writesPerRestart: restart.writes,
+    readsPerRestartAndVolume: each(restart.reads),
+    // A target that serves every volume of the cluster dies, and its minute of news.
+    writesPerSecondOfTheWorstMinute: (nodes * volumes * each(failover.writes)) / 60,
+  };
+  const budget: Record<keyof typeof table, number> = {
+    connections: 5_000,
+    watches: 105_000,
+    watchesRenewedPerSecond: 60,
+    idleRequestsPerSecond: 0,
+    requestsPerStage: 4,
+    writesPerStage: 2,
+    requestsPerUnstage: 2,
+    writesPerFailover: 5,
+    readsPerFailover: 0,
+    writesPerRestart: 0,
+    readsPerRestartAndVolume: 0,
+    writesPerSecondOfTheWorstMinute: 8_400,
+  };
+  for (const [name, limit] of Object.entries(budget)) {
+    const value = table[name as keyof typeof table];
+    expect(value, `${name}: ${String(value)} of ${String(limit)}`).toBeLessThanOrEqual(limit);
+  }
+  // That it was counted at all.
+  expect(table).toMatchObject({ requestsPerStage: 4, writesPerFailover: 5, watches: 105_000 });
+}, 60_000);
