@@ -57,7 +57,8 @@ export async function runCommand(
   const command = commands.find((known) => known.name === name);
   if (command === undefined) {
     const names = commands.map((known) => known.name).join(', ');
-    io.stderr.write(`priority-path: no command "${name}"; there are: ${names}\n`);
+    const what = name.startsWith('-') ? 'option' : 'command';
+    io.stderr.write(`priority-path: no ${what} "${name}"; commands: ${names}; see --help\n`);
     return EXIT.usage;
   }
   return command.run(rest, io);

@@ -151,7 +151,7 @@ function configure(
   return {
     ...(kubernetes === undefined
       ? {}
-      : { kubernetes: { ...kubernetes, fixed: JSON.stringify(policy.value) } }),
+      : { kubernetes: { ...kubernetes, policyDefaults: policy.value } }),
     endpoint: flags.endpoint,
     stateDir: flags['state-dir'],
     nodeId: flags['node-id'],
@@ -168,7 +168,7 @@ function configure(
 function configureKubernetes(
   flags: FlagValues<typeof FLAGS>,
   env: CommandIo['env'],
-): Omit<KubernetesOptions, 'fixed'> | undefined | string {
+): Omit<KubernetesOptions, 'policyDefaults'> | undefined | string {
   const { kubernetes: mode, kubeconfig } = flags;
   if (!['auto', 'on', 'off'].includes(mode)) {
     return `--kubernetes ${mode}: expected auto, on or off`;
@@ -262,6 +262,6 @@ async function serve(options: CsiServerOptions, front: Front, io: CommandIo): Pr
 }
 
 function usage(io: CommandIo, problem: string): number {
-  io.stderr.write(`priority-path csi: ${problem}\n`);
+  io.stderr.write(`priority-path csi: ${problem}; see --help\n`);
   return EXIT.usage;
 }

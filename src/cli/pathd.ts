@@ -175,7 +175,7 @@ function refuse(io: CommandIo, problem: string): number {
 }
 
 function usage(io: CommandIo, problem: string): number {
-  io.stderr.write(`priority-path pathd: ${problem}\n`);
+  io.stderr.write(`priority-path pathd: ${problem}; see --help\n`);
   return EXIT.usage;
 }
 

@@ -244,10 +244,14 @@ function complain(error: unknown, { endpoint }: Request, io: CommandIo): number 
     stderr.write(`priority-path status: ${error.message}\n`);
     return EXIT.failed;
   }
-  stderr.write(
-    `priority-path status: ${error.message}\n` +
-      `The socket asked was ${endpoint}; --endpoint or PATHD_ENDPOINT names another.\n` +
-      'In a cluster run this in the pathd pod of the node (kubectl exec).\n',
-  );
+  stderr.write(`priority-path status: ${error.message}\n${unreachable(endpoint)}\n`);
   return EXIT.failed;
+}
+
+/** What to do where nobody answers. */
+export function unreachable(endpoint: string): string {
+  return (
+    `The socket asked was ${endpoint}; --endpoint or PATHD_ENDPOINT names another.\n` +
+    'In a cluster run this in the pathd pod of the node (kubectl exec).'
+  );
 }

@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import { type PathdApi, PathdError } from '../pathd/api.ts';
 import { parsePathWords, PATH_WORD } from './path-words.ts';
 import { type Command, type CommandIo, EXIT } from './commands.ts';
-import { DEFAULT_PATHD_ENDPOINT } from './status.ts';
+import { DEFAULT_PATHD_ENDPOINT, unreachable } from './status.ts';
 
 type Connect = (endpoint: string) => PathdApi & { close(): void };
 
@@ -20,11 +20,22 @@ interface Spec {
   /** More words may follow. */
   readonly more?: true;
   readonly done: string;
+  /** What is wrong with the words, before anything is asked. */
+  readonly check?: (words: readonly string[]) => string | undefined;
   readonly run: (api: PathdApi, words: readonly string[]) => Promise<void>;
 }
 
+const OPTIONS = `
+Options:
+      --endpoint ADDR  socket of pathd; default $PATHD_ENDPOINT, else
+                       ${DEFAULT_PATHD_ENDPOINT}
+  -h, --help           this text
+
+Exit codes: 0 done, 1 refused or pathd unreachable, 2 wrong usage.
+`;
+
 function volumeCommand(spec: Spec, connect: Connect): Command {
-  const { name, summary, usage, help, words, more = false, done, run } = spec;
+  const { name, summary, usage, help, words, more = false, done, check, run } = spec;
   const fail = (io: CommandIo, code: number, text: string): number => {
     io.stderr.write(`priority-path ${name}: ${text}\n`);
     return code;
@@ -41,25 +52,31 @@ function volumeCommand(spec: Spec, connect: Connect): Command {
           allowPositionals: true,
         });
       } catch (error) {
-        return fail(io, EXIT.usage, error instanceof Error ? error.message : String(error));
+        // parseArgs throws a TypeError whose first sentence names the option.
+        const problem = (error as Error).message.split('. ')[0] ?? 'wrong options';
+        return fail(io, EXIT.usage, `${problem}; see --help`);
       }
       if (parsed.values.help === true) {
-        io.stdout.write(`Usage: priority-path ${usage} [--endpoint ADDR]\n\n${help}\n`);
+        io.stdout.write(`Usage: priority-path ${usage} [options]\n\n${help}\n${OPTIONS}`);
         return EXIT.ok;
       }
       const given = parsed.positionals.length;
       if (given < words || (given > words && !more)) {
-        return fail(io, EXIT.usage, `expected: ${usage}`);
+        return fail(io, EXIT.usage, `expected: ${usage}; see --help`);
       }
-      const fromEnv = io.env['PATHD_ENDPOINT'] ?? DEFAULT_PATHD_ENDPOINT;
-      const api = connect(parsed.values.endpoint ?? fromEnv);
+      const wrong = check?.(parsed.positionals);
+      if (wrong !== undefined) return fail(io, EXIT.usage, `${wrong}; see --help`);
+      const fromEnv = io.env['PATHD_ENDPOINT'] || DEFAULT_PATHD_ENDPOINT;
+      const endpoint = parsed.values.endpoint ?? fromEnv;
+      const api = connect(endpoint);
       try {
         await run(api, parsed.positionals);
         io.stdout.write(`${done}\n`);
         return EXIT.ok;
       } catch (error) {
         if (!(error instanceof PathdError)) throw error;
-        return fail(io, EXIT.failed, error.message);
+        const where = error.code === 'UNAVAILABLE' ? `\n${unreachable(endpoint)}` : '';
+        return fail(io, EXIT.failed, `${error.message}${where}`);
       } finally {
         api.close();
       }
@@ -167,10 +184,13 @@ export function pathsCommand(connect: Connect): Command {
     words: 3,
     more: true,
     done: 'set',
-    run: async (api, [verb, volume = '', ...words]) => {
+    check: ([verb, , ...words]) => {
+      if (verb !== 'set') return `"${verb ?? ''}": expected set`;
       const paths = parsePathWords(words);
-      if (verb !== 'set')
-        throw new PathdError('INVALID_ARGUMENT', `"${String(verb)}": expected set`);
+      return paths.ok ? undefined : paths.error;
+    },
+    run: async (api, [, volume = '', ...words]) => {
+      const paths = parsePathWords(words);
       if (!paths.ok) throw new PathdError('INVALID_ARGUMENT', paths.error);
       await api.setPaths(volume, paths.value);
     },

@@ -32,6 +32,7 @@ import { Keeper, knownPv, newsOf, tellConfig } from './keeper.ts';
 import { KnownStore, type KnownVolume } from './known.ts';
 import { type NoticeSource, relayNotices } from './notice-relay.ts';
 import { cannotClaim, claimOwner, type OwnerOptions, removeDeadStatuses, TRY_MS } from './owner.ts';
+import type { PolicyDefaults } from './policy-defaults.ts';
 import { Releases } from './releases.ts';
 import type { StateStore } from './state.ts';
 import { StatusWriter } from './status-writer.ts';
@@ -42,11 +43,8 @@ export interface KubernetesOptions {
   /** Called at the first request, after the CSI socket is served. */
   readonly credentials: () => Promise<Credentials>;
   readonly topologyKeys: TopologyKeys;
-  /**
-   * Settings of this csi that go to pathd beside what the volume says: where they differ from the
-   * last csi's, every volume is updated once.
-   */
-  readonly fixed: string;
+  /** Policy values that go to pathd beneath what the volume says (policy-defaults.ts). */
+  readonly policyDefaults: PolicyDefaults;
 }
 
 export interface ClusterOptions extends KubernetesOptions {
@@ -153,7 +151,7 @@ export class Cluster {
     };
     await this.#store.set(known);
     await this.#needLabels();
-    const config = configOf(known, this.#topology(), weights);
+    const config = configOf(known, this.#topology(), weights, this.#options.policyDefaults);
     tellConfig(newsOf(config), newsOf(undefined), (reason, warning, message) => {
       this.#tell(volumeId, { reason, warning, message, atUnixMs: Date.now() });
     });
@@ -233,7 +231,7 @@ export class Cluster {
     const config = this.#staging.get(volumeId);
     const known = this.#store.get(volumeId);
     if (known === undefined || config === undefined) return;
-    await this.#store.set({ ...known, applied: wanted(config, this.#options.fixed) });
+    await this.#store.set({ ...known, applied: wanted(config, this.#options.policyDefaults) });
     this.#attend(volumeId);
   }
 
@@ -288,14 +286,14 @@ export class Cluster {
 
   /** @param pv as it was at stage: the server's cache may be behind our own claim. */
   #follow(volumeId: string, staged?: VolumeConfig, pv?: PersistentVolume): void {
-    const { node, pathd, log, weights, fixed } = this.#options;
+    const { node, pathd, log, weights, policyDefaults } = this.#options;
     const known = this.#store.get(volumeId);
     if (known === undefined) return;
     const before = this.#followed.get(volumeId);
     before?.keeper.stop();
     before?.stop.abort();
     const keeper = new Keeper({
-      ...{ volumeId, node, pathd, log, weights, fixed, staged, store: this.#store },
+      ...{ volumeId, node, pathd, log, weights, policyDefaults, staged, store: this.#store },
       topology: () => this.#topology(),
       tell: (volume, event) => {
         this.#events.record(volume, event);

@@ -20,6 +20,7 @@ import type { Topology, TopologyWeights } from '../kubernetes/topology.ts';
 import { type PathdApi, PathdError } from '../pathd/api.ts';
 import type { VolumeEventText } from './event-writer.ts';
 import type { KnownPv, KnownStore, KnownVolume } from './known.ts';
+import type { PolicyDefaults } from './policy-defaults.ts';
 import { configOf, wanted } from './volume-config.ts';
 
 /** Several annotations of one edit arrive as several changes. */
@@ -35,8 +36,8 @@ export interface KeeperOptions {
   readonly log: Logger;
   readonly topology: () => Topology;
   readonly weights: TopologyWeights;
-  /** What goes to pathd beside the volume's own configuration: see cluster.ts. */
-  readonly fixed: string;
+  /** Beneath the volume's own values: see cluster.ts. */
+  readonly policyDefaults: PolicyDefaults;
   readonly tell: (volume: KnownVolume, event: VolumeEventText) => void;
   /** What was found at stage; undefined after a restart of csi. */
   readonly staged: VolumeConfig | undefined;
@@ -111,12 +112,12 @@ export class Keeper {
   async #apply(): Promise<void> {
     if (this.#running) this.#again = true;
     if (this.#running || this.#stopped) return;
-    const { volumeId, store, topology, weights, fixed, log } = this.#options;
+    const { volumeId, store, topology, weights, policyDefaults, log } = this.#options;
     const known = store.get(volumeId);
     if (known === undefined) return;
-    const config = configOf(known, topology(), weights);
+    const config = configOf(known, topology(), weights, policyDefaults);
     this.#tellNews(known, config);
-    const want = wanted(config, fixed);
+    const want = wanted(config, policyDefaults);
     if (config.paths.length === 0 || want === known.applied) return;
     if (want === this.#refused?.want && performance.now() < this.#refused.untilMs) return;
     this.#running = true;

@@ -66,7 +66,10 @@ export function parseVolumeConfig(
   const paths: PathSpec[] = [];
   const topologyUnknown: string[] = [];
   for (const [name, url] of goodUrls(sections.path, problems)) {
-    const target = { rack: sections.rack.get(name), room: sections.room.get(name) };
+    // An empty label is no label: it would equal other empty ones, or hide that it is missing.
+    const place = (of: ReadonlyMap<string, string>): string | undefined =>
+      of.get(name)?.trim() || undefined;
+    const target = { rack: place(sections.rack), room: place(sections.room) };
     const { tier, unknown } = distance(node, target);
     const byHand = weightByHand(sections.weight.get(name), name, problems);
     if (unknown && byHand === undefined) topologyUnknown.push(name);

@@ -11,6 +11,7 @@ import { path } from '../unit/cli/status-samples.ts';
 
 const CLUSTER = { nodes: 5_000, volumes: 20 };
 const NAMES = ['pv-1', 'pv-2', 'pv-3'];
+const STATUS = 'status.prioritypath.io/node-1';
 const IDLE_S = 5;
 const poll = { timeout: 10_000, interval: 20 };
 
@@ -27,6 +28,7 @@ beforeEach(async () => {
   }
   bench = await CsiBench.open(EXT4_BYTES, { credentials: api.credentials, node: 'node-1' });
   bench.pathd.paths = [path('p0', { state: 'current' }), path('p1')];
+  await expect.poll(() => api.watches, poll).toEqual(['nodes/node-1']);
 });
 
 afterEach(async () => {
@@ -55,9 +57,7 @@ const all = async (act: (name: string) => Promise<unknown>): Promise<void> => {
   for (const name of NAMES) await act(name);
 };
 const haveStatus = (text: string): boolean =>
-  NAMES.every((name) =>
-    (api.annotations(name)['status.prioritypath.io/node-1'] ?? '').includes(text),
-  );
+  NAMES.every((name) => (api.annotations(name)[STATUS] ?? '').includes(text));
 const areWatched = (): boolean => api.watches.length === NAMES.length + 1;
 
 test('5,000 nodes with 20 volumes each stay within the budget, as counted', async () => {
@@ -82,7 +82,7 @@ test('5,000 nodes with 20 volumes each stay within the budget, as counted', asyn
   const restart = await asked(() => bench.restart(), areWatched);
   const unstage = await asked(
     () => all((name) => bench.unstage(name)),
-    () => !haveStatus(''),
+    () => NAMES.every((name) => !(STATUS in api.annotations(name))),
   );
 
   const { nodes, volumes } = CLUSTER;

@@ -204,7 +204,13 @@ export class CsiBench {
     const kubernetes =
       this.#cluster === undefined
         ? {}
-        : { kubernetes: { ...this.#cluster, topologyKeys: DEFAULT_TOPOLOGY_KEYS, fixed: '' } };
+        : {
+            kubernetes: {
+              ...this.#cluster,
+              topologyKeys: DEFAULT_TOPOLOGY_KEYS,
+              policyDefaults: {},
+            },
+          };
     return createCsiServer({
       ...kubernetes,
       endpoint: `unix://${this.socket}`,

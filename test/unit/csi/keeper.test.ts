@@ -42,7 +42,7 @@ beforeEach(async () => {
   await store.set({ version: 1, volumeId: 'v', ...more });
   [updates, errors, told, topology] = [[], [], [], { rack: 'r1', room: 'a' }];
   keeper = new Keeper({
-    ...{ volumeId: 'v', node: 'n', store, log: LOG, weights: DEFAULT_WEIGHTS, fixed: '' },
+    ...{ volumeId: 'v', node: 'n', store, log: LOG, weights: DEFAULT_WEIGHTS, policyDefaults: {} },
     pathd: {
       update: async (request) => {
         const error = errors.shift();
@@ -116,6 +116,40 @@ test('a replaced, deleted or foreign PV changes nothing', async () => {
   await keeper.onPv(pv(other, { volumeHandle: 'w' }));
   await pass(1_000);
   expect(updates).toHaveLength(1);
+});
+
+test('a node that loses its labels: every path is in another room, and that is told once', async () => {
+  const labels = { 'rack.prioritypath.io/p0': 'r1', 'room.prioritypath.io/p0': 'a' };
+  await keeper.onPv(pv({ 'path.prioritypath.io/p0': URL_OF(0) }, { labels }));
+  await pass(1_000);
+  topology = { rack: undefined, room: undefined };
+  for (let n = 0; n < 3; n += 1) {
+    keeper.check();
+    await pass(1_000);
+  }
+  expect(weights()).toEqual([['p0', 80]]);
+  expect(told).toEqual([expect.stringMatching(/^TopologyUnknown: rack or room of p0/)]);
+});
+
+test('values that cannot work together are told, and left out where they are the volume’s own', async () => {
+  await keeper.onPv(
+    pv({
+      'path.prioritypath.io/p0': URL_OF(0),
+      'path.prioritypath.io/p1': URL_OF(1),
+      'weight.prioritypath.io/p0': '1000',
+      'policy.prioritypath.io/no-path-timeout': '1s',
+      'policy.prioritypath.io/fencing': 'gone',
+    }),
+  );
+  await pass(1_000);
+  expect(updates.at(-1)?.policy).toEqual({ fencing: 'gone' });
+  expect(weights()).toEqual([
+    ['p0', 1000],
+    ['p1', 80],
+  ]);
+  expect(told).toHaveLength(2);
+  expect(told.join()).toMatch(/no-path-timeout "1s": 1s ends before a dead path is noticed/);
+  expect(told.join()).toMatch(/weight\.prioritypath\.io: max weights 1000 and 80/);
 });
 
 test('a node that moves changes the weights; one that does not, nothing', async () => {

@@ -61,7 +61,7 @@ test('a bad policy value is left out and named with its key; the good ones and t
     'policy.prioritypath.io/no-path-timeout': '30s',
   };
   const pv = { ...VOLUME.pv!, annotations };
-  const config = configOf({ ...VOLUME, pv }, { rack: 'r', room: 'a' }, DEFAULT_WEIGHTS);
+  const config = configOf({ ...VOLUME, pv }, { rack: 'r', room: 'a' }, DEFAULT_WEIGHTS, {});
   expect(config.policy).toEqual({ 'no-path-timeout': '30s' });
   expect(config.paths).toHaveLength(1);
   expect(config.problems.join('\n')).toMatch(/policy\.prioritypath\.io\/fencing "perhaps": /);
@@ -78,8 +78,8 @@ test('what is wanted does not depend on the order of keys, but on the settings o
       ...Object.fromEntries(names.map((name) => [`policy.prioritypath.io/${name}`, '30s'])),
     },
   });
-  const want = (volume: KnownVolume, fixed = ''): string =>
-    wanted(configOf(volume, { rack: 'r', room: 'a' }, DEFAULT_WEIGHTS), fixed);
+  const want = (volume: KnownVolume, defaults = {}): string =>
+    wanted(configOf(volume, { rack: 'r', room: 'a' }, DEFAULT_WEIGHTS, {}), defaults);
   const [a, b] = ['no-path-timeout', 'failback-jitter'];
   expect(want(policy(a, b))).toBe(want(policy(b, a)));
   expect(want(VOLUME, '{}')).not.toBe(want(VOLUME, '{"policy":"fast"}'));

@@ -140,6 +140,16 @@ describe('a volume', () => {
     expect(config.topologyUnknown).toEqual(['p0']);
   });
 
+  test.each(['', ' '])('an empty rack or room (%j) is none, and said to be a guess', (empty) => {
+    const config = parse({
+      'path.prioritypath.io/p0': `iscsi://san/${IQN}/1`,
+      'rack.prioritypath.io/p0': empty,
+      'room.prioritypath.io/p0': empty,
+    });
+    expect(config.paths[0]?.maxWeight).toBe(80);
+    expect(config.topologyUnknown).toEqual(['p0']);
+  });
+
   test('good paths work while every bad value is named', () => {
     const config = parse({
       'path.prioritypath.io/good': `iscsi://10.0.0.1/${IQN}/1`,
