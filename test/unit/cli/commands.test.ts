@@ -44,5 +44,5 @@ it('no command is wrong usage and shows the help on stderr', async () => {
 it('an unknown command is wrong usage and names those there are', async () => {
   const io = fakeIo();
   expect(await runCommand(commands, ['statsu'], io, '1.2.3')).toBe(EXIT.usage);
-  expect(io.err()).toBe('priority-path: no command "statsu"; there are: status, csi\n');
+  expect(io.err()).toBe('priority-path: no command "statsu"; commands: status, csi; see --help\n');
 });

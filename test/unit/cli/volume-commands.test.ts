@@ -58,3 +58,49 @@ test('words that are missing are wrong usage and nothing is asked', async () => 
   expect(err).toContain('expected: drain VOLUME PATH');
   expect(calls).toEqual([]);
 });
+
+const EVERY = [
+  commands.pinCommand,
+  commands.unpinCommand,
+  commands.drainCommand,
+  commands.undrainCommand,
+  commands.pathsCommand,
+  commands.readmitCommand,
+  commands.forgetCommand,
+];
+
+test.each(EVERY)('%o explains itself, and names its options and exit codes', async (make) => {
+  const { code, out, calls } = await run(make, '--help');
+  expect({ code, calls }).toEqual({ code: 0, calls: [] });
+  expect(out).toMatch(/^Usage: priority-path \w+ /);
+  for (const text of ['--endpoint ADDR', '-h, --help', 'Exit codes: 0'])
+    expect(out).toContain(text);
+});
+
+test.each(EVERY)('%o: an option there is not is wrong usage, in one line', async (make) => {
+  const { code, err, calls } = await run(make, '--bogus', 'v');
+  expect({ code, calls }).toEqual({ code: 2, calls: [] });
+  expect(err).toMatch(/^priority-path \w+: Unknown option '--bogus'; see --help\n$/);
+});
+
+test.each([
+  [['put', 'v', 'p0=x'], '"put": expected set'],
+  [['set', 'v', 'p0'], '"p0": expected NAME=URL'],
+  [['set', 'v'], 'expected: paths set VOLUME'],
+])('paths %j is wrong usage: pathd is not asked', async (words, text) => {
+  const { code, err, calls } = await run(commands.pathsCommand, ...words);
+  expect({ code, calls }).toEqual({ code: 2, calls: [] });
+  expect(err).toContain(text);
+});
+
+test('a pathd that is not reached: where it was sought, and how to name another', async () => {
+  const api = {
+    pin: () => Promise.reject(new PathdError('UNAVAILABLE', 'pathd does not answer')),
+    close: () => undefined,
+  };
+  const io = fakeIo({ env: { PATHD_ENDPOINT: '' } });
+  const connect = (): PathdApi & { close(): void } =>
+    api as unknown as PathdApi & { close(): void };
+  expect(await commands.pinCommand(connect).run(['v', 'p0'], io)).toBe(1);
+  expect(io.err()).toContain('The socket asked was unix:///run/priority-path/pathd.sock');
+});
