@@ -11,6 +11,7 @@ if (process.argv[2] === 'pathd') setThreadPoolSize(maxVolumes(process.argv));
 
 const { runCommand } = await import('./cli/commands.ts');
 const { statusCommand } = await import('./cli/status.ts');
+const { explainCommand } = await import('./cli/explain.ts');
 const operator = await import('./cli/volume-commands.ts');
 const { lazy } = await import('./cli/lazy.ts');
 
@@ -46,6 +47,7 @@ const commands = [
     (await import('./cli/target/inquiry.ts')).inquiryCommand(),
   ),
   statusCommand(connectPathd),
+  explainCommand(connectPathd),
   operator.pinCommand(connectPathd),
   operator.unpinCommand(connectPathd),
   operator.drainCommand(connectPathd),

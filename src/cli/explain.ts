@@ -1,0 +1,207 @@
+/**
+ * `priority-path explain VOLUME`: why the current path is the current one. The keys of the selection
+ * (paths/select.ts) as a table, best path first, and for every other path what would have to happen
+ * for the I/O to go there. Made of what `status` says; how long a failback waits for its jitter and
+ * its token only pathd knows, so those are named, not counted.
+ */
+import { parseArgs } from 'node:util';
+import { hash32 } from '../base/hash.ts';
+import { type PathdApi, PathdError, type PathStatus, type VolumeStatus } from '../pathd/api.ts';
+import { type Command, type CommandIo, EXIT } from './commands.ts';
+import { DEFAULT_PATHD_ENDPOINT, unreachable } from './status.ts';
+import { formatAge, printable } from './text.ts';
+
+const HELP = `Usage: priority-path explain [options] VOLUME
+
+Shows why the I/O of a volume is on the path it is on: what paths are compared by,
+best path first, and what would have to happen for the I/O to go to another one.
+
+Options:
+      --endpoint ADDR  socket of pathd; default $PATHD_ENDPOINT, else
+                       ${DEFAULT_PATHD_ENDPOINT}
+  -h, --help           this text
+
+Exit codes: 0 shown, 1 pathd unreachable or volume not attached, 2 wrong usage.
+`;
+
+type Source = Pick<PathdApi, 'status'> & { close(): void };
+
+export function explainCommand(connect: (endpoint: string) => Source): Command {
+  return {
+    name: 'explain',
+    summary: 'why the current path of a volume is the current one',
+    run: async (args, io) => {
+      let parsed;
+      try {
+        const options = {
+          endpoint: { type: 'string' },
+          help: { type: 'boolean', short: 'h' },
+        } as const;
+        parsed = parseArgs({ args: [...args], options, allowPositionals: true });
+      } catch (error) {
+        return fail(io, EXIT.usage, `${(error as Error).message.split('. ')[0] ?? ''}; see --help`);
+      }
+      if (parsed.values.help === true) {
+        io.stdout.write(HELP);
+        return EXIT.ok;
+      }
+      const [volumeId, ...more] = parsed.positionals;
+      if (volumeId === undefined || more.length > 0) {
+        return fail(io, EXIT.usage, 'expected: explain VOLUME; see --help');
+      }
+      const fromEnv = io.env['PATHD_ENDPOINT'] || DEFAULT_PATHD_ENDPOINT;
+      return show(connect, parsed.values.endpoint ?? fromEnv, volumeId, io);
+    },
+  };
+}
+
+async function show(
+  connect: (endpoint: string) => Source,
+  endpoint: string,
+  volumeId: string,
+  io: CommandIo,
+): Promise<number> {
+  const source = connect(endpoint);
+  try {
+    const [volume] = await source.status(volumeId);
+    if (volume === undefined) {
+      const text = `volume "${volumeId}" is not attached on this node; status shows those that are`;
+      return fail(io, EXIT.failed, text);
+    }
+    io.stdout.write(explain(volume, io.now()));
+    return EXIT.ok;
+  } catch (error) {
+    if (!(error instanceof PathdError)) throw error;
+    const where = error.code === 'UNAVAILABLE' ? `\n${unreachable(endpoint)}` : '';
+    return fail(io, EXIT.failed, `${error.message}${where}`);
+  } finally {
+    source.close();
+  }
+}
+
+function fail(io: CommandIo, code: number, text: string): number {
+  io.stderr.write(`priority-path explain: ${text}\n`);
+  return code;
+}
+
+/** The whole answer; ends with a line break. Pure. */
+export function explain(volume: VolumeStatus, nowMs: number): string {
+  const { volumeId } = volume;
+  const ranked = [...volume.paths].sort((a, b) => compare(volumeId, b, a));
+  const rows = [HEAD, ...ranked.map((path) => row(path, volume.currentPath))];
+  const widths = HEAD.map((_, i) => Math.max(...rows.map((cells) => (cells[i] ?? '').length)));
+  const table = rows.map((cells) =>
+    cells
+      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  );
+  const notes = ranked.map((path) => `${printable(path.name)}: ${verdict(path, volume, ranked)}`);
+  return [...situation(volume, nowMs), '', ...table, '', ...notes, ''].join('\n');
+}
+
+function situation(volume: VolumeStatus, nowMs: number): string[] {
+  const { volumeId, currentPath, lastSwitch, state, reason } = volume;
+  const where = currentPath === '' ? 'on no path' : `on ${printable(currentPath)}`;
+  const lines = [`${printable(volumeId)}: I/O is ${where} (${printable(state)})`];
+  if (reason !== '') lines.push(`  ${printable(reason)}`);
+  if (lastSwitch === undefined) return lines;
+  const { from, to, kind, cause, atUnixMs } = lastSwitch;
+  const age = formatAge(atUnixMs, nowMs);
+  const route = `${from === '' ? '' : `${printable(from)} -> `}${printable(to)}`;
+  return [...lines, `  last switch: ${kind} ${route} ${age}: ${printable(cause)}`];
+}
+
+const HEAD = [' ', 'PATH', 'UP', 'VERIFIED', 'DRAINED', 'HOLD-DOWN', 'WEIGHT', 'MAX'] as const;
+
+function row(path: PathStatus, current: string): readonly string[] {
+  const is = (yes: boolean): string => (yes ? 'yes' : 'no');
+  const { name, weight, maxWeight, drained, holdDown } = path;
+  return [
+    ...[name === current ? '>' : ' ', printable(name), is(isUp(path)), is(isVerified(path))],
+    ...[is(drained), is(holdDown), String(weight), String(maxWeight)],
+  ];
+}
+
+function isUp({ state }: PathStatus): boolean {
+  return state !== 'down' && state !== 'connecting';
+}
+
+function isVerified({ state }: PathStatus): boolean {
+  return state !== 'banned' && state !== 'unverified' && state !== 'connecting';
+}
+
+/** As paths/select.ts compares; positive when `a` is better. */
+function compare(volumeId: string, a: PathStatus, b: PathStatus): number {
+  return (
+    Number(isUp(a) && isVerified(a)) - Number(isUp(b) && isVerified(b)) ||
+    Number(!a.drained) - Number(!b.drained) ||
+    Number(!a.holdDown) - Number(!b.holdDown) ||
+    a.weight - b.weight ||
+    a.maxWeight - b.maxWeight ||
+    hash32(volumeId, a.name) - hash32(volumeId, b.name) ||
+    (a.name > b.name ? 1 : -1)
+  );
+}
+
+function verdict(path: PathStatus, volume: VolumeStatus, ranked: readonly PathStatus[]): string {
+  const { currentPath, pinnedPath } = volume;
+  const isFirst = path === ranked[0];
+  if (path.name === currentPath) return currentVerdict(path, pinnedPath, isFirst);
+  const missing = whatIsMissing(path);
+  if (missing !== undefined) return missing;
+  if (pinnedPath !== '' && pinnedPath !== path.name) {
+    return `in reserve, the volume is pinned to ${printable(pinnedPath)} until unpin`;
+  }
+  const current = ranked.find(({ name }) => name === currentPath);
+  if (current === undefined) return 'usable: the I/O goes here as soon as the switch is made';
+  if (isFirst && path.weight === current.weight && path.drained === current.drained) {
+    return 'as good as the current path: equal weights never switch';
+  }
+  if (isFirst) {
+    const why = current.drained
+      ? `${current.name} is drained`
+      : `it leads by ${lead(path, current)}`;
+    return (
+      `preferred (${why}). The failback waits until the lead is failback-lead or more, some time ` +
+      'has passed since the last switch and its jitter is over, and a token is there'
+    );
+  }
+  if (path.drained) return 'drained: used only if nothing else is left; undrain puts it back';
+  if (path.holdDown)
+    return 'in hold-down, it went down again and again: preferred when that is over';
+  const needed = path.maxWeight <= current.weight ? ', above its own max weight' : '';
+  return `in reserve: its weight must overtake ${String(current.weight)}${needed}, or ${current.name} go down`;
+}
+
+function lead(path: PathStatus, current: PathStatus): string {
+  return String(path.weight - current.weight);
+}
+
+function currentVerdict(path: PathStatus, pinned: string, isFirst: boolean): string {
+  const suspect = path.suspect ? '; it is suspect: standbys are being asked' : '';
+  if (pinned === path.name) return `current, because it is pinned${suspect}`;
+  if (isFirst) return `current, because it is the best${suspect}`;
+  return `current; another is better by now, but a failback is never hurried${suspect}`;
+}
+
+/** Why the path cannot be used at all; undefined: it can. */
+function whatIsMissing(path: PathStatus): string | undefined {
+  const error = path.lastError === '' ? '' : ` (${printable(path.lastError)})`;
+  const { weight, maxWeight } = path;
+  switch (path.state) {
+    case 'down':
+      return (
+        `down${error}: once it answers, its weight grows with every good probe from ` +
+        `${String(weight)} to ${String(maxWeight)}`
+      );
+    case 'connecting':
+      return `has not answered yet${error}`;
+    case 'banned':
+      return `banned${error}: it leads to another logical unit. Mend the target, then readmit`;
+    case 'unverified':
+      return `not proved to be the same logical unit${error}: see policy expected-serial`;
+    default:
+      return undefined;
+  }
+}
