@@ -122,6 +122,7 @@ async function serve(config: Config, io: CommandIo): Promise<number> {
   if (!able.ok) return refuse(io, able.error.detail);
   const initiator = createInitiator({
     asynchronous: (target, message) => log.warn({ target, message }, 'message from the target'),
+    warning: (target, text) => log.warn({ target }, text),
   });
   const volumes = new Volumes({
     stateDir,

@@ -127,9 +127,15 @@ export class PathLink {
     return this.#session !== undefined && this.#verified === undefined;
   }
 
+  /** As configured, and where a redirect has led. */
   get portal(): string {
-    const { host, port } = this.target;
-    return `${host.includes(':') ? `[${host}]` : host}:${String(port)}`;
+    const configured = formatPortal(this.target);
+    const session = this.#session;
+    // That a name has an address is no news.
+    const literal = /^[\d.]+$|:/u.test(this.target.host);
+    if (session === undefined || !literal) return configured;
+    const is = formatPortal(session.portal);
+    return is === configured ? configured : `${configured} -> ${is}`;
   }
 
   /**

@@ -32,6 +32,8 @@ describe('unanswered writes of a redirected path', () => {
     const { w, elsewhere } = redirected();
     await w.start();
     await w.wrote(1, 1);
+    const [p0, p1] = w.volume.status().paths.map(({ portal }) => portal);
+    expect([p0, p1]).toEqual([`${CONFIGURED} -> 10.0.0.9:3260`, '10.0.0.1:3260']);
     expect(w.store.disk?.heldAt).toEqual({ p0: '10.0.0.9:3260' });
     elsewhere.mode = 'frozen';
     const late = w.write(1, 11);
