@@ -44,8 +44,11 @@ const PART_DATA_DIGEST = 5;
 
 /** Data that is read past the receive buffer: less is not worth a read of its own. */
 const DIRECT = 8192;
-/** Behind data segments from this length on, reads are short, so that little of the next is copied. */
-const LONG = 32_768;
+/**
+ * Behind data segments from this length on, reads are short, so that little of the next is copied. For
+ * 64 KiB the second read cost more than the copy it saved (22 against 18 us of processor time).
+ */
+const LONG = 131_072;
 const SHORT_READ = 4096;
 
 const LONGEST_HEADER = BHS_LENGTH + 255 * 4 + DIGEST_LENGTH;

@@ -109,6 +109,19 @@ describe('framer', () => {
     expect(framer.readInto(general).buffer).toBe(general.buffer);
   });
 
+  it('asks for little behind data so long that the next is better read to its place', () => {
+    const { framer, recorder } = make();
+    const general = Buffer.alloc(65_536);
+    const long = pdu(0x25, 0, [], Buffer.alloc(131_072, 'x'));
+    framer.push(long, long.length);
+    const short = framer.readInto(general);
+    expect([short.buffer, short.length]).toEqual([general.buffer, 4096]);
+    stream.copy(short);
+    framer.push(short, stream.length);
+    expect(framer.readInto(general)).toBe(general);
+    expect(recorder.seen.slice(1)).toEqual(expected);
+  });
+
   it('never names a place that the data would not fit', () => {
     const general = Buffer.alloc(65_536);
     const place = Buffer.alloc(20_000);
