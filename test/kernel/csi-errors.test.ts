@@ -26,7 +26,11 @@ describe('INVALID_ARGUMENT', () => {
       'ReadWriteMany',
       { volumeCapability: mountCapability('ext4', 'MULTI_NODE_MULTI_WRITER') },
     ],
-    ['stage', 'CHAP not supported yet', { secrets: { 'node.session.auth.password': 'hunter2' } }],
+    [
+      'stage',
+      'the Secret of nodeStageSecretRef: node.session.auth.username',
+      { secrets: { 'node.session.auth.password': 'hunter2' } },
+    ],
     ['stage', 'no usable path', { volumeContext: {} }],
     [
       'stage',
