@@ -15,7 +15,7 @@ import { obstacles, thisMachine } from './preflight.ts';
 import { missed, summary, toJson } from './report.ts';
 import { makeScreen } from './screen.ts';
 import { Story } from './story.ts';
-import { World } from './world.ts';
+import { type TargetKind, World } from './world.ts';
 
 const HELP = `Usage: npm run demo -- [options]
 
@@ -24,6 +24,8 @@ stamped blocks. Kills p0's target, then p1's, starts both again, watches the vol
 and checks every block. Needs root, /dev/fuse and /dev/loop-control; uses only 127.0.0.0/8 and
 /dev/shm, and removes what it made. Takes about a minute.
 
+  --targets tgt|embedded        who serves the disk (default: tgt). "embedded" is the scripted
+                                target of the tests, in TypeScript: for machines without tgt
   --policy fast|default|bench   numbers of the rule (default: fast). "default" is what production
                                 runs with: the way home then takes minutes
   --report FILE                 write the result as JSON
@@ -38,6 +40,7 @@ type Policy = 'fast' | 'default' | 'bench';
 interface Usage {
   readonly help: boolean;
   readonly policy: Policy;
+  readonly targets: TargetKind;
   readonly report: string | undefined;
 }
 
@@ -48,12 +51,15 @@ function parseUsage(args: readonly string[]): Usage | string {
       options: {
         help: { type: 'boolean', short: 'h', default: false },
         policy: { type: 'string', default: 'fast' },
+        targets: { type: 'string', default: 'tgt' },
         report: { type: 'string' },
       },
     });
     const policy = (['fast', 'default', 'bench'] as const).find((one) => one === values.policy);
     if (policy === undefined) return `--policy ${values.policy}: expected fast, default or bench`;
-    return { help: values.help, policy, report: values.report };
+    const targets = (['tgt', 'embedded'] as const).find((one) => one === values.targets);
+    if (targets === undefined) return `--targets ${values.targets}: expected tgt or embedded`;
+    return { help: values.help, policy, targets, report: values.report };
   } catch (error) {
     return (error as Error).message;
   }
@@ -93,7 +99,7 @@ async function main(): Promise<number> {
     console.log(HELP);
     return 0;
   }
-  const missing = obstacles(thisMachine());
+  const missing = obstacles(thisMachine(), usage.targets);
   if (missing.length > 0) {
     console.error('The demo cannot run here:');
     for (const { what, remedy } of missing) console.error(`  - ${what}\n    ${remedy}`);
@@ -102,10 +108,18 @@ async function main(): Promise<number> {
   return demonstrate(usage);
 }
 
-async function demonstrate({ policy, report }: Usage): Promise<number> {
+/** The first line of all: nobody shall take one for the other. */
+const WHO: Readonly<Record<TargetKind, string>> = {
+  tgt: 'Targets: tgt, three tgtd processes',
+  embedded:
+    'Targets: embedded, three processes of the scripted target of the tests (--targets embedded)',
+};
+
+async function demonstrate({ policy, targets, report }: Usage): Promise<number> {
+  console.log(WHO[targets]);
   const interruption = new Interruption();
   const screen = makeScreen(process.stdout, process.env, monotonicMs);
-  const world = new World();
+  const world = new World(targets);
   const story = new Story(world, screen, { policy, signal: interruption.controller.signal });
   let failure: string | undefined;
   try {

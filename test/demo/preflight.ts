@@ -45,7 +45,7 @@ const DEVICES: Readonly<Record<string, string>> = {
 const NEEDED_BYTES = 128 * 1024 * 1024;
 
 /** Everything that stands in the way; empty: the demo can run. */
-export function obstacles(machine: Machine): Obstacle[] {
+export function obstacles(machine: Machine, targets: 'tgt' | 'embedded' = 'tgt'): Obstacle[] {
   const found: Obstacle[] = [];
   if (machine.nodeMajor < 24) {
     const remedy = 'start it with `npm run demo`, which brings its own';
@@ -55,10 +55,15 @@ export function obstacles(machine: Machine): Obstacle[] {
     const remedy = 'run it as root (sudo npm run demo): it mounts a file system';
     found.push({ what: `not root (uid ${String(machine.uid)})`, remedy });
   }
-  const missing = Object.keys(PROGRAMS).filter((name) => !machine.hasProgram(name));
+  const missing = Object.keys(PROGRAMS).filter(
+    (name) => !machine.hasProgram(name) && (targets === 'tgt' || PROGRAMS[name] !== 'tgt'),
+  );
   if (missing.length > 0) {
     const packages = [...new Set(missing.map((name) => PROGRAMS[name] ?? name))];
-    const remedy = `apt-get install ${packages.join(' ')}`;
+    const instead = packages.includes('tgt')
+      ? '; where tgt cannot be had: npm run demo -- --targets embedded'
+      : '';
+    const remedy = `apt-get install ${packages.join(' ')}${instead}`;
     found.push({ what: `no ${missing.join(', ')}`, remedy });
   }
   for (const [device, remedy] of Object.entries(DEVICES)) {

@@ -20,6 +20,7 @@ import { fsckClean, VOLUME, type World } from './world.ts';
 export type StoryWorld = Pick<
   World,
   | 'gateways'
+  | 'targetWords'
   | 'backingFile'
   | 'mountPoint'
   | 'status'
@@ -98,7 +99,8 @@ export class Story {
     const { policy, signal } = this.#options;
     this.#say('starting three targets over one backing file');
     await this.#world.startTargets();
-    this.#screen.event('three tgtd serve one disk: p0 same rack, p1 same room, p2 other room');
+    const who = this.#world.targetWords;
+    this.#screen.event(`${who} serve one disk: p0 same rack, p1 same room, p2 other room`);
     this.#say('starting pathd and csi');
     await this.#world.startPlugin(policy);
     this.#screen.event(`status --watch --endpoint ${this.#world.pathdEndpoint}`);

@@ -1,5 +1,5 @@
 /**
- * Everything the demo runs on, and its end: three tgtd on three loopback addresses over one backing
+ * Everything the demo runs on, and its end: three targets on three loopback addresses over one backing
  * file, pathd and csi, and the calls a kubelet would make. Whatever is started is put on a list, and
  * `close` takes it down in reverse order, each step with a time limit, however far the start got.
  *
@@ -16,6 +16,7 @@ import { parseMountInfo } from '../support/leaks.ts';
 import { Plugin } from '../support/plugin.ts';
 import { loopbackAddresses, temporaryFolder } from '../support/ports.ts';
 import { makeBackingFile, Target } from '../support/tgt.ts';
+import { EmbeddedTarget } from './embedded-target.ts';
 import type { StatusSource } from './status-watch.ts';
 
 const run = promisify(execFile);
@@ -33,11 +34,17 @@ const PLACES = [
   { rack: 'rack-7', room: 'room-2', words: 'other room' },
 ] as const;
 
+/** Who serves the disk: tgtd, or the scripted target of the tests where there is no tgt. */
+export type TargetKind = 'tgt' | 'embedded';
+
+/** One gateway's process. */
+type DemoTarget = Pick<Target, 'url' | 'running' | 'start' | 'kill'>;
+
 export interface Gateway {
   readonly name: string;
   readonly portal: string;
   readonly place: string;
-  readonly target: Target;
+  readonly target: DemoTarget;
 }
 
 type Step = () => Promise<unknown>;
@@ -49,6 +56,16 @@ export class World {
   #pathd: PathdClient | undefined;
   #plugin: Plugin | undefined;
   #kubelet: Kubelet | undefined;
+  readonly #targets: TargetKind;
+
+  constructor(targets: TargetKind) {
+    this.#targets = targets;
+  }
+
+  /** "three tgtd". */
+  get targetWords(): string {
+    return this.#targets === 'tgt' ? 'three tgtd' : 'three embedded targets';
+  }
 
   get backingFile(): string {
     return `${this.#folder.path}/disk`;
@@ -81,7 +98,8 @@ export class World {
     makeBackingFile(this.backingFile, DISK_BYTES);
     for (const [n, host] of loopbackAddresses(PLACES.length).entries()) {
       const identity = { iqn: IQN, serial: SERIAL, scsiId: SERIAL };
-      const target = new Target({ host, port: 3260, backingFile: this.backingFile, ...identity });
+      const options = { host, port: 3260, backingFile: this.backingFile, ...identity };
+      const target = this.#targets === 'tgt' ? new Target(options) : new EmbeddedTarget(options);
       this.#steps.push({ what: `target p${String(n)}`, undo: () => target.kill() });
       await target.start();
       const place = PLACES[n]?.words ?? '';

@@ -103,6 +103,9 @@ function systemPackages() {
   return done ? undefined : `could not install ${names.join(', ')}; try by hand: ${manual}`;
 }
 
+// `npm run demo -- --targets embedded` is for machines where tgt cannot be had.
+if (command.includes('embedded') || command.includes('--targets=embedded')) delete SYSTEM.tgtd;
+
 npmPackages();
 nodeVersion();
 if (flags.includes('--system') || flags.includes('--try-system')) {

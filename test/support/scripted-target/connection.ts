@@ -42,6 +42,7 @@ export class Connection {
   readonly #line: Line;
   readonly #assembler = new Assembler();
   readonly #dialogue: LoginDialogue;
+  #heard = 0;
 
   constructor(host: Host, line: Line) {
     this.#host = host;
@@ -79,7 +80,8 @@ export class Connection {
     if (this.closed) return;
     this.#assembler.push(chunk, (request) => {
       if (this.closed) return;
-      this.received.push(request);
+      this.#heard++;
+      if (this.script.recording) this.received.push(request);
       if (this.login === undefined) this.#loginRequest(request);
       else this.#dispatch(request);
     });
@@ -107,7 +109,7 @@ export class Connection {
   /** As it is, every field the caller's. */
   sendRaw(pdu: Reply): void {
     if (this.closed) return;
-    this.sent.push(pdu);
+    if (this.script.recording) this.sent.push(pdu);
     const { parameters } = this.login ?? {};
     const { headerDigest = false, dataDigest = false } = parameters ?? {};
     this.#line.write(encode(pdu, { header: headerDigest, data: dataDigest }));
@@ -142,7 +144,7 @@ export class Connection {
     this.maxCmdSn = (request.cmdSn + this.script.window - 1) >>> 0;
     answer.expCmdSn = this.expCmdSn;
     answer.maxCmdSn = this.maxCmdSn;
-    this.sent.push(answer);
+    if (this.script.recording) this.sent.push(answer);
     this.#line.write(encode(answer, NO_DIGESTS));
     if (this.#dialogue.refused) this.close('fin');
     const { result } = this.#dialogue;
@@ -154,7 +156,7 @@ export class Connection {
   }
 
   #checkLoginNumbers(request: Request): void {
-    const first = this.received.length === 1;
+    const first = this.#heard === 1;
     if (!first && request.expStatSn !== this.statSn) {
       this.violate(`Login: ExpStatSN ${request.expStatSn}, StatSN due is ${this.statSn}`);
     }

@@ -86,6 +86,8 @@ export interface Script {
   handlers: Map<number, Handler>;
   /** What goes out in place of a PDU of full feature phase: nothing, it, others, it twice. */
   outgoing: (reply: Reply, connection: Connection) => Reply[];
+  /** PDUs are kept for assertions. */
+  recording: boolean;
   /** Of the connection with this index, 0 for the first. */
   faults: (index: number) => Faults;
   units: Map<number, LogicalUnit>;
@@ -114,6 +116,7 @@ export function honestScript(): Script {
     powerOnAttention: undefined,
     handlers: new Map(),
     outgoing: (reply) => [reply],
+    recording: true,
     faults: () => ({}),
     units: new Map([[1, { disk: new Disk(new MemoryMedium(4 * MIB)), identity: {} }]]),
   };

@@ -29,8 +29,14 @@ describe('the preflight', () => {
       'cannot open /dev/loop-control: EACCES',
       '/dev/shm has 64 MiB free, and 128 MiB are needed',
     ]);
-    expect(found[1]?.remedy).toBe('apt-get install tgt');
+    expect(found[1]?.remedy).toMatch(/^apt-get install tgt; .*--targets embedded$/u);
     expect(found.every(({ remedy }) => remedy.length > 10)).toBe(true);
+  });
+
+  it('does not ask for tgt where the embedded targets were chosen', () => {
+    const without = { ...machine, hasProgram: (name: string) => !name.startsWith('tgt') };
+    expect(obstacles(without)).toHaveLength(1);
+    expect(obstacles(without, 'embedded')).toEqual([]);
   });
 
   it('asks for root first; what only root may open is no obstacle of its own', () => {
