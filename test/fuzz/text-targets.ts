@@ -168,7 +168,8 @@ const PLUGIN_TEXT: readonly FuzzTarget[] = [
       );
       // The value of an unknown key is shown; that of a path never with its credentials.
       const told = config.problems.filter((line) => line.startsWith('path.')).join('\n');
-      must(!secretShown(input, told), 'repeats a secret');
+      const inKeys = Object.keys(keys).some((key) => key.includes(SECRET));
+      must(inKeys || !secretShown(input, told), 'repeats a secret');
     },
   },
   {
