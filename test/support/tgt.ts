@@ -44,7 +44,8 @@ export interface TargetAccount {
 
 export const TEST_IQN = 'iqn.2026-01.io.prioritypath.test:vol';
 
-let nextControl = 100 + (process.pid % 20_000);
+/** A hundred for each process: runs side by side have neighbouring pids. At most 32767 (tgtd). */
+let nextControl = 100 + (process.pid % 320) * 100;
 
 /** A tgtd that can be killed, frozen and started again on the same portal. */
 export class Target {
