@@ -80,8 +80,7 @@ export class Client {
   }
 
   #kubectl(args: readonly string[], input?: string): Promise<string> {
-    const common = ['--kubeconfig', this.kubeconfig, '--cache-dir', join(this.#home, 'kubectl')];
-    return this.run(toolPath('kubectl'), [...common, ...args], input);
+    return this.run(toolPath('kubectl'), args, input);
   }
 
   helm(...args: readonly string[]): Promise<string> {
@@ -94,6 +93,7 @@ export class Client {
   env(): NodeJS.ProcessEnv {
     return systemEnv({
       KUBECONFIG: this.kubeconfig,
+      KUBECACHEDIR: join(this.#home, 'kubectl'),
       HELM_CACHE_HOME: join(this.#home, 'helm/cache'),
       HELM_CONFIG_HOME: join(this.#home, 'helm/config'),
       HELM_DATA_HOME: join(this.#home, 'helm/data'),

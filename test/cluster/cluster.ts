@@ -32,7 +32,13 @@ import {
   NODE_ADDRESS,
   NODE_NAME,
 } from './settings.ts';
-import { SERVER_NAMES, apiServerFlags, cniConfig, containerdConfig } from './settings.ts';
+import {
+  SERVER_NAMES,
+  apiServerFlags,
+  auditPolicy,
+  cniConfig,
+  containerdConfig,
+} from './settings.ts';
 import { controllerManagerFlags, etcdFlags, kubeletConfig, kubeletFlags } from './settings.ts';
 import { schedulerFlags } from './settings.ts';
 
@@ -181,6 +187,7 @@ export class Cluster extends Client {
     const write = (name: string, text: string): void =>
       writeFileSync(join(layout.settings, name), text);
     write('containerd.toml', containerdConfig(layout));
+    write('audit.json', JSON.stringify(auditPolicy()));
     write('kubelet.json', JSON.stringify(kubeletConfig(layout)));
     writeFileSync(join(layout.cni, '10-pods.conflist'), JSON.stringify(cniConfig(layout)));
   }

@@ -6,7 +6,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
-import { enter } from '../support/netns.ts';
+import { enter, enterCgroup } from '../support/netns.ts';
 import { programs } from './cgroups.ts';
 import { systemEnv } from './process.ts';
 
@@ -25,8 +25,6 @@ export interface ComponentOptions {
   readonly stopGraceMs?: number;
 }
 
-/** Enters the cgroup before the program runs: whatever it forks is in there too. */
-const ENTER = 'echo 0 > "$0/cgroup.procs" && exec "$@"';
 const POLL_MS = 100;
 
 export class Component {
@@ -55,9 +53,10 @@ export class Component {
   async start(): Promise<void> {
     if (this.#child !== undefined) throw new Error(`${this.name} runs already`);
     const { program, args, cgroup, netns, logFile } = this.#options;
-    const command = [...enter(netns), program, ...args];
+    const inside = [...enterCgroup(programs(cgroup)), ...enter(netns)];
+    const [first = '', ...words] = [...inside, program, ...args];
     const log = openSync(logFile, 'a');
-    const child = spawn('/bin/sh', ['-c', ENTER, programs(cgroup), ...command], {
+    const child = spawn(first, words, {
       stdio: ['ignore', log, log],
       detached: true,
       env: systemEnv(),

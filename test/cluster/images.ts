@@ -189,6 +189,11 @@ export async function buildImage(options: BuildOptions): Promise<Image> {
   return archive(name);
 }
 
+/** An image that `buildImage` has made under this name. */
+export function builtImage(name: string): Promise<Image> {
+  return archive(name);
+}
+
 /** Gives an image to the containerd that listens on `socket`. */
 export async function importImage(socket: string, image: Image): Promise<void> {
   await run('ctr', ['--address', socket, '-n', 'k8s.io', 'images', 'import', image.archive]);

@@ -9,7 +9,7 @@
  * keeps shim sockets in /run/containerd, libcni results in /var/lib/cni. What was there before is written down at the start (before.json) and is what comes
  * back.
  */
-import { appendFileSync, existsSync, lstatSync, mkdirSync, readFileSync } from 'node:fs';
+import { appendFileSync, existsSync, globSync, lstatSync, mkdirSync, readFileSync } from 'node:fs';
 import { readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -162,6 +162,21 @@ function removeFolder(folder: string, left: string[]): void {
   if (problem !== undefined) left.push(problem);
 }
 
+/**
+ * Devices on files below the cluster's folder: a killed pathd leaves them, and nobody else would ever
+ * let go of them. One that is mounted goes with its last mount.
+ */
+export function detachLoops(root: string): void {
+  for (const file of globSync('/sys/block/loop*/loop/backing_file')) {
+    try {
+      if (!isBelow(root, readFileSync(file, 'utf8').trim())) continue;
+    } catch {
+      continue; // gone since it was listed
+    }
+    runNow('losetup', ['--detach', `/dev/${file.split('/')[3] ?? ''}`]);
+  }
+}
+
 /** Seconds after SIGKILL in which a process must be gone; one stuck in the kernel never is. */
 const KILL_LIMIT_MS = 20_000;
 
@@ -171,6 +186,7 @@ const KILL_LIMIT_MS = 20_000;
  */
 export function removeRemains(root: string, cgroup: string): string[] {
   const left = killCgroup(cgroup, KILL_LIMIT_MS).map((pid) => `process ${String(pid)} lives on`);
+  detachLoops(root);
   const mounted = [...unmountShared(root), ...unmountBelow(root)];
   left.push(...mounted.map((path) => `mount ${path}`));
   left.push(...removeCgroup(cgroup).map((path) => `cgroup ${path}`));

@@ -4,10 +4,12 @@
  *
  *   p0 rack r1 room a (the node's own rack: 100)   p1 rack r2 room a (90)   p2 rack r3 room b (80)
  */
-import { truncateSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { createReadStream, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import type { KubeObject } from './client.ts';
 import type { World } from './world.ts';
+import { programs } from './cgroups.ts';
 import { rackAddress } from './settings.ts';
 import { Target, makeBackingFile } from '../support/tgt.ts';
 
@@ -23,6 +25,18 @@ export interface VolumeOptions {
   readonly sizeBytes?: number;
   /** Policy parameters beside expected-serial and fencing. */
   readonly policy?: Readonly<Record<string, string>>;
+  /** PV and PVC of another name for the logical unit of this volume, over the same targets. */
+  readonly unitOf?: Volume;
+  /** A unit that somebody else's manifest names: its PV and PVC are applied by the story. */
+  readonly unit?: UnitOptions;
+}
+
+export interface UnitOptions {
+  readonly iqn: string;
+  readonly serial: string;
+  readonly port: number;
+  /** One for each rack. */
+  readonly hosts: readonly string[];
 }
 
 const MIB = 1 << 20;
@@ -30,59 +44,77 @@ const MIB = 1 << 20;
 const SIZE_BYTES = 320 * MIB;
 let made = 0;
 
+function ownUnit(name: string): UnitOptions {
+  return {
+    iqn: `iqn.2026-01.io.prioritypath.test:${name}`,
+    serial: name.toUpperCase(),
+    port: 3260 + made++,
+    hosts: RACKS.map((_, index) => rackAddress(index + 1)),
+  };
+}
+
 export class Volume {
   readonly name: string;
   readonly targets: Target[] = [];
   readonly #world: World;
   readonly #options: VolumeOptions;
   readonly #file: string;
-  readonly #port: number;
+  readonly #unit: UnitOptions;
   readonly #pods = new Set<string>();
 
   private constructor(world: World, name: string, options: VolumeOptions) {
     this.#world = world;
     this.name = name;
     this.#options = options;
-    this.#file = join(world.cluster.layout.root, `lu-${name}`);
-    this.#port = 3260 + made++;
+    const { unitOf, unit } = options;
+    this.#file =
+      unitOf === undefined ? join(world.cluster.layout.root, `lu-${name}`) : unitOf.#file;
+    this.#unit = unitOf === undefined ? (unit ?? ownUnit(name)) : unitOf.#unit;
   }
 
-  /** Starts the targets and makes PV and PVC of the given name. */
+  /** Starts the targets and makes PV and PVC of the given name. Leaves nothing when that fails. */
   static async create(world: World, name: string, options: VolumeOptions = {}): Promise<Volume> {
     const volume = new Volume(world, name, options);
-    makeBackingFile(volume.#file, options.sizeBytes ?? SIZE_BYTES);
-    for (const index of RACKS.keys()) volume.targets.push(await volume.startTarget(index + 1));
-    await world.cluster.apply(volume.#objects());
-    return volume;
+    try {
+      if (options.unitOf === undefined) {
+        makeBackingFile(volume.#file, options.sizeBytes ?? SIZE_BYTES);
+        for (const host of volume.#unit.hosts) await volume.startTarget(host);
+      }
+      if (options.unit === undefined) await world.cluster.apply(volume.#objects());
+      return volume;
+    } catch (error) {
+      await volume.delete().catch(() => undefined);
+      throw error;
+    }
   }
 
-  /** One more gateway to the same logical unit, in the rack of this number. */
-  async startTarget(rack: number): Promise<Target> {
-    const serial = this.name.toUpperCase();
-    return Target.start({
-      host: rackAddress(rack),
-      port: this.#port,
-      backingFile: this.#file,
-      iqn: `iqn.2026-01.io.prioritypath.test:${this.name}`,
-      serial,
-      scsiId: serial,
-      netns: this.#world.cluster.netns,
+  /** One more gateway to the same logical unit, on this address. */
+  async startTarget(host: string): Promise<Target> {
+    const { iqn, serial, port } = this.#unit;
+    const { netns, layout } = this.#world.cluster;
+    const target = new Target({
+      ...{ host, port, iqn, serial, netns, scsiId: serial, backingFile: this.#file },
+      cgroup: programs(layout.cgroup),
     });
+    // Known before it runs: whatever fails from here, it is ended.
+    this.targets.push(target);
+    await target.start();
+    return target;
   }
 
   #objects(): object[] {
     const { fsType = 'ext4', volumeMode = 'Filesystem', sizeBytes, policy } = this.#options;
     const annotations: Record<string, string> = {
-      'policy.prioritypath.io/expected-serial': this.name.toUpperCase(),
+      'policy.prioritypath.io/expected-serial': this.#unit.serial,
       'policy.prioritypath.io/fencing': 'gone',
     };
     for (const [key, value] of Object.entries(policy ?? {})) {
       annotations[`policy.prioritypath.io/${key}`] = value;
     }
     const labels: Record<string, string> = {};
-    for (const [index, target] of this.targets.entries()) {
-      const { rack, room } = RACKS[index] ?? RACKS[0];
-      annotations[`path.prioritypath.io/p${String(index)}`] = target.url;
+    const { targets } = this.#options.unitOf ?? this;
+    for (const [index, { rack, room }] of RACKS.entries()) {
+      annotations[`path.prioritypath.io/p${String(index)}`] = targets[index]?.url ?? '';
       labels[`rack.prioritypath.io/p${String(index)}`] = rack;
       labels[`room.prioritypath.io/p${String(index)}`] = room;
     }
@@ -116,6 +148,13 @@ export class Volume {
 
   /** Starts a pod that has the volume at /data (Block: at /dev/data) and waits until it runs. */
   async startPod(name: string, options: { readonly readOnly?: boolean } = {}): Promise<Pod> {
+    const pod = await this.makePod(name, options);
+    await this.#world.cluster.waitReady('pod', name);
+    return pod;
+  }
+
+  /** As `startPod`, but returns at once. */
+  async makePod(name: string, options: { readonly readOnly?: boolean } = {}): Promise<Pod> {
     const { cluster, podImage } = this.#world;
     const { readOnly = false } = options;
     const where =
@@ -123,6 +162,7 @@ export class Volume {
         ? { volumeDevices: [{ name: 'data', devicePath: '/dev/data' }] }
         : { volumeMounts: [{ name: 'data', mountPath: '/data', readOnly }] };
     const claim = { claimName: this.name, readOnly };
+    this.#pods.add(name);
     await cluster.apply({
       apiVersion: 'v1',
       kind: 'Pod',
@@ -142,14 +182,18 @@ export class Volume {
         volumes: [{ name: 'data', persistentVolumeClaim: claim }],
       },
     });
+    return new Pod(this.#world, name);
+  }
+
+  /** A pod that somebody else's manifest makes. */
+  adoptPod(name: string): Pod {
     this.#pods.add(name);
-    await cluster.waitReady('pod', name, { limitMs: 60_000 });
     return new Pod(this.#world, name);
   }
 
   async deletePod(name: string, timeoutSeconds = 60): Promise<void> {
-    const limit = `--timeout=${String(timeoutSeconds)}s`;
-    await this.#world.cluster.kubectl('delete', 'pod', name, '--ignore-not-found', limit);
+    const limits = [`--timeout=${String(timeoutSeconds)}s`, '--grace-period=1'];
+    await this.#world.cluster.kubectl('delete', 'pod', name, '--ignore-not-found', ...limits);
     this.#pods.delete(name);
   }
 
@@ -163,10 +207,31 @@ export class Volume {
     await this.#world.cluster.kubectl('annotate', '--overwrite', 'pv', this.name, ...words);
   }
 
+  async annotations(): Promise<Readonly<Record<string, string>>> {
+    return (await this.pv()).metadata.annotations ?? {};
+  }
+
   /** The table in the PV's status annotation; empty when there is none. */
   async status(): Promise<string> {
     const key = `status.prioritypath.io/${this.#world.cluster.nodeName}`;
-    return (await this.pv()).metadata.annotations?.[key] ?? '';
+    return (await this.annotations())[key] ?? '';
+  }
+
+  /** Waits until this node has nothing of the volume any more, and has said so. */
+  async waitReleased(): Promise<void> {
+    await this.#world.cluster.waitFor(`${this.name} is unstaged and given back`, async () => {
+      const keys = Object.keys(await this.annotations());
+      return keys.every((key) => !/^(status|owner)\.prioritypath/.test(key));
+    });
+  }
+
+  /** Of what is in the logical unit, behind all gateways. */
+  async hash(): Promise<string> {
+    const hash = createHash('sha256');
+    for await (const chunk of createReadStream(this.#file, { highWaterMark: 1 << 20 })) {
+      hash.update(chunk as Buffer);
+    }
+    return hash.digest('hex');
   }
 
   /** Waits until the status matches; returns it. */
@@ -217,17 +282,19 @@ export class Volume {
     }
   }
 
-  /** Deletes pods, claim and PV, then ends the targets. */
+  /** Deletes pods, claim and PV, then ends the targets: those in any case. */
   async delete(): Promise<void> {
     const { cluster } = this.#world;
-    for (const pod of this.#pods) await this.deletePod(pod);
-    // A pod is gone before its volume is unmounted, which wants the targets.
-    await cluster.waitFor(`${this.name} is unstaged`, async () => (await this.status()) === '', {
-      limitMs: 30_000,
-    });
-    await cluster.kubectl('delete', 'pvc', this.name, '--ignore-not-found', '--timeout=30s');
-    await cluster.kubectl('delete', 'pv', this.name, '--ignore-not-found', '--timeout=30s');
-    for (const target of this.targets) await target.kill();
+    try {
+      for (const pod of this.#pods) await this.deletePod(pod);
+      // A pod is gone before its volume is unmounted, which wants the targets.
+      if ((await cluster.get('pv', this.name)) !== undefined) await this.waitReleased();
+      const words = ['--ignore-not-found', '--timeout=30s'];
+      await cluster.kubectl('delete', 'pvc', this.name, ...words);
+      await cluster.kubectl('delete', 'pv', this.name, ...words);
+    } finally {
+      for (const target of this.targets) await target.kill();
+    }
   }
 }
 

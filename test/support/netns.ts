@@ -41,6 +41,14 @@ export function enter(netns: string): string[] {
   return ['nsenter', `--net=/run/netns/${netns}`, '--'];
 }
 
+/**
+ * Runs a program in a cgroup, given by its folder: put this before its argument vector. It is in there
+ * before it runs, so whatever it forks is too.
+ */
+export function enterCgroup(folder: string): string[] {
+  return ['/bin/sh', '-c', 'echo 0 > "$0/cgroup.procs" && exec "$@"', folder];
+}
+
 /** One rack: a namespace, its address, and the faults of its link. */
 export class Rack {
   readonly netns: string;

@@ -7,7 +7,7 @@
  */
 import { connect } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { enter } from './netns.ts';
+import { enter, enterCgroup } from './netns.ts';
 import { ChildProgram } from './plugin-process.ts';
 
 export interface PluginOptions {
@@ -24,6 +24,10 @@ export interface PluginOptions {
   readonly netns?: string;
   /** Default info. */
   readonly logLevel?: 'debug';
+  /** Folder of a cgroup that both run in. */
+  readonly cgroup?: string;
+  /** Further flags of csi, by name. */
+  readonly csiFlags?: Readonly<Record<string, string>>;
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -94,7 +98,7 @@ export class Plugin {
   }
 
   async startCsi(): Promise<void> {
-    const { folder, nodeId = 'node-a', rack = 'r1', room = 'm1' } = this.#options;
+    const { folder, nodeId = 'node-a', rack = 'r1', room = 'm1', csiFlags } = this.#options;
     this.#csi = this.#spawn('csi', {
       endpoint: this.csiEndpoint,
       pathd: this.pathdEndpoint,
@@ -102,20 +106,21 @@ export class Plugin {
       'node-id': nodeId,
       rack,
       room,
+      ...csiFlags,
     });
     await this.#ready(this.#csi, this.csiEndpoint);
   }
 
   #spawn(subcommand: string, flags: Readonly<Record<string, string>>): ChildProgram {
-    const { netns, logLevel = 'info', env = {} } = this.#options;
+    const { netns, cgroup, logLevel = 'info', env = {} } = this.#options;
     const words = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]);
     const log = ['--log-format', 'json', '--log-level', logLevel];
     const argv = [process.execPath, MAIN, subcommand, ...words, ...log];
-    return new ChildProgram(
-      subcommand,
-      [...(netns === undefined ? [] : enter(netns)), ...argv],
-      env,
-    );
+    const inside = [
+      ...(cgroup === undefined ? [] : enterCgroup(cgroup)),
+      ...(netns === undefined ? [] : enter(netns)),
+    ];
+    return new ChildProgram(subcommand, [...inside, ...argv], env);
   }
 
   async #ready(child: ChildProgram, endpoint: string): Promise<void> {

@@ -10,6 +10,7 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { mkdirSync, openSync, closeSync, ftruncateSync } from 'node:fs';
 import { connect } from 'node:net';
 import { promisify } from 'node:util';
+import { enter, enterCgroup } from './netns.ts';
 
 const run = promisify(execFile);
 
@@ -24,6 +25,8 @@ export interface TargetOptions {
   readonly scsiId?: string;
   /** Network namespace to run in. */
   readonly netns?: string;
+  /** Folder of a cgroup to run in: whoever ends that cgroup ends the target. */
+  readonly cgroup?: string;
   /** Logical block size, 512 unless told. */
   readonly blockSize?: 512 | 4096;
   /** tgt backing store type: rdwr (default), null, aio. */
@@ -91,7 +94,12 @@ export class Target {
     const { host, port } = this.options;
     const portal = `portal=${host}:${String(port)}`;
     const args = ['-f', '-C', String(this.#control), '--iscsi', portal];
-    const [program, all] = this.#inNetns('tgtd', args);
+    const { netns, cgroup } = this.options;
+    const [program = '', ...all] = [
+      ...(cgroup === undefined ? [] : enterCgroup(cgroup)),
+      ...(netns === undefined ? [] : enter(netns)),
+      ...['tgtd', ...args],
+    ];
     const child = spawn(program, all, { stdio: 'ignore', detached: true });
     child.on('exit', () => {
       if (this.#child === child) this.#child = undefined;
@@ -148,13 +156,6 @@ export class Target {
     const all = ['-C', String(this.#control), '--lld', 'iscsi', ...args];
     const { stdout } = await run('tgtadm', all, { timeout: 10_000 });
     return stdout;
-  }
-
-  #inNetns(program: string, args: string[]): [string, string[]] {
-    const { netns } = this.options;
-    return netns === undefined
-      ? [program, args]
-      : ['nsenter', [`--net=/run/netns/${netns}`, '--', program, ...args]];
   }
 
   async #configure(): Promise<void> {

@@ -1,0 +1,64 @@
+/**
+ * `docker build` and `docker push` for a machine without Docker and without a registry, so that the
+ * README's command can be run as it is written: build is buildah, push gives the image to the
+ * cluster's containerd, which is where a node would pull it from.
+ *
+ *   node docker.ts build -f DOCKERFILE -t NAME CONTEXT
+ *   node docker.ts push NAME                            CONTAINERD_SOCKET says where to
+ *
+ * The build fetches npm packages: from the registry that npm on this machine uses, and with this
+ * machine's certificate authorities as a build secret, as the Dockerfile says for builds behind a
+ * proxy. Its layers are in the cache, so a change in src/ costs the bundle only.
+ */
+import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { builtImage, buildImage, importImage } from './images.ts';
+import { run, say } from './process.ts';
+
+const AUTHORITIES = '/etc/ssl/certs/ca-certificates.crt';
+
+/** Makes a folder with a program `docker` in it, to be put first on PATH. */
+export function makeDocker(folder: string, containerdSocket: string): string {
+  mkdirSync(folder, { recursive: true });
+  const words = [process.execPath, import.meta.filename];
+  const script = `CONTAINERD_SOCKET=${containerdSocket} exec ${words.join(' ')} "$@"`;
+  writeFileSync(join(folder, 'docker'), `#!/bin/sh\n${script}\n`);
+  chmodSync(join(folder, 'docker'), 0o755);
+  return folder;
+}
+
+async function build(args: readonly string[]): Promise<void> {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    options: { file: { type: 'string', short: 'f' }, tag: { type: 'string', short: 't' } },
+    allowPositionals: true,
+  });
+  const context = resolve(positionals[0] ?? '.');
+  const registry = await run('npm', ['config', 'get', 'registry'], { cwd: context });
+  await buildImage({
+    dockerfile: { path: resolve(values.file ?? 'Dockerfile') },
+    context,
+    name: values.tag ?? '',
+    buildArgs: { NPM_REGISTRY: registry.trim().replace(/\/$/, '') },
+    flags: existsSync(AUTHORITIES) ? ['--secret', `id=ca,src=${AUTHORITIES}`] : [],
+  });
+}
+
+async function push(name: string): Promise<void> {
+  const socket = process.env['CONTAINERD_SOCKET'];
+  if (socket === undefined) throw new Error('CONTAINERD_SOCKET is not set');
+  await importImage(socket, await builtImage(name));
+}
+
+if (import.meta.main) {
+  const [command, ...args] = process.argv.slice(2);
+  try {
+    if (command === 'build') await build(args);
+    else if (command === 'push') await push(args[0] ?? '');
+    else throw new Error(`docker ${command ?? ''}: only build and push`);
+  } catch (error) {
+    say(error instanceof Error ? error.message : String(error));
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,81 @@
+/** Paths that fail, come back and are edited, under a verifying fio in the pod. */
+import { expect, test } from 'vitest';
+import { rackAddress } from '../settings.ts';
+import type { Stage } from '../stage.ts';
+
+export function failoverStories(stage: Stage): void {
+  test('a target dies under fio: no error in the pod, events tell, and back it goes', async () => {
+    const volume = await stage.volume('story');
+    const pod = await volume.startPod('story');
+    await pod.sh('echo precious > /data/file');
+    expect(await pod.sh('stat -c %g /data')).toBe('2000');
+    await volume.waitCurrent('p0');
+    await pod.startFio('/data/fio', 20);
+    await volume.targets[0]!.kill();
+    await volume.waitCurrent('p1');
+    expect(await volume.waitEvent('PathDown')).toContain('p0');
+    expect(await volume.waitEvent('FailedOver')).toContain('p1');
+
+    await volume.targets[0]!.start();
+    await volume.waitStatus('p0 is back', /^\* p0 .*current/m, 60_000);
+    await volume.waitEvent('FailedBack');
+    expect(await pod.fioResult()).toBe('0');
+    expect(await pod.sh('cat /data/file')).toBe('precious');
+  });
+
+  test('annotations are live: a path is added, drained, moved and broken while the pod writes', async () => {
+    const volume = await stage.volume('live');
+    const pod = await volume.startPod('live');
+    await volume.waitCurrent('p0');
+    await pod.startFio('/data/fio', 30);
+
+    const added = await volume.startTarget(rackAddress(4));
+    await volume.annotate(`path.prioritypath.io/p3=${added.url}`);
+    await volume.waitStatus('p3 came', /p3 .*80\/80 .*standby/);
+
+    await volume.annotate('drain.prioritypath.io/p0=true');
+    await volume.waitCurrent('p1');
+    await volume.annotate('drain.prioritypath.io/p0-');
+    await volume.waitCurrent('p0');
+
+    const moved = await volume.startTarget(rackAddress(5));
+    await volume.annotate(`path.prioritypath.io/p1=${moved.url}`);
+    await volume.waitStatus('p1 moved', /p1 .*standby .*127\.77\.1\.5:/);
+
+    await volume.annotate('path.prioritypath.io/p2=iscsi://nowhere');
+    expect(await volume.waitEvent('InvalidPath')).toContain('path.prioritypath.io/p2');
+    expect(await volume.status()).toMatch(/^\* p0 .*current/m);
+    expect(await pod.fioResult()).toBe('0');
+  });
+
+  test('the node is relabelled: weights follow and the I/O moves to the rack it stands in now', async () => {
+    const { world } = stage;
+    const volume = await stage.volume('relabel');
+    const pod = await volume.startPod('relabel');
+    await volume.waitCurrent('p0');
+    await pod.startFio('/data/fio', 10);
+    const label = async (rack: string): Promise<void> => {
+      const words = ['label', '--overwrite', 'node', world.cluster.nodeName];
+      await world.cluster.kubectl(...words, `topology.prioritypath.io/rack=${rack}`);
+    };
+    try {
+      await label('r2');
+      await volume.waitStatus('weights follow', /p0 +\d+\/90 [^]*p1 +\d+\/100/);
+      await volume.waitCurrent('p1');
+      expect(await pod.fioResult()).toBe('0');
+    } finally {
+      await label('r1');
+    }
+  });
+
+  test('a raw block pod reads what it wrote, over a failover', async () => {
+    const volume = await stage.volume('raw', { volumeMode: 'Block' });
+    const pod = await volume.startPod('raw');
+    await volume.waitCurrent('p0');
+    expect(await pod.sh('test -b /dev/data && blockdev --getsize64 /dev/data')).toBe('335544320');
+    await pod.startFio('/dev/data', 8);
+    await volume.targets[0]!.kill();
+    await volume.waitCurrent('p1');
+    expect(await pod.fioResult()).toBe('0');
+  });
+}

@@ -1,0 +1,66 @@
+/** The end: what the plugin took while it ran, and that it leaves nothing. */
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { mountsBelow } from '../mounts.ts';
+import type { Stage } from '../stage.ts';
+import type { Part, World } from '../world.ts';
+
+/** The chart's requests, MiB. */
+const REQUESTED = { csi: 96, pathd: 192 } as const;
+
+export function uninstallStories(stage: Stage): void {
+  test('memory of both processes, at its highest in all stories before, is within the requests', () => {
+    for (const part of ['csi', 'pathd'] as const) {
+      const { now, peak } = memory(stage.world, part);
+      stage.tell(`${part}: ${String(now)} MiB resident, ${String(peak)} MiB at its highest`);
+      expect(peak).toBeLessThan(REQUESTED[part]);
+    }
+  });
+
+  test('uninstall refuses while a volume is staged, then leaves nothing behind', async () => {
+    const { world } = stage;
+    const { cluster } = world;
+    const volume = await stage.volume('last');
+    const before = await volume.annotations();
+    await volume.startPod('last');
+    await volume.waitCurrent('p0');
+    await expect(world.uninstall()).rejects.toThrow();
+    expect(await world.driver()).toBeDefined();
+
+    await volume.deletePod('last');
+    await volume.waitReleased();
+    await world.upgrade('--set', 'uninstall.removeHostDirectories=true');
+    await world.uninstall();
+    await cluster.waitFor('CSINode forgets the driver', async () => {
+      return (await world.driver()) === undefined;
+    });
+    expect(await volume.annotations()).toEqual(before);
+    const below = [world.runDir, cluster.layout.kubelet].flatMap(mountsBelow);
+    expect(below.filter((path) => /priority|volumes|globalmount/.test(path))).toEqual([]);
+    expect(stage.newLoops()).toEqual([]);
+    expect(readdirSync(join(cluster.layout.kubelet, 'plugins_registry'))).toEqual([]);
+    const folders = [world.runDir, world.stateDir, world.pluginDir];
+    expect(folders.filter((folder) => existsSync(folder))).toEqual([]);
+    const left = await cluster.kubectl(
+      ...['get', 'daemonsets,jobs,pods,serviceaccounts,roles,rolebindings', '-A', '-o', 'name'],
+    );
+    expect(left.split('\n').filter((name) => name.includes('priority-path'))).toEqual([]);
+    const wide = await cluster.kubectl(
+      ...[
+        'get',
+        'csidrivers,clusterroles,clusterrolebindings,validatingadmissionpolicies',
+        '-o',
+        'name',
+      ],
+    );
+    expect(wide.split('\n').filter((name) => /priority-?path/.test(name))).toEqual([]);
+  });
+}
+
+function memory(world: World, part: Part): { now: number; peak: number } {
+  const text = readFileSync(`/proc/${String(world.pid(part))}/status`, 'utf8');
+  const mib = (field: string): number =>
+    Math.round(Number(new RegExp(`${field}:\\s+(\\d+) kB`).exec(text)?.[1]) / 1024);
+  return { now: mib('VmRSS'), peak: mib('VmHWM') };
+}
