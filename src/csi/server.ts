@@ -4,6 +4,8 @@
  * Logged are named fields (RPC, volume, paths, duration, code), never a request: requests carry
  * secrets and mount options. Polled calls are logged at debug level unless they fail.
  */
+import { rmdir } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
 import {
   Server,
   ServerCredentials,
@@ -14,6 +16,7 @@ import {
 } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { type LogFields, type Logger, withFields } from '../base/log.ts';
+import { DRIVER_NAME } from '../kubernetes/contract.ts';
 import type { Topology, TopologyWeights } from '../kubernetes/topology.ts';
 import type { PathdApi } from '../pathd/api.ts';
 import { GRPC_OPTIONS } from '../pathd/wire.ts';
@@ -98,6 +101,9 @@ export function createCsiServer(options: CsiServerOptions): CsiServer {
         });
       });
       await cluster?.stop();
+      // The kubelet's plugins/<driver>: nothing of ours stays there. Any other folder is not ours.
+      const folder = dirname(path);
+      if (basename(folder) === DRIVER_NAME) await rmdir(folder).catch(() => undefined);
     },
   };
 }

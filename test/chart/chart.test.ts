@@ -341,6 +341,40 @@ describe('values', () => {
     const without = render({ 'uninstall.refuseWhileStaged': false });
     expect(without.filter(({ kind }) => kind === 'Job')).toEqual([]);
   });
+
+  test('uninstall leaves the nodes as they are, unless told to remove our directories', () => {
+    expect(defaults.filter(({ metadata }) => metadata.name.endsWith('clean-nodes'))).toEqual([]);
+    const all = render({
+      'uninstall.removeHostDirectories': true,
+      stateDir: '/srv/a/state',
+      runDir: '/run/b',
+    });
+    const set = one(all, 'DaemonSet', 'clean-nodes');
+    expect(set.metadata.annotations).toMatchObject({ 'helm.sh/hook': 'post-delete' });
+    const { containers, volumes } = podOf(set);
+    expect(volumes).toEqual([
+      { name: 'state', hostPath: { path: '/srv/a', type: 'Directory' } },
+      { name: 'run', hostPath: { path: '/run', type: 'Directory' } },
+      { name: 'scratch', emptyDir: {} },
+    ]);
+    expect(containers[0].env).toMatchObject([
+      { name: 'STATE_DIR', value: '/host/state/state' },
+      { name: 'RUN_DIR', value: '/host/run/b' },
+      { name: 'DONE_FILE' },
+      { name: 'WAIT_SECONDS' },
+    ]);
+    expect(containers[0].securityContext).toMatchObject({ privileged: false });
+    expect(one(all, 'Role', 'clean-nodes').rules).toEqual([
+      {
+        ...{ apiGroups: ['apps'], resources: ['daemonsets'], verbs: ['get'] },
+        resourceNames: [set.metadata.name],
+      },
+    ]);
+    const job = one(all, 'Job', 'clean-nodes');
+    const weight = (object: typeof job): number =>
+      Number(object.metadata.annotations?.['helm.sh/hook-weight']);
+    expect(weight(job)).toBeGreaterThan(weight(set));
+  });
 });
 
 describe('refused at install', () => {
@@ -356,6 +390,11 @@ describe('refused at install', () => {
     ['a port that is none', { 'csi.healthPort': 70_000 }, /healthPort/],
     ['weights too far apart', { 'topology.weights.sameRack': 160 }, /less than twice the smallest/],
     ['a grace that cuts the stop', { 'pathd.stopTimeoutSeconds': 60 }, /longer than/],
+    [
+      'to be given the whole host',
+      { 'uninstall.removeHostDirectories': true, runDir: '/pp' },
+      /right below \//,
+    ],
     ['more volumes than pathd takes', { 'csi.maxVolumesPerNode': 200 }, /pathd\.maxVolumes/],
   ];
   test.each(refusals)('%s', (_what, values, words) => {

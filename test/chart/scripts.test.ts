@@ -1,8 +1,10 @@
 /** What the chart's hook and test pods run, against an API server that is a few lines of HTTP. */
-import { execFile } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { type Server, createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createNetServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -163,5 +165,80 @@ describe('helm test', () => {
     const done = await runScript('installed.mjs', port, env);
     expect(done.code).toBe(1);
     expect(done.output).toMatch('HTTP 404');
+  });
+});
+
+describe('after an uninstall that removes directories', () => {
+  /** The host's directories, as the two processes leave them. */
+  function host(): { readonly state: string; readonly run: string; readonly done: string } {
+    const [state, run] = [join(folder, 'state'), join(folder, 'run')];
+    for (const made of ['state/csi/volumes', 'state/pathd/volumes', 'run/volumes']) {
+      mkdirSync(join(folder, made), { recursive: true });
+    }
+    writeFileSync(join(state, 'pathd/node.json'), '{}');
+    return { state, run, done: join(folder, 'done') };
+  }
+
+  /** Runs until it has said something; then it is ended. */
+  async function clean({ state, run, done }: ReturnType<typeof host>): Promise<string> {
+    const script = readFileSync(join(CHART, 'files/clean-node.mjs'), 'utf8');
+    const child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
+      env: { ...process.env, STATE_DIR: state, RUN_DIR: run, DONE_FILE: done, WAIT_SECONDS: '0' },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let output = '';
+    for await (const chunk of child.stdout.setEncoding('utf8')) {
+      output += String(chunk);
+      if (/removed/.test(output)) child.kill();
+    }
+    return output;
+  }
+
+  test('both directories are removed', async () => {
+    const here = host();
+    expect(await clean(here)).toBe('removed\n');
+    expect([here.state, here.run].filter((path) => existsSync(path))).toEqual([]);
+    expect(existsSync(here.done)).toBe(true);
+  });
+
+  test('what is not ours stays, and its directory', async () => {
+    const here = host();
+    writeFileSync(join(here.state, 'somebody'), '');
+    expect(await clean(here)).toMatch(/state stays: ENOTEMPTY\nremoved\n$/);
+    expect(readdirSync(here.state)).toEqual(['somebody']);
+  });
+
+  test('nothing is removed while a volume is recorded as staged', async () => {
+    const here = host();
+    writeFileSync(join(here.state, 'csi/volumes/data-0.json'), '{}');
+    expect(await clean(here)).toBe('nothing is removed: recorded as staged: data-0.json\n');
+    expect(existsSync(join(here.state, 'pathd/node.json'))).toBe(true);
+    expect(existsSync(here.done)).toBe(false);
+  });
+
+  test('nothing is removed while pathd runs', async () => {
+    const here = host();
+    const pathd = createNetServer().listen(join(here.run, 'pathd.sock'));
+    await once(pathd, 'listening');
+    expect(await clean(here)).toBe('nothing is removed: pathd still runs\n');
+    pathd.close();
+  });
+
+  test('the Job is done when every node is', async () => {
+    const set = (numberReady: number, observedGeneration: number): Objects => ({
+      '/apis/apps/v1/namespaces/ns/daemonsets/x-clean-nodes': {
+        metadata: { generation: 1 },
+        status: { numberReady, desiredNumberScheduled: 2, observedGeneration },
+      },
+    });
+    const env = { NAMESPACE: 'ns', DAEMON_SET: 'x-clean-nodes', WAIT_SECONDS: '0' };
+    const check = async (objects: Objects): Promise<Ended> =>
+      runScript('all-cleaned.mjs', await serve(objects), env);
+    expect(await check(set(2, 1))).toEqual({ code: 0, output: 'all nodes are cleaned\n' });
+    expect(await check(set(1, 1))).toMatchObject({
+      code: 1,
+      output: expect.stringMatching(/^1 of 2 nodes are cleaned/) as string,
+    });
+    expect(await check(set(2, 0))).toMatchObject({ code: 1 });
   });
 });
