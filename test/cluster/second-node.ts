@@ -101,6 +101,8 @@ function node(): object {
       name: NAME,
       labels: { 'kubernetes.io/hostname': NAME, 'kubernetes.io/os': 'linux' },
     },
+    // For DaemonSets only: nobody would start another pod there.
+    spec: { taints: [{ key: 'no-kubelet', effect: 'NoSchedule' }] },
     status: { capacity, allocatable: capacity },
   };
 }

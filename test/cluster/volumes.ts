@@ -282,19 +282,21 @@ export class Volume {
     }
   }
 
-  /** Deletes pods, claim and PV, then ends the targets: those in any case. */
+  /** Deletes pods, claim and PV, then ends the targets: all of it, whatever goes wrong before. */
   async delete(): Promise<void> {
     const { cluster } = this.#world;
-    try {
-      for (const pod of this.#pods) await this.deletePod(pod);
+    const words = ['--ignore-not-found', '--timeout=30s'];
+    const steps = [
+      ...[...this.#pods].map((pod) => () => this.deletePod(pod)),
       // A pod is gone before its volume is unmounted, which wants the targets.
-      if ((await cluster.get('pv', this.name)) !== undefined) await this.waitReleased();
-      const words = ['--ignore-not-found', '--timeout=30s'];
-      await cluster.kubectl('delete', 'pvc', this.name, ...words);
-      await cluster.kubectl('delete', 'pv', this.name, ...words);
-    } finally {
-      for (const target of this.targets) await target.kill();
-    }
+      async () => (await cluster.get('pv', this.name)) && this.waitReleased(),
+      () => cluster.kubectl('delete', 'pvc', this.name, ...words),
+      () => cluster.kubectl('delete', 'pv', this.name, ...words),
+      ...this.targets.map((target) => () => target.kill()),
+    ];
+    const problems: string[] = [];
+    for (const step of steps) await step().catch((error: unknown) => problems.push(String(error)));
+    if (problems.length > 0) throw new Error(`${this.name}: ${problems.join('\n')}`);
   }
 }
 

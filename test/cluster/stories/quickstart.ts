@@ -32,7 +32,7 @@ export function quickstartStories(stage: Stage): void {
     await volume.waitCurrent('p0');
     const describe = (kind: string): Promise<string> => cluster.kubectl('describe', kind, 'data-0');
     const healthy = await describe('pv');
-    await expect(masked(healthy)).toMatchFileSnapshot('../describe-healthy.txt');
+    await expect(masked(healthy)).toMatchFileSnapshot('./describe-healthy.txt');
 
     await volume.targets[0]!.kill();
     await volume.waitStatus('p1 took over', /^ {2}p0 .*down[^]*^\* p1 .*current/m);
@@ -41,8 +41,8 @@ export function quickstartStories(stage: Stage): void {
       return events.length === 2;
     });
     const failedOver = await describe('pv');
-    await expect(masked(failedOver)).toMatchFileSnapshot('../describe-failed-over.txt');
-    await expect(masked(await describe('pvc'))).toMatchFileSnapshot('../describe-claim.txt');
+    await expect(masked(failedOver)).toMatchFileSnapshot('./describe-failed-over.txt');
+    await expect(masked(await describe('pvc'))).toMatchFileSnapshot('./describe-claim.txt');
     const lines = Number(await writer.sh('wc -l < /data/log'));
     await cluster.waitFor('it goes on writing', async () => {
       return Number(await writer.sh('wc -l < /data/log')) > lines;

@@ -35,7 +35,8 @@ export function pathdStories(stage: Stage): void {
     const pods = await Promise.all(volumes.map((volume) => volume.startPod(volume.name)));
     for (const pod of pods) {
       await pod.sh('echo precious > /data/file && sync -f /data/file');
-      await pod.sh('(while echo x >> /data/log && sync -f /data/log; do sleep 0.1; done) &');
+      const load = 'while echo x >> /data/log && sync -f /data/log; do sleep 0.1; done';
+      await pod.sh(`setsid sh -c '${load}' > /dev/null 2>&1 < /dev/null &`);
     }
     const { name } = (await world.pod('pathd')).metadata;
     await cluster.kubectl('delete', 'pod', name, '-n', NAMESPACE, '--timeout=60s');
