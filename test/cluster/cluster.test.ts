@@ -14,7 +14,7 @@ import { idleStories, mannerStories } from './stories/manners.ts';
 import { ownerStories } from './stories/owner.ts';
 import { quickstartStories } from './stories/quickstart.ts';
 import { pathdStories, restartStories } from './stories/restarts.ts';
-import { uninstallStories } from './stories/uninstall.ts';
+import { memoryStories, uninstallStories } from './stories/uninstall.ts';
 import { volumeStories } from './stories/volumes.ts';
 
 const stage = new Stage();
@@ -33,5 +33,6 @@ failoverStories(stage);
 volumeStories(stage);
 ownerStories(stage);
 idleStories(stage);
+memoryStories(stage);
 pathdStories(stage);
 uninstallStories(stage);

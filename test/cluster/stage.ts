@@ -2,7 +2,7 @@
  * What the stories share: the one world, and the volumes of the story that is told, which are taken
  * away after it however it ended.
  */
-import { globSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { say } from './process.ts';
 import { Volume, type VolumeOptions } from './volumes.ts';
 import { World } from './world.ts';
@@ -15,11 +15,6 @@ export class Stage {
   readonly #told: string[] = [];
   /** When the lasting volume was there. */
   idleSinceMs = 0;
-
-  /** How many volumes last over stories. */
-  get lasting(): number {
-    return this.#lasting === undefined ? 0 : 1;
-  }
 
   /** A figure for whoever reads the output: all of them are printed at the end. */
   tell(line: string): void {
@@ -38,6 +33,8 @@ export class Stage {
 
   async open(): Promise<void> {
     this.#loopsBefore = loops();
+    // Each target has one for the process's end.
+    process.setMaxListeners(100);
     this.#world = await World.start();
   }
 
@@ -79,7 +76,10 @@ export class Stage {
   }
 }
 
-/** Loop devices with a file behind them. */
+/** Loop devices with a file behind them, each time that one is set up another one. */
 function loops(): string[] {
-  return globSync('/sys/block/loop*/loop/backing_file');
+  return globSync('/sys/block/loop*/loop/backing_file').map((file) => {
+    const device = file.split('/').slice(0, 4).join('/');
+    return `${device} ${readFileSync(`${device}/diskseq`, 'utf8').trim()}`;
+  });
 }

@@ -120,6 +120,11 @@ export class World {
     return this.cluster.helm(...words, ...flags);
   }
 
+  /** Makes what was installed first the release again, after an uninstall that was refused. */
+  rollback(): Promise<string> {
+    return this.cluster.helm('rollback', RELEASE, '1', '-n', NAMESPACE, '--wait');
+  }
+
   /** Output of `helm uninstall`; rejects when the chart refuses. */
   uninstall(): Promise<string> {
     return this.cluster.helm('uninstall', RELEASE, '-n', NAMESPACE, '--wait', '--timeout', '90s');

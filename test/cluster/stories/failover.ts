@@ -48,26 +48,6 @@ export function failoverStories(stage: Stage): void {
     expect(await pod.fioResult()).toBe('0');
   });
 
-  test('the node is relabelled: weights follow and the I/O moves to the rack it stands in now', async () => {
-    const { world } = stage;
-    const volume = await stage.volume('relabel');
-    const pod = await volume.startPod('relabel');
-    await volume.waitCurrent('p0');
-    await pod.startFio('/data/fio', 10);
-    const label = async (rack: string): Promise<void> => {
-      const words = ['label', '--overwrite', 'node', world.cluster.nodeName];
-      await world.cluster.kubectl(...words, `topology.prioritypath.io/rack=${rack}`);
-    };
-    try {
-      await label('r2');
-      await volume.waitStatus('weights follow', /p0 +\d+\/90 [^]*p1 +\d+\/100/);
-      await volume.waitCurrent('p1');
-      expect(await pod.fioResult()).toBe('0');
-    } finally {
-      await label('r1');
-    }
-  });
-
   test('a raw block pod reads what it wrote, over a failover', async () => {
     const volume = await stage.volume('raw', { volumeMode: 'Block' });
     const pod = await volume.startPod('raw');

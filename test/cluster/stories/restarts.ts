@@ -1,4 +1,4 @@
-/** What of the plugin and the node may be replaced under load, and what happens where it may not. */
+/** What of the plugin and the node may change under load, and what happens where it may not. */
 import { expect, test } from 'vitest';
 import type { Stage } from '../stage.ts';
 import { NAMESPACE } from '../world.ts';
@@ -23,6 +23,26 @@ export function restartStories(stage: Stage): void {
     await volume.deletePod('roll');
     const again = await volume.startPod('roll-again');
     expect(await again.sh('ls /data')).toContain('fio');
+  });
+
+  test('the node is relabelled: weights follow and the I/O moves to the rack it stands in now', async () => {
+    const { world } = stage;
+    const volume = await stage.volume('relabel');
+    const pod = await volume.startPod('relabel');
+    await volume.waitCurrent('p0');
+    await pod.startFio('/data/fio', 10);
+    const label = async (rack: string): Promise<void> => {
+      const words = ['label', '--overwrite', 'node', world.cluster.nodeName];
+      await world.cluster.kubectl(...words, `topology.prioritypath.io/rack=${rack}`);
+    };
+    try {
+      await label('r2');
+      await volume.waitStatus('weights follow', /p0 +\d+\/90 [^]*p1 +\d+\/100/);
+      await volume.waitCurrent('p1');
+      expect(await pod.fioResult()).toBe('0');
+    } finally {
+      await label('r1');
+    }
   });
 }
 
