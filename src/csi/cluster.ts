@@ -97,7 +97,16 @@ export class Cluster {
     const { signal } = this.#stopping;
     this.#releases = new Releases({ store: this.#store, owner: this.#owner, signal });
     const known = (volumeId: string): KnownVolume | undefined => this.#store.get(volumeId);
-    this.#statuses = new StatusWriter({ api: this.#api, pathd, node, log, known });
+    const onLost = (volumeId: string): void => {
+      const message = `pathd on ${node} was restarted: the device is gone, delete its pods`;
+      this.#tell(volumeId, {
+        reason: 'VolumeFailed',
+        warning: true,
+        message,
+        atUnixMs: Date.now(),
+      });
+    };
+    this.#statuses = new StatusWriter({ api: this.#api, pathd, node, log, known, onLost });
   }
 
   /** Connections opened and requests sent, for tests and metrics. */

@@ -25,11 +25,23 @@ const LOOK_EVERY_MS = 1_000;
 const SOON_MS = 150;
 const CALL_TIMEOUT_MS = 5_000;
 
+/** A volume that is just being attached may be missing from one answer. */
+const LOST_AFTER_LOOKS = 2;
+/** Of a volume that is staged and that pathd does not have: it was replaced while it had it. */
+const LOST: Omit<VolumeStatus, 'volumeId'> = {
+  ...{ device: 'no device', sizeBytes: 0, state: 'lost', currentPath: '', paths: [] },
+  reason: 'pathd was restarted: its device is gone. Delete the pods that use it on this node',
+  ...{ lastSwitch: undefined, fencing: '', queued: 0, outstanding: 0, ioErrors: 0, identity: '' },
+  ...{ failovers: 0, failbacks: 0, pinnedPath: '' },
+};
+
 interface Written {
   pace: StatusPace;
   failures: number;
   notBeforeMs: number;
   isWriting: boolean;
+  /** Looks in a row in which pathd did not have it. */
+  missed: number;
   /** The PV was deleted, or is another of the same name. */
   isGone: boolean;
 }
@@ -40,6 +52,8 @@ export interface StatusWriterOptions {
   readonly node: string;
   readonly log: Logger;
   readonly known: (volumeId: string) => KnownVolume | undefined;
+  /** A staged volume whose device is gone with a former pathd. */
+  readonly onLost: (volumeId: string) => void;
 }
 
 export class StatusWriter {
@@ -106,9 +120,13 @@ export class StatusWriter {
     if (this.#looking) return;
     this.#looking = true;
     try {
-      for (const status of await this.#options.pathd.status()) {
-        const written = this.#volumes.get(status.volumeId);
-        if (written !== undefined) void this.#write(status, written);
+      const statuses = await this.#options.pathd.status();
+      const served = new Map(statuses.map((status) => [status.volumeId, status]));
+      for (const [volumeId, written] of this.#volumes) {
+        const status = served.get(volumeId);
+        written.missed = status === undefined ? written.missed + 1 : 0;
+        if (status !== undefined) void this.#write(status, written);
+        else if (written.missed >= LOST_AFTER_LOOKS) this.#lost(volumeId, written);
       }
     } catch (error) {
       this.#options.log.debug({ error: String(error) }, 'pathd was not asked');
@@ -116,6 +134,12 @@ export class StatusWriter {
       this.#looking = false;
       this.#schedule(LOOK_EVERY_MS);
     }
+  }
+
+  /** Told once; what is shown then stays until the volume is staged again. */
+  #lost(volumeId: string, written: Written): void {
+    if (written.missed === LOST_AFTER_LOOKS) this.#options.onLost(volumeId);
+    void this.#write({ ...LOST, volumeId }, written);
   }
 
   async #write(status: VolumeStatus, written: Written): Promise<void> {
@@ -162,5 +186,5 @@ export class StatusWriter {
 }
 
 function fresh(): Omit<Written, 'isWriting'> {
-  return { pace: new StatusPace(), failures: 0, notBeforeMs: 0, isGone: false };
+  return { pace: new StatusPace(), failures: 0, notBeforeMs: 0, isGone: false, missed: 0 };
 }

@@ -72,7 +72,11 @@ export function pathdStories(stage: Stage): void {
         await pod.sh('touch /data/new 2>&1 && sync -f /data/new 2>&1 || echo refused'),
       ).toMatch(/refused$/);
     }
-    for (const volume of volumes) await volume.deletePod(volume.name);
+    for (const volume of volumes) {
+      await volume.waitStatus('it is shown', /^lost; no device;[^]*Delete the pods/);
+      expect(await volume.waitEvent('VolumeFailed')).toContain('the device is gone');
+      await volume.deletePod(volume.name);
+    }
     for (const volume of volumes) {
       const pod = await volume.startPod(`${volume.name}-again`);
       expect(await pod.sh('cat /data/file')).toBe('precious');

@@ -21,15 +21,20 @@ let logged: string[];
 let uid: string | undefined;
 /** Beats what it has. */
 let trouble: ApiErrorKind | undefined;
+/** Empty: pathd does not have the volume. */
 let pathdState: string;
+let lost: string[];
+let shown: string;
 let writer: StatusWriter;
 
 beforeEach(() => {
   vi.useFakeTimers();
   [calls, logged, uid, trouble, pathdState] = [[], [], 'u-1', undefined, 'serving'];
+  [lost, shown] = [[], ''];
   const fail = (kind: ApiErrorKind): ApiResult<never> => err({ kind, detail: kind });
   const api = {
-    applyStatus: (pv: { uid: string }): Promise<ApiResult<void>> => {
+    applyStatus: (pv: { uid: string }, _: string, text: string): Promise<ApiResult<void>> => {
+      shown = text;
       calls.push('PATCH');
       if (trouble !== undefined) return Promise.resolve(fail(trouble));
       // As kube-apiserver answers a server-side apply with a uid, for deleted and for replaced.
@@ -45,8 +50,12 @@ beforeEach(() => {
   const say = (_: object, text: string): void => void logged.push(text);
   writer = new StatusWriter({
     ...{ api, node: 'node-1', log: { debug: () => 0, info: say, warn: say, error: say } },
-    pathd: { status: () => Promise.resolve([volume({ volumeId: 'v', state: pathdState })]) },
+    pathd: {
+      status: () =>
+        Promise.resolve(pathdState === '' ? [] : [volume({ volumeId: 'v', state: pathdState })]),
+    },
     known: () => VOLUME,
+    onLost: (volumeId: string) => lost.push(volumeId),
   });
 });
 
@@ -62,6 +71,23 @@ test('a status is written once, and again when something happens', async () => {
   pathdState = 'holding';
   await vi.advanceTimersByTimeAsync(2_000);
   expect(calls).toEqual(['PATCH', 'PATCH']);
+});
+
+test('a staged volume that pathd has no more is told and shown as lost, once', async () => {
+  writer.add('v');
+  await vi.advanceTimersByTimeAsync(5_000);
+  pathdState = '';
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(lost).toEqual([]);
+  await vi.advanceTimersByTimeAsync(600_000);
+  expect(lost).toEqual(['v']);
+  expect(calls).toEqual(['PATCH', 'PATCH']);
+  expect(shown).toMatch(/^lost; no device;[^]*\n {2}pathd was restarted[^]*Delete the pods/);
+  // Staged again.
+  pathdState = 'serving';
+  writer.add('v');
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(shown).toMatch(/^serving;/);
 });
 
 test.each([
