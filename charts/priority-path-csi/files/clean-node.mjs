@@ -23,7 +23,11 @@ function answers(path) {
 }
 
 async function problem() {
-  if (await answers(`${run}/pathd.sock`)) return 'pathd still runs';
+  while (await answers(`${run}/pathd.sock`)) {
+    if (Date.now() >= until) return 'pathd still runs';
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+  // As they were when this container was made: the next one sees what is there then.
   const mounts = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n');
   const isBelow = (path) => path.startsWith(`${run}/`) || path.startsWith(`${state}/`);
   const below = mounts.map((line) => line.split(' ')[4] ?? '').filter(isBelow);
@@ -33,11 +37,7 @@ async function problem() {
   return volumes.length > 0 ? `recorded as staged: ${volumes.join(', ')}` : undefined;
 }
 
-let refusal = await problem();
-while (refusal !== undefined && Date.now() < until) {
-  await new Promise((resolve) => setTimeout(resolve, 500));
-  refusal = await problem();
-}
+const refusal = await problem();
 if (refusal !== undefined) {
   console.log(`nothing is removed: ${refusal}`);
   process.exit(1);
