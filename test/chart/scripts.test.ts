@@ -172,7 +172,7 @@ describe('after an uninstall that removes directories', () => {
   /** The host's directories, as the two processes leave them. */
   function host(): { readonly state: string; readonly run: string; readonly done: string } {
     const [state, run] = [join(folder, 'state'), join(folder, 'run')];
-    for (const made of ['state/csi/volumes', 'state/pathd/volumes', 'run/volumes']) {
+    for (const made of ['state/csi/volumes', 'state/pathd/volumes', 'run/volumes', 'run/secrets']) {
       mkdirSync(join(folder, made), { recursive: true });
     }
     writeFileSync(join(state, 'pathd/node.json'), '{}');

@@ -42,7 +42,9 @@ if (refusal !== undefined) {
   console.log(`nothing is removed: ${refusal}`);
   process.exit(1);
 }
-for (const made of [`${state}/csi`, `${state}/pathd`, `${run}/volumes`, `${run}/pathd.sock`]) {
+const inState = ['csi', 'pathd'].map((name) => `${state}/${name}`);
+const inRun = ['volumes', 'secrets', 'pathd.sock'].map((name) => `${run}/${name}`);
+for (const made of [...inState, ...inRun]) {
   await rm(made, { recursive: true, force: true });
 }
 for (const folder of [state, run]) {
