@@ -9,6 +9,7 @@
 import { afterAll, afterEach, beforeAll } from 'vitest';
 import { say } from './process.ts';
 import { Stage } from './stage.ts';
+import { chapStories } from './stories/chap.ts';
 import { failoverStories } from './stories/failover.ts';
 import { idleStories, mannerStories } from './stories/manners.ts';
 import { ownerStories } from './stories/owner.ts';
@@ -31,6 +32,7 @@ restartStories(stage);
 mannerStories(stage);
 failoverStories(stage);
 volumeStories(stage);
+chapStories(stage);
 ownerStories(stage);
 idleStories(stage);
 memoryStories(stage);

@@ -11,7 +11,8 @@ import type { KubeObject } from './client.ts';
 import type { World } from './world.ts';
 import { programs } from './cgroups.ts';
 import { rackAddress } from './settings.ts';
-import { Target, makeBackingFile } from '../support/tgt.ts';
+import { secretsOf } from '../support/rig.ts';
+import { Target, type TargetAccount, makeBackingFile } from '../support/tgt.ts';
 
 const RACKS = [
   { rack: 'r1', room: 'a' },
@@ -25,6 +26,8 @@ export interface VolumeOptions {
   readonly sizeBytes?: number;
   /** Policy parameters beside expected-serial and fencing. */
   readonly policy?: Readonly<Record<string, string>>;
+  /** CHAP at every target. The PV names a Secret that fits, called as the volume. */
+  readonly chap?: TargetAccount;
   /** PV and PVC of another name for the logical unit of this volume, over the same targets. */
   readonly unitOf?: Volume;
   /** A unit that somebody else's manifest names: its PV and PVC are applied by the story. */
@@ -80,6 +83,7 @@ export class Volume {
         makeBackingFile(volume.#file, options.sizeBytes ?? SIZE_BYTES);
         for (const host of volume.#unit.hosts) await volume.startTarget(host);
       }
+      if (options.chap !== undefined) await volume.makeSecret(options.chap);
       if (options.unit === undefined) await world.cluster.apply(volume.#objects());
       return volume;
     } catch (error) {
@@ -95,6 +99,7 @@ export class Volume {
     const target = new Target({
       ...{ host, port, iqn, serial, netns, scsiId: serial, backingFile: this.#file },
       cgroup: programs(layout.cgroup),
+      ...(this.#options.chap === undefined ? {} : { account: this.#options.chap }),
     });
     // Known before it runs: whatever fails from here, it is ended.
     this.targets.push(target);
@@ -102,8 +107,19 @@ export class Volume {
     return target;
   }
 
+  /** Makes or replaces the Secret that the PV names. */
+  async makeSecret(account: TargetAccount): Promise<void> {
+    await this.#world.cluster.apply({
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name: this.name, namespace: 'default' },
+      type: 'kubernetes.io/iscsi-chap',
+      stringData: secretsOf(account),
+    });
+  }
+
   #objects(): object[] {
-    const { fsType = 'ext4', volumeMode = 'Filesystem', sizeBytes, policy } = this.#options;
+    const { fsType = 'ext4', volumeMode = 'Filesystem', sizeBytes, policy, chap } = this.#options;
     const annotations: Record<string, string> = {
       'policy.prioritypath.io/expected-serial': this.#unit.serial,
       'policy.prioritypath.io/fencing': 'gone',
@@ -121,7 +137,12 @@ export class Volume {
     const storage = String(sizeBytes ?? SIZE_BYTES);
     const common = { accessModes: ['ReadWriteOnce'], storageClassName: '', volumeMode };
     const claimRef = { namespace: 'default', name: this.name };
-    const csi = { driver: 'iscsi.prioritypath.io', volumeHandle: this.name };
+    const secret = { nodeStageSecretRef: { name: this.name, namespace: 'default' } };
+    const csi = {
+      driver: 'iscsi.prioritypath.io',
+      volumeHandle: this.name,
+      ...(chap === undefined ? {} : secret),
+    };
     const pv = {
       ...common,
       capacity: { storage },
@@ -292,6 +313,7 @@ export class Volume {
       async () => (await cluster.get('pv', this.name)) && this.waitReleased(),
       () => cluster.kubectl('delete', 'pvc', this.name, ...words),
       () => cluster.kubectl('delete', 'pv', this.name, ...words),
+      () => cluster.kubectl('delete', 'secret', this.name, ...words),
       ...this.targets.map((target) => () => target.kill()),
     ];
     const problems: string[] = [];
