@@ -153,7 +153,7 @@ describe('paths of a mounted volume under load', () => {
         { encoding: 'utf8' },
       );
     const [p0 = '', , p2 = ''] = volume.targets.map((target) => target.url);
-    expect(cli(`p0=${p0},weight=100`, `p2=${p2},heavy`)).toMatchObject({ status: 1 });
+    expect(cli(`p0=${p0},weight=100`, `p2=${p2},heavy`)).toMatchObject({ status: 2 });
     expect((await volume.status()).paths).toHaveLength(3);
     expect(cli(`p0=${p0},weight=70`, `p2=${p2},weight=90`)).toMatchObject({
       status: 0,
