@@ -20,7 +20,8 @@ const FOR_FAILOVER = 4;
 const FOR_NODE = 3;
 const IDLE_MS = 120_000;
 
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+const pause = (ms: number): Promise<void> =>
+  new Promise((resolve) => setTimeout(resolve, Math.max(0, ms)));
 
 export function mannerStories(stage: Stage): void {
   test('the API server is away for a minute: I/O, a failover and CSI calls go on, and no herd comes back', async () => {
