@@ -306,7 +306,8 @@ export class Volume {
   /** Deletes pods, claim and PV, then ends the targets: all of it, whatever goes wrong before. */
   async delete(): Promise<void> {
     const { cluster } = this.#world;
-    const words = ['--ignore-not-found', '--timeout=30s'];
+    // Controllers that found no API server come back by their reflectors' backoff: 30 s, jittered to 60.
+    const words = ['--ignore-not-found', '--timeout=120s'];
     const steps = [
       ...[...this.#pods].map((pod) => () => this.deletePod(pod)),
       // A pod is gone before its volume is unmounted, which wants the targets.
