@@ -92,10 +92,12 @@ export async function ensureTools(
  * would take ports, sockets and cgroups of their own. policy-rc.d is what Debian asks before it
  * starts one; a machine's own is kept.
  */
-export async function ensurePackages(): Promise<void> {
+export async function ensurePackages(
+  wanted: readonly string[] = Object.values(PACKAGES),
+): Promise<void> {
   const missing = Object.entries(PACKAGES).filter(([program]) => !existsSync(program));
-  if (missing.length === 0) return;
-  const names = missing.map(([, name]) => name);
+  const names = missing.map(([, name]) => name).filter((name) => wanted.includes(name));
+  if (names.length === 0) return;
   if (process.getuid?.() !== 0) throw new Error(`as root: apt-get install ${names.join(' ')}`);
   const policy = '/usr/sbin/policy-rc.d';
   const ours = !existsSync(policy);

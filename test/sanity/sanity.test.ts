@@ -6,8 +6,7 @@
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { ensureTools } from '../cluster/build-tools.ts';
+import { afterAll, afterEach, expect, test } from 'vitest';
 import { toolPath } from '../cluster/cache.ts';
 import { Plugin } from '../support/plugin.ts';
 import { temporaryFolder } from '../support/ports.ts';
@@ -37,13 +36,7 @@ interface Spec {
   readonly Failure?: { readonly Message: string };
 }
 
-/** On a machine that has not built csi-sanity: a minute's compilation on an idle core. */
-const BUILD_LIMIT_MS = 20 * 60_000;
-
 const folder = temporaryFolder('sanity');
-beforeAll(async () => {
-  await ensureTools(['csi-sanity']);
-}, BUILD_LIMIT_MS);
 afterAll(() => folder.remove());
 const cleanups: (() => Promise<void> | void)[] = [];
 afterEach(async () => {

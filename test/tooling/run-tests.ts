@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Counts, type JsonReport, NOTHING, add, count } from './test-report.ts';
 import { strict, summaryLine } from './test-report.ts';
-import { ON_REQUEST, TIERS, type Tier, limitMs, obstacles } from './tiers.ts';
+import { ON_REQUEST, TIERS, type Tier, limitMs, obstacles, prepare } from './tiers.ts';
 
 const root = new URL('../..', import.meta.url).pathname;
 const inCi = process.env['CI'] === 'true';
@@ -94,6 +94,7 @@ async function runTier(tier: Tier, choice: Choice): Promise<Counts> {
   if (files.length === 0) return NOTHING;
   const reasons = obstacles(tier);
   if (reasons.length > 0) return { ...NOTHING, skipped: [`tier ${tier}: ${reasons.join('; ')}`] };
+  await prepare(tier);
   switch (choice.by) {
     case 'all':
       return runVitest(tier, [], false);

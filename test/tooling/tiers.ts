@@ -6,6 +6,7 @@
 import { spawnSync } from 'node:child_process';
 import { closeSync, existsSync, openSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { ensurePackages, ensureTools } from '../cluster/build-tools.ts';
 import { TOOLS, toolPath } from '../cluster/cache.ts';
 
 export const TIERS = [
@@ -30,6 +31,17 @@ export function limitMs(tier: Tier): number {
   return (tier === 'cluster' ? 60 : 20) * MINUTE_MS;
 }
 
+const CHART_TOOLS = ['helm', 'kube-apiserver'] as const;
+const SANITY_TOOLS = ['csi-sanity'] as const;
+
+/** Builds or installs what the tier needs of its own; minutes on a fresh machine, else nothing. */
+export async function prepare(tier: Tier): Promise<void> {
+  if (tier === 'chart') {
+    await ensurePackages(['etcd-server']);
+    await ensureTools(CHART_TOOLS);
+  } else if (tier === 'sanity') await ensureTools(SANITY_TOOLS);
+}
+
 /** Why the tier cannot run here, each with what to do; empty: it can. */
 export function obstacles(tier: Tier): string[] {
   switch (tier) {
@@ -38,7 +50,7 @@ export function obstacles(tier: Tier): string[] {
     case 'conformance':
       return [];
     case 'chart':
-      return [...needTools('helm', 'kube-apiserver'), ...needEtcd()];
+      return [...needTools(...CHART_TOOLS), ...needEtcd()];
     case 'interop':
       return [...needRoot(), ...needPrograms('tgtd', 'tgtadm', 'ip'), ...needNamespaces()];
     case 'kernel':
@@ -49,7 +61,7 @@ export function obstacles(tier: Tier): string[] {
         ...needDevice('/dev/loop-control', 'modprobe loop'),
       ];
     case 'sanity':
-      return [...obstacles('kernel'), ...needTools('csi-sanity')];
+      return [...obstacles('kernel'), ...needTools(...SANITY_TOOLS)];
     case 'cluster':
       return [
         ...needRoot(),
@@ -77,8 +89,10 @@ function needPrograms(...programs: string[]): string[] {
 }
 
 function needEtcd(): string[] {
-  const found = existsSync('/usr/bin/etcd');
-  return found ? [] : ['no /usr/bin/etcd: node test/cluster/build-tools.ts installs it'];
+  if (existsSync('/usr/bin/etcd') || needRoot().length + needPrograms('apt-get').length === 0) {
+    return [];
+  }
+  return ['no /usr/bin/etcd, and not root on Debian to install it: the package is etcd-server'];
 }
 
 function needTools(...names: string[]): string[] {
