@@ -1,0 +1,133 @@
+/**
+ * Named changes of product code: each switches one rule off, so that a test of the rule can be seen to
+ * fail. Product code has no switch for it: the text is replaced while the module is loaded (register.ts).
+ *
+ * An edit names a file, text that occurs in it exactly once, and what stands there instead. Where the text
+ * is not found once, the code has moved on and the edit is an error: a patch that changes nothing would
+ * make the test that it is for prove nothing.
+ *
+ * Pure, but for `PATCHES` as data: the reading of files is the caller's.
+ */
+export interface Edit {
+  /** From the top of the repository, with slashes: "src/volume/fence.ts". */
+  readonly file: string;
+  /** Text that occurs exactly once in the file. */
+  readonly was: string;
+  readonly is: string;
+}
+
+export interface Patch {
+  readonly name: string;
+  /** The rule that is off, in words. */
+  readonly what: string;
+  readonly edits: readonly Edit[];
+}
+
+/** The rules that torture switches off (`--break`). */
+export const PATCHES: readonly Patch[] = [
+  {
+    name: 'fence',
+    what: 'goes on without a fence',
+    edits: [
+      {
+        file: 'src/volume/fence.ts',
+        was: 'for (const { rung, attempt } of RUNGS) {',
+        is: "return { kind: 'fenced', rung: 'none' };\n  for (const { rung, attempt } of RUNGS) {",
+      },
+    ],
+  },
+  {
+    name: 'order',
+    what: 'overlapping writes are not held back',
+    edits: [
+      {
+        file: 'src/volume/ledger.ts',
+        was: '  return overlap(later.request, earlier.request);',
+        is: '  return !later.changesData && overlap(later.request, earlier.request);',
+      },
+    ],
+  },
+  {
+    name: 'flush',
+    what: 'answers before the volatile cache was flushed, and writes without FUA',
+    edits: [
+      {
+        file: 'src/volume/dispatch.ts',
+        was: '    send(0);\n  }',
+        is: "    this.#clock.after(0, () => done({ kind: 'good' }));\n  }",
+      },
+      {
+        file: 'src/volume/translate.ts',
+        was: "const fua = facts.writeCache !== 'none' && facts.fua;",
+        is: 'const fua = false;',
+      },
+    ],
+  },
+  {
+    name: 'identity',
+    what: 'takes any logical unit for its own',
+    edits: [
+      {
+        file: 'src/volume/identity.ts',
+        was: '  const { identity } = record;\n  if (seen.blockSize',
+        is: "  return { kind: 'verified' };\n  const { identity } = record;\n  if (seen.blockSize",
+      },
+      {
+        file: 'src/volume/identity.ts',
+        was: 'if (expectedSerial !== undefined && seen.serial !== expectedSerial) {',
+        is: 'if (false) {',
+      },
+    ],
+  },
+  {
+    name: 'latch',
+    what: 'a failed volume answers writes and flushes as if all were well',
+    edits: [
+      {
+        file: 'src/volume/dispatch.ts',
+        was: "      this.#clock.after(0, () => request.done('EIO'));",
+        is: '      this.#clock.after(0, () => request.done(undefined));',
+      },
+    ],
+  },
+];
+
+/** Patches by name, in the order asked for. Throws for a name that there is not. */
+export function patchesNamed(
+  names: readonly string[],
+  known: readonly Patch[] = PATCHES,
+): readonly Patch[] {
+  return names.map((name) => {
+    const patch = known.find((one) => one.name === name);
+    if (patch !== undefined) return patch;
+    const list = known.map((one) => one.name).join(', ');
+    throw new Error(`no patch is called "${name}": there are ${list}`);
+  });
+}
+
+/**
+ * The source of `file` with the edits of these patches that are for it. Throws when the text of one of
+ * them is not there exactly once.
+ */
+export function patchedSource(file: string, source: string, patches: readonly Patch[]): string {
+  let text = source;
+  for (const { name, edits } of patches) {
+    for (const edit of edits) {
+      if (edit.file !== file) continue;
+      const pieces = text.split(edit.was);
+      if (pieces.length !== 2) {
+        const times = String(pieces.length - 1);
+        throw new Error(
+          `patch ${name} has drifted: its text occurs ${times} times in ${file}, not once:\n${edit.was}`,
+        );
+      }
+      text = pieces.join(edit.is);
+    }
+  }
+  return text;
+}
+
+/** Files that these patches change, each once. */
+export function patchedFiles(patches: readonly Patch[]): readonly string[] {
+  return [...new Set(patches.flatMap(({ edits }) => edits.map(({ file }) => file)))];
+}
