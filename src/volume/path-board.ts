@@ -5,7 +5,7 @@
 import type { PathName } from '../base/brand.ts';
 import type { Cause, Identity, PathEffect, PathEvent } from '../paths/model.ts';
 import type { IdentityBook } from './identity-book.ts';
-import { type LinkEvents, PathLink, type ProbeAnswer } from './path-link.ts';
+import { type LinkEvents, PathLink } from './path-link.ts';
 import type {
   ChapCredentials,
   Clock,
@@ -14,6 +14,7 @@ import type {
   Sense,
   SessionTarget,
 } from './ports.ts';
+import type { ProbeAnswer } from './probe-answer.ts';
 import type { RecentWrites } from './recent-writes.ts';
 
 export interface VolumePath {
@@ -207,9 +208,7 @@ export class PathBoard {
     const { credentials, digests } = this.#options;
     const events: LinkEvents = {
       judge: (link, reading) => book.judge(link.name, reading.identity),
-      sample: () => recent()?.pick(),
-      newestSamples: (count) => recent()?.newest(count) ?? [],
-      agrees: (sample, block) => recent()?.agrees(sample, block),
+      recent,
       attention: (link, sense) => this.#events.attention(link.name, sense),
       lost: (link, cause) => this.failed(link.name, cause),
       fenced: (_link, detail) => this.#events.fenced(detail),

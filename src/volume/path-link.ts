@@ -1,6 +1,7 @@
 /**
- * One path of a volume: its session, from login to logout, and what is asked of it: probe, verify,
- * reset. It decides nothing; it reports to the volume, which tells the controller.
+ * One path of a volume: its session, from login (path-login.ts) to logout, and what is asked of it:
+ * probe, verify, read back (medium.ts), reset. It decides nothing; it reports to the volume, which tells
+ * the controller.
  *
  * A session is usable only when it was verified: the identity of the logical unit is read and judged
  * after every login, before anything else is sent. Connecting work is exclusive: a fence that must log
@@ -9,82 +10,39 @@
  */
 import type { Instant } from '../base/brand.ts';
 import { err, ok, type Result } from '../base/result.ts';
-import type { Cause, CauseKind, Identity } from '../paths/model.ts';
+import type { Cause, Identity } from '../paths/model.ts';
 import { formatPortal } from '../protocol/iscsi/address.ts';
 import * as cdb from '../protocol/scsi/cdb.ts';
 import { type CommandContext, type CommandFault, runCommand } from './command.ts';
 import type { FencedPath } from './fence.ts';
-import type { LuIdentity } from './identity.ts';
-import { LoginGate } from './login-gate.ts';
-import { decodeNames, type LuFacts, type LuReading, readLu, sameNames } from './lu.ts';
+import { decodeNames, type LuReading, readLu, sameNames } from './lu.ts';
+import { Medium } from './medium.ts';
 import { asksForIdentity } from './outcome.ts';
-import type {
-  ChapCredentials,
-  Clock,
-  DigestChoices,
-  Initiator,
-  Portal,
-  Sense,
-  Session,
-  SessionTarget,
-} from './ports.ts';
-import type { TransportFailure, TransportFailureKind } from './ports.ts';
-import type { WriteSample } from './recent-writes.ts';
+import { type LoginOptions, PathLogin } from './path-login.ts';
+import type { Portal, Sense, Session, SessionTarget, TransportFailure } from './ports.ts';
+import { causeOf, faultAnswer, loginAnswer, noSession, type ProbeAnswer } from './probe-answer.ts';
+import type { RecentWrites } from './recent-writes.ts';
 
-export type ProbeAnswer =
-  | { readonly kind: 'good'; readonly latencyUs: number }
-  | { readonly kind: 'failed'; readonly hard: boolean; readonly cause: Cause }
-  /** The path answers, but it is not, or not provably, the volume's logical unit. */
-  | { readonly kind: 'not-ours'; readonly identity: Identity };
-
-export interface LinkOptions {
+export interface LinkOptions extends LoginOptions {
   readonly name: string;
-  readonly target: SessionTarget;
-  readonly isid: string;
-  readonly initiatorName: string;
   /** Bound for connect, login and identity together, ms. */
   readonly loginTimeoutMs: number;
-  readonly clock: Clock;
-  readonly initiator: Initiator;
-  /** Asked at each login; undefined: no CHAP. */
-  readonly credentials: () => ChapCredentials | undefined;
-  readonly digests: () => DigestChoices;
 }
 
 /** What a link needs of its volume. */
 export interface LinkEvents {
   /** Judges what the path leads to; called after every login. */
   judge(link: PathLink, reading: LuReading): Identity;
-  /** A block to read back through this path, and the verdict; undefined: nothing to compare. */
-  sample(): WriteSample | undefined;
-  newestSamples(count: number): readonly WriteSample[];
-  agrees(sample: WriteSample, block: Buffer): boolean | undefined;
+  /** What this path has to show; undefined: nothing to compare. */
+  recent(): RecentWrites | undefined;
   attention(link: PathLink, sense: Sense): void;
   /** The session ended and not because we wanted it to. */
   lost(link: PathLink, cause: Cause): void;
   fenced(link: PathLink, detail: string): void;
 }
 
-const CAUSES: Readonly<Record<TransportFailureKind, CauseKind>> = {
-  refused: 'refused',
-  unreachable: 'unreachable',
-  timeout: 'connect-timeout',
-  reset: 'connection-reset',
-  'login-rejected': 'login-rejected',
-  authentication: 'authentication',
-  protocol: 'protocol-error',
-  logout: 'target-logout',
-  aborted: 'connection-reset',
-};
-
-function causeOf(failure: TransportFailure): Cause {
-  return { kind: CAUSES[failure.kind], detail: failure.detail };
-}
-
-interface Verified {
+interface Verified extends LuReading {
   readonly session: Session;
-  readonly facts: LuFacts;
-  readonly identity: LuIdentity;
 }
 
 export class PathLink {
@@ -92,14 +50,13 @@ export class PathLink {
   readonly target: SessionTarget;
   readonly #options: LinkOptions;
   readonly #events: LinkEvents;
+  readonly #login: PathLogin;
+  readonly #medium: Medium;
   /** Logged in; verified or not. */
   #session: Session | undefined;
   #verified: Verified | undefined;
-  #connecting: AbortController | undefined;
   #exclusive: Promise<unknown> = Promise.resolve();
-  readonly #gate: LoginGate;
   #closed = false;
-  #turn = 0;
   /** Unit attentions that said "the logical unit has changed", and how many of them identity covers. */
   #changes = 0;
   #changesRead = 0;
@@ -113,7 +70,12 @@ export class PathLink {
     this.target = options.target;
     this.#options = options;
     this.#events = events;
-    this.#gate = new LoginGate(options.isid);
+    this.#login = new PathLogin(options);
+    this.#medium = new Medium({
+      recent: () => events.recent(),
+      fault: (fault) => this.#faultOfProbe(fault),
+      disagrees: (session, detail) => this.#discard(session, detail),
+    });
     this.severedAt = options.clock.now();
   }
 
@@ -148,8 +110,8 @@ export class PathLink {
       if (problem !== undefined) return problem;
     }
     const verified = this.#verified;
-    if (verified === undefined) return failedProbe('connection-reset', 'session lost', true);
-    const answer = await this.#probeMedium(verified, deadlineMs, current);
+    if (verified === undefined) return noSession('session lost');
+    const answer = await this.#probeSession(verified, deadlineMs, current);
     // What we reset ourselves says nothing about the path, whichever of its commands was lost.
     const severed = answer.kind === 'failed' && this.#severed.has(verified.session);
     return severed ? { ...answer, hard: false } : answer;
@@ -163,7 +125,7 @@ export class PathLink {
   /** Reads the identity again and reads recent writes back: before a planned switch. */
   async verify(deadlineMs: number): Promise<ProbeAnswer> {
     const session = this.#session;
-    if (session === undefined) return failedProbe('connection-reset', 'not logged in', true);
+    if (session === undefined) return noSession('not logged in');
     const problem = await this.#identify(session, deadlineMs);
     return problem ?? this.readBack(deadlineMs);
   }
@@ -183,17 +145,11 @@ export class PathLink {
   /** Compares the newest write samples with what this path shows; its identity too, if in doubt. */
   async readBack(deadlineMs: number): Promise<ProbeAnswer> {
     const verified = this.#verified;
-    if (verified === undefined) return failedProbe('connection-reset', 'not logged in', true);
-    const samples = this.#events.newestSamples(4);
-    const answers = await Promise.all(
-      samples.map((sample) => this.#readSample(verified, sample, deadlineMs)),
-    );
-    const problem = this.mustIdentify
-      ? await this.#identify(verified.session, deadlineMs)
-      : undefined;
-    return (
-      problem ?? answers.find((answer) => answer.kind !== 'good') ?? { kind: 'good', latencyUs: 0 }
-    );
+    if (verified === undefined) return noSession('not logged in');
+    const { session } = verified;
+    const shown = await this.#medium.readBack(this.#context(session, deadlineMs), verified);
+    const problem = this.mustIdentify ? await this.#identify(session, deadlineMs) : undefined;
+    return problem ?? shown ?? { kind: 'good', latencyUs: 0 };
   }
 
   /**
@@ -201,7 +157,7 @@ export class PathLink {
    * stays, to be verified by a probe, if it leads to where the path is configured.
    */
   async resetNexus(timeoutMs: number, at?: Portal): Promise<Result<void, TransportFailure>> {
-    this.#connecting?.abort();
+    this.#login.abort();
     return this.#serially(async () => {
       await this.sever('reinstating the session');
       const connected = await this.#connect(timeoutMs, at);
@@ -264,7 +220,7 @@ export class PathLink {
   /** Ends for good: logs out if there is a session. */
   async close(timeoutMs: number): Promise<void> {
     this.#closed = true;
-    this.#connecting?.abort();
+    this.#login.abort();
     const session = this.#session;
     this.#forget();
     if (session === undefined) return;
@@ -293,21 +249,8 @@ export class PathLink {
 
   async #connect(timeoutMs: number, at?: Portal): Promise<Result<Session, TransportFailure>> {
     if (this.#closed) return err({ kind: 'aborted', detail: 'the path was removed' });
-    const { initiator, initiatorName, isid, clock } = this.#options;
-    const controller = new AbortController();
-    this.#connecting = controller;
-    const target = { ...this.target, ...at };
-    const { signal } = controller;
-    const chap = this.#options.credentials();
-    const refused = this.#gate.check(chap, clock.now());
-    if (refused !== undefined) return err(refused);
-    const credentials = chap === undefined ? {} : { credentials: chap };
-    const wanted = { ...credentials, ...this.#options.digests() };
-    const options = { target, initiatorName, isid, timeoutMs, signal, ...wanted };
-    const connected = await initiator.connect(options);
-    if (this.#connecting === controller) this.#connecting = undefined;
-    if (!connected.ok) return err(this.#gate.learn(connected.error, chap, clock.now()));
-    this.#gate.learn(undefined, chap, clock.now());
+    const connected = await this.#login.connect(timeoutMs, at);
+    if (!connected.ok) return connected;
     const session = connected.value;
     if (this.#isClosed()) {
       session.abort('the path was removed');
@@ -327,14 +270,10 @@ export class PathLink {
     if (this.#verified !== undefined) return undefined;
     if (this.#session === undefined) {
       const connected = await this.#connect(this.#options.loginTimeoutMs);
-      if (!connected.ok) {
-        const { kind } = connected.error;
-        const hard = kind !== 'timeout' && kind !== 'aborted';
-        return { kind: 'failed', hard, cause: causeOf(connected.error) };
-      }
+      if (!connected.ok) return loginAnswer(connected.error);
     }
     const session = this.#session;
-    if (session === undefined) return failedProbe('connection-reset', 'session lost', true);
+    if (session === undefined) return noSession('session lost');
     return this.#identify(session, this.#options.loginTimeoutMs);
   }
 
@@ -344,7 +283,7 @@ export class PathLink {
     if (this.#session !== session) {
       // Reset by ourselves it says nothing about the path.
       const hard = !this.#severed.has(session);
-      return failedProbe('connection-reset', 'session lost', hard);
+      return noSession('session lost', hard);
     }
     if (!reading.ok) {
       // Half known is not known: the next attempt starts from a login.
@@ -361,8 +300,7 @@ export class PathLink {
       this.#discard(session, why);
       return { kind: 'not-ours', identity };
     }
-    const { facts, identity: is } = reading.value;
-    this.#verified = { session, facts, identity: is };
+    this.#verified = { session, ...reading.value };
     return undefined;
   }
 
@@ -381,7 +319,7 @@ export class PathLink {
     return { session, clock, deadlineMs, attention };
   }
 
-  async #probeMedium(
+  async #probeSession(
     verified: Verified,
     deadlineMs: number,
     current: boolean,
@@ -389,11 +327,7 @@ export class PathLink {
     const context = this.#context(verified.session, deadlineMs);
     const vpd = cdb.inquiryVpd(0x83, 1024);
     const inquiry = runCommand(context, { what: 'INQUIRY 83h', cdb: vpd, receive: 1024 });
-    // The current path shows its own writes by definition.
-    const sample = current ? undefined : this.#events.sample();
-    const read = sample
-      ? this.#readSample(verified, sample, deadlineMs)
-      : this.#readSomewhere(verified, deadlineMs);
+    const read = this.#medium.probe(context, verified, current);
     const [asked, answer] = await Promise.all([inquiry, read]);
     if (answer.kind !== 'good') return answer;
     if (this.mustIdentify) return (await this.#identify(verified.session, deadlineMs)) ?? answer;
@@ -402,45 +336,6 @@ export class PathLink {
     if (names.ok && sameNames(names.value, verified.identity)) return answer;
     // Not who it was: read everything again and let it be judged.
     return (await this.#identify(verified.session, deadlineMs)) ?? answer;
-  }
-
-  /** A rotating address, so that neither a cache nor one good block speaks for the medium. */
-  #readSomewhere(verified: Verified, deadlineMs: number): Promise<ProbeAnswer> {
-    this.#turn = (this.#turn + 1) % 1_048_576;
-    return this.#readBlock(verified, (this.#turn * 104_729) % verified.identity.blocks, deadlineMs);
-  }
-
-  async #readSample(
-    verified: Verified,
-    sample: WriteSample,
-    deadlineMs: number,
-  ): Promise<ProbeAnswer> {
-    const lba = sample.offset / verified.facts.blockSize;
-    return this.#readBlock(verified, lba, deadlineMs, (block) => {
-      if (this.#events.agrees(sample, block) !== false) return undefined;
-      const detail = `block ${String(lba)} does not show what was written: another or a stale copy`;
-      this.#discard(verified.session, detail);
-      return { kind: 'not-ours', identity: { kind: 'banned', detail } };
-    });
-  }
-
-  async #readBlock(
-    verified: Verified,
-    lba: number,
-    deadlineMs: number,
-    check: (block: Buffer) => ProbeAnswer | undefined = () => undefined,
-  ): Promise<ProbeAnswer> {
-    const { session, facts } = verified;
-    const { clock } = this.#options;
-    const startUs = clock.nowUs();
-    const result = await runCommand(this.#context(session, deadlineMs), {
-      what: 'READ',
-      cdb: cdb.read16(lba, 1, { fua: facts.fua }),
-      receive: facts.blockSize,
-    });
-    const good: ProbeAnswer = { kind: 'good', latencyUs: Math.round(clock.nowUs() - startUs) };
-    if (result.kind === 'fault') return this.#faultOfProbe(result.fault) ?? good;
-    return (result.data.length === facts.blockSize ? check(result.data) : undefined) ?? good;
   }
 
   /** An error of the medium or of the command is an answer: the path works. */
@@ -455,13 +350,4 @@ export class PathLink {
 function astray(at: Portal | undefined, is: Portal): string | undefined {
   if (at === undefined || (at.host === is.host && at.port === is.port)) return undefined;
   return `writes are at ${formatPortal(at)}, which redirects to ${formatPortal(is)}`;
-}
-
-function failedProbe(kind: CauseKind, detail: string, hard: boolean): ProbeAnswer {
-  return { kind: 'failed', hard, cause: { kind, detail } };
-}
-
-function faultAnswer(fault: CommandFault): ProbeAnswer {
-  const hard = fault.kind === 'lost' || fault.kind === 'path';
-  return { kind: 'failed', hard, cause: { kind: fault.cause, detail: fault.detail } };
 }

@@ -4,7 +4,7 @@ import type { Dispatcher } from './dispatch.ts';
 import { describeIdentity } from './identity.ts';
 import type { IdentityBook } from './identity-book.ts';
 import type { PathBoard } from './path-board.ts';
-import type { SwitchReport } from './switcher.ts';
+import type { SwitchReport } from './switch-report.ts';
 import type { VolumeSnapshot } from './volume-types.ts';
 
 /** Switches since attach. */

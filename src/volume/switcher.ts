@@ -12,32 +12,18 @@
  * at the next safe point; losing the current path turns whatever is going on into a forced switch.
  */
 import type { Instant } from '../base/brand.ts';
-import type { Cause, SwitchKind } from '../paths/model.ts';
+import type { Cause } from '../paths/model.ts';
 import type { Dispatcher } from './dispatch.ts';
-import { climbFence, type FencedPath, type FencePolicy, type FenceUsed } from './fence.ts';
+import type { FencedPath, FencePolicy } from './fence.ts';
 import { flushCache } from './flush-cache.ts';
-import type { PathLink, ProbeAnswer } from './path-link.ts';
-import type { Clock, Sense, Timer } from './ports.ts';
+import type { LuFacts } from './lu.ts';
+import type { PathLink } from './path-link.ts';
+import type { Clock, Sense, Session, Timer } from './ports.ts';
+import type { ProbeAnswer } from './probe-answer.ts';
 import { holding } from './record.ts';
 import type { RecordKeeper } from './record-keeper.ts';
-
-export interface SwitchOrder {
-  readonly from: string | undefined;
-  readonly to: string;
-  readonly how: SwitchKind;
-  readonly cause: Cause;
-  /** Of our own: the nexus ended, not the path. The controller has not asked for it. */
-  readonly restart?: true;
-}
-
-export interface SwitchReport extends SwitchOrder {
-  readonly fence: FenceUsed;
-  readonly at: Date;
-  /** Data-changing requests issued again. */
-  readonly replayed: number;
-  /** Longest time without an answer while requests were waiting; known at the first answer. */
-  gapMs: number;
-}
+import { SwitchAccount, type SwitchOrder, type SwitchReport } from './switch-report.ts';
+import { UnfencedPaths } from './unfenced.ts';
 
 export interface SwitchEvents {
   switched(report: SwitchReport): void;
@@ -63,15 +49,11 @@ export interface SwitcherOptions {
 /** Pause between two climbs of the ladder, or two attempts to save the record. */
 const RETRY_MS = 250;
 
-interface Unfenced {
-  readonly path: FencedPath;
-  readonly severedAt: Instant;
-}
-
 export class Switcher {
   readonly #options: SwitcherOptions;
   readonly #events: SwitchEvents;
-  readonly #unfenced = new Map<string, Unfenced>();
+  readonly #unfenced = new UnfencedPaths();
+  readonly #account: SwitchAccount;
   /** What the controller wants. */
   #order: SwitchOrder | undefined;
   /** What we want ourselves; any forced order of the controller's replaces it. */
@@ -80,19 +62,18 @@ export class Switcher {
   #mustRecheck = false;
   #running = false;
   #ended = false;
-  #replayed = 0;
-  #fence: FenceUsed = 'not-needed';
   #wake: (() => void) | undefined;
   #stuck = false;
 
   constructor(options: SwitcherOptions, events: SwitchEvents) {
     this.#options = options;
     this.#events = events;
+    this.#account = new SwitchAccount(options.clock, options.dispatcher);
   }
 
   /** Paths that may hold writes from before this process: they are fenced before the first order. */
   inherit(path: FencedPath, severedAt: Instant): void {
-    this.#unfenced.set(path.name, { path, severedAt });
+    this.#unfenced.add(path, severedAt);
     this.#run();
   }
 
@@ -145,7 +126,7 @@ export class Switcher {
   }
 
   get unfenced(): readonly string[] {
-    return [...this.#unfenced.keys()];
+    return this.#unfenced.names;
   }
 
   #run(): void {
@@ -186,10 +167,9 @@ export class Switcher {
     await this.#resetConnection();
     // Nothing of the old path can call back any more; what it still has of ours must be fenced.
     const unanswered = dispatcher.ledger.unansweredWrites;
-    this.#replayed += dispatcher.abandon();
+    this.#account.replays(dispatcher.abandon());
     if (unanswered > 0 && path !== undefined) {
-      const held = path.heldAt(route.session.portal);
-      this.#unfenced.set(path.name, { path: held, severedAt: this.#options.clock.now() });
+      this.#unfenced.add(path.heldAt(route.session.portal), this.#options.clock.now());
     }
   }
 
@@ -217,23 +197,18 @@ export class Switcher {
 
   async #climb(): Promise<void> {
     const { clock, fencing } = this.#options;
-    for (const [name, { path, severedAt }] of this.#unfenced) {
-      const result = await climbFence(path, fencing, severedAt, () => clock.now());
-      if (this.#ended) return;
-      if (result.kind === 'held') {
-        this.#stuck = true;
-        this.#events.stuck('fence', result.why);
-        await this.#pause(RETRY_MS);
-        return;
-      }
-      this.#unfenced.delete(name);
-      this.#fence = result.rung;
+    const now = (): Instant => clock.now();
+    const result = await this.#unfenced.climb(fencing, now, () => this.#ended);
+    if (result === undefined) return;
+    if (result.kind === 'held') await this.#stickAt('fence', result.why);
+    else {
+      this.#account.fenced(result.rung);
+      this.#unstick();
     }
-    this.#unstick();
   }
 
   async #arrive(order: SwitchOrder): Promise<void> {
-    const { dispatcher, keeper, link, probeTimeoutMs } = this.#options;
+    const { keeper, link, probeTimeoutMs } = this.#options;
     const superseded = (): boolean => this.#next !== order || this.#mustLeave || this.#ended;
     const reject = (answer: ProbeAnswer): void => {
       this.#drop(order);
@@ -263,9 +238,7 @@ export class Switcher {
     const saved = await keeper.update(() => holding({ path: order.to, session: recorded }));
     if (superseded()) return;
     if (!saved.ok) {
-      this.#stuck = true;
-      this.#events.stuck('record', saved.error.detail);
-      await this.#pause(RETRY_MS);
+      await this.#stickAt('record', saved.error.detail);
       return;
     }
     const verified = link(order.to)?.verified;
@@ -276,10 +249,7 @@ export class Switcher {
     // It said so while the record was saved, or leads elsewhere by now: once more.
     if (path.mustIdentify || verified.session !== recorded) return;
     this.#unstick();
-    this.#finish(order, () => {
-      const { session, facts } = verified;
-      dispatcher.release({ path: order.to, session, facts });
-    });
+    this.#finish(order, verified);
   }
 
   async #plan(order: SwitchOrder): Promise<void> {
@@ -341,38 +311,17 @@ export class Switcher {
       return;
     }
     dispatcher.abandon();
-    this.#finish(order, () => {
-      const { session, facts } = verified;
-      dispatcher.release({ path: order.to, session, facts });
-    });
+    this.#finish(order, verified);
     // Drained and flushed: the old path holds nothing. If this is not saved it is fenced for nothing.
     void keeper.update(() => holding({ path: order.to, session: verified.session }));
   }
 
-  #finish(order: SwitchOrder, release: () => void): void {
-    const { dispatcher, clock } = this.#options;
-    const waiting = dispatcher.ledger.size > 0;
-    const quietSince = Math.max(dispatcher.lastAnswer, dispatcher.busySince);
-    const report: SwitchReport = {
-      ...order,
-      fence: this.#fence,
-      at: clock.wallTime(),
-      replayed: this.#replayed,
-      gapMs: 0,
-    };
+  /** The token: from here on the new path gets everything. */
+  #finish(order: SwitchOrder, { session, facts }: { session: Session; facts: LuFacts }): void {
+    const report = this.#account.close(order);
     this.#order = undefined;
     this.#restart = undefined;
-    this.#replayed = 0;
-    this.#fence = 'not-needed';
-    if (waiting) {
-      // A switch that follows before the first answer does not end the gap of the one before it.
-      const earlier = dispatcher.onNextAnswer;
-      dispatcher.onNextAnswer = () => {
-        report.gapMs = clock.now() - quietSince;
-        earlier?.();
-      };
-    }
-    release();
+    this.#options.dispatcher.release({ path: order.to, session, facts });
     this.#events.switched(report);
   }
 
@@ -408,6 +357,13 @@ export class Switcher {
     if (this.#order === order) this.#order = undefined;
     if (this.#restart === order) this.#restart = undefined;
     return wanted;
+  }
+
+  /** Tells why it cannot go on, and waits until it is time to try again. */
+  async #stickAt(what: 'fence' | 'record', why: string): Promise<void> {
+    this.#stuck = true;
+    this.#events.stuck(what, why);
+    await this.#pause(RETRY_MS);
   }
 
   #unstick(): void {

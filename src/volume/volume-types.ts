@@ -9,7 +9,7 @@ import type { Policy } from '../paths/policy.ts';
 import type { LastError, VolumePath } from './path-board.ts';
 import type { ChapCredentials, Clock, Initiator } from './ports.ts';
 import type { VolumeRecord, VolumeStore } from './record.ts';
-import type { SwitchReport } from './switcher.ts';
+import type { SwitchReport } from './switch-report.ts';
 
 export interface VolumeOptions {
   readonly volumeId: string;

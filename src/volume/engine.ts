@@ -1,0 +1,280 @@
+/**
+ * The parts of a volume, joined: what happens in it by itself, without anybody asking.
+ *
+ *   requests → Dispatcher → session of the current path      (dispatch.ts, ledger.ts, translate.ts)
+ *   probes, stalls, lost sessions → controller → effects     (path-board.ts, controller-driver.ts)
+ *   switch effects → Switcher: leave, fence, arrive          (switcher.ts, unfenced.ts, fence.ts)
+ *   unit attentions → restart of the nexus, identity again, or the end
+ *
+ * What is asked of a volume from outside is in volume.ts.
+ */
+import type { PathName } from '../base/brand.ts';
+import type { Cause, PathEffect } from '../paths/model.ts';
+import type { Policy } from '../paths/policy.ts';
+import { Bell } from './bell.ts';
+import { ControllerDriver } from './controller-driver.ts';
+import { Dispatcher } from './dispatch.ts';
+import { absentPath } from './fence.ts';
+import { IdentityBook } from './identity-book.ts';
+import { digestChoices, switchPolicy } from './live-policy.ts';
+import { asksForIdentity, endsOutstanding, tellsWeAreFenced } from './outcome.ts';
+import { PathBoard, type VolumePath } from './path-board.ts';
+import type { Clock, Sense } from './ports.ts';
+import type { RecentWrites } from './recent-writes.ts';
+import { banRecord, bansOf, holder, type VolumeRecord } from './record.ts';
+import { RecordKeeper } from './record-keeper.ts';
+import { type SwitchHistory, takeSnapshot } from './snapshot.ts';
+import { watchStalls } from './stall-report.ts';
+import type { StallWatch } from './stall-watch.ts';
+import type { SwitchReport } from './switch-report.ts';
+import { Switcher } from './switcher.ts';
+import { controllerOptions, type VolumeOptions, type VolumeSnapshot } from './volume-types.ts';
+
+export const LOGOUT_TIMEOUT_MS = 1_000;
+
+export class VolumeEngine {
+  readonly options: VolumeOptions;
+  readonly clock: Clock;
+  readonly bell: Bell;
+  readonly dispatcher: Dispatcher;
+  readonly keeper: RecordKeeper;
+  readonly book: IdentityBook;
+  readonly board: PathBoard;
+  readonly driver: ControllerDriver;
+  readonly switcher: Switcher;
+  readonly #stalls: StallWatch;
+  /** What is wanted now; the options are what was wanted at the start. */
+  paths: readonly VolumePath[];
+  #policy: Policy;
+  /** From the end of the start on: what standbys have to show. */
+  recent: RecentWrites | undefined;
+  #stuck: { readonly what: 'fence' | 'record'; readonly why: string } | undefined;
+  #allDown = false;
+  #failure: string | undefined;
+  readonly #history: SwitchHistory = { last: undefined, failovers: 0, failbacks: 0 };
+
+  constructor(options: VolumeOptions) {
+    const { clock, policy, record, store } = options;
+    this.options = options;
+    this.clock = clock;
+    this.paths = options.paths;
+    this.#policy = policy;
+    this.bell = new Bell(clock);
+    this.keeper = new RecordKeeper(store, record);
+    this.book = new IdentityBook({
+      firstPath: options.paths[0]?.name ?? '',
+      expectedSerial: policy.expectedSerial === '' ? undefined : policy.expectedSerial,
+      record: record.lu,
+      banned: bansOf(record, options.paths),
+    });
+    this.dispatcher = new Dispatcher(clock, () => this.recent, {
+      pathFault: ({ cause, detail }) => {
+        const path = this.dispatcher.route?.path;
+        if (path !== undefined) this.board.failed(path, { kind: cause, detail });
+      },
+      attention: (sense) => this.#attention(this.dispatcher.route?.path, sense),
+      fenced: (detail) => void this.fail(`another node took the volume: ${detail}`),
+    });
+    this.board = this.#makeBoard();
+    this.driver = new ControllerDriver(clock, controllerOptions(options), (effect) =>
+      this.#execute(effect),
+    );
+    this.switcher = this.#makeSwitcher();
+    this.#stalls = watchStalls(clock, () => this.#policy, this.dispatcher, this.driver);
+  }
+
+  get policy(): Policy {
+    return this.#policy;
+  }
+
+  /** Why it has failed for good; undefined: it has not. */
+  get failure(): string | undefined {
+    return this.#failure;
+  }
+
+  /** Why I/O cannot go on at the moment. */
+  get stuck(): { readonly what: 'fence' | 'record'; readonly why: string } | undefined {
+    return this.#stuck;
+  }
+
+  /** The bans as they are recorded. */
+  get bans(): VolumeRecord['banned'] {
+    return banRecord(this.paths, this.book.banned);
+  }
+
+  /** A restart is a failover: paths that may hold writes of a process before us are fenced first. */
+  inheritUnfenced(): void {
+    const { record } = this.options;
+    for (const name of record.mayHoldWrites) {
+      const held = this.board.link(name)?.heldAt(holder(record, name));
+      this.switcher.inherit(held ?? absentPath(name), this.clock.now());
+    }
+  }
+
+  /** The controller falls silent, and nothing new is sent. */
+  stop(): void {
+    this.#stalls.close();
+    this.driver.stop();
+    this.dispatcher.hold();
+  }
+
+  /** Fails the volume until it is staged again: a failed write is never followed by a good flush. */
+  async fail(why: string): Promise<void> {
+    if (this.#failure !== undefined) return;
+    this.#failure = why;
+    this.stop();
+    const discarded = this.dispatcher.ledger.size;
+    await this.switcher.end();
+    this.dispatcher.fail();
+    this.options.onEvent({ kind: 'failed', why, discarded });
+    this.bell.ring();
+    await this.board.close(LOGOUT_TIMEOUT_MS);
+  }
+
+  /** Every part looks its values up when it needs them; what proves the unit may be another question. */
+  setPolicy(policy: Policy): void {
+    const reidentify = policy.expectedSerial !== this.#policy.expectedSerial;
+    this.#policy = policy;
+    this.driver.dispatch({ kind: 'policy-set', policy });
+    if (!reidentify) return;
+    this.book.expect(policy.expectedSerial === '' ? undefined : policy.expectedSerial);
+    const current = this.dispatcher.route?.path;
+    for (const { name } of this.paths) {
+      if (name !== current) void this.board.sever(name, 'its identity is checked again');
+    }
+    this.switcher.recheck();
+  }
+
+  snapshot(): VolumeSnapshot {
+    return takeSnapshot({
+      dispatcher: this.dispatcher,
+      board: this.board,
+      book: this.book,
+      views: this.driver.view(),
+      pinned: this.driver.pinned ?? '',
+      failure: this.#failure,
+      stuck: this.#stuck?.why ?? '',
+      allDown: this.#allDown,
+      history: this.#history,
+    });
+  }
+
+  // -------------------------------------------------------------------------- the joints
+
+  #execute(effect: PathEffect): void {
+    switch (effect.kind) {
+      case 'probe': {
+        const current = this.dispatcher.route?.path === effect.path;
+        void this.board.probe(effect, current);
+        return;
+      }
+      case 'sever':
+        if (this.dispatcher.route?.path === effect.path) this.switcher.leave();
+        else void this.board.sever(effect.path, effect.cause.detail);
+        return;
+      case 'switch':
+        this.switcher.order(effect);
+        return;
+      case 'hold':
+        this.#allDown = true;
+        this.switcher.stand();
+        this.options.onEvent({ kind: 'all-paths-down', cause: effect.cause });
+        return;
+      case 'latch':
+        void this.fail(
+          `I/O was held for ${String(Math.round(effect.heldMs / 1000))} s (no-path-timeout): ` +
+            (this.#stuck?.why ?? `no usable path (${this.board.problems()})`),
+        );
+        return;
+      case 'note':
+        this.options.onEvent(effect);
+        return;
+    }
+  }
+
+  #attention(path: string | undefined, sense: Sense): void {
+    const { route, ledger } = this.dispatcher;
+    if (path === undefined || this.#failure !== undefined) return;
+    if (tellsWeAreFenced(sense)) {
+      void this.fail('another node took the volume: reservation preempted');
+    } else if (path !== route?.path || this.board.link(path)?.verified === undefined) {
+      // A login sees the attentions of its own new nexus: nothing was outstanding on it.
+    } else if (endsOutstanding(sense) && ledger.issued > 0) {
+      const detail = 'the target has ended the commands of this nexus (unit attention)';
+      const cause: Cause = { kind: 'connection-reset', detail };
+      this.switcher.restart(path, cause);
+    } else if (asksForIdentity(sense)) this.switcher.recheck();
+  }
+
+  #makeBoard(): PathBoard {
+    const { paths, initiatorName, policy, clock, initiator, credentials } = this.options;
+    const { loginTimeoutMs } = policy;
+    const book = this.book;
+    const recent = (): RecentWrites | undefined => this.recent;
+    const digests = digestChoices(() => this.#policy);
+    const wanted = { credentials, digests };
+    return new PathBoard(
+      { paths, initiatorName, loginTimeoutMs, clock, initiator, book, recent, ...wanted },
+      {
+        dispatch: (event) => this.driver.dispatch(event),
+        attention: (path, sense) => this.#attention(path, sense),
+        fenced: (detail) => void this.fail(`another node took the volume: ${detail}`),
+        identity: (path, identity) => {
+          if (identity.kind === 'banned') {
+            // A ban outlives this process: what is not ours today is not ours after a restart.
+            void this.keeper.update(() => (book.settled ? { banned: this.bans } : {}));
+          }
+          this.options.onEvent({ kind: 'identity', path, identity });
+        },
+        unauthenticated: (path, detail) => {
+          this.options.onEvent({ kind: 'unauthenticated', path, detail });
+        },
+        changed: () => this.bell.ring(),
+      },
+    );
+  }
+
+  #makeSwitcher(): Switcher {
+    return new Switcher(
+      Object.assign(
+        switchPolicy(() => this.#policy),
+        {
+          clock: this.clock,
+          dispatcher: this.dispatcher,
+          keeper: this.keeper,
+          link: (path: string) => this.board.link(path),
+        },
+      ),
+      {
+        switched: (report) => this.#switched(report),
+        abandoned: ({ to }, reason) => {
+          this.options.onEvent({ kind: 'switch-abandoned', to, reason });
+          this.driver.dispatch({ kind: 'switch-abandoned', path: to as PathName, reason });
+        },
+        rejected: (path, answer) => this.board.report(path, answer),
+        attention: (path, sense) => this.#attention(path, sense),
+        stuck: (what, why) => {
+          const news = why !== '' && this.#stuck?.what !== what;
+          this.#stuck = why === '' ? undefined : { what, why };
+          if (news) this.options.onEvent({ kind: 'stuck', what, why });
+          this.bell.ring();
+        },
+      },
+    );
+  }
+
+  #switched(report: SwitchReport): void {
+    this.#allDown = false;
+    // A restart of a nexus is no switch: nobody has left a path, and the controller knows of nothing.
+    if (report.restart !== true) {
+      if (report.from !== undefined) {
+        this.#history.last = report;
+        if (report.how === 'failover') this.#history.failovers++;
+        else this.#history.failbacks++;
+      }
+      this.driver.dispatch({ kind: 'switched', path: report.to as PathName });
+    }
+    this.options.onEvent({ kind: 'switched', report });
+    this.bell.ring();
+  }
+}
