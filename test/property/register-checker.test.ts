@@ -1,0 +1,191 @@
+/** The register checker says what a search through all orders says, and says it at the read that shows it. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type Operation, RegisterChecker } from '../support/register-checker.ts';
+
+interface Op {
+  readonly kind: 'read' | 'write';
+  /** Of a read: what it returned. */
+  readonly value: number;
+  readonly start: number;
+  /** Infinity: never answered. */
+  readonly end: number;
+}
+
+/** Tries every order that time allows (Wing and Gong, 1993). */
+function linearizable(ops: readonly Op[], value = 0): boolean {
+  const open = ops.filter(({ end }) => end !== Infinity);
+  if (open.length === 0) return true;
+  const firstEnd = Math.min(...ops.map(({ end }) => end));
+  return ops.some((op) => {
+    if (op.start > firstEnd || (op.kind === 'read' && op.value !== value)) return false;
+    const rest = ops.filter((other) => other !== op);
+    return linearizable(rest, op.kind === 'write' ? op.value : value);
+  });
+}
+
+/** What the checker says, told everything in the order of time; the end of the read that it says it at. */
+function judge(ops: readonly Op[]): number | undefined {
+  const checker = new RegisterChecker(1);
+  const moments = ops.flatMap((op) => {
+    const { kind, value, start, end } = op;
+    let operation: Operation;
+    const begin = (): undefined => {
+      operation = checker.begin({ kind, block: 0, value: kind === 'write' ? value : 0, start });
+    };
+    const close = (): number | undefined => {
+      const seen = kind === 'read' ? [value] : [];
+      return checker.end(operation, end, seen) === undefined ? undefined : end;
+    };
+    return [{ at: start, tell: begin }, ...(end === Infinity ? [] : [{ at: end, tell: close }])];
+  });
+  moments.sort((a, b) => a.at - b.at);
+  return moments.map(({ tell }) => tell()).find((at) => at !== undefined);
+}
+
+/** Histories of one block: each operation an interval, each write a value of its own. */
+function histories(most: number): fc.Arbitrary<readonly Op[]> {
+  const op = fc.record({
+    write: fc.boolean(),
+    read: fc.nat({ max: most }),
+    from: fc.nat({ max: 1e6 }),
+    length: fc.nat({ max: 4e5 }),
+    lost: fc.integer({ min: 0, max: 4 }),
+  });
+  return fc.array(op, { minLength: 2, maxLength: most }).map((list) =>
+    list.map(({ write, read, from, length, lost }, i) => ({
+      kind: write ? 'write' : 'read',
+      value: write ? i + 1 : read,
+      // Never two moments at once.
+      start: from + i * 1e-4,
+      end: write && lost === 0 ? Infinity : from + length + 0.01 + i * 1e-4,
+    })),
+  );
+}
+
+describe('the register checker', () => {
+  it('agrees with a search through all orders', () => {
+    let wrong = 0;
+    fc.assert(
+      fc.property(histories(7), (ops) => {
+        const right = linearizable(ops);
+        if (!right) wrong++;
+        expect(judge(ops) === undefined).toBe(right);
+      }),
+      { numRuns: 4_000 },
+    );
+    expect(wrong).toBeGreaterThan(500);
+  });
+
+  it('says so at the first read that shows it, whatever was forgotten before', () => {
+    fc.assert(
+      fc.property(histories(9), (ops) => {
+        const at = judge(ops);
+        if (at === undefined) return;
+        const known = ops
+          .filter(({ start }) => start < at)
+          .map((op) => (op.end < at ? op : { ...op, end: Infinity }))
+          .filter((op) => op.kind === 'write' || op.end !== Infinity);
+        expect(linearizable(known)).toBe(true);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it('forgets nothing that matters in a long history', () => {
+    // A true register under six clients, and then one read of an old value.
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 2 ** 31 }), (seed) => {
+        const { checker, values, now } = longRun(seed);
+        const old = values[Math.floor(values.length / 2)] ?? 0;
+        const read = checker.begin({ kind: 'read', block: 0, value: 0, start: now });
+        expect(checker.end(read, now + 1, [old])?.what).toMatch(/had overwritten/);
+      }),
+      { numRuns: 50 },
+    );
+  });
+});
+
+/** Six clients on one true register: nothing may be found. */
+function longRun(seed: number): {
+  readonly checker: RegisterChecker;
+  readonly values: readonly number[];
+  readonly now: number;
+} {
+  let state = seed;
+  const below = (limit: number): number => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return (state >>> 8) % limit;
+  };
+  const checker = new RegisterChecker(1);
+  const clients: ({ readonly op: Operation; got: number | undefined } | undefined)[] = [];
+  const values: number[] = [];
+  let [now, is] = [0, 0];
+  for (let step = 0; step < 2_000; step++) {
+    now++;
+    const index = below(6);
+    const client = clients[index];
+    if (client === undefined) {
+      const kind = below(2) === 0 ? 'read' : 'write';
+      const op = checker.begin({
+        kind,
+        block: 0,
+        value: kind === 'write' ? step + 1 : 0,
+        start: now,
+      });
+      clients[index] = { op, got: undefined };
+    } else if (client.got === undefined) {
+      // It takes effect here.
+      if (client.op.kind === 'write') values.push((is = client.op.value));
+      client.got = is;
+    } else {
+      expect(checker.end(client.op, now, client.op.kind === 'read' ? [client.got] : [])).toBe(
+        undefined,
+      );
+      clients[index] = undefined;
+    }
+  }
+  return { checker, values, now: now + 1 };
+}
+
+describe('after settle', () => {
+  const start = (checker: RegisterChecker, value: number, at: number): Operation =>
+    checker.begin({ kind: 'write', block: 0, value, start: at });
+  const read = (checker: RegisterChecker, at: number, value: number): string | undefined => {
+    const operation = checker.begin({ kind: 'read', block: 0, value: 0, start: at });
+    return checker.end(operation, at + 0.5, [value])?.what;
+  };
+
+  it('a lost write that has taken effect is one that had before', () => {
+    const checker = new RegisterChecker(1);
+    checker.lose(start(checker, 1, 1), 2);
+    checker.settle(3);
+    expect(read(checker, 4, 1)).toBe(undefined);
+    expect(read(checker, 5, 1)).toBe(undefined);
+  });
+
+  it('a lost write does not take effect any more', () => {
+    const checker = new RegisterChecker(1);
+    checker.lose(start(checker, 1, 1), 2);
+    checker.settle(3);
+    expect(read(checker, 4, 0)).toBe(undefined);
+    expect(read(checker, 5, 1)).toMatch(/read 1, which zeros had overwritten/);
+  });
+
+  it('without it a lost write may take effect at any time, once', () => {
+    const checker = new RegisterChecker(1);
+    checker.lose(start(checker, 1, 1), 2);
+    checker.end(start(checker, 2, 3), 4);
+    expect(read(checker, 5, 2)).toBe(undefined);
+    expect(read(checker, 6, 1)).toBe(undefined);
+    expect(read(checker, 7, 2)).toMatch(/each before the other|had overwritten/);
+  });
+
+  it('a ghost over a newer write is found, however many writes came between', () => {
+    const checker = new RegisterChecker(1);
+    checker.lose(start(checker, 1, 1), 2);
+    checker.settle(3);
+    for (let i = 2; i < 100; i++) checker.end(start(checker, i, 2 * i), 2 * i + 1);
+    expect(read(checker, 300, 1)).toMatch(/read 1, which \d+ had overwritten/);
+  });
+});
