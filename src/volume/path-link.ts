@@ -41,7 +41,8 @@ export interface LinkEvents {
   fenced(link: PathLink, detail: string): void;
 }
 
-interface Verified extends LuReading {
+/** A session whose identity was read and judged to be the volume's. */
+export interface Verified extends LuReading {
   readonly session: Session;
 }
 

@@ -39,6 +39,11 @@ export function noSession(detail: string, hard = true): ProbeAnswer {
   return { kind: 'failed', hard, cause: { kind: 'connection-reset', detail } };
 }
 
+/** It was to take over. */
+export function notLoggedIn(): ProbeAnswer {
+  return noSession('not logged in when it was to take over');
+}
+
 export function faultAnswer(fault: CommandFault): ProbeAnswer {
   const hard = fault.kind === 'lost' || fault.kind === 'path';
   return { kind: 'failed', hard, cause: { kind: fault.cause, detail: fault.detail } };

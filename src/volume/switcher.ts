@@ -7,21 +7,19 @@
  *   arrive  read recent writes back through the new path, put it on disk as one that may hold writes,
  *           hand it the token: the ledger replays, in its order.
  *
- * A planned switch has another first act: hold, drain, flush, verify; nothing is replayed, and it is
- * given up when the drain takes too long. An order that comes while another is carried out replaces it
- * at the next safe point; losing the current path turns whatever is going on into a forced switch.
+ * A planned switch has another first act (planned-switch.ts): hold, drain, flush, verify; nothing is
+ * replayed, and it is given up when the drain takes too long. An order that comes while another is
+ * carried out replaces it at the next safe point; losing the current path turns whatever is going on
+ * into a forced switch.
  */
 import type { Instant } from '../base/brand.ts';
 import type { Cause } from '../paths/model.ts';
-import type { Dispatcher } from './dispatch.ts';
 import type { FencedPath, FencePolicy } from './fence.ts';
-import { flushCache } from './flush-cache.ts';
-import type { LuFacts } from './lu.ts';
-import type { PathLink } from './path-link.ts';
-import type { Clock, Sense, Session, Timer } from './ports.ts';
-import type { ProbeAnswer } from './probe-answer.ts';
+import type { PathLink, Verified } from './path-link.ts';
+import { type PlanOptions, planSwitch } from './planned-switch.ts';
+import type { Sense, Timer } from './ports.ts';
+import { notLoggedIn, type ProbeAnswer } from './probe-answer.ts';
 import { holding } from './record.ts';
-import type { RecordKeeper } from './record-keeper.ts';
 import { SwitchAccount, type SwitchOrder, type SwitchReport } from './switch-report.ts';
 import { UnfencedPaths } from './unfenced.ts';
 
@@ -36,13 +34,8 @@ export interface SwitchEvents {
   stuck(kind: 'fence' | 'record', why: string): void;
 }
 
-export interface SwitcherOptions {
-  readonly clock: Clock;
-  readonly dispatcher: Dispatcher;
-  readonly keeper: RecordKeeper;
+export interface SwitcherOptions extends PlanOptions {
   readonly fencing: FencePolicy;
-  readonly drainTimeoutMs: number;
-  readonly probeTimeoutMs: number;
   readonly link: (path: string) => PathLink | undefined;
 }
 
@@ -253,71 +246,35 @@ export class Switcher {
   }
 
   async #plan(order: SwitchOrder): Promise<void> {
-    const { clock, dispatcher, keeper, link, drainTimeoutMs, probeTimeoutMs } = this.#options;
+    const { dispatcher, keeper, link } = this.#options;
     const old = dispatcher.route;
-    const path = link(order.to);
     if (old === undefined) return;
-    const giveUp = (reason: string, answer?: ProbeAnswer): void => {
-      const wasWanted = this.#drop(order);
-      if (this.#ended) return;
-      // Losing the path goes on with the hold, and so does a recheck: it resumes by itself.
-      if (!this.#mustLeave && !this.#mustRecheck) dispatcher.resume();
-      if (wasWanted || !this.#mustLeave) this.#events.abandoned(order, reason);
-      if (answer !== undefined) this.#events.rejected(order.to, answer);
-    };
-    // What takes long is done while the I/O still runs: the whole identity, and the record on disk.
-    const before = (await path?.verify(probeTimeoutMs)) ?? notLoggedIn();
-    if (before.kind !== 'good' || this.#isOverruled()) {
-      giveUp('the new path was not verified', before);
-      return;
-    }
-    const recorded = path?.verified?.session;
-    const next = recorded === undefined ? [] : [{ path: order.to, session: recorded }];
-    const saved = await keeper.update(() => holding(old, ...next));
-    // The new path has got nothing: a restart need not fence it.
-    const unsave = (): void => {
-      void keeper.update(() => (this.#ended ? {} : holding(old)));
-    };
-    if (!saved.ok || this.#isOverruled() || this.#order !== order) {
-      unsave();
-      giveUp(saved.ok ? 'overtaken by another order' : saved.error.detail);
-      return;
-    }
-    dispatcher.hold();
-    if (!(await this.#drain(order, drainTimeoutMs))) {
-      unsave();
-      giveUp(`not drained within ${String(drainTimeoutMs)} ms`);
-      return;
-    }
-    const heard = (sense: Sense): void => this.#events.attention(old.path, sense);
-    const flushed = await flushCache(old, clock, drainTimeoutMs, heard);
-    if (flushed !== undefined || this.#isOverruled()) {
-      unsave();
-      giveUp(`flush of the old path: ${flushed ?? 'path lost or changed'}`);
-      return;
-    }
-    // With everything on stable storage: who it is, and does it show the newest writes?
-    const answer = (await path?.recheck(probeTimeoutMs)) ?? notLoggedIn();
-    const verified = path?.verified;
-    if (answer.kind !== 'good' || verified === undefined || this.#isOverruled()) {
-      unsave();
-      giveUp('the new path was not verified', answer);
-      return;
-    }
-    const changed = path?.mustIdentify === true || verified.session !== recorded;
-    if (this.#order !== order || changed) {
-      unsave();
-      giveUp(this.#order === order ? 'the new path has changed' : 'overtaken by another order');
-      return;
-    }
-    dispatcher.abandon();
-    this.#finish(order, verified);
-    // Drained and flushed: the old path holds nothing. If this is not saved it is fenced for nothing.
-    void keeper.update(() => holding({ path: order.to, session: verified.session }));
+    const { to } = order;
+    const givenUp = await planSwitch(this.#options, old, to, link(to), {
+      isOverruled: () => this.#isOverruled(),
+      isWanted: () => this.#order === order,
+      isEnded: () => this.#ended,
+      drained: (timeoutMs) => this.#drain(order, timeoutMs),
+      attention: (sense) => this.#events.attention(old.path, sense),
+      go: (verified) => {
+        dispatcher.abandon();
+        this.#finish(order, verified);
+        // Drained and flushed: the old path holds nothing. Not saved it is fenced for nothing.
+        void keeper.update(() => holding({ path: to, session: verified.session }));
+      },
+    });
+    if (givenUp === undefined) return;
+    const { reason, answer } = givenUp;
+    const wasWanted = this.#drop(order);
+    if (this.#ended) return;
+    // Losing the path goes on with the hold, and so does a recheck: it resumes by itself.
+    if (!this.#isOverruled()) dispatcher.resume();
+    if (wasWanted || !this.#mustLeave) this.#events.abandoned(order, reason);
+    if (answer !== undefined) this.#events.rejected(to, answer);
   }
 
   /** The token: from here on the new path gets everything. */
-  #finish(order: SwitchOrder, { session, facts }: { session: Session; facts: LuFacts }): void {
+  #finish(order: SwitchOrder, { session, facts }: Verified): void {
     const report = this.#account.close(order);
     this.#order = undefined;
     this.#restart = undefined;
@@ -384,12 +341,4 @@ export class Switcher {
       this.#wake = done;
     });
   }
-}
-
-function notLoggedIn(): ProbeAnswer {
-  return {
-    kind: 'failed',
-    hard: true,
-    cause: { kind: 'connection-reset', detail: 'not logged in when it was to take over' },
-  };
 }
