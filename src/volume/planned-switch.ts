@@ -1,0 +1,92 @@
+/**
+ * A planned switch, which replays nothing (design: "data safety"): what takes long is done while the I/O
+ * still runs, the identity of the new path and the record on disk; then new I/O is held, what is under
+ * way drained, the old path flushed, the new one asked once more. Only when all of that is good the new
+ * path gets everything; at the first thing that is not, it is given up and the old path goes on.
+ *
+ * It may be overruled at any time. Every look at how things stand is made after the wait before it, and
+ * the last one and the switch are made without a wait in between.
+ */
+import type { Dispatcher, Route } from './dispatch.ts';
+import { flushCache } from './flush-cache.ts';
+import type { PathLink, Verified } from './path-link.ts';
+import type { Clock, Sense } from './ports.ts';
+import { notLoggedIn, type ProbeAnswer } from './probe-answer.ts';
+import { holding } from './record.ts';
+import type { RecordKeeper } from './record-keeper.ts';
+
+export interface PlanOptions {
+  readonly clock: Clock;
+  readonly dispatcher: Dispatcher;
+  readonly keeper: RecordKeeper;
+  readonly drainTimeoutMs: number;
+  readonly probeTimeoutMs: number;
+}
+
+/** How things stand now. */
+export interface PlanStanding {
+  /** The current path is lost or in doubt: a planned switch has to wait. */
+  isOverruled(): boolean;
+  /** It is what is ordered. */
+  isWanted(): boolean;
+  /** The volume is at its end: what is on disk stays. */
+  isEnded(): boolean;
+  /** Nothing is at the target any more; false when that takes too long or has become pointless. */
+  drained(timeoutMs: number): Promise<boolean>;
+  /** The old path answered the flush with a unit attention. */
+  attention(sense: Sense): void;
+  /** The new path gets everything, at once. */
+  go(verified: Verified): void;
+}
+
+export interface GivenUp {
+  readonly reason: string;
+  /** What the new path came to, where it was asked for. */
+  readonly answer?: ProbeAnswer;
+}
+
+/** Undefined: it went. */
+export async function planSwitch(
+  { clock, dispatcher, keeper, drainTimeoutMs, probeTimeoutMs }: PlanOptions,
+  old: Route,
+  to: string,
+  path: PathLink | undefined,
+  standing: PlanStanding,
+): Promise<GivenUp | undefined> {
+  const before = (await path?.verify(probeTimeoutMs)) ?? notLoggedIn();
+  if (before.kind !== 'good' || standing.isOverruled()) {
+    return { reason: 'the new path was not verified', answer: before };
+  }
+  const recorded = path?.verified?.session;
+  const next = recorded === undefined ? [] : [{ path: to, session: recorded }];
+  const saved = await keeper.update(() => holding(old, ...next));
+  const giveUp = (reason: string, answer?: ProbeAnswer): GivenUp => {
+    // The new path has got nothing: a restart need not fence it.
+    void keeper.update(() => (standing.isEnded() ? {} : holding(old)));
+    return answer === undefined ? { reason } : { reason, answer };
+  };
+  if (!saved.ok) return giveUp(saved.error.detail);
+  if (standing.isOverruled() || !standing.isWanted()) return giveUp('overtaken by another order');
+  dispatcher.hold();
+  if (!(await standing.drained(drainTimeoutMs))) {
+    return giveUp(`not drained within ${String(drainTimeoutMs)} ms`);
+  }
+  const heard = (sense: Sense): void => standing.attention(sense);
+  const flushed = await flushCache(old, clock, drainTimeoutMs, heard);
+  if (flushed !== undefined || standing.isOverruled()) {
+    return giveUp(`flush of the old path: ${flushed ?? 'path lost or changed'}`);
+  }
+  // With everything on stable storage: who it is, and does it show the newest writes?
+  const answer = (await path?.recheck(probeTimeoutMs)) ?? notLoggedIn();
+  const verified = path?.verified;
+  if (answer.kind !== 'good' || verified === undefined || standing.isOverruled()) {
+    return giveUp('the new path was not verified', answer);
+  }
+  if (!standing.isWanted()) return giveUp('overtaken by another order');
+  // Another session may lead to another address than the record says.
+  if (path?.mustIdentify === true || verified.session !== recorded) {
+    return giveUp('the new path has changed');
+  }
+  standing.go(verified);
+  return undefined;
+}
