@@ -42,7 +42,7 @@ function logNote(log: Logger, event: Extract<VolumeEvent, { kind: 'note' }>): vo
   const { note, path, weightBefore, weightAfter, cause } = event;
   const why = cause === undefined ? {} : { why: `${cause.kind}: ${cause.detail}` };
   const fields: LogFields = { path, weightBefore, weightAfter, ...why };
-  if (note === 'path-up') log.info(fields, note);
+  if (note === 'path-up' || note === 'brown-out-undone') log.info(fields, note);
   else log.warn(fields, note);
 }
 

@@ -61,6 +61,8 @@ export function wordEvent(event: VolumeEvent): Worded | undefined {
       if (note === 'path-down' && cause?.kind === 'authentication') return undefined;
       if (note === 'path-down') return warning('PathDown', `${path} is down (${weights})${why}`);
       if (note === 'path-up') return normal('PathUp', `${path} is up again (${weights})`);
+      if (note === 'brown-out-undone')
+        return normal('PathUp', `${path} is not to blame (${weights})${why}`);
       if (note === 'brown-out') return warning('PathDown', `${path} is slow (${weights})${why}`);
       return undefined;
     }

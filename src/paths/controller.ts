@@ -10,20 +10,20 @@
  */
 import { assert, assertNever } from '../base/assert.ts';
 import type { Instant, PathName, VolumeId } from '../base/brand.ts';
-import { noBrownOut } from './brown-out.ts';
-import { decide, judgeStall, latch, latchAt, raisePaths } from './decide.ts';
+import * as brownOut from './brown-out.ts';
+import { decide, graceMs, judgeStall, latch, latchAt, raisePaths } from './decide.ts';
 import { failbackAt } from './failback.ts';
 import { p90 } from './latency.ts';
+import { isFresh, recalledPath, recalledTokens, type Recollection } from './memory.ts';
 import type { PathConfig, PathEffect, PathEvent, PathView } from './model.ts';
 import { stallEnded } from './liveness.ts';
 import * as orders from './orders.ts';
-import { heldDown, newPath } from './path-state.ts';
+import { heldDown } from './path-state.ts';
 import type { Policy } from './policy.ts';
 import { abandonedAt, probeDue, probeSent } from './probing.ts';
 import * as receive from './receive.ts';
 import type { ControllerState } from './state.ts';
 import { after, earliest } from './time.ts';
-import { fullBucket } from './tokens.ts';
 import { Turn } from './turn.ts';
 
 export interface ControllerOptions {
@@ -32,10 +32,7 @@ export interface ControllerOptions {
   readonly paths: readonly PathConfig[];
   readonly policy: Policy;
   /** What was so before a restart: the path in use is kept if it answers, weights go on growing. */
-  readonly resume?: {
-    readonly current: PathName | undefined;
-    readonly weights: ReadonlyMap<PathName, number>;
-  };
+  readonly resume?: Recollection;
 }
 
 export interface Step {
@@ -48,15 +45,13 @@ export interface Step {
 
 /** The state before anything happened. The first `tick`, at once, asks for the first probes. */
 export function createController(options: ControllerOptions, now: Instant): ControllerState {
-  const { volumeId, policy, resume } = options;
+  const { volumeId, policy } = options;
+  const fresh = options.resume !== undefined && isFresh(options.resume, policy);
+  const resume = fresh ? options.resume : undefined;
   const names = new Set(options.paths.map((path) => path.name));
   assert(options.paths.length > 0, 'a volume has at least one path');
   assert(names.size === options.paths.length, 'path names are distinct');
-  const paths = options.paths.map((config) => {
-    const path = newPath(config, now);
-    const weight = resume?.weights.get(config.name) ?? config.maxWeight;
-    return { ...path, weight: Math.max(1, Math.min(config.maxWeight, weight)) };
-  });
+  const paths = options.paths.map((config) => recalledPath(config, resume, now));
   return {
     volumeId,
     policy,
@@ -67,7 +62,7 @@ export function createController(options: ControllerOptions, now: Instant): Cont
     move: undefined,
     started: false,
     firstUsableAt: undefined,
-    resume: resume?.current,
+    resume: resume?.memory.current,
     switches: 0,
     lastSwitchAt: undefined,
     outage: undefined,
@@ -78,10 +73,10 @@ export function createController(options: ControllerOptions, now: Instant): Cont
     pin: undefined,
     favoured: undefined,
     leadSince: undefined,
-    tokens: fullBucket(policy, now),
+    tokens: recalledTokens(resume, policy, now),
     abandoned: 0,
     backoffUntil: undefined,
-    brownOut: noBrownOut(now),
+    brownOut: brownOut.noBrownOut(now),
   };
 }
 
@@ -161,8 +156,9 @@ function take(turn: Turn, event: PathEvent): void {
 function onSwitched(turn: Turn, name: PathName): void {
   const path = turn.path(name);
   if (path === undefined) return;
-  const { move, switches } = turn.state;
+  const { move, policy, switches } = turn.state;
   const done = move?.to === name;
+  const slow = done && move.cause.kind === 'brown-out' ? move.from : undefined;
   turn.set({
     current: name,
     started: true,
@@ -170,7 +166,7 @@ function onSwitched(turn: Turn, name: PathName): void {
     switches: switches + 1,
     lastSwitchAt: turn.now,
     leadSince: undefined,
-    brownOut: noBrownOut(turn.now),
+    brownOut: brownOut.moved(turn.state.brownOut, slow, { policy, now: turn.now }),
   });
   if (done) {
     const held = { heldSince: undefined, holding: false, outage: undefined };
@@ -216,8 +212,7 @@ function wakeAt(state: ControllerState): Instant | undefined {
   for (const path of paths) {
     if (heldDown(path, now)) instants.push(path.holdDownUntil);
   }
-  if (!started && firstUsableAt !== undefined)
-    instants.push(after(firstUsableAt, policy.startGraceMs));
+  if (!started && firstUsableAt !== undefined) instants.push(after(firstUsableAt, graceMs(state)));
   if (!latched && move === undefined) instants.push(failbackAt(state, now), state.backoffUntil);
   instants.push(latchAt(state));
   return earliest(instants.filter((instant) => instant === undefined || instant > now));

@@ -7,7 +7,7 @@ import { pathDown } from './receive.ts';
 import type { Instant } from '../base/brand.ts';
 import { failbackAt, leader } from './failback.ts';
 import { mayRise, risen, stallProved } from './liveness.ts';
-import type { Cause, SwitchKind } from './model.ts';
+import type { Cause, CauseKind, SwitchKind } from './model.ts';
 import type { PathState } from './path-state.ts';
 import { usable } from './path-state.ts';
 import { best, standing } from './select.ts';
@@ -65,14 +65,14 @@ function isForced(how: SwitchKind): boolean {
   return how === 'failover';
 }
 
-/** At the start: wait for every path's first answer, but not longer than the grace. */
+/**
+ * At the start: wait for every path's first answer, but not longer than the grace; for the path that
+ * was in use before a restart, as long as it takes to find it dead.
+ */
 function chooseFirst(turn: Turn): void {
-  const { paths, policy } = turn.state;
+  const { paths } = turn.state;
   const candidates = turn.usable();
-  const allAnswered = paths.every(
-    (path) =>
-      path.answered || path.identity.kind === 'banned' || path.identity.kind === 'unverified',
-  );
+  const allAnswered = paths.every(hasSpoken);
   if (candidates.length === 0) {
     turn.set({ firstUsableAt: undefined });
     if (allAnswered) hold(turn);
@@ -80,9 +80,21 @@ function chooseFirst(turn: Turn): void {
   }
   const since = turn.state.firstUsableAt ?? turn.now;
   turn.set({ firstUsableAt: since });
-  if (!allAnswered && turn.now < after(since, policy.startGraceMs)) return;
+  if (!allAnswered && turn.now < after(since, graceMs(turn.state))) return;
   turn.set({ started: true });
   failOver(turn);
+}
+
+/** Its first answer is there, or will not come. */
+function hasSpoken({ answered, identity }: PathState): boolean {
+  return answered || identity.kind === 'banned' || identity.kind === 'unverified';
+}
+
+/** How long the first usable path waits for those that have not answered yet. */
+export function graceMs({ paths, policy, resume }: ControllerState): number {
+  const isAwaited = paths.some((path) => path.name === resume && !hasSpoken(path));
+  if (!isAwaited) return policy.startGraceMs;
+  return Math.max(policy.startGraceMs, policy.probeFailures * policy.probeTimeoutMs);
 }
 
 /** Leaves a path that cannot carry I/O, or takes the first one. No dwell, no jitter, no token. */
@@ -123,13 +135,37 @@ function hold(turn: Turn): void {
   turn.set({ move: undefined });
   if (turn.state.holding) return;
   turn.set({ holding: true });
-  const cause: Cause = turn.state.outage ?? { kind: 'unreachable', detail: 'no path answers' };
-  turn.emit({ kind: 'hold', cause });
+  turn.emit({ kind: 'hold', cause: whyNone(turn.state) });
   // Everybody waits: ask those that had been left alone for longer.
   for (const path of turn.state.paths) {
     const soon = after(turn.now, turn.state.policy.probeIntervalDownMs);
     if (path.nextProbeAt > soon) turn.put({ ...path, nextProbeAt: soon });
   }
+}
+
+/** A path that failed so has answered all the same: what it said counts. */
+const ANSWERS: ReadonlySet<CauseKind> = new Set([
+  'login-rejected',
+  'authentication',
+  'probe-error',
+]);
+
+/**
+ * Why no path is usable. The logical unit is gone where every path that answers says so: an
+ * administrator took it away, which is another matter than a network that is down. It is held all
+ * the same: targets that start answer before they have their units.
+ */
+function whyNone({ paths, outage }: ControllerState): Cause {
+  const gone = paths.filter((path) => path.lastFailure === 'lun-absent').map(({ name }) => name);
+  const isTold = gone.length > 0 && paths.every((path) => isSilentOr('lun-absent', path));
+  if (!isTold) return outage ?? { kind: 'unreachable', detail: 'no path answers' };
+  const detail = `the logical unit is gone: the target answers without it (${gone.join(', ')})`;
+  return { kind: 'lun-absent', detail };
+}
+
+function isSilentOr(kind: CauseKind, { liveness, lastFailure, identity }: PathState): boolean {
+  if (liveness !== 'down' || identity.kind === 'banned') return false;
+  return lastFailure === kind || (lastFailure !== undefined && !ANSWERS.has(lastFailure));
 }
 
 /** Asks for a switch; the target is probed at once, so that its death is noticed soonest. */
@@ -169,7 +205,7 @@ function considerPlanned(turn: Turn, current: PathState): void {
   if (ahead === undefined || at === undefined || turn.now < at) return;
   turn.set({ tokens: taken(turn.state.tokens) });
   const detail = `${ahead.name} weighs ${ahead.weight}, ${current.name} ${current.weight}`;
-  const kind = turn.state.brownOut.punished ? 'brown-out' : 'better-path';
+  const kind = turn.state.brownOut.punished === undefined ? 'better-path' : 'brown-out';
   switchTo(turn, ahead, 'failback', { kind, detail });
 }
 

@@ -35,7 +35,7 @@ export function leader(
 
 /** How long a lead must last for this volume, this time: 0 .. failback-jitter. */
 function jitterMs(state: ControllerState): number {
-  if (state.brownOut.punished) return 0;
+  if (state.brownOut.punished !== undefined) return 0;
   return hash32(state.volumeId, state.switches) % (state.policy.failbackJitterMs + 1);
 }
 

@@ -22,7 +22,12 @@ export function wentDown(path: PathState, policy: Policy, now: Instant): PathSta
 /** The path, having been down, was declared up. */
 export function cameUp(path: PathState, policy: Policy, now: Instant): PathState {
   if (path.downs === 0) return path; // it was down at the start: nothing is known against it
-  const doublings = Math.min(path.downs - 1, MAX_DOUBLINGS);
-  const waitMs = Math.min(policy.holdDownMaxMs, policy.holdDownMs * 2 ** doublings);
-  return { ...path, holdDownUntil: after(now, waitMs) };
+  return { ...path, holdDownUntil: after(now, waitMs(path, policy)) };
+}
+
+/** The hold-down of a path that went down so often, milliseconds. */
+export function waitMs({ downs }: Pick<PathState, 'downs'>, policy: Policy): number {
+  if (downs === 0) return 0;
+  const doublings = Math.min(downs - 1, MAX_DOUBLINGS);
+  return Math.min(policy.holdDownMaxMs, policy.holdDownMs * 2 ** doublings);
 }

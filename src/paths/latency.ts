@@ -21,8 +21,8 @@ export function p90(samples: readonly number[]): number {
 
 /**
  * Slow: beyond the absolute limit and beyond `ratio` times the median of the other live paths. When
- * those are slow as well, the backend is and no path is to blame; with no other path there is
- * nothing to compare with.
+ * those are beyond the limit as well, the backend is slow and no path is to blame, however much they
+ * differ; with no other path there is nothing to compare with.
  */
 export function isSlow(
   latencyUs: number,
@@ -34,5 +34,8 @@ export function isSlow(
   const others = paths
     .filter((other) => other.name !== path.name && usable(other) && other.latenciesUs.length > 0)
     .map((other) => p90(other.latenciesUs));
-  return others.length > 0 && latencyUs > policy.brownOutRatio * percentile(others, 0.5);
+  if (others.length === 0) return false;
+  const median = percentile(others, 0.5);
+  if (median > policy.brownOutLatencyMs * 1000) return false;
+  return latencyUs > policy.brownOutRatio * median;
 }

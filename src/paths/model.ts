@@ -100,6 +100,15 @@ export type PathEvent =
 /** Kind of a switch: forced, voluntary (weight), or ordered by the operator. */
 export type SwitchKind = 'failover' | 'failback' | 'planned';
 
+export type NoteKind =
+  | 'path-down'
+  | 'path-up'
+  | 'path-suspect'
+  | 'hold-down'
+  | 'brown-out'
+  /** The path that took over was as slow: the halving is taken back. */
+  | 'brown-out-undone';
+
 export type PathEffect =
   /**
    * Probe the path: log in and verify its identity first if it has no session; then INQUIRY and READ.
@@ -132,7 +141,7 @@ export type PathEffect =
   /** Something people want to know; logs and Kubernetes events are made of it. */
   | {
       readonly kind: 'note';
-      readonly note: 'path-down' | 'path-up' | 'path-suspect' | 'hold-down' | 'brown-out';
+      readonly note: NoteKind;
       readonly path: PathName;
       readonly weightBefore: number;
       readonly weightAfter: number;

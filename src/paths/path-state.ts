@@ -3,7 +3,7 @@
  * weight, hold-down, latency) is a function from one of these to the next in a file of its own.
  */
 import type { Instant, PathName } from '../base/brand.ts';
-import type { Identity, PathConfig } from './model.ts';
+import type { CauseKind, Identity, PathConfig } from './model.ts';
 
 /** A probe that was asked for and not yet answered. */
 export interface OutstandingProbe {
@@ -27,6 +27,8 @@ export interface PathState {
   readonly liveness: 'unknown' | 'up' | 'down';
   /** The first probe has been answered, well or badly. */
   readonly answered: boolean;
+  /** What the latest failure was; it means something while the path is down. */
+  readonly lastFailure: CauseKind | undefined;
   /** Failed probes in a row while not down; while down, those since the declaration. */
   readonly failures: number;
   /** Good probes in a row while down. */
@@ -69,6 +71,7 @@ export function newPath(config: PathConfig, now: Instant): PathState {
     identity: { kind: 'unchecked' },
     liveness: 'unknown',
     answered: false,
+    lastFailure: undefined,
     failures: 0,
     successes: 0,
     suspectSince: undefined,

@@ -44,6 +44,8 @@ export interface Policy {
   readonly brownOutWindowMs: number;
   readonly brownOutWindows: number;
   readonly brownOutSpan: number;
+  readonly brownOutTrialMs: number;
+  readonly brownOutFreezeMs: number;
   readonly noPathTimeoutMs: number;
   readonly startGraceMs: number;
   readonly switchAllowanceMs: number;
@@ -163,6 +165,14 @@ export const PARAMETERS: Table = {
   }),
   brownOutSpan: count('brown-out-span', [1, 1000], '10', {
     doc: '… among this many latest ones',
+  }),
+  brownOutTrialMs: duration('brown-out-trial', [100, 600_000], '10s', {
+    fast: '2s',
+    doc: 'having left a slow path, the new one must be twice as fast for this long, or its halving is undone',
+  }),
+  brownOutFreezeMs: duration('brown-out-freeze', [0, 86_400_000], '10m', {
+    fast: '30s',
+    doc: 'after a halving that was undone, nothing is called a brown-out for this long',
   }),
   noPathTimeoutMs: duration('no-path-timeout', [0, Infinity], '120s', {
     doc: 'how long I/O is held while no path serves; `0`: fail at once, `forever`: never fail',

@@ -4,13 +4,13 @@
  */
 import type { PathName } from '../base/brand.ts';
 import * as brownOut from './brown-out.ts';
-import { isSlow, withLatency } from './latency.ts';
+import { isSlow, p90, withLatency } from './latency.ts';
 import { declaredDown, excused, ioProgressed, ioStalled, probeBad, probeGood } from './liveness.ts';
 import type { Cause, Identity } from './model.ts';
 import type { OutstandingProbe, PathState } from './path-state.ts';
 import { abandonedAt, probeSoon, scheduled } from './probing.ts';
 import type { Turn } from './turn.ts';
-import { halved, raised } from './weight.ts';
+import { halved, raised, restored } from './weight.ts';
 
 /** Answers of the probe that is outstanding; anything else is stale and changes nothing. */
 function answeredProbe(path: PathState | undefined, number: number): OutstandingProbe | undefined {
@@ -50,7 +50,8 @@ export function onProbeFailed(
   const probe = answeredProbe(before, event.probe);
   if (before === undefined || probe === undefined) return;
   const timedOut = event.cause.kind === 'probe-timeout';
-  const path = probeBad({ ...before, probe: undefined }, { hard: event.hard, timedOut }, probe, {
+  const seen = { ...before, probe: undefined, lastFailure: event.cause.kind };
+  const path = probeBad(seen, { hard: event.hard, timedOut }, probe, {
     policy: turn.state.policy,
     periodMs: turn.pace(before),
     now: turn.now,
@@ -97,7 +98,8 @@ function becameSuspect(turn: Turn, before: PathState, path: PathState, cause: Ca
 export function pathDown(turn: Turn, name: PathName, cause: Cause): void {
   const before = turn.path(name);
   if (before === undefined || before.liveness === 'down') return;
-  const path = declaredDown(before, turn.state.policy, turn.now);
+  const failed = { ...before, lastFailure: cause.kind };
+  const path = declaredDown(failed, turn.state.policy, turn.now);
   turn.put(path);
   announceDown(turn, before, path, cause);
 }
@@ -151,12 +153,29 @@ function sampleBrownOut(turn: Turn, path: PathState, latencyUs: number): void {
   const judge = (p90Us: number): boolean => isSlow(p90Us, path, paths, policy);
   const terms = { policy, now: turn.now };
   turn.set({ brownOut: brownOut.sampled(turn.state.brownOut, latencyUs, judge, terms) });
-  if (!brownOut.punishable(turn.state.brownOut, policy)) return;
+  endTrial(turn);
+  if (!brownOut.punishable(turn.state.brownOut, terms)) return;
   const after = halved(path, turn.now);
+  const punishment = { penalty: path.weight - after.weight, slowUs: p90(path.latenciesUs) };
   turn.put(after);
-  turn.set({ brownOut: brownOut.punished(turn.state.brownOut) });
+  turn.set({ brownOut: brownOut.punished(turn.state.brownOut, punishment) });
   turn.note('brown-out', path, after, {
     kind: 'brown-out',
     detail: `probe READs take ${Math.round(latencyUs / 1000)} ms, far longer than on other paths`,
+  });
+}
+
+/** The volume has left a slow path a while ago: was it of any use? Else the halving is undone. */
+function endTrial(turn: Turn): void {
+  const lost = brownOut.lostTrial(turn.state.brownOut, turn.now);
+  const terms = { policy: turn.state.policy, now: turn.now };
+  turn.set({ brownOut: brownOut.tried(turn.state.brownOut, lost !== undefined, terms) });
+  const before = turn.path(lost?.path);
+  if (lost === undefined || before?.liveness !== 'up') return;
+  const after = restored(before, lost.penalty, turn.now);
+  turn.put(after);
+  turn.note('brown-out-undone', before, after, {
+    kind: 'brown-out',
+    detail: `${String(turn.state.current)} is as slow: it was not the path`,
   });
 }

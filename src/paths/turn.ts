@@ -3,7 +3,7 @@
  * seen by nobody outside it; what it leaves behind is immutable.
  */
 import type { Instant, PathName } from '../base/brand.ts';
-import type { Cause, PathEffect } from './model.ts';
+import type { Cause, NoteKind, PathEffect } from './model.ts';
 import type { PathState } from './path-state.ts';
 import { usable } from './path-state.ts';
 import { periodMs, probeSoon, shortestPeriodMs } from './probing.ts';
@@ -73,12 +73,7 @@ export class Turn {
     for (const path of this.state.paths) this.probeSoon(path);
   }
 
-  note(
-    note: 'path-down' | 'path-up' | 'path-suspect' | 'hold-down' | 'brown-out',
-    before: PathState,
-    after: PathState,
-    cause: Cause | undefined,
-  ): void {
+  note(note: NoteKind, before: PathState, after: PathState, cause: Cause | undefined): void {
     const weights = { weightBefore: before.weight, weightAfter: after.weight };
     this.emit({ kind: 'note', note, path: after.name, ...weights, cause });
   }

@@ -33,6 +33,11 @@ export function raised(path: PathState, step: number, periodMs: number, now: Ins
   return { ...path, weight, weightMovedAt: now };
 }
 
+/** A halving that turned out unjust is taken back. */
+export function restored(path: PathState, penalty: number, now: Instant): PathState {
+  return { ...path, weight: Math.min(path.maxWeight, path.weight + penalty), weightMovedAt: now };
+}
+
 function mayMove(path: PathState, periodMs: number, now: Instant): boolean {
   return path.weightMovedAt === undefined || now - path.weightMovedAt >= periodMs;
 }

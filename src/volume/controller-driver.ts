@@ -10,6 +10,7 @@ import {
   step,
   view,
 } from '../paths/controller.ts';
+import { type ControllerMemory, isUnremarkable, remember } from '../paths/memory.ts';
 import type { PathEffect, PathEvent, PathView } from '../paths/model.ts';
 import type { ControllerState } from '../paths/state.ts';
 import type { Clock, Timer } from './ports.ts';
@@ -36,6 +37,16 @@ export class ControllerDriver {
   /** The path pinned by the operator, if any. */
   get pinned(): PathName | undefined {
     return this.#state.pin;
+  }
+
+  /** What it knows, for the process after this one. */
+  memory(): ControllerMemory {
+    return remember(this.#state, this.#clock.now());
+  }
+
+  /** There is nothing in the memory that is worth keeping. */
+  get isUnremarkable(): boolean {
+    return isUnremarkable(this.#state, this.#clock.now());
   }
 
   view(): readonly PathView[] {

@@ -18,6 +18,7 @@ import { absentPath } from './fence.ts';
 import { IdentityBook } from './identity-book.ts';
 import { digestChoices, switchPolicy } from './live-policy.ts';
 import { asksForIdentity, endsOutstanding, tellsWeAreFenced } from './outcome.ts';
+import { MemoryKeeper } from './memory-keeper.ts';
 import { PathBoard, type VolumePath } from './path-board.ts';
 import type { Clock, Sense } from './ports.ts';
 import type { RecentWrites } from './recent-writes.ts';
@@ -43,6 +44,7 @@ export class VolumeEngine {
   readonly driver: ControllerDriver;
   readonly switcher: Switcher;
   readonly #stalls: StallWatch;
+  readonly #memory: MemoryKeeper;
   /** What is wanted now; the options are what was wanted at the start. */
   paths: readonly VolumePath[];
   #policy: Policy;
@@ -80,6 +82,8 @@ export class VolumeEngine {
       this.#execute(effect),
     );
     this.switcher = this.#makeSwitcher();
+    const { keeper, driver } = this;
+    this.#memory = new MemoryKeeper({ clock, keeper, driver, paths: () => this.paths });
     this.#stalls = watchStalls(clock, () => this.#policy, this.dispatcher, this.driver);
   }
 
@@ -111,9 +115,16 @@ export class VolumeEngine {
     }
   }
 
+  /** It serves: what standbys have to show, and what the next process is to know. */
+  serve(recent: RecentWrites): void {
+    this.recent = recent;
+    this.#memory.start();
+  }
+
   /** The controller falls silent, and nothing new is sent. */
   stop(): void {
     this.#stalls.close();
+    this.#memory.stop();
     this.driver.stop();
     this.dispatcher.hold();
   }
@@ -187,6 +198,7 @@ export class VolumeEngine {
         );
         return;
       case 'note':
+        this.#memory.touch();
         this.options.onEvent(effect);
         return;
     }
@@ -273,6 +285,7 @@ export class VolumeEngine {
         else this.#history.failbacks++;
       }
       this.driver.dispatch({ kind: 'switched', path: report.to as PathName });
+      this.#memory.touch();
     }
     this.options.onEvent({ kind: 'switched', report });
     this.bell.ring();

@@ -10,9 +10,11 @@
  * error for a human, never an empty record.
  */
 import { err, ok, type Result } from '../base/result.ts';
+import { type MemoryRecord, parseMemory } from './memory-record.ts';
 import type { LuIdentity, LuRecord } from './identity.ts';
 import { formatPortal, parseTargetAddress } from '../protocol/iscsi/address.ts';
-import type { Portal, Session, SessionTarget } from './ports.ts';
+import { type NamedPath, pathKey } from './path-key.ts';
+import type { Portal, Session } from './ports.ts';
 
 export type FormatState = 'never' | 'started' | 'done';
 
@@ -26,45 +28,36 @@ export interface VolumeRecord {
   readonly heldAt: Readonly<Record<string, string>>;
   readonly format: FormatState;
   /**
-   * Paths found to be another logical unit, by `banKey`, with what was found. Only the operator
+   * Paths found to be another logical unit, by `pathKey`, with what was found. Only the operator
    * re-admits them; a path that was given another target is another path.
    */
   readonly banned: Readonly<Record<string, string>>;
-}
-
-interface BannedPath {
-  readonly name: string;
-  readonly target: SessionTarget;
+  /** What the controller knew; not there in records of the versions before it. */
+  readonly memory?: MemoryRecord | undefined;
 }
 
 /** The bans that concern these paths, by path name. */
 export function bansOf(
   record: VolumeRecord,
-  paths: readonly BannedPath[],
+  paths: readonly NamedPath[],
 ): Readonly<Record<string, string>> {
-  const bans = paths.flatMap(({ name, target }) => {
-    const detail = record.banned[banKey(name, target)];
-    return detail === undefined ? [] : [[name, detail] as const];
+  const bans = paths.flatMap((path) => {
+    const detail = record.banned[pathKey(path)];
+    return detail === undefined ? [] : [[path.name, detail] as const];
   });
   return Object.fromEntries(bans);
 }
 
 /** Bans by path name, as they are recorded. */
 export function banRecord(
-  paths: readonly BannedPath[],
+  paths: readonly NamedPath[],
   banned: Readonly<Record<string, string>>,
 ): Readonly<Record<string, string>> {
-  const bans = paths.flatMap(({ name, target }) => {
-    const detail = banned[name];
-    return detail === undefined ? [] : [[banKey(name, target), detail] as const];
+  const bans = paths.flatMap((path) => {
+    const detail = banned[path.name];
+    return detail === undefined ? [] : [[pathKey(path), detail] as const];
   });
   return Object.fromEntries(bans);
-}
-
-/** "p1 iscsi://host:port/target/lun". */
-function banKey(path: string, target: SessionTarget): string {
-  const { host, port, targetName, lun } = target;
-  return `${path} iscsi://${host}:${String(port)}/${targetName}/${String(lun)}`;
 }
 
 /** Whether a ban is one of this path name, whatever target it had. */
@@ -166,5 +159,6 @@ export function parseRecord(text: string): Result<VolumeRecord, string> {
   if (value['lu'] !== undefined && lu === undefined) return err('lu is malformed');
   const bans = banned as Record<string, string>;
   const held = heldAt as Record<string, string>;
-  return ok({ version: 1, volumeId, lu, mayHoldWrites, heldAt: held, format, banned: bans });
+  const rest = { heldAt: held, format, banned: bans, memory: parseMemory(value['memory']) };
+  return ok({ version: 1, volumeId, lu, mayHoldWrites, ...rest });
 }

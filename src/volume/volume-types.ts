@@ -8,6 +8,7 @@ import type { Cause, Identity, PathEffect, PathView } from '../paths/model.ts';
 import type { Policy } from '../paths/policy.ts';
 import type { LastError, VolumePath } from './path-board.ts';
 import type { ChapCredentials, Clock, Initiator } from './ports.ts';
+import { recollect } from './memory-record.ts';
 import type { VolumeRecord, VolumeStore } from './record.ts';
 import type { SwitchReport } from './switch-report.ts';
 
@@ -79,7 +80,10 @@ export interface Wanted {
 
 /** The volume as its controller sees it. */
 export function controllerOptions(options: VolumeOptions): ControllerOptions {
+  const { clock, paths, record } = options;
+  const resume = recollect(record.memory, paths, clock.wallTime().getTime());
   return {
+    ...(resume === undefined ? {} : { resume }),
     volumeId: options.volumeId as VolumeId,
     policy: options.policy,
     paths: options.paths.map(({ name, maxWeight, drained }) => ({

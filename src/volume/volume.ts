@@ -113,7 +113,7 @@ export class Volume implements BlockSource {
     book.settle();
     const { record } = book;
     const saved = await this.#save(() => ({ lu: record, banned: this.#engine.bans }));
-    if (saved.ok) this.#engine.recent = new RecentWrites(this.blockSize);
+    if (saved.ok) this.#engine.serve(new RecentWrites(this.blockSize));
     return saved;
   }
 

@@ -3,8 +3,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { VolumeId } from '../../src/base/brand.ts';
 import { createController, current, step, view } from '../../src/paths/controller.ts';
+import { remember } from '../../src/paths/memory.ts';
 import { at, ModelWorld, name, policyOf } from '../support/model-world.ts';
-import type { Mode, ScriptedPath } from '../support/model-world.ts';
+import type { Mode, Phase, ScriptedPath } from '../support/model-world.ts';
 
 const modes: fc.Arbitrary<Mode> = fc.constantFrom('up', 'dark', 'refused', 'hung', 'slow');
 const paths: fc.Arbitrary<ScriptedPath[]> = fc
@@ -59,25 +60,64 @@ describe('symmetry', () => {
     );
   });
 
-  it('P13: a restart keeps path and weights, and switches nowhere', () => {
-    const weight = fc.integer({ min: 1, max: 80 });
-    const inUse = fc.constantFrom('p0', 'p1', 'p2');
+  it('P13: a restart keeps path, weights, levels and tokens, and switches nowhere', () => {
+    const downs = fc.array(
+      fc.record({ path: fc.constantFrom('p0', 'p1', 'p2'), atMs: fc.nat(300_000) }),
+      { minLength: 1, maxLength: 6 },
+    );
     fc.assert(
-      fc.property(fc.array(weight, { minLength: 3, maxLength: 3 }), inUse, (weights, used) => {
-        const names = ['p0', 'p1', 'p2'];
-        const world = new ModelWorld({
-          paths: names.map((one, i) => ({ name: one, maxWeight: 100 - 10 * i })),
-          resume: {
-            current: name(used),
-            weights: new Map(names.map((one, i) => [name(one), weights[i]!])),
-          },
-        });
-        world.run(90);
-        expect(current(world.state)).toBe(used);
-        expect(view(world.state).map((path) => path.weight)).toEqual(weights);
-        expect(world.story().length).toBe(1);
+      fc.property(downs, fc.nat(20_000), fc.nat(), (faults, awayMs, seed) => {
+        const scripted = ['p0', 'p1', 'p2'].map((one, i) => ({
+          name: one,
+          maxWeight: 100 - 10 * i,
+          phases: faults
+            .filter(({ path }) => path === one)
+            .sort((a, b) => a.atMs - b.atMs)
+            .flatMap(({ atMs }): Phase[] => [
+              { atMs, mode: 'refused' },
+              { atMs: atMs + 4000, mode: 'up' },
+            ]),
+        }));
+        const before = new ModelWorld({ paths: scripted, seed }).run(320_000);
+        const memory = remember(before.state, at(320_000));
+        const quiet = scripted.map((path) => ({ ...path, phases: [] }));
+        const resume = { memory, ageMs: awayMs };
+        const after = new ModelWorld({ paths: quiet, seed, resume }).run(90);
+        expect(current(after.state)).toBe(current(before.state));
+        expect(after.story().length).toBe(1);
+        const known = (world: ModelWorld): unknown =>
+          world.state.paths.map(({ name: one, weight, downs: level }) => [one, weight, level]);
+        expect(known(after)).toEqual(known(before));
+        const earned = after.state.tokens.tokens - memory.tokens;
+        expect(earned).toBeGreaterThanOrEqual(0);
+        expect(earned).toBeLessThanOrEqual(Math.ceil((awayMs + 90) / 1_800_000));
+        // And it goes on as it would have: what was held down still is, to the same moment.
+        for (const path of after.state.paths) {
+          const left = memory.paths.get(path.name)!.holdDownLeftMs - awayMs;
+          expect(path.holdDownUntil).toBe(left > 0 ? left : undefined);
+        }
       }),
       { numRuns: 50 },
     );
+  });
+
+  it('P13: what is older than the time after which a path is forgiven counts for nothing', () => {
+    const downPath = { weight: 3, maxWeight: 100, downs: 4, downsAgeMs: 0, holdDownLeftMs: 80_000 };
+    const memory = {
+      current: name('p1'),
+      paths: new Map([[name('p0'), downPath]]),
+      tokens: 0,
+      tokensAgeMs: 0,
+    };
+    const scripted = [100, 90].map((maxWeight, i) => ({ name: `p${i}`, maxWeight }));
+    const started = (ageMs: number): ModelWorld =>
+      new ModelWorld({ paths: scripted, resume: { memory, ageMs } }).run(90);
+    expect(current(started(1_800_000).state)).toBe('p1');
+    for (const ageMs of [1_800_001, -1]) {
+      const { state } = started(ageMs);
+      expect(current(state)).toBe('p0');
+      expect(view(state).map(({ weight }) => weight)).toEqual([100, 90]);
+      expect(state.tokens.tokens).toBe(2);
+    }
   });
 });

@@ -98,11 +98,16 @@ function checkProbe(
 function checkWeight(
   old: PathState,
   path: PathState,
-  { event, state }: StepSeen,
+  { event, state, effects }: StepSeen,
   fail: Fail,
 ): void {
   if (path.weight < 1 || path.weight > path.maxWeight) fail('P6: weight out of range');
   if (old.weight === path.weight || event.kind === 'max-weight-set') return;
+  const isUndone = effects.some(
+    (effect) =>
+      effect.kind === 'note' && effect.note === 'brown-out-undone' && effect.path === path.name,
+  );
+  if (isUndone) return;
   const half = Math.max(1, Math.floor(old.weight / 2));
   const oneStep = Math.min(path.maxWeight, old.weight + state.policy.weightStep);
   if (path.weight !== half && path.weight !== oneStep) fail('P6: neither one half nor one step');

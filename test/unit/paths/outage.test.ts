@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { Cause, PathEffect } from '../../../src/paths/model.ts';
 import { Hand, kinds, moves, n } from './hand.ts';
 
 const latches = (effects: readonly { kind: string }[]): number =>
@@ -70,6 +71,33 @@ describe('all paths down', () => {
   });
 });
 
+describe('a logical unit that is gone', () => {
+  const absent: Cause = { kind: 'lun-absent', detail: 'by hand' };
+  const holds = (effects: readonly PathEffect[]): string[] =>
+    effects.flatMap((effect) => (effect.kind === 'hold' ? [effect.cause.kind] : []));
+  const gone = (hand: Hand, path: string): readonly PathEffect[] =>
+    hand.feed({ kind: 'path-failed', path: n(path), cause: absent });
+
+  it('is told from paths that are down: every path that answers says so', () => {
+    const hand = Hand.running([100, 90, 80]);
+    gone(hand, 'p0');
+    hand.fail('p1'); // reset: says nothing
+    expect(holds(gone(hand, 'p2'))).toEqual(['lun-absent']);
+  });
+
+  it('is not said while a path says otherwise, and not of paths that are silent', () => {
+    const hand = Hand.running([100, 90]);
+    const cause: Cause = { kind: 'login-rejected', detail: 'by hand' };
+    hand.feed({ kind: 'path-failed', path: n('p1'), cause });
+    expect(
+      gone(hand, 'p0').flatMap((effect) => (effect.kind === 'hold' ? [effect.cause.detail] : [])),
+    ).toEqual(['by hand']);
+    const other = Hand.running([100, 90]);
+    other.fail('p1');
+    expect(holds(other.fail('p0'))).toEqual(['connection-reset']);
+  });
+});
+
 describe('brown-out', () => {
   const names = ['p0', 'p1', 'p2'];
 
@@ -101,6 +129,57 @@ describe('brown-out', () => {
     const hand = Hand.running([100, 90, 80]);
     hand.live(120_000, names, (path) => (path === 'p0' ? 49_000 : 2000));
     expect(hand.path('p0').weight).toBe(100);
+  });
+
+  it('of everything, however much the paths differ, is the backend’s', () => {
+    const hand = Hand.running([100, 90, 80]);
+    hand.live(15_000, names);
+    const slow = (path: string): number => (path === 'p0' ? 900_000 : 60_000);
+    expect(moves(hand.live(120_000, names, slow))).toEqual([]);
+    expect(hand.path('p0').weight).toBe(100);
+  });
+
+  /** p0 slow from 15 s on; whatever carries the I/O is, from the switch on. */
+  const carried = (alsoSlow: boolean): { hand: Hand; effects: readonly PathEffect[] } => {
+    const hand = Hand.running([100, 90, 80], { 'failback-jitter': '0', 'failback-tokens': '9' });
+    hand.live(15_000, names);
+    let effects: PathEffect[] = [];
+    for (let untilMs = 15_100; untilMs <= 60_000; untilMs += 100) {
+      const asked = hand.live(untilMs, names, (path) => {
+        const busy = path === 'p0' || (alsoSlow && path === hand.state.current);
+        return busy ? 400_000 : 2000;
+      });
+      effects = effects.concat(asked);
+      const move = hand.state.move;
+      if (move !== undefined) {
+        effects = effects.concat(hand.feed({ kind: 'switched', path: move.to }));
+      }
+    }
+    return { hand, effects };
+  };
+  const undone = (effects: readonly PathEffect[]): number =>
+    effects.filter((effect) => effect.kind === 'note' && effect.note === 'brown-out-undone').length;
+
+  it('that has come along to the next path is undone, and nothing is called one for 10 minutes', () => {
+    const { hand, effects } = carried(true);
+    expect(moves(effects).filter((move) => move.endsWith('brown-out'))).toHaveLength(1);
+    expect(undone(effects)).toBe(1);
+    expect(hand.path('p0').weight).toBeGreaterThanOrEqual(90);
+    expect(hand.state.brownOut.frozenUntil).toBeGreaterThan(600_000);
+    const later = hand.live(600_000, names, (path) =>
+      path === hand.state.current ? 400_000 : 2000,
+    );
+    expect(later.filter((effect) => effect.kind === 'note' && effect.note === 'brown-out')).toEqual(
+      [],
+    );
+  });
+
+  it('that was the path’s own stays: ten seconds on the new one have shown it', () => {
+    const { hand, effects } = carried(false);
+    expect(undone(effects)).toBe(0);
+    expect(hand.path('p0').weight).toBe(50);
+    expect(hand.state.brownOut.trial).toBeUndefined();
+    expect(hand.state.current).toBe('p1');
   });
 
   it('a slow probe earns no weight', () => {
