@@ -3,13 +3,15 @@
  * path, a record store in memory. Whatever a test does in it, these invariants are checked all the time
  * and end up in `violations`:
  *
- *   record   no data-changing command reaches a path that the record on disk does not name
+ *   record   no data-changing command reaches a path that the record on disk does not name, nor an
+ *            address that the record does not say for it: a restart would fence another gateway
  *   order    no two overlapping data-changing commands are outstanding on live sessions
  *   buffer   a payload does not change before its command was reported done
  *   once     every request is answered exactly once, never from within `submit`
  */
 import { err, ok, type Result } from '../../src/base/result.ts';
 import { parsePolicy } from '../../src/paths/policy.ts';
+import { formatPortal } from '../../src/protocol/iscsi/address.ts';
 import type { ChapCredentials, IoError, IoKind } from '../../src/volume/ports.ts';
 import {
   emptyRecord,
@@ -268,6 +270,11 @@ export class VolumeWorld {
       this.violations.push(
         `record: ${what.op} sent to ${gateway.name}, on disk is [${named.join()}]`,
       );
+    }
+    const [is, held] = [formatPortal(task.session.portal), this.store.disk?.heldAt[gateway.name]];
+    if (held !== is) {
+      const text = `${what.op} on ${gateway.name} sent to ${is}, on disk is ${String(held)}`;
+      this.violations.push(`record: ${text}`);
     }
     for (const other of this.#outstanding) {
       if (

@@ -75,6 +75,33 @@ describe('unanswered writes of a redirected path', () => {
   });
 });
 
+describe('a path that is led elsewhere while its name goes to disk', () => {
+  it('gets its first write when the record says where it leads now', async () => {
+    const same = { serial: 'S' };
+    const { w, elsewhere } = redirected({
+      policy: { fencing: 'gone' },
+      profiles: [same, same],
+    });
+    elsewhere.profile = profile(same);
+    const other = new Gateway('p1', w.medium, profile(same), w.gateway(1));
+    w.initiator.gateways.set('10.0.0.8:3260', other);
+    await w.start();
+    await w.clock.advance(2_000);
+    w.store.delayMs = 3_000;
+    elsewhere.kill();
+    const late = w.write(1, 11);
+    await w.clock.until(() => w.store.saving > 0);
+    // Sessions of standbys are reset by ourselves: no verdict on the path, so the order stands.
+    w.initiator.redirects.set('10.0.0.1:3260', { host: '10.0.0.8', port: 3260 });
+    const { paths, policy } = w.volume.options;
+    const wanted = { paths, policy: { ...policy, expectedSerial: 'S' }, pin: '' };
+    await w.clock.run(w.volume.reconfigure(wanted));
+    await w.good(late);
+    expect(w.executed).toEqual(['p1 write 1+1']);
+    expect([other.sessions.size, w.store.disk?.heldAt]).toEqual([1, { p1: '10.0.0.8:3260' }]);
+  });
+});
+
 describe('a restart', () => {
   const record = { mayHoldWrites: ['p0'], heldAt: { p0: '10.0.0.9:3260' } };
 

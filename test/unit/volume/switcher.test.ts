@@ -42,6 +42,7 @@ function bench() {
   const fence: { result: Result<void, TransportFailure> } = {
     result: err({ kind: 'timeout', detail: 'silent' }),
   };
+  const store = new MemoryStore(clock);
   const p1 = {
     name: 'p1',
     verified: { session: { portal: { host: '10.0.0.2', port: 3260 } }, facts: {} },
@@ -51,18 +52,23 @@ function bench() {
     readBack: async () => good,
   };
   const seen: string[] = [];
+  /** Where the record on disk says that a path's writes go, when it got the token. */
+  const heldAt: (string | undefined)[] = [];
   const switcher = new Switcher(
     {
       clock,
       dispatcher,
-      keeper: new RecordKeeper(new MemoryStore(clock), emptyRecord('v')),
+      keeper: new RecordKeeper(store, emptyRecord('v')),
       fencing: { gone: false, delayMs: undefined, none: false },
       drainTimeoutMs: 1_000,
       probeTimeoutMs: 1_000,
       link: () => p1 as unknown as PathLink,
     },
     {
-      switched: ({ to }) => void seen.push(`switched ${to}`),
+      switched: ({ to }) => {
+        seen.push(`switched ${to}`);
+        heldAt.push(store.disk?.heldAt[to]);
+      },
       abandoned: (_, reason) => void seen.push(`abandoned: ${reason}`),
       rejected: (path) => void seen.push(`rejected ${path}`),
       attention: ignore,
@@ -74,9 +80,35 @@ function bench() {
     resetNexus: async () => fence.result,
     knock: async () => 'silent' as const,
   };
+  const onP0 = () => {
+    const session = { portal: { host: '10.0.0.1', port: 3260 } } as Session;
+    dispatcher.release({ path: 'p0', session, facts: { writeCache: 'none' } as LuFacts });
+  };
+  /** The next save takes a while, in which p1 gets another session, which leads elsewhere. */
+  const swapWhileSaving = () => {
+    store.delayMs = 20;
+    clock.after(10, () => {
+      expect(store.saving).toBe(1);
+      p1.verified = { ...p1.verified, session: { portal: { host: '10.0.0.9', port: 3260 } } };
+      store.delayMs = 0;
+    });
+  };
   const order = (how: SwitchKind) =>
     switcher.order({ from: 'p0', to: 'p1', how, cause: { kind: 'refused', detail: '' } });
-  return { clock, dispatcher, fence, p0, p1, seen, switcher, order };
+  return {
+    clock,
+    dispatcher,
+    fence,
+    heldAt,
+    onP0,
+    p0,
+    p1,
+    seen,
+    store,
+    swapWhileSaving,
+    switcher,
+    order,
+  };
 }
 
 describe('an order', () => {
@@ -95,13 +127,8 @@ describe('an order', () => {
   });
 
   it('to a path whose identity is in doubt at the last moment is given up', async () => {
-    const { clock, dispatcher, p1, seen, order } = bench();
-    const facts = { writeCache: 'none' } as LuFacts;
-    dispatcher.release({
-      path: 'p0',
-      session: { portal: { host: '10.0.0.1', port: 3260 } } as Session,
-      facts,
-    });
+    const { clock, dispatcher, onP0, p1, seen, order } = bench();
+    onP0();
     p1.mustIdentify = true;
     order('planned');
     await clock.advance(10);
@@ -111,6 +138,30 @@ describe('an order', () => {
     order('planned');
     await clock.advance(10);
     expect(dispatcher.route?.path).toBe('p1');
+  });
+});
+
+describe('a path that got another session while the record was saved', () => {
+  it('gets nothing in a failover before the record says where that one leads', async () => {
+    const { clock, heldAt, seen, swapWhileSaving, order } = bench();
+    swapWhileSaving();
+    order('failover');
+    await clock.advance(100);
+    expect([seen, heldAt]).toEqual([['switched p1'], ['10.0.0.9:3260']]);
+  });
+
+  it('gets nothing in a planned switch, which is given up, and the record forgets it', async () => {
+    const { clock, dispatcher, heldAt, onP0, seen, store, swapWhileSaving, order } = bench();
+    onP0();
+    swapWhileSaving();
+    order('planned');
+    await clock.advance(100);
+    expect(seen).toEqual(['abandoned: the new path has changed']);
+    expect([dispatcher.route?.path, dispatcher.held]).toEqual(['p0', false]);
+    expect(store.disk?.heldAt).toEqual({ p0: '10.0.0.1:3260' });
+    order('planned');
+    await clock.advance(100);
+    expect([seen.at(-1), heldAt]).toEqual(['switched p1', ['10.0.0.9:3260']]);
   });
 });
 
