@@ -6,11 +6,12 @@
  *
  * Gently beside other work: GOMAXPROCS=1 GOFLAGS=-p=1 nice -n 19 before it.
  *
- * A program is linked under another name and renamed when the linker has succeeded: what has its
+ * A program is linked in a folder of its own and moved when the linker has succeeded: what has its
  * real name is whole. What an interrupted build has compiled stays in Go's own cache, so it goes on
  * there.
  */
-import { existsSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TOOLS, type Tool, linkerFlags, toolFolder, toolPath } from './cache.ts';
 import { toolVersion, toolsFolder } from './cache.ts';
@@ -28,29 +29,38 @@ const PACKAGES: Readonly<Record<string, string>> = {
   '/usr/bin/openssl': 'openssl',
 };
 
-/** One compilation with all its dependencies on a slow core. */
+/** The programs of one module with all their dependencies on a slow core. */
 const BUILD_LIMIT_MS = 90 * 60_000;
 
-async function build(tool: Tool, position: string): Promise<void> {
-  const target = toolPath(tool.name);
-  if (existsSync(target)) return;
-  const partial = `${target}.partial-${String(process.pid)}`;
-  say(`building ${tool.name} ${toolVersion(tool)} (${position}) …`);
+/**
+ * Builds programs of one module together: while one is linked, on one core, the next is compiled. Each
+ * gets its real name when all are there.
+ */
+async function build(tools: readonly Tool[]): Promise<void> {
+  const [first] = tools;
+  if (first === undefined) return;
+  const names = tools.map(({ name }) => name).join(', ');
+  const partial = join(toolsFolder(), `${first.folder}.partial-${String(process.pid)}`);
+  mkdirSync(partial);
+  say(`building ${first.folder} ${toolVersion(first)}: ${names} …`);
   try {
-    await timed(tool.name, () =>
+    await timed(names, () =>
       run(
         'go',
-        ['build', '-trimpath', '-ldflags', linkerFlags(tool), '-o', partial, tool.goPackage],
+        [
+          ...['build', '-trimpath', '-ldflags', linkerFlags(first), '-o', `${partial}/`],
+          ...tools.map(({ goPackage }) => goPackage),
+        ],
         {
-          cwd: toolFolder(tool),
+          cwd: toolFolder(first),
           env: systemEnv({ CGO_ENABLED: '0', GOFLAGS: `-buildvcs=false ${goFlags()}`.trim() }),
           limitMs: BUILD_LIMIT_MS,
         },
       ),
     );
-    renameSync(partial, target);
+    for (const { name } of tools) renameSync(join(partial, name), toolPath(name));
   } finally {
-    rmSync(partial, { force: true });
+    rmSync(partial, { recursive: true, force: true });
   }
 }
 
@@ -63,7 +73,8 @@ function goFlags(): string {
 function removePartials(): void {
   for (const name of readdirSync(toolsFolder())) {
     const pid = /\.partial-(\d+)$/.exec(name)?.[1];
-    if (pid !== undefined && !existsSync(`/proc/${pid}`)) rmSync(join(toolsFolder(), name));
+    if (pid === undefined || existsSync(`/proc/${pid}`)) continue;
+    rmSync(join(toolsFolder(), name), { recursive: true });
   }
 }
 
@@ -81,8 +92,8 @@ export async function ensureTools(
       throw new Error(`${problem} (${String(error)})`);
     });
   }
-  for (const [index, tool] of missing.entries()) {
-    await build(tool, `${String(index + 1)} of ${String(missing.length)}`);
+  for (const folder of new Set(missing.map((tool) => tool.folder))) {
+    await build(missing.filter((tool) => tool.folder === folder));
   }
   return toolsFolder();
 }

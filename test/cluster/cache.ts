@@ -49,7 +49,7 @@ function kubernetes(name: string): Tool {
   };
 }
 
-/** The slowest first: it compiles what the others share. */
+/** Those of a folder are built together and linked alike. */
 export const TOOLS: readonly Tool[] = [
   ...['kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubelet', 'kubectl'].map(
     kubernetes,
