@@ -272,6 +272,11 @@ export class Volume {
       });
   }
 
+  /** Name of the path that carries the I/O, as the status says: p0. */
+  async current(): Promise<string> {
+    return /^\* (\S+) /m.exec(await this.status())?.[1] ?? '';
+  }
+
   /** Waits until a path carries the I/O. */
   waitCurrent(path: string): Promise<string> {
     return this.waitStatus(`${path} is current`, new RegExp(`^\\* ${path} `, 'm'));
@@ -323,6 +328,15 @@ export class Volume {
   }
 }
 
+function fio(file: string, seconds: number): string {
+  return [
+    ...['fio', '--name=job', `--filename=${file}`, '--size=32m', '--bs=4k', '--rw=randwrite'],
+    ...['--direct=1', '--ioengine=libaio', '--iodepth=8', '--serialize_overlap=1'],
+    ...['--verify=crc32c', '--verify_fatal=1', '--verify_backlog=512', '--rate=2m'],
+    ...['--time_based', `--runtime=${String(seconds)}`],
+  ].join(' ');
+}
+
 export class Pod {
   readonly name: string;
   readonly #world: World;
@@ -342,13 +356,22 @@ export class Pod {
    * are away. Every block is written with its checksum, read back and compared.
    */
   async startFio(file: string, seconds: number): Promise<void> {
-    const fio = [
-      ...['fio', '--name=job', `--filename=${file}`, '--size=32m', '--bs=4k', '--rw=randwrite'],
-      ...['--direct=1', '--ioengine=libaio', '--iodepth=8', '--serialize_overlap=1'],
-      ...['--verify=crc32c', '--verify_fatal=1', '--verify_backlog=512', '--rate=2m'],
-      ...['--time_based', `--runtime=${String(seconds)}`],
-    ].join(' ');
-    const script = `rm -f /tmp/fio.rc; (${fio} > /tmp/fio.log 2>&1; echo $? > /tmp/fio.rc)`;
+    await this.#detach(fio(file, seconds));
+  }
+
+  /** The same again and again, until `stopFio`. */
+  async startFioRounds(file: string): Promise<void> {
+    const rounds = `while [ ! -e /tmp/enough ]; do ${fio(file, 10)} || exit; done; true`;
+    await this.#detach(`rm -f /tmp/enough; ${rounds}`);
+  }
+
+  /** Lets the round that runs be the last one. */
+  async stopFio(): Promise<void> {
+    await this.sh('touch /tmp/enough');
+  }
+
+  async #detach(commands: string): Promise<void> {
+    const script = `rm -f /tmp/fio.rc; (${commands}) > /tmp/fio.log 2>&1; echo $? > /tmp/fio.rc`;
     await this.sh(`setsid sh -c '${script}' > /dev/null 2>&1 < /dev/null &`);
   }
 

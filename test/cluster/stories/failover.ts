@@ -23,6 +23,29 @@ export function failoverStories(stage: Stage): void {
     expect(await pod.sh('cat /data/file')).toBe('precious');
   });
 
+  test('twenty times a target dies under fio: no error in the pod, and each switch is told', async () => {
+    // A path that went back by itself in between would be the wrong one to kill.
+    const volume = await stage.volume('twenty', { policy: { 'failback-dwell': '10m' } });
+    const pod = await volume.startPod('twenty');
+    await volume.waitCurrent('p0');
+    await pod.startFioRounds('/data/fio');
+    const fences = new Set<string>();
+    for (let kill = 1; kill <= 20; kill++) {
+      const path = await volume.current();
+      const target = volume.targets[Number(path.slice(1))]!;
+      await target.kill();
+      // Where it has gone, from which path, why, and behind which fence.
+      const told = new RegExp(`^last switch: \\S+ ${path} -> p\\d, failover; .*fence `, 'm');
+      const status = await volume.waitStatus(`switch ${String(kill)}, away from ${path}`, told);
+      fences.add(/fence (\S+),/.exec(status)?.[1] ?? '');
+      await target.start();
+      await volume.waitStatus(`${path} is back`, new RegExp(`^. ${path} .*(standby|current)`, 'm'));
+    }
+    await pod.stopFio();
+    expect(await pod.fioResult()).toBe('0');
+    stage.tell(`twenty kills: fences ${[...fences].join(', ')}`);
+  });
+
   test('annotations are live: a path is added, drained, moved and broken while the pod writes', async () => {
     const volume = await stage.volume('live');
     const pod = await volume.startPod('live');
