@@ -92,7 +92,8 @@ export function wordEvent(event: VolumeEvent): Worded | undefined {
           "Free space in pathd's --state-dir on this node, or mend its disk; it goes on by itself",
       );
     case 'failed': {
-      const lost = `${String(event.discarded)} requests discarded`;
+      const { requests, bytesToChange } = event.discarded;
+      const lost = `${String(requests)} requests discarded, ${String(bytesToChange)} bytes of writes`;
       return warning('VolumeFailed', `failed until it is staged again, ${lost}: ${event.why}`);
     }
     case 'switch-abandoned':

@@ -134,10 +134,10 @@ export class VolumeEngine {
     if (this.#failure !== undefined) return;
     this.#failure = why;
     this.stop();
-    const discarded = this.dispatcher.ledger.size;
+    const { size: requests, bytesToChange } = this.dispatcher.ledger;
     await this.switcher.end();
     this.dispatcher.fail();
-    this.options.onEvent({ kind: 'failed', why, discarded });
+    this.options.onEvent({ kind: 'failed', why, discarded: { requests, bytesToChange } });
     this.bell.ring();
     await this.board.close(LOGOUT_TIMEOUT_MS);
   }

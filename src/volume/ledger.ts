@@ -164,6 +164,13 @@ export class Ledger {
     return count;
   }
 
+  /** Bytes of device that the data-changing requests in here were to change; overlaps count twice. */
+  get bytesToChange(): number {
+    let bytes = 0;
+    for (const { request } of this.#writes) bytes += request.length;
+    return bytes;
+  }
+
   get issued(): number {
     return this.#issued;
   }

@@ -39,7 +39,12 @@ export type VolumeEvent =
   | { readonly kind: 'all-paths-down'; readonly cause: Cause }
   /** I/O is held because no fence works, or because the record cannot be saved. */
   | { readonly kind: 'stuck'; readonly what: 'fence' | 'record'; readonly why: string }
-  | { readonly kind: 'failed'; readonly why: string; readonly discarded: number };
+  /** With what is answered with an error for it: requests, and bytes that they were to change. */
+  | {
+      readonly kind: 'failed';
+      readonly why: string;
+      readonly discarded: { readonly requests: number; readonly bytesToChange: number };
+    };
 
 export type VolumeErrorKind =
   'no-path' | 'authentication' | 'dispute' | 'stuck' | 'record' | 'failed' | 'refused';

@@ -72,7 +72,9 @@ export function volumeStories(stage: Stage): void {
     await cluster.kubectl('delete', 'pod', 'dead', '--wait=false');
     expect(await volume.waitEvent('AllPathsDown')).toContain('I/O is queued');
     const lost = await volume.waitEvent('VolumeFailed');
-    expect(Number(/(\d+) requests discarded/.exec(lost)?.[1])).toBeGreaterThan(0);
+    const [, requests, bytes] = /(\d+) requests discarded, (\d+) bytes of writes/.exec(lost) ?? [];
+    expect(Number(requests)).toBeGreaterThan(0);
+    expect(Number(bytes)).toBeGreaterThan(0);
 
     // The device is failed for good: paths that come back now get nothing of what was queued.
     const before = await volume.hash();

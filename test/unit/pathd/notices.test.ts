@@ -16,6 +16,14 @@ test('a hold is named by what it waits for: a fence, or a state file', () => {
   expect(record?.message).toMatch(/Free space .* goes on by itself/);
 });
 
+test('a volume that failed says how much of what was asked of it is lost', () => {
+  const discarded = { requests: 12, bytesToChange: 49_152 };
+  expect(wordEvent({ kind: 'failed', why: 'no usable path for 120 s', discarded })?.message).toBe(
+    'failed until it is staged again, 12 requests discarded, 49152 bytes of writes: ' +
+      'no usable path for 120 s',
+  );
+});
+
 function heard(notices: Notices, after: number): string[] {
   const messages: string[] = [];
   notices.follow(after, ({ message }: VolumeNotice) => void messages.push(message))();

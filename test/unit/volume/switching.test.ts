@@ -234,8 +234,11 @@ describe('the latch', () => {
     const w = await started({ policy: { 'no-path-timeout': '2s' } });
     for (const gateway of w.gateways) gateway.kill();
     const io = w.write(1, 1);
+    const read = w.submit('read', 8, 1);
     await w.clock.advance(4_000);
-    expect(io.error).toBe('EIO');
+    expect([io.error, read.error]).toEqual(['EIO', 'EIO']);
+    const discarded = { requests: 2, bytesToChange: w.volume.blockSize };
+    expect(w.event('failed')).toMatchObject([{ discarded }]);
     const logins = w.gateways.map((gateway) => gateway.logins);
     for (const gateway of w.gateways) gateway.revive();
     const flush = w.submit('flush', 0, 0);
