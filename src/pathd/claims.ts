@@ -14,6 +14,7 @@
 import type { LuIdentity } from '../volume/identity.ts';
 import type { SessionTarget } from '../volume/ports.ts';
 import type { Volume } from '../volume/volume.ts';
+import { PathdError } from './api.ts';
 
 /** What a volume holds, or is about to hold. */
 export interface Claim {
@@ -23,7 +24,7 @@ export interface Claim {
   readonly expectedSerial: string;
 }
 
-export function claimOf(volume: Volume): Claim {
+function claimOf(volume: Volume): Claim {
   const { paths, policy } = volume.wanted;
   const targets = paths.map(({ target }) => target);
   return { identity: volume.identity, targets, expectedSerial: policy.expectedSerial };
@@ -46,4 +47,36 @@ export function sameUnit(a: Claim, b: Claim): string | undefined {
   const told = a.expectedSerial !== '' && a.expectedSerial === b.expectedSerial;
   const weak = one.weak.join('|') === other.weak.join('|');
   return told && weak ? `both expect the serial number "${a.expectedSerial}"` : undefined;
+}
+
+/** The logical units of this process, each held by one volume from the end of its start to its close. */
+export class Claims {
+  readonly #held = new Map<string, Volume>();
+
+  /** The unit of a volume that has just started; or the refusal, if another volume has it. */
+  take(volumeId: string, volume: Volume): PathdError | undefined {
+    // Nothing is awaited between the look and the claim: of two attaches at once only one passes.
+    const refusal = this.refusal(volumeId, claimOf(volume));
+    if (refusal === undefined) this.#held.set(volumeId, volume);
+    return refusal;
+  }
+
+  /** Why this volume may not hold that: another one of this node does. */
+  refusal(volumeId: string, claim: Claim): PathdError | undefined {
+    for (const [other, volume] of this.#held) {
+      const why = other === volumeId ? undefined : sameUnit(claim, claimOf(volume));
+      if (why === undefined) continue;
+      const detail = `volume ${other} on this node is the same logical unit (${why})`;
+      return new PathdError(
+        'FAILED_PRECONDITION',
+        `${detail}: two volumes that write to one would destroy each other's data; correct the paths ` +
+          'of one of them',
+      );
+    }
+    return undefined;
+  }
+
+  release(volumeId: string): void {
+    this.#held.delete(volumeId);
+  }
 }

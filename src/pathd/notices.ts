@@ -2,6 +2,9 @@
  * What happened to the volumes of this process, as notices for people: numbered, the last few hundred
  * kept, so that a csi that was away (rolled, restarted) can ask for what it missed. Kubernetes events
  * are made of them; pathd itself knows no Kubernetes.
+ *
+ * While a volume is being attached, what its caller may be told by the error of the attach is held back:
+ * twice would be once too often.
  */
 import { randomUUID } from 'node:crypto';
 import type { VolumeEvent } from '../volume/volume-types.ts';
@@ -9,13 +12,44 @@ import type { EventReason, VolumeNotice } from './api.ts';
 
 const KEPT = 500;
 
-export type Worded = Pick<VolumeNotice, 'reason' | 'warning' | 'message'>;
+type Worded = Pick<VolumeNotice, 'reason' | 'warning' | 'message'>;
+
+/** What an attach that fails for its credentials says better itself. */
+const EARLY: ReadonlySet<VolumeEvent['kind']> = new Set(['unauthenticated', 'all-paths-down']);
 
 export class Notices {
   readonly #instance = randomUUID();
   readonly #kept: VolumeNotice[] = [];
   readonly #listeners = new Set<(notice: VolumeNotice) => void>();
+  /** By volume that is being attached: what waits for how that ends. */
+  readonly #held = new Map<string, Worded[]>();
   #sequence = 0;
+
+  /** An event of a volume, if it is worth a notice. */
+  tell(volumeId: string, event: VolumeEvent): void {
+    const worded = wordEvent(event);
+    if (worded === undefined) return;
+    const held = EARLY.has(event.kind) ? this.#held.get(volumeId) : undefined;
+    if (held === undefined) this.add(volumeId, worded);
+    else held.push(worded);
+  }
+
+  /** An attach begins: ends with `release` or `drop`. */
+  hold(volumeId: string): void {
+    this.#held.set(volumeId, []);
+  }
+
+  /** What was held back is told now, in its order. */
+  release(volumeId: string): void {
+    const held = this.#held.get(volumeId) ?? [];
+    this.#held.delete(volumeId);
+    for (const worded of held) this.add(volumeId, worded);
+  }
+
+  /** What was held back was told in another way. */
+  drop(volumeId: string): void {
+    this.#held.delete(volumeId);
+  }
 
   add(volumeId: string, worded: Worded): void {
     const notice: VolumeNotice = {

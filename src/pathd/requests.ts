@@ -33,3 +33,13 @@ export function checkRequest(request: UpdateRequest, policySet: PolicySet): Poli
   const problems = policy.error.map(({ parameter, message }) => `${parameter}: ${message}`);
   return bad(`policy: ${problems.join('; ')}`);
 }
+
+/** What is wanted, as text: equal for requests that want the same, in whatever order they say it. */
+export function asText(request: UpdateRequest): string {
+  const policy = Object.entries(request.policy).sort(([a], [b]) => (a < b ? -1 : 1));
+  const paths = request.paths.map(
+    ({ name, host, port, targetName, lun, maxWeight, drained }) =>
+      [name, host, port, targetName, lun, maxWeight, drained] as const,
+  );
+  return JSON.stringify([paths, policy, request.pin]);
+}

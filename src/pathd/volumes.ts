@@ -6,7 +6,7 @@
 import { type Logger, withFields } from '../base/log.ts';
 import type { Policy, PolicySet } from '../paths/policy.ts';
 import type { BlockExporter, Clock, ExportedDevice, Initiator } from '../volume/ports.ts';
-import { emptyRecord, isBanOf } from '../volume/record.ts';
+import { emptyRecord, withoutBan } from '../volume/record.ts';
 import type { VolumePath } from '../volume/path-board.ts';
 import { Volume } from '../volume/volume.ts';
 import type { VolumeEvent } from '../volume/volume-types.ts';
@@ -21,12 +21,12 @@ import {
   type VolumeStatus,
 } from './api.ts';
 import type { ChapBook } from './chap-book.ts';
-import { claimOf, type Claim, sameUnit } from './claims.ts';
+import { Claims } from './claims.ts';
 import { fromStoreError, fromVolumeError } from './errors.ts';
 import { logVolumeEvent } from './events.ts';
-import { Notices, wordEvent, type Worded } from './notices.ts';
+import { Notices } from './notices.ts';
 import type { NodeState } from './node-state.ts';
-import { checkRequest, isVolumeId } from './requests.ts';
+import { asText, checkRequest, isVolumeId } from './requests.ts';
 import { volumeStatus } from './status.ts';
 import { fileVolumeStore } from './volume-store.ts';
 
@@ -51,18 +51,12 @@ interface Attached {
   wanted: string;
 }
 
-/** What an attach that fails for its credentials says better itself. */
-const EARLY: ReadonlySet<VolumeEvent['kind']> = new Set(['unauthenticated', 'all-paths-down']);
-
 export class Volumes implements PathdApi {
   readonly #options: VolumesOptions;
   readonly #attached = new Map<string, Attached>();
-  /** Volumes with a logical unit, from the end of their start to the end of their close. */
-  readonly #claimed = new Map<string, Volume>();
+  readonly #claims = new Claims();
   readonly #busy = new Set<string>();
   readonly notices = new Notices();
-  /** Notices of attaches under way that wait for how it ends. */
-  readonly #early = new Map<string, Worded[]>();
   #stopping = false;
 
   constructor(options: VolumesOptions) {
@@ -90,62 +84,45 @@ export class Volumes implements PathdApi {
     const { exporter, chap } = this.#options;
     const leftover = await exporter.cleanUp(volumeId);
     if (!leftover.ok) throw new PathdError('FAILED_PRECONDITION', leftover.error.detail);
-    await chap.use(volumeId, request.chap);
-    this.#early.set(volumeId, []);
-    const volume = await this.#open(request, policy);
+    this.notices.hold(volumeId);
+    let volume: Volume | undefined;
     try {
-      const started = await volume.start();
-      if (!started.ok) throw fromVolumeError(started.error);
-      const second = this.#second(volumeId, claimOf(volume));
-      if (second !== undefined) {
-        await volume.close();
-        // It was never used: what the start has recorded would bind it to a unit that is not its own.
-        if (volume.options.record.lu === undefined) await volume.options.store.remove();
-        throw second;
-      }
-      this.#claimed.set(volumeId, volume);
-      const device = await exporter.attach(volumeId, volume);
-      if (!device.ok) throw new PathdError('INTERNAL', device.error.detail);
-      const wanted = canonical(request);
-      const { readOnly } = request;
-      this.#attached.set(volumeId, { volume, device: device.value, readOnly, wanted });
-      if (request.pin !== '') volume.pin(request.pin);
-      this.#tellEarly(volumeId);
+      await chap.use(volumeId, request.chap);
+      volume = await this.#open(request, policy);
+      const device = await this.#serve(volume, request);
+      this.notices.release(volumeId);
       await chap.keep(volumeId);
-      return response(volume, device.value);
+      return response(volume, device);
     } catch (error) {
-      await volume.close();
-      this.#claimed.delete(volumeId);
-      // The caller is told what the targets refuse: twice would be once too often.
+      await volume?.close();
+      this.#claims.release(volumeId);
+      // The caller is told what the targets refuse.
       const isTold = error instanceof PathdError && error.code === 'UNAUTHENTICATED';
-      if (isTold) this.#early.delete(volumeId);
-      this.#tellEarly(volumeId);
+      if (isTold) this.notices.drop(volumeId);
+      else this.notices.release(volumeId);
       chap.drop(volumeId);
       throw error;
     }
   }
 
-  #tellEarly(volumeId: string): void {
-    for (const worded of this.#early.get(volumeId) ?? []) this.notices.add(volumeId, worded);
-    this.#early.delete(volumeId);
-  }
-
-  /**
-   * One volume for one logical unit: the refusal if another one has it. Nothing is awaited between this
-   * and the claim, so of two attaches at once only one passes.
-   */
-  #second(volumeId: string, claim: Claim): PathdError | undefined {
-    for (const [other, volume] of this.#claimed) {
-      const why = other === volumeId ? undefined : sameUnit(claim, claimOf(volume));
-      if (why === undefined) continue;
-      const detail = `volume ${other} on this node is the same logical unit (${why})`;
-      return new PathdError(
-        'FAILED_PRECONDITION',
-        `${detail}: two volumes that write to one would destroy each other's data; correct the paths ` +
-          'of one of them',
-      );
+  /** Starts an opened volume and makes its device; whoever calls closes it when that fails. */
+  async #serve(volume: Volume, request: AttachRequest): Promise<ExportedDevice> {
+    const { volumeId, readOnly } = request;
+    const started = await volume.start();
+    if (!started.ok) throw fromVolumeError(started.error);
+    const second = this.#claims.take(volumeId, volume);
+    if (second !== undefined) {
+      await volume.close();
+      // It was never used: what the start has recorded would bind it to a unit that is not its own.
+      if (volume.options.record.lu === undefined) await volume.options.store.remove();
+      throw second;
     }
-    return undefined;
+    const device = await this.#options.exporter.attach(volumeId, volume);
+    if (!device.ok) throw new PathdError('INTERNAL', device.error.detail);
+    const wanted = asText(request);
+    this.#attached.set(volumeId, { volume, device: device.value, readOnly, wanted });
+    if (request.pin !== '') volume.pin(request.pin);
+    return device.value;
   }
 
   async #attachAgain(
@@ -176,13 +153,13 @@ export class Volumes implements PathdApi {
 
   /** Makes an attached volume what is wanted, while it serves. */
   async #apply(known: Attached, request: UpdateRequest, policy: Policy): Promise<void> {
-    const wanted = canonical(request);
+    const wanted = asText(request);
     if (known.wanted === wanted) return;
     const paths = await this.#paths(request);
     const { expectedSerial } = policy;
     const { identity } = known.volume;
     const targets = paths.map(({ target }) => target);
-    const second = this.#second(request.volumeId, { identity, targets, expectedSerial });
+    const second = this.#claims.refusal(request.volumeId, { identity, targets, expectedSerial });
     if (second !== undefined) throw second;
     const done = await known.volume.reconfigure({ paths, policy, pin: request.pin });
     if (!done.ok) throw new PathdError('FAILED_PRECONDITION', done.error.detail);
@@ -265,11 +242,7 @@ export class Volumes implements PathdApi {
       record: loaded.value ?? emptyRecord(volumeId),
       onEvent: (event: VolumeEvent) => {
         logVolumeEvent(volumeLog, event);
-        const worded = wordEvent(event);
-        if (worded === undefined) return;
-        const early = EARLY.has(event.kind) ? this.#early.get(volumeId) : undefined;
-        if (early === undefined) this.notices.add(volumeId, worded);
-        else early.push(worded);
+        this.notices.tell(volumeId, event);
       },
     });
   }
@@ -305,7 +278,7 @@ export class Volumes implements PathdApi {
       if (!gone.ok) throw new PathdError('FAILED_PRECONDITION', gone.error.detail);
       this.#attached.delete(volumeId);
       await attached.volume.close();
-      this.#claimed.delete(volumeId);
+      this.#claims.release(volumeId);
       await chap.forget(volumeId);
     });
   }
@@ -354,12 +327,11 @@ export class Volumes implements PathdApi {
       const store = fileVolumeStore(this.#options.stateDir, volumeId);
       const record = await store.load();
       if (!record.ok) throw fromStoreError(record.error);
-      const bans = Object.entries(record.value?.banned ?? {});
-      const left = bans.filter(([key]) => !isBanOf(key, path));
-      if (record.value === undefined || left.length === bans.length) {
+      const lifted = record.value === undefined ? undefined : withoutBan(record.value, path);
+      if (lifted === undefined) {
         throw new PathdError('NOT_FOUND', `no ban of path ${path} is recorded for ${volumeId}`);
       }
-      const saved = await store.save({ ...record.value, banned: Object.fromEntries(left) });
+      const saved = await store.save(lifted);
       if (!saved.ok) throw fromStoreError(saved.error);
     });
   }
@@ -398,9 +370,9 @@ export class Volumes implements PathdApi {
       this.#options.log.warn({ volumeId }, 'device taken away while in use');
       await device.detach({ force: true });
       await volume.close();
+      this.#claims.release(volumeId);
     }
     this.#attached.clear();
-    this.#claimed.clear();
   }
 
   #find(volumeId: string): Attached {
@@ -425,13 +397,4 @@ export class Volumes implements PathdApi {
 function response(volume: Volume, device: ExportedDevice): AttachResponse {
   const { sizeBytes, blockSize } = volume;
   return { device: device.path, sizeBytes, blockSize };
-}
-
-function canonical(request: UpdateRequest): string {
-  const policy = Object.entries(request.policy).sort(([a], [b]) => (a < b ? -1 : 1));
-  const paths = request.paths.map(
-    ({ name, host, port, targetName, lun, maxWeight, drained }) =>
-      [name, host, port, targetName, lun, maxWeight, drained] as const,
-  );
-  return JSON.stringify([paths, policy, request.pin]);
 }

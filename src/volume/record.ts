@@ -60,9 +60,11 @@ export function banRecord(
   return Object.fromEntries(bans);
 }
 
-/** Whether a ban is one of this path name, whatever target it had. */
-export function isBanOf(key: string, path: string): boolean {
-  return key.startsWith(`${path} `);
+/** The record without the bans of this path name, whatever target it had; undefined: there are none. */
+export function withoutBan(record: VolumeRecord, path: string): VolumeRecord | undefined {
+  const bans = Object.entries(record.banned);
+  const left = bans.filter(([key]) => !key.startsWith(`${path} `));
+  return left.length === bans.length ? undefined : { ...record, banned: Object.fromEntries(left) };
 }
 
 export interface StoreError {

@@ -1,7 +1,9 @@
 /** CHAP secrets of attached volumes: where they are kept, and that they are kept nowhere else. */
+import { execFileSync } from 'node:child_process';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { LogFields } from '../../../src/base/log.ts';
 import { ChapBook } from '../../../src/pathd/chap-book.ts';
@@ -64,6 +66,24 @@ it('nothing is written where that would be a disk, and that is told', async () =
   expect(book.credentials('v')).toEqual({ initiator: CREDENTIALS.initiator });
   expect(await readdir(dir)).toEqual([]);
   expect(logged.join()).toContain('not on tmpfs');
+});
+
+it('only tmpfs and ramfs count as memory, as the system names them', async () => {
+  const repository = fileURLToPath(new URL('../../../', import.meta.url));
+  const types: string[] = [];
+  for (const base of ['/dev/shm', tmpdir(), repository]) {
+    const place = await mkdtemp(join(base, '.chap-'));
+    const type = execFileSync('stat', ['-f', '-c', '%T', place], { encoding: 'utf8' }).trim();
+    const book = await ChapBook.open(place, log);
+    await book.use('v', ONE_WAY);
+    await book.keep('v');
+    const files = await readdir(place);
+    await rm(place, { recursive: true });
+    const isMemory = type === 'tmpfs' || type === 'ramfs';
+    expect({ base, type, files }).toEqual({ base, type, files: isMemory ? ['v.json'] : [] });
+    types.push(type);
+  }
+  expect(types[0]).toBe('tmpfs');
 });
 
 it('a detached volume leaves nothing, one without CHAP neither', async () => {

@@ -1,5 +1,5 @@
 /** CHAP of a volume from attach to detach, over the world of fakes. */
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -44,6 +44,8 @@ let dir: string;
 let clock: VirtualClock;
 let gateways: Gateway[];
 let volumes: Volumes;
+/** Of the latest pathd. */
+let book: ChapBook;
 
 async function start(): Promise<Volumes> {
   const node = await NodeState.open(join(dir, 'state'), undefined, async () => true);
@@ -53,11 +55,12 @@ async function start(): Promise<Volumes> {
     resize: async () => ok(undefined),
     detach: async () => ok(undefined),
   };
+  book = await ChapBook.open(join(dir, 'secrets'), log, async () => true);
   const portals = gateways.map((gateway, i) => [`10.0.0.${String(i)}:3260`, gateway] as const);
   return new Volumes({
     stateDir: join(dir, 'state'),
     node: node.value,
-    chap: await ChapBook.open(join(dir, 'secrets'), log, async () => true),
+    chap: book,
     policySet: 'default',
     maxVolumes: 2,
     clock,
@@ -129,6 +132,16 @@ it('wrong ones: UNAUTHENTICATED, one login a path, nothing kept, no notice besid
     message: expect.stringMatching(/p0: login: auth.* p1: login: auth/) as string,
   });
   expect([await kept(), reasons(), volumes.size]).toEqual([[], [], 0]);
+});
+
+it('a volume that cannot even be opened leaves no secret in memory, and no notice waiting', async () => {
+  await mkdir(join(dir, 'state', 'volumes'), { recursive: true });
+  await writeFile(join(dir, 'state', 'volumes', 'v.json'), 'cut sho');
+  await expect(run(volumes.attach(request))).rejects.toThrow(/v\.json/);
+  expect([book.credentials('v'), await kept()]).toEqual([undefined, []]);
+  const cause = { kind: 'refused', detail: 'now' } as const;
+  volumes.notices.tell('v', { kind: 'all-paths-down', cause });
+  expect(reasons()).toEqual(['AllPathsDown no usable path, I/O is queued: now']);
 });
 
 it('no path at all is still UNAVAILABLE', async () => {

@@ -41,3 +41,25 @@ test('the last 500 are kept; who was away asks for those after a number', () => 
   // A number of another pathd, ahead of this one's.
   expect(heard(notices, 9_999)).toHaveLength(500);
 });
+
+const DOWN = { kind: 'all-paths-down', cause: { kind: 'refused', detail: 'x' } } as const;
+const WRONG = { kind: 'unauthenticated', path: 'p0', detail: 'y' } as const;
+const FAILED = { kind: 'failed', why: 'z', discarded: { requests: 0, bytesToChange: 0 } } as const;
+
+test('what an attach may say itself waits for how that ends; all else is told at once', () => {
+  const notices = new Notices();
+  const told = (): string[] => heard(notices, 0).map((message) => message.slice(-2));
+  notices.hold('v');
+  for (const event of [WRONG, FAILED, DOWN]) notices.tell('v', event);
+  notices.tell('w', DOWN);
+  expect(told()).toEqual([' z', ' x']);
+  notices.release('v');
+  expect(told()).toEqual([' z', ' x', ' y', ' x']);
+  notices.tell('v', WRONG);
+  expect(told()).toHaveLength(5);
+  notices.hold('v');
+  notices.tell('v', WRONG);
+  notices.drop('v');
+  notices.release('v');
+  expect(told()).toHaveLength(5);
+});

@@ -41,6 +41,23 @@ it('other credentials are tried at the next probe', async () => {
   await world.close();
 });
 
+it('a login that succeeds forgets the refusal: those credentials may be right by now', async () => {
+  const current = { chap: pair('secretsecret12') };
+  const world = await started(current);
+  const p1 = world.gateway(1);
+  const isUp = () => world.volume.status().paths[1]?.up;
+  current.chap = pair('othersecret34');
+  await world.clock.until(() => isUp() === true, 20_000);
+  current.chap = pair('secretsecret12');
+  p1.chap = current.chap;
+  p1.kill();
+  await world.clock.until(() => isUp() === false, 5_000);
+  p1.revive();
+  await world.clock.until(() => isUp() === true, 10_000);
+  expect(p1.refusals).toBe(1);
+  await world.close();
+});
+
 it('what was right again on the target is found within a minute and a bit', async () => {
   const world = await started({ chap: pair('secretsecret12') });
   world.gateway(1).chap = pair('secretsecret12');
