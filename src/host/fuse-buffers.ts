@@ -9,16 +9,18 @@
  * flight is not decided here but by its server (see fuse-server.ts).
  *
  * Data starts behind the room for a reply header: a READ is answered with one write(2) of header
- * and data, without copying and without an array of buffers.
+ * and data, without copying and without an array of buffers. Behind it there is room for what the
+ * initiator reads with the end of the data (ScsiCommand's `tailroom`); it never leaves the slab.
  */
 import { OUT_HEADER_BYTES, RECEIVE_BYTES } from '../protocol/fuse/wire.ts';
+import { NEXT_HEAD } from '../protocol/iscsi/framer.ts';
 
 /** Powers of two from 4 KiB to 1 MiB: at most half of a slab is unused. */
 const SLAB_BYTES = Array.from({ length: 9 }, (_, index) => 4096 << index);
 
-/** Room for one request's data, with space for the reply header in front of it. */
+/** Room for one request's data, with space for the reply header in front of it and some behind. */
 export class Slab {
-  /** Reply header, then data. */
+  /** Reply header, data, tailroom. */
   readonly bytes: Buffer;
   readonly sizeClass: number;
   #view: Buffer;
@@ -28,7 +30,7 @@ export class Slab {
     this.sizeClass = sizeClass;
     // Not from Buffer's own pool: a slab must not keep a neighbour alive, nor start at an odd
     // address.
-    this.bytes = Buffer.allocUnsafeSlow(OUT_HEADER_BYTES + dataBytes);
+    this.bytes = Buffer.allocUnsafeSlow(OUT_HEADER_BYTES + dataBytes + NEXT_HEAD);
     this.#view = this.bytes.subarray(OUT_HEADER_BYTES);
   }
 

@@ -26,6 +26,7 @@ import type { BlockSource, ExportError, IoError, IoRequest } from '../volume/por
 import type { Result } from '../base/result.ts';
 import { err, ok } from '../base/result.ts';
 import { assert } from '../base/assert.ts';
+import { NEXT_HEAD } from '../protocol/iscsi/framer.ts';
 import { FuseResponse, respond, respondToMalformed } from '../protocol/fuse/one-file.ts';
 import { FuseRequest, decodeRequest } from '../protocol/fuse/request.ts';
 import { REPLY_BYTES, encodeHeader, encodeStatus, encodeWritten } from '../protocol/fuse/reply.ts';
@@ -88,6 +89,7 @@ class PendingIo implements IoRequest {
   readonly offset: number;
   readonly length: number;
   readonly data: Buffer | undefined;
+  readonly tailroom: number | undefined;
   readonly fua = false;
   readonly done: (error: IoError | undefined) => void;
   readonly uniqueLow: number;
@@ -116,6 +118,7 @@ class PendingIo implements IoRequest {
     this.handedOver = handedOver;
     this.data =
       handedOver?.subarray(WRITE_DATA_OFFSET, WRITE_DATA_OFFSET + length) ?? slab?.data(length);
+    this.tailroom = slab === undefined ? undefined : NEXT_HEAD;
     this.countedBytes = handedOver?.length ?? slab?.bytes.length ?? BARE_REQUEST_BYTES;
     this.#server = server;
     this.done = (error): void => {

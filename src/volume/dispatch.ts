@@ -221,7 +221,7 @@ export class Dispatcher {
 
   #send(entry: Entry, piece: Piece, route: Route, tries: Tries): void {
     const epoch = this.#epoch;
-    const { cdb: bytes, dataIn, dataOut } = piece;
+    const { cdb: bytes, dataIn, dataOut, tailroom } = piece;
     const quick = isQuick(entry.request) ? 1 : 0;
     this.#atTarget++;
     this.#quickAtTarget += quick;
@@ -229,6 +229,7 @@ export class Dispatcher {
       cdb: bytes,
       ...(dataIn === undefined ? {} : { dataIn }),
       ...(dataOut === undefined ? {} : { dataOut }),
+      tailroom,
       done: (outcome) => {
         if (epoch !== this.#epoch) return;
         let verdict = judge(outcome);

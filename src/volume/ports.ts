@@ -69,8 +69,16 @@ export interface ScsiCommand {
   readonly cdb: Uint8Array;
   /** Payload of a data-out command. Not to be touched by anybody until `done` was called. */
   readonly dataOut?: Buffer;
-  /** Destination of a data-in command; its length is the expected data transfer length. */
+  /**
+   * Destination of a data-in command; its length is the expected data transfer length. What lies
+   * behind the bytes that arrived is undefined.
+   */
   readonly dataIn?: Buffer;
+  /**
+   * Bytes behind `dataIn` in its ArrayBuffer that are the command's as well until `done` was called:
+   * with 64 of them long data and the header behind it come with one read from the socket.
+   */
+  readonly tailroom?: number | undefined;
   /**
    * Called exactly once, never from within `execute`. When it is called, the session holds no
    * reference to the buffers any more: everything queued for this command has left the process or
@@ -185,6 +193,11 @@ export interface IoRequest {
   readonly length: number;
   /** read: destination; write: payload; else undefined. */
   readonly data: Buffer | undefined;
+  /**
+   * Bytes behind `data` in its ArrayBuffer that are the request's as well, as ScsiCommand has
+   * them.
+   */
+  readonly tailroom?: number | undefined;
   /** Write that must be on stable storage before it is answered. */
   readonly fua: boolean;
   /** Called exactly once, never from within `submit`; afterwards `data` belongs to the caller again. */

@@ -20,6 +20,8 @@ export interface Piece {
   readonly cdb: Uint8Array;
   readonly dataOut: Buffer | undefined;
   readonly dataIn: Buffer | undefined;
+  /** Of dataIn, as ScsiCommand has it. */
+  readonly tailroom?: number | undefined;
 }
 
 const ZERO_BLOCK = Buffer.alloc(4096);
@@ -50,19 +52,28 @@ function transfer(request: IoRequest, facts: LuFacts): readonly Piece[] {
   const { kind, offset, length, data } = request;
   assert(data?.length === length, 'a transfer has a buffer of its length');
   const step = facts.maxTransferBlocks * facts.blockSize;
-  if (length <= step) return [transferPiece(kind === 'read', offset, data, facts)];
+  const { tailroom } = request;
+  if (length <= step) return [transferPiece(kind === 'read', offset, data, tailroom, facts)];
   const pieces: Piece[] = [];
   for (let at = 0; at < length; at += step) {
     const part = data.subarray(at, Math.min(at + step, length));
-    pieces.push(transferPiece(kind === 'read', offset + at, part, facts));
+    // Behind any piece but the last lies the data of the next.
+    const room = at + step < length ? undefined : tailroom;
+    pieces.push(transferPiece(kind === 'read', offset + at, part, room, facts));
   }
   return pieces;
 }
 
-function transferPiece(read: boolean, offset: number, data: Buffer, facts: LuFacts): Piece {
+function transferPiece(
+  read: boolean,
+  offset: number,
+  data: Buffer,
+  tailroom: number | undefined,
+  facts: LuFacts,
+): Piece {
   const lba = offset / facts.blockSize;
   const blocks = data.length / facts.blockSize;
-  if (read) return { cdb: cdb.read16(lba, blocks), dataOut: undefined, dataIn: data };
+  if (read) return { cdb: cdb.read16(lba, blocks), dataOut: undefined, dataIn: data, tailroom };
   const fua = facts.writeCache !== 'none' && facts.fua;
   return { cdb: cdb.write16(lba, blocks, { fua }), dataOut: data, dataIn: undefined };
 }

@@ -3,6 +3,7 @@
  * Reads go to random places and writes in sequence, as the peers' do (iscsi-perf -r, qemu-img bench).
  */
 import { createInitiator } from '../../src/host/initiator.ts';
+import { NEXT_HEAD } from '../../src/protocol/iscsi/framer.ts';
 import { read16, testUnitReady, write16 } from '../../src/protocol/scsi/cdb.ts';
 import type { ConnectOptions, ScsiOutcome, Session } from '../../src/volume/ports.ts';
 import type { Target } from '../support/tgt.ts';
@@ -45,7 +46,10 @@ export async function runOurs(session: Session, cell: Cell, seconds: number): Pr
   const { write, size, depth } = cell;
   const blocks = size / 512;
   const places = UNIT_BYTES / size;
-  const buffers = Array.from({ length: depth }, (_, index) => Buffer.alloc(size, index));
+  // With room behind the data, as the FUSE server's buffers have it.
+  const buffers = Array.from({ length: depth }, (_, index) =>
+    Buffer.alloc(size + NEXT_HEAD, index).subarray(0, size),
+  );
   const cpu = process.cpuUsage();
   const start = performance.now();
   const end = start + seconds * 1000;
@@ -68,7 +72,7 @@ export async function runOurs(session: Session, cell: Cell, seconds: number): Pr
       session.execute(
         write
           ? { cdb: write16(lba, blocks), dataOut: buffer, done }
-          : { cdb: read16(lba, blocks), dataIn: buffer, done },
+          : { cdb: read16(lba, blocks), dataIn: buffer, tailroom: NEXT_HEAD, done },
       );
     };
     for (const buffer of buffers) issue(buffer);

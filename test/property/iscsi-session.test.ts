@@ -51,10 +51,19 @@ class World {
     });
   }
 
-  issue(command: { cdb: Uint8Array; dataIn?: Buffer; dataOut?: Buffer }): void {
+  issue(
+    command: { cdb: Uint8Array; dataIn?: Buffer; tailroom?: number; dataOut?: Buffer },
+    done: () => void = () => undefined,
+  ): void {
     const seen: Outcome[] = [];
     this.outcomes.push(seen);
-    this.session.execute({ ...command, done: (outcome) => seen.push(outcome) });
+    this.session.execute({
+      ...command,
+      done: (outcome) => {
+        seen.push(outcome);
+        done();
+      },
+    });
   }
 
   step(): void {
@@ -103,7 +112,8 @@ it('moves data unchanged against any conforming target', () => {
       fc.integer(),
       fc.integer({ min: 0xffff_ffe0, max: 0xffff_ffff }),
       fc.array(fc.integer({ min: 1, max: REGION }), { minLength: 1, maxLength: 24 }),
-      (p, seed, cmdSn, sizes) => {
+      fc.constantFrom(0, 20, 64, 100),
+      (p, seed, cmdSn, sizes, tailroom) => {
         const world = new World(p, seed, cmdSn, sizes.length);
         const payloads = sizes.map((blocks, index) => {
           const dataOut = Buffer.alloc(blocks * 512);
@@ -113,9 +123,15 @@ it('moves data unchanged against any conforming target', () => {
         });
         world.run(200_000);
         const copies = sizes.map((blocks, index) => {
-          const dataIn = Buffer.alloc(blocks * 512);
-          world.issue({ cdb: read16(index * REGION, blocks), dataIn });
-          return dataIn;
+          const slab = Buffer.alloc(blocks * 512 + tailroom + 8, 0xcc);
+          const dataIn = slab.subarray(0, blocks * 512);
+          const copy = Buffer.alloc(blocks * 512);
+          world.issue({ cdb: read16(index * REGION, blocks), dataIn, tailroom }, () => {
+            dataIn.copy(copy);
+            expect(slab.subarray(slab.length - 8)).toEqual(Buffer.alloc(8, 0xcc));
+            slab.fill(0xdd); // it is the caller's again, with the room behind the data
+          });
+          return copy;
         });
         world.run(200_000);
         expect(world.target.commands).toBe(2 * sizes.length);

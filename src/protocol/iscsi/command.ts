@@ -28,5 +28,7 @@ export interface Command {
   readonly cdb: Uint8Array;
   readonly dataOut?: Buffer;
   readonly dataIn?: Buffer;
+  /** Bytes behind `dataIn` in its ArrayBuffer that are the command's as well; default none. */
+  readonly tailroom?: number | undefined;
   readonly done: (outcome: Outcome) => void;
 }

@@ -42,7 +42,7 @@ export interface AsyncMessage {
 /** What the receiver tells the session. */
 export interface ReceiverEvents {
   /** Where the data segment of the current PDU goes: the framer's `receiveInto`. */
-  receiveInto(buffer: Buffer, at: number): void;
+  receiveInto(buffer: Buffer, at: number, tailroom?: number): void;
   r2t(task: Task, ttt: number, offset: number, length: number): void;
   finished(task: Task, outcome: Outcome): void;
   responded(task: Task, response: number): void;
@@ -175,7 +175,7 @@ export class Receiver implements PduSink {
     }
     this.#task = task;
     this.progress++;
-    this.#events.receiveInto(dataIn, offset);
+    this.#events.receiveInto(dataIn, offset, task.command?.tailroom);
     return undefined;
   }
 

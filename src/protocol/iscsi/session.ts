@@ -91,6 +91,7 @@ export class FullFeature implements ReceiverEvents {
     assert(this.#end === undefined, 'the session is over');
     assert(command.dataIn === undefined || command.dataOut === undefined, 'bidirectional command');
     assert(command.cdb.length <= 16, 'CDB longer than 16 bytes');
+    assert(hasTailroom(command), 'no room behind dataIn');
     this.#outstanding++;
     this.#transmitter.queue.push(command);
     this.#owner.wantFlush();
@@ -181,8 +182,8 @@ export class FullFeature implements ReceiverEvents {
 
   // ------------------------------------------------------------------------ from the receiver
 
-  receiveInto(buffer: Buffer, at: number): void {
-    this.#framer.receiveInto(buffer, at);
+  receiveInto(buffer: Buffer, at: number, tailroom?: number): void {
+    this.#framer.receiveInto(buffer, at, tailroom);
   }
 
   r2t(task: Task, ttt: number, offset: number, length: number): void {
@@ -308,4 +309,11 @@ export class FullFeature implements ReceiverEvents {
     this.#logoutQueued = true;
     this.#sendTask(task);
   }
+}
+
+/** What a command says of the memory behind its buffer is true: more would be an exception later. */
+function hasTailroom({ dataIn, tailroom }: Command): boolean {
+  if (tailroom === undefined) return true;
+  if (dataIn === undefined || tailroom < 0) return false;
+  return dataIn.byteOffset + dataIn.length + tailroom <= dataIn.buffer.byteLength;
 }

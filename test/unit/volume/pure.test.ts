@@ -126,6 +126,14 @@ describe('translation', () => {
     expect(joined.equals(request.data as Buffer)).toBe(true);
   });
 
+  it('gives the room behind the data to the piece at its end alone: behind others lies data', () => {
+    const request = { ...io('read', 0, 9 * 512), tailroom: 64 };
+    const rooms = translate(request, FACTS).map(({ tailroom }) => tailroom);
+    expect(rooms).toEqual([undefined, undefined, 64]);
+    expect(translate({ ...request, ...io('read', 0, 512) }, FACTS)[0]?.tailroom).toBe(64);
+    expect(translate(io('read', 0, 512), FACTS)[0]?.tailroom).toBe(undefined);
+  });
+
   it.each([
     ['none', true, false, false],
     ['none', false, false, false],

@@ -3,7 +3,7 @@
  * test/property/iscsi-framer.test.ts.
  */
 import { describe, expect, it } from 'vitest';
-import { Framer, type PduSink } from '../../../../src/protocol/iscsi/framer.ts';
+import { Framer, NEXT_HEAD, type PduSink } from '../../../../src/protocol/iscsi/framer.ts';
 import { pdu } from './pdus.ts';
 
 /** Notes opcode, data and order; takes data into a buffer of its own. */
@@ -109,10 +109,66 @@ describe('framer', () => {
     expect(framer.readInto(general).buffer).toBe(general.buffer);
   });
 
+  /** Each PDU's data goes to the next place; at its end the owner of the place uses it otherwise. */
+  function owned(lengths: readonly number[], tailroom: number) {
+    const seen: string[] = [];
+    const slabs = lengths.map((length) => Buffer.alloc(length + tailroom + 8));
+    let turn = -1;
+    const framer: Framer = new Framer({
+      header: () => {
+        turn++;
+        framer.receiveInto(slabs[turn]!.subarray(0, lengths[turn]), 0, tailroom);
+        return true;
+      },
+      complete: () => {
+        const slab = slabs[turn]!;
+        seen.push(slab.toString('latin1', 0, lengths[turn]));
+        expect(slab.subarray(slab.length - 8)).toEqual(Buffer.alloc(8));
+        slab.fill(0xdd);
+        return true;
+      },
+    });
+    return { framer, seen, slabs };
+  }
+
+  it('reads the next header with the end of long data where there is room for it, one read a PDU', () => {
+    const lengths = [40_000, 50_000, 9000];
+    const data = lengths.map((length, index) => Buffer.alloc(length, `data of ${String(index)} `));
+    const stream = Buffer.concat(data.map((bytes) => pdu(0x25, 0, [], bytes)));
+    const { framer, seen, slabs } = owned(lengths, NEXT_HEAD);
+    const general = Buffer.alloc(65_536);
+    let reads = 0;
+    let at = stream.copy(general, 0, 0, 48);
+    framer.push(general, at);
+    for (; at < stream.length; reads++) {
+      const place = framer.readInto(general);
+      expect(place.buffer).toBe(slabs[reads]!.buffer);
+      const count = stream.copy(place, 0, at);
+      at += count;
+      framer.push(place, count);
+    }
+    expect(reads).toBe(3);
+    expect(seen).toEqual(data.map((bytes) => bytes.toString('latin1')));
+  });
+
+  it('keeps to the room there is, and to none where nothing is said of any', () => {
+    for (const room of [0, 1, 48]) {
+      const { framer } = owned([40_000], room);
+      framer.push(pdu(0x25, 0, [], Buffer.alloc(40_000)), 48);
+      expect(framer.readInto(Buffer.alloc(100)).length).toBe(40_000 + room);
+    }
+  });
+
+  it('reads on in the buffer itself where more of its data is to come', () => {
+    const { framer } = owned([100_000], 0);
+    framer.push(pdu(0x25, 0, [], Buffer.alloc(40_000)), 48);
+    expect(framer.readInto(Buffer.alloc(100)).length).toBe(40_000 + NEXT_HEAD);
+  });
+
   it('asks for little behind data so long that the next is better read to its place', () => {
     const { framer, recorder } = make();
     const general = Buffer.alloc(65_536);
-    const long = pdu(0x25, 0, [], Buffer.alloc(131_072, 'x'));
+    const long = pdu(0x25, 0, [], Buffer.alloc(32_768, 'x'));
     framer.push(long, long.length);
     const short = framer.readInto(general);
     expect([short.buffer, short.length]).toEqual([general.buffer, 4096]);

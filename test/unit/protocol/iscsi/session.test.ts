@@ -4,7 +4,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { get32 } from '../../../../src/base/bytes.ts';
 import { Field, NO_TAG, Opcode } from '../../../../src/protocol/iscsi/bhs.ts';
-import { testUnitReady } from '../../../../src/protocol/scsi/cdb.ts';
+import { read16, testUnitReady } from '../../../../src/protocol/scsi/cdb.ts';
 import * as target from './pdus.ts';
 import { Bench, GOOD, itt } from './session-bench.ts';
 
@@ -90,6 +90,13 @@ describe('sending', () => {
 });
 
 describe('receiving', () => {
+  it.each([[1], [-1]])('refuses a command that claims room it does not have: %i', (tailroom) => {
+    const dataIn = Buffer.allocUnsafeSlow(512);
+    const command = { cdb: read16(0, 1), dataIn, done: bench.done };
+    expect(() => bench.execute({ ...command, tailroom })).toThrow('no room');
+    bench.execute({ ...command, dataIn: dataIn.subarray(0, 511), tailroom: 1 });
+  });
+
   it('puts Data-In where it belongs and takes the status that comes with it', () => {
     const dataIn = bench.read(1000);
     const tag = itt(bench.flush()[0]);
