@@ -4,11 +4,11 @@
  * for the I/O to go there. Made of what `status` says; how long a failback waits for its jitter and
  * its token only pathd knows, so those are named, not counted.
  */
-import { parseArgs } from 'node:util';
 import { hash32 } from '../base/hash.ts';
-import { type PathdApi, PathdError, type PathStatus, type VolumeStatus } from '../pathd/api.ts';
-import { type Command, type CommandIo, EXIT } from './commands.ts';
-import { DEFAULT_PATHD_ENDPOINT, unreachable } from './status.ts';
+import type { PathdApi, PathStatus, VolumeStatus } from '../pathd/api.ts';
+import { askPathd, fail, type Question } from './ask-pathd.ts';
+import { type Command, EXIT } from './commands.ts';
+import { DEFAULT_PATHD_ENDPOINT } from './status.ts';
 import { formatAge, printable } from './text.ts';
 
 const HELP = `Usage: priority-path explain [options] VOLUME
@@ -24,64 +24,31 @@ Options:
 Exit codes: 0 shown, 1 pathd unreachable or volume not attached, 2 wrong usage.
 `;
 
+const QUESTION: Question = {
+  name: 'explain',
+  usage: 'explain VOLUME',
+  help: HELP,
+  words: 1,
+  more: false,
+};
+
 type Source = Pick<PathdApi, 'status'> & { close(): void };
 
 export function explainCommand(connect: (endpoint: string) => Source): Command {
   return {
-    name: 'explain',
+    name: QUESTION.name,
     summary: 'why the current path of a volume is the current one',
-    run: async (args, io) => {
-      let parsed;
-      try {
-        const options = {
-          endpoint: { type: 'string' },
-          help: { type: 'boolean', short: 'h' },
-        } as const;
-        parsed = parseArgs({ args: [...args], options, allowPositionals: true });
-      } catch (error) {
-        return fail(io, EXIT.usage, `${(error as Error).message.split('. ')[0] ?? ''}; see --help`);
-      }
-      if (parsed.values.help === true) {
-        io.stdout.write(HELP);
+    run: (args, io) =>
+      askPathd(QUESTION, connect, args, io, async (source, [volumeId = '']) => {
+        const [volume] = await source.status(volumeId);
+        if (volume === undefined) {
+          const text = `volume "${volumeId}" is not attached on this node; status shows those that are`;
+          return fail(io, QUESTION.name, EXIT.failed, text);
+        }
+        io.stdout.write(explain(volume, io.now()));
         return EXIT.ok;
-      }
-      const [volumeId, ...more] = parsed.positionals;
-      if (volumeId === undefined || more.length > 0) {
-        return fail(io, EXIT.usage, 'expected: explain VOLUME; see --help');
-      }
-      const fromEnv = io.env['PATHD_ENDPOINT'] || DEFAULT_PATHD_ENDPOINT;
-      return show(connect, parsed.values.endpoint ?? fromEnv, volumeId, io);
-    },
+      }),
   };
-}
-
-async function show(
-  connect: (endpoint: string) => Source,
-  endpoint: string,
-  volumeId: string,
-  io: CommandIo,
-): Promise<number> {
-  const source = connect(endpoint);
-  try {
-    const [volume] = await source.status(volumeId);
-    if (volume === undefined) {
-      const text = `volume "${volumeId}" is not attached on this node; status shows those that are`;
-      return fail(io, EXIT.failed, text);
-    }
-    io.stdout.write(explain(volume, io.now()));
-    return EXIT.ok;
-  } catch (error) {
-    if (!(error instanceof PathdError)) throw error;
-    const where = error.code === 'UNAVAILABLE' ? `\n${unreachable(endpoint)}` : '';
-    return fail(io, EXIT.failed, `${error.message}${where}`);
-  } finally {
-    source.close();
-  }
-}
-
-function fail(io: CommandIo, code: number, text: string): number {
-  io.stderr.write(`priority-path explain: ${text}\n`);
-  return code;
 }
 
 /** The whole answer; ends with a line break. Pure. */

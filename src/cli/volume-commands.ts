@@ -3,11 +3,11 @@
  * `forget`.
  * One pathd's volume each; in a cluster the PV's annotations say the same for every node, and last.
  */
-import { parseArgs } from 'node:util';
 import { type PathdApi, PathdError } from '../pathd/api.ts';
+import { askPathd } from './ask-pathd.ts';
+import { type Command, EXIT } from './commands.ts';
 import { parsePathWords, PATH_WORD } from './path-words.ts';
-import { type Command, type CommandIo, EXIT } from './commands.ts';
-import { DEFAULT_PATHD_ENDPOINT, unreachable } from './status.ts';
+import { DEFAULT_PATHD_ENDPOINT } from './status.ts';
 
 type Connect = (endpoint: string) => PathdApi & { close(): void };
 
@@ -35,52 +35,18 @@ Exit codes: 0 done, 1 refused or pathd unreachable, 2 wrong usage.
 `;
 
 function volumeCommand(spec: Spec, connect: Connect): Command {
-  const { name, summary, usage, help, words, more = false, done, check, run } = spec;
-  const fail = (io: CommandIo, code: number, text: string): number => {
-    io.stderr.write(`priority-path ${name}: ${text}\n`);
-    return code;
-  };
+  const { name, summary, usage, words, more = false, done, check, run } = spec;
+  const help = `Usage: priority-path ${usage} [options]\n\n${spec.help}\n${OPTIONS}`;
+  const question = { name, usage, help, words, more, check };
   return {
     name,
     summary,
-    run: async (args, io) => {
-      let parsed;
-      try {
-        parsed = parseArgs({
-          args: [...args],
-          options: { endpoint: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
-          allowPositionals: true,
-        });
-      } catch (error) {
-        // parseArgs throws a TypeError whose first sentence names the option.
-        const problem = (error as Error).message.split('. ')[0] ?? 'wrong options';
-        return fail(io, EXIT.usage, `${problem}; see --help`);
-      }
-      if (parsed.values.help === true) {
-        io.stdout.write(`Usage: priority-path ${usage} [options]\n\n${help}\n${OPTIONS}`);
-        return EXIT.ok;
-      }
-      const given = parsed.positionals.length;
-      if (given < words || (given > words && !more)) {
-        return fail(io, EXIT.usage, `expected: ${usage}; see --help`);
-      }
-      const wrong = check?.(parsed.positionals);
-      if (wrong !== undefined) return fail(io, EXIT.usage, `${wrong}; see --help`);
-      const fromEnv = io.env['PATHD_ENDPOINT'] || DEFAULT_PATHD_ENDPOINT;
-      const endpoint = parsed.values.endpoint ?? fromEnv;
-      const api = connect(endpoint);
-      try {
-        await run(api, parsed.positionals);
+    run: (args, io) =>
+      askPathd(question, connect, args, io, async (api, given) => {
+        await run(api, given);
         io.stdout.write(`${done}\n`);
         return EXIT.ok;
-      } catch (error) {
-        if (!(error instanceof PathdError)) throw error;
-        const where = error.code === 'UNAVAILABLE' ? `\n${unreachable(endpoint)}` : '';
-        return fail(io, EXIT.failed, `${error.message}${where}`);
-      } finally {
-        api.close();
-      }
-    },
+      }),
   };
 }
 
