@@ -6,6 +6,11 @@ import { decodeDesignators } from '../../src/protocol/scsi/designators.ts';
 import { decodeInquiry } from '../../src/protocol/scsi/inquiry.ts';
 import { decodeReportLuns, encodeLun } from '../../src/protocol/scsi/lun.ts';
 import { decodeCachingMode10, decodeCachingMode6 } from '../../src/protocol/scsi/mode.ts';
+import {
+  decodeReadKeys,
+  decodeReadReservation,
+  decodeReserveCapabilities,
+} from '../../src/protocol/scsi/persistent-reserve.ts';
 import { decodeLogicalBlockProvisioning } from '../../src/protocol/scsi/provisioning.ts';
 import { decodeSense, formatSense } from '../../src/protocol/scsi/sense.ts';
 import { decodeSupportedPages, decodeUnitSerialNumber } from '../../src/protocol/scsi/vpd.ts';
@@ -111,4 +116,25 @@ export const SCSI_TARGETS: readonly FuzzTarget[] = [
     must(Number.isSafeInteger(sizeBytes) && sizeBytes === blocks * blockSize, 'size');
     must(blocks >= 1 && blockSize >= 512, 'an empty medium');
   }),
+  target(
+    'scsi-pr-read-keys',
+    decodeReadKeys,
+    [hex('00 00 00 07 00 00 00 10 00 00 00 00 00 00 00 01 80 00 00 00 00 00 00 00')],
+    ({ keys }, input) => {
+      must(keys.length * 8 + 8 <= input.length, 'more keys than fit');
+      must(
+        keys.every((key) => /^[0-9a-f]{16}$/.test(key)),
+        'a key that is none',
+      );
+    },
+  ),
+  target(
+    'scsi-pr-read-reservation',
+    decodeReadReservation,
+    [hex('00 00 00 01 00 00 00 10 00 00 00 00 00 00 00 ab 00 00 00 00 00 05 00 00')],
+    (held) => {
+      must(held === undefined || (held.scope <= 15 && held.type <= 15), 'scope or type too large');
+    },
+  ),
+  target('scsi-pr-capabilities', decodeReserveCapabilities, [hex('00 08 0d 80 ea 01 00 00')]),
 ];
