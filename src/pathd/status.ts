@@ -15,7 +15,7 @@ export function volumeStatus(volume: Volume, device: string): VolumeStatus {
     currentPath: snapshot.current ?? '',
     paths: snapshot.paths.map((path) => pathStatus(path, snapshot.current)),
     lastSwitch: switchStatus(snapshot),
-    fencing: describeFencing(volume.wanted.policy.fencing),
+    fencing: describeFencing(volume.wanted.policy.fencing, snapshot.preemptible),
     queued: snapshot.queued,
     outstanding: snapshot.outstanding,
     ioErrors: snapshot.ioErrors,

@@ -52,6 +52,7 @@ export interface Policy {
   readonly switchBackoffMs: number;
   readonly drainTimeoutMs: number;
   readonly fencing: Fencing;
+  readonly reservation: 'auto' | 'off';
   readonly writePolicy: 'through';
   readonly expectedSerial: string;
   readonly headerDigest: DigestChoice;
@@ -192,6 +193,9 @@ export const PARAMETERS: Table = {
   }),
   fencing: fencing('fencing', 'auto', {
     doc: '`auto` (always tried), plus any of `gone`, `delay=<duration>`, `none`, comma separated',
+  }),
+  reservation: choice('reservation', ['auto', 'off'], 'auto', {
+    doc: '`auto`: where one device server serves all paths, a single-node volume is reserved there',
   }),
   writePolicy: writePolicy('write-policy', 'through', {
     doc: '`through`: a write is on stable storage before it is answered',

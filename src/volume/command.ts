@@ -25,6 +25,8 @@ export interface OwnCommand {
   readonly cdb: Uint8Array;
   /** Bytes of data-in at most. */
   readonly receive: number;
+  /** Parameter list; nobody else's from now on. */
+  readonly dataOut?: Buffer;
 }
 
 export interface CommandContext {
@@ -63,6 +65,7 @@ export function runCommand(context: CommandContext, command: OwnCommand): Promis
       session.execute({
         cdb: command.cdb,
         ...(dataIn === undefined ? {} : { dataIn }),
+        ...(command.dataOut === undefined ? {} : { dataOut: command.dataOut }),
         done: (outcome) => {
           const verdict = judge(outcome);
           if (verdict.kind === 'retry' && verdict.attention !== undefined) {

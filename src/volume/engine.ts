@@ -5,6 +5,7 @@
  *   probes, stalls, lost sessions → controller → effects     (path-board.ts, controller-driver.ts)
  *   switch effects → Switcher: leave, fence, arrive          (switcher.ts, unfenced.ts, fence.ts)
  *   unit attentions → restart of the nexus, identity again, or the end
+ *   registrations, the unit reserved for this node             (reservations.ts)
  *
  * What is asked of a volume from outside is in volume.ts.
  */
@@ -19,11 +20,12 @@ import { IdentityBook } from './identity-book.ts';
 import { digestChoices, switchPolicy } from './live-policy.ts';
 import { asksForIdentity, endsOutstanding, tellsWeAreFenced } from './outcome.ts';
 import { MemoryKeeper } from './memory-keeper.ts';
-import { PathBoard, type VolumePath } from './path-board.ts';
-import type { Clock, Sense } from './ports.ts';
+import { type BoardOptions, PathBoard, type VolumePath } from './path-board.ts';
+import type { Clock, Sense, Session } from './ports.ts';
 import type { RecentWrites } from './recent-writes.ts';
 import { banRecord, bansOf, holder, type VolumeRecord } from './record.ts';
 import { RecordKeeper } from './record-keeper.ts';
+import { type Duty, Reservations } from './reservations.ts';
 import { type SwitchHistory, takeSnapshot } from './snapshot.ts';
 import { watchStalls } from './stall-report.ts';
 import type { StallWatch } from './stall-watch.ts';
@@ -32,6 +34,8 @@ import { Switcher } from './switcher.ts';
 import { controllerOptions, type VolumeOptions, type VolumeSnapshot } from './volume-types.ts';
 
 export const LOGOUT_TIMEOUT_MS = 1_000;
+/** Refused again so soon after a new login, although everything is ours: somebody is in our way. */
+const CONFLICT_AGAIN_MS = 1_000;
 
 export class VolumeEngine {
   readonly options: VolumeOptions;
@@ -43,6 +47,7 @@ export class VolumeEngine {
   readonly board: PathBoard;
   readonly driver: ControllerDriver;
   readonly switcher: Switcher;
+  readonly reservations: Reservations;
   readonly #stalls: StallWatch;
   readonly #memory: MemoryKeeper;
   /** What is wanted now; the options are what was wanted at the start. */
@@ -53,6 +58,9 @@ export class VolumeEngine {
   #stuck: { readonly what: 'fence' | 'record'; readonly why: string } | undefined;
   #allDown = false;
   #failure: string | undefined;
+  #lastConflict = -Infinity;
+  /** Session whose conflict is, or was, looked into. */
+  #conflicted: Session | undefined;
   readonly #history: SwitchHistory = { last: undefined, failovers: 0, failbacks: 0 };
 
   constructor(options: VolumeOptions) {
@@ -75,8 +83,9 @@ export class VolumeEngine {
         if (path !== undefined) this.board.failed(path, { kind: cause, detail });
       },
       attention: (sense) => this.#attention(this.dispatcher.route?.path, sense),
-      fenced: (detail) => void this.fail(`another node took the volume: ${detail}`),
+      fenced: (detail) => this.#conflict(this.dispatcher.route?.path, detail),
     });
+    this.reservations = this.#makeReservations();
     this.board = this.#makeBoard();
     this.driver = new ControllerDriver(clock, controllerOptions(options), (effect) =>
       this.#execute(effect),
@@ -167,6 +176,7 @@ export class VolumeEngine {
       stuck: this.#stuck?.why ?? '',
       allDown: this.#allDown,
       history: this.#history,
+      members: this.reservations.members,
     });
   }
 
@@ -207,9 +217,18 @@ export class VolumeEngine {
   #attention(path: string | undefined, sense: Sense): void {
     const { route, ledger } = this.dispatcher;
     if (path === undefined || this.#failure !== undefined) return;
+    const session = this.board.link(path)?.verified?.session;
+    const registered = session !== undefined && this.reservations.has(session);
     if (tellsWeAreFenced(sense)) {
-      void this.fail('another node took the volume: reservation preempted');
-    } else if (path !== route?.path || this.board.link(path)?.verified === undefined) {
+      // A login may see what was said to the one before it: it registers anew in a moment.
+      if (registered) void this.#inspect(path);
+      else if (session !== undefined || this.#duty === 'none') {
+        void this.fail('another node took the volume: reservation preempted');
+      }
+      return;
+    }
+    if (registered && endsOutstanding(sense)) void this.#inspect(path);
+    if (path !== route?.path || this.board.link(path)?.verified === undefined) {
       // A login sees the attentions of its own new nexus: nothing was outstanding on it.
     } else if (endsOutstanding(sense) && ledger.issued > 0) {
       const detail = 'the target has ended the commands of this nexus (unit attention)';
@@ -224,13 +243,22 @@ export class VolumeEngine {
     const book = this.book;
     const recent = (): RecentWrites | undefined => this.recent;
     const digests = digestChoices(() => this.#policy);
-    const wanted = { credentials, digests };
+    const { reservations } = this;
+    const wanted: Pick<BoardOptions, 'credentials' | 'digests' | 'reservations'> = {
+      credentials,
+      digests,
+      reservations: {
+        join: (path, session, open, ms) => reservations.join(path, session, open, ms),
+        preempt: (path, ms) => reservations.fence(path, ms),
+        forget: (path) => reservations.forget(path),
+      },
+    };
     return new PathBoard(
       { paths, initiatorName, loginTimeoutMs, clock, initiator, book, recent, ...wanted },
       {
         dispatch: (event) => this.driver.dispatch(event),
         attention: (path, sense) => this.#attention(path, sense),
-        fenced: (detail) => void this.fail(`another node took the volume: ${detail}`),
+        fenced: (path, detail) => this.#conflict(path, detail),
         identity: (path, identity) => {
           if (identity.kind === 'banned') {
             // A ban outlives this process: what is not ours today is not ours after a restart.
@@ -244,6 +272,73 @@ export class VolumeEngine {
         changed: () => this.bell.ring(),
       },
     );
+  }
+
+  /** What is wanted of each login: nothing, a key, or a key and the unit for this node alone. */
+  get #duty(): Duty {
+    const { readOnly, singleNode } = this.options;
+    if (readOnly || this.#policy.reservation === 'off') return 'none';
+    return singleNode === true ? 'reserve' : 'register';
+  }
+
+  #makeReservations(): Reservations {
+    const { initiatorName, mayTakeOver = false, record } = this.options;
+    return new Reservations(
+      {
+        initiatorName,
+        duty: () => this.#duty,
+        mayTakeOver,
+        inherited: record.oneServer,
+        paths: () => this.paths.length,
+        stepMs: this.#policy.probeTimeoutMs,
+      },
+      {
+        reserved: async (oneServer) => {
+          await this.keeper.update(() => ({ oneServer }));
+        },
+        fenced: (detail) => void this.fail(`another node took the volume: ${detail}`),
+        changed: () => this.bell.ring(),
+      },
+    );
+  }
+
+  /**
+   * A command of ours was refused for a reservation. Nothing goes out on the current path until it is
+   * known whose it is.
+   */
+  #conflict(path: string | undefined, detail: string): void {
+    const session = path === undefined ? undefined : this.board.link(path)?.verified?.session;
+    const registered = session !== undefined && this.reservations.has(session);
+    if (path === undefined || !registered) {
+      void this.fail(`another node took the volume: ${detail}`);
+      return;
+    }
+    // Of many commands that are refused at once the first asks.
+    if (this.#conflicted === session) return;
+    this.#conflicted = session;
+    if (path === this.dispatcher.route?.path) this.dispatcher.freeze();
+    void this.#inspect(path, detail);
+  }
+
+  /** Keys have changed, or may have. `conflict`: a command was refused for it. */
+  async #inspect(path: string, conflict?: string): Promise<void> {
+    const session = this.board.link(path)?.verified?.session;
+    const finding = await this.reservations.inspect(path);
+    if (this.#failure !== undefined || session !== this.board.link(path)?.verified?.session) return;
+    const now = this.clock.now();
+    const again = conflict !== undefined && now - this.#lastConflict < CONFLICT_AGAIN_MS;
+    if (conflict !== undefined) this.#lastConflict = now;
+    if (finding === 'fenced' || (finding === 'fine' && again)) {
+      void this.fail(`another node took the volume: ${conflict ?? 'reservation preempted'}`);
+    } else if (finding === 'lost' || conflict !== undefined) {
+      this.#relogin(path, conflict ?? 'the target has lost our registration');
+    }
+  }
+
+  /** A new login registers anew; what was refused is sent again. */
+  #relogin(path: string, detail: string): void {
+    if (path !== this.dispatcher.route?.path) void this.board.sever(path, detail);
+    else this.switcher.restart(path, { kind: 'connection-reset', detail });
   }
 
   #makeSwitcher(): Switcher {

@@ -9,7 +9,9 @@
  *            the target drops the old session and what it had not read), then LOGICAL UNIT RESET, whose
  *            answer says that every task has ended (RFC 7143 6.3.5, 11.5.1), then SYNCHRONIZE CACHE,
  *            for a reset leaves old data in a write cache of the target's own. Always allowed.
- *   preempt  both paths lead to one device server: its place is here, between reset and gone.
+ *   preempt  the old portal is silent, and another path leads to the same device server, which holds the
+ *            unit reserved for registered paths: the old one loses its registration there, so that what
+ *            it brings is refused, and a LOGICAL UNIT RESET ends what it has begun (preempt-fence.ts).
  *   gone     nothing listens on the old portal: the target process is dead. Only where the operator said
  *            that a refused connection means that, for a load balancer may refuse for a live target.
  *   delay    the time after which the operator's target has given up what it had of us.
@@ -21,7 +23,7 @@ import type { Instant } from '../base/brand.ts';
 import { err, type Result } from '../base/result.ts';
 import type { TransportFailure } from './ports.ts';
 
-export type FenceRung = 'reset' | 'gone' | 'delay' | 'none';
+export type FenceRung = 'reset' | 'preempt' | 'gone' | 'delay' | 'none';
 export type FenceUsed = FenceRung | 'not-needed';
 
 /** What the operator declared: `policy.prioritypath.io/fencing`. */
@@ -37,6 +39,8 @@ export interface FencedPath {
   readonly name: string;
   /** Reinstates the session and resets the logical unit; each step within `timeoutMs`. */
   resetNexus(timeoutMs: number): Promise<Result<void, TransportFailure>>;
+  /** Takes its registration away through another path; the error says why not. */
+  preempt(timeoutMs: number): Promise<Result<void, string>>;
   knock(timeoutMs: number): Promise<'accepted' | 'refused' | 'silent'>;
 }
 
@@ -46,6 +50,7 @@ export function absentPath(name: string): FencedPath {
   return {
     name,
     resetNexus: () => Promise.resolve(err({ kind: 'unreachable', detail })),
+    preempt: () => Promise.resolve(err('the path is not configured any more')),
     knock: () => Promise.resolve('silent'),
   };
 }
@@ -64,7 +69,7 @@ interface Climb {
   readonly severedForMs: number;
 }
 
-/** Limit of each step of the reset rung. */
+/** Limit of each step of the rungs reset and preempt. */
 const STEP_MS = 1_000;
 /** Where going on unfenced was asked for, a fence may only cost this much. */
 const STEP_MS_BEFORE_NONE = 150;
@@ -84,6 +89,13 @@ const RUNGS: readonly {
     attempt: async ({ path, policy }) => {
       const done = await path.resetNexus(policy.none ? STEP_MS_BEFORE_NONE : STEP_MS);
       return done.ok ? FENCED : failed(`reset: ${done.error.detail}`);
+    },
+  },
+  {
+    rung: 'preempt',
+    attempt: async ({ path, policy }) => {
+      const done = await path.preempt(policy.none ? STEP_MS_BEFORE_NONE : STEP_MS);
+      return done.ok ? FENCED : failed(`preempt: ${done.error}`);
     },
   },
   {
@@ -134,9 +146,16 @@ export async function climbFence(
   return { kind: 'held', why };
 }
 
-/** The rungs a policy allows, as people read them: "reset, gone". */
-export function describeFencing(policy: FencePolicy): string {
+/**
+ * The rungs that there are, as people read them: "reset, preempt (p0,p1), gone". `groups`: paths that
+ * share a device server which is reserved for this node.
+ */
+export function describeFencing(
+  policy: FencePolicy,
+  groups: readonly (readonly string[])[],
+): string {
   const rungs = ['reset'];
+  if (groups.length > 0) rungs.push(`preempt (${groups.map((group) => group.join()).join('; ')})`);
   if (policy.gone) rungs.push('gone');
   if (policy.delayMs !== undefined) rungs.push(`delay=${String(policy.delayMs / 1000)}s`);
   if (policy.none) rungs.push('none');

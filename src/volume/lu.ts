@@ -36,6 +36,11 @@ export interface LuFacts {
 export interface LuReading {
   readonly identity: LuIdentity;
   readonly facts: LuFacts;
+  /**
+   * The unit is reserved and this nexus has not registered: it shows who it is and not all it can do
+   * (SPC-4 table 72). To be read again.
+   */
+  readonly reserved: boolean;
 }
 
 /** VPD pages are asked for with room for many designators; a longer page would be cut and refused. */
@@ -71,6 +76,7 @@ export async function readLu(context: CommandContext): Promise<Result<LuReading,
   const [inquiry, designators, serial, capacity, mode, limits, provisioning] = answers;
   for (const answer of answers) {
     // A refused page is a fact; silence or "no such LUN" is not.
+    if (answer === mode && isConflict(mode)) continue;
     if (!answer.ok && answer.error.kind !== 'error') return answer;
   }
   if (!inquiry.ok) return inquiry;
@@ -90,6 +96,7 @@ export async function readLu(context: CommandContext): Promise<Result<LuReading,
   const blockLimits = limits.ok ? decodeBlockLimits(limits.value) : undefined;
   const thin = provisioning.ok ? decodeLogicalBlockProvisioning(provisioning.value) : undefined;
   return ok({
+    reserved: isConflict(mode),
     identity: {
       deviceType: standard.value.peripheralDeviceType,
       ...names.value,
@@ -104,6 +111,10 @@ export async function readLu(context: CommandContext): Promise<Result<LuReading,
       thin?.ok === true && thin.value.writeSame16Unmap && thin.value.readsZeros,
     ),
   });
+}
+
+function isConflict(answer: Result<Buffer, CommandFault>): boolean {
+  return !answer.ok && answer.error.kind === 'fenced';
 }
 
 function undecodable(detail: string): CommandFault {

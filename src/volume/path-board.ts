@@ -34,6 +34,7 @@ export interface BoardOptions {
   readonly initiator: Initiator;
   readonly book: IdentityBook;
   readonly recent: () => RecentWrites | undefined;
+  readonly reservations: BoardReservations;
   readonly credentials: () => ChapCredentials | undefined;
   /** Asked at each login. */
   readonly digests: () => DigestChoices;
@@ -42,13 +43,20 @@ export interface BoardOptions {
 export interface BoardEvents {
   dispatch(event: PathEvent): void;
   attention(path: string, sense: Sense): void;
-  fenced(detail: string): void;
+  /** A command was refused with RESERVATION CONFLICT. */
+  fenced(path: string, detail: string): void;
   /** A path was found to be, or not to be, the volume's logical unit. */
   identity(path: string, identity: Identity): void;
   /** CHAP has failed, after it had not or differently. */
   unauthenticated(path: string, detail: string): void;
   /** Something about a path has changed. */
   changed(): void;
+}
+
+/** What a link asks about registrations goes straight on. */
+export interface BoardReservations extends Pick<LinkEvents, 'join' | 'preempt'> {
+  /** The path was removed. */
+  forget(path: string): void;
 }
 
 export interface LastError {
@@ -88,6 +96,7 @@ export class PathBoard {
     this.#identities.delete(path);
     this.#unauthenticated.delete(path);
     this.#options.book.readmit(path);
+    this.#options.reservations.forget(path);
     await link.close(timeoutMs);
   }
 
@@ -205,13 +214,15 @@ export class PathBoard {
 
   #makeLink(path: VolumePath): PathLink {
     const { book, recent, clock, initiator, initiatorName, loginTimeoutMs } = this.#options;
-    const { credentials, digests } = this.#options;
+    const { credentials, digests, reservations } = this.#options;
     const events: LinkEvents = {
       judge: (link, reading) => book.judge(link.name, reading.identity),
       recent,
       attention: (link, sense) => this.#events.attention(link.name, sense),
       lost: (link, cause) => this.failed(link.name, cause),
-      fenced: (_link, detail) => this.#events.fenced(detail),
+      fenced: (link, detail) => this.#events.fenced(link.name, detail),
+      join: reservations.join,
+      preempt: reservations.preempt,
     };
     const { name, target, isid } = path;
     const options = { name, target, isid, initiatorName, loginTimeoutMs, clock, initiator };

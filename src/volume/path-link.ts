@@ -15,12 +15,20 @@ import { formatPortal } from '../protocol/iscsi/address.ts';
 import * as cdb from '../protocol/scsi/cdb.ts';
 import { type CommandContext, type CommandFault, runCommand } from './command.ts';
 import type { FencedPath } from './fence.ts';
+import { emptyCache } from './flush-cache.ts';
 import { decodeNames, type LuReading, readLu, sameNames } from './lu.ts';
 import { Medium } from './medium.ts';
 import { asksForIdentity } from './outcome.ts';
 import { type LoginOptions, PathLogin } from './path-login.ts';
 import type { Portal, Sense, Session, SessionTarget, TransportFailure } from './ports.ts';
-import { causeOf, faultAnswer, loginAnswer, noSession, type ProbeAnswer } from './probe-answer.ts';
+import {
+  causeOf,
+  faultAnswer,
+  loginAnswer,
+  noSession,
+  type ProbeAnswer,
+  reservedByOthers,
+} from './probe-answer.ts';
 import type { RecentWrites } from './recent-writes.ts';
 
 export interface LinkOptions extends LoginOptions {
@@ -39,6 +47,15 @@ export interface LinkEvents {
   /** The session ended and not because we wanted it to. */
   lost(link: PathLink, cause: Cause): void;
   fenced(link: PathLink, detail: string): void;
+  /** Registers a session whose identity is verified; why the path cannot be used, if so. */
+  join(
+    link: PathLink,
+    session: Session,
+    open: (deadlineMs: number) => CommandContext,
+    deadlineMs: number,
+  ): Promise<ProbeAnswer | undefined>;
+  /** Takes this path's registration away through another path; the error says why not. */
+  preempt(link: PathLink, timeoutMs: number): Promise<Result<void, string>>;
 }
 
 /** A session whose identity was read and judged to be the volume's. */
@@ -49,6 +66,8 @@ export interface Verified extends LuReading {
 export class PathLink {
   readonly name: string;
   readonly target: SessionTarget;
+  /** Allocated and persisted by the node; see ConnectOptions. */
+  readonly isid: string;
   readonly #options: LinkOptions;
   readonly #events: LinkEvents;
   readonly #login: PathLogin;
@@ -69,6 +88,7 @@ export class PathLink {
   constructor(options: LinkOptions, events: LinkEvents) {
     this.name = options.name;
     this.target = options.target;
+    this.isid = options.isid;
     this.#options = options;
     this.#events = events;
     this.#login = new PathLogin(options);
@@ -179,15 +199,14 @@ export class PathLink {
     });
   }
 
-  /**
-   * A reset ends tasks and leaves the write cache as it is: a gateway with one of its own would
-   * destage old data later, over newer. A target that refuses the command has nothing to empty.
-   */
   async #emptyCache(session: Session, timeoutMs: number): Promise<Result<void, TransportFailure>> {
-    const command = { what: 'SYNCHRONIZE CACHE', cdb: cdb.synchronizeCache16(), receive: 0 };
-    const result = await runCommand(this.#context(session, timeoutMs), command);
-    if (result.kind === 'good' || result.fault.kind === 'error') return ok(undefined);
-    return err({ kind: 'timeout', detail: result.fault.detail });
+    let fault = await emptyCache(this.#context(session, timeoutMs));
+    if (fault?.kind === 'fenced') {
+      // The unit is reserved, and to some targets a new session is a stranger.
+      await this.#join(session, timeoutMs);
+      fault = await emptyCache(this.#context(session, timeoutMs));
+    }
+    return fault === undefined ? ok(undefined) : err({ kind: 'timeout', detail: fault.detail });
   }
 
   /**
@@ -200,6 +219,7 @@ export class PathLink {
     return {
       name,
       resetNexus: (timeoutMs) => this.resetNexus(timeoutMs, portal),
+      preempt: (timeoutMs) => this.#events.preempt(this, timeoutMs),
       knock: (timeoutMs) => initiator.knock({ ...target, ...portal }, timeoutMs),
     };
   }
@@ -278,7 +298,11 @@ export class PathLink {
     return this.#identify(session, this.#options.loginTimeoutMs);
   }
 
-  async #identify(session: Session, deadlineMs: number): Promise<ProbeAnswer | undefined> {
+  async #identify(
+    session: Session,
+    deadlineMs: number,
+    again = false,
+  ): Promise<ProbeAnswer | undefined> {
     const changes = this.#changes;
     const reading = await readLu(this.#context(session, deadlineMs));
     if (this.#session !== session) {
@@ -301,8 +325,31 @@ export class PathLink {
       this.#discard(session, why);
       return { kind: 'not-ours', identity };
     }
+    if (this.#verified?.session === session && !reading.value.reserved) {
+      this.#verified = { session, ...reading.value };
+      return undefined;
+    }
+    const problem = await this.#join(session, deadlineMs);
+    if (this.#session !== session) return noSession('session lost', !this.#severed.has(session));
+    if (problem !== undefined) {
+      this.#discard(session, 'cannot be registered');
+      return problem;
+    }
+    if (reading.value.reserved && again) {
+      this.#discard(session, 'reserved by another node');
+      return reservedByOthers();
+    }
+    // It changed while it was registered, or tells more to who has registered.
+    if (changes !== this.#changes || reading.value.reserved) {
+      return this.#identify(session, deadlineMs, true);
+    }
     this.#verified = { session, ...reading.value };
     return undefined;
+  }
+
+  #join(session: Session, deadlineMs: number): Promise<ProbeAnswer | undefined> {
+    const open = (ms: number): CommandContext => this.#context(session, ms);
+    return this.#events.join(this, session, open, deadlineMs);
   }
 
   /** Leaves a session that nothing was ever written through. */

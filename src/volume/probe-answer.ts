@@ -44,6 +44,12 @@ export function notLoggedIn(): ProbeAnswer {
   return noSession('not logged in when it was to take over');
 }
 
+/** It answers, and may not be used as long as somebody else has it. */
+export function reservedByOthers(by = ''): ProbeAnswer {
+  const detail = `reserved by another node${by}`;
+  return { kind: 'not-ours', identity: { kind: 'unverified', detail } };
+}
+
 export function faultAnswer(fault: CommandFault): ProbeAnswer {
   const hard = fault.kind === 'lost' || fault.kind === 'path';
   return { kind: 'failed', hard, cause: { kind: fault.cause, detail: fault.detail } };

@@ -26,6 +26,8 @@ export interface VolumeRecord {
   readonly mayHoldWrites: readonly string[];
   /** "address:port" that the writes of such a path went to; it need not be the configured one. */
   readonly heldAt: Readonly<Record<string, string>>;
+  /** Paths proved to lead to one device server, which is reserved for this node. */
+  readonly oneServer: readonly string[];
   readonly format: FormatState;
   /**
    * Paths found to be another logical unit, by `pathKey`, with what was found. Only the operator
@@ -104,6 +106,7 @@ export function emptyRecord(volumeId: string): VolumeRecord {
     volumeId,
     lu: undefined,
     ...holding(),
+    oneServer: [],
     format: 'never',
     banned: {},
   };
@@ -152,15 +155,18 @@ export function parseRecord(text: string): Result<VolumeRecord, string> {
   const { volumeId, mayHoldWrites, format, banned } = value;
   if (typeof volumeId !== 'string') return err('volumeId is missing');
   if (!isStrings(mayHoldWrites)) return err('mayHoldWrites is missing');
-  // Not there in records of the versions before it: nobody knows then.
+  // Not there in records of the versions before them: nobody knows then.
   const { heldAt = {} } = value;
   if (!isObject(heldAt) || !isStrings(Object.values(heldAt))) return err('heldAt is malformed');
+  const { oneServer = [] } = value;
+  if (!isStrings(oneServer)) return err('oneServer is malformed');
   if (!isFormatState(format)) return err('format is missing');
   if (!isObject(banned) || !isStrings(Object.values(banned))) return err('banned is missing');
   const lu = value['lu'] === undefined ? undefined : parseLu(value['lu']);
   if (value['lu'] !== undefined && lu === undefined) return err('lu is malformed');
   const bans = banned as Record<string, string>;
   const held = heldAt as Record<string, string>;
-  const rest = { heldAt: held, format, banned: bans, memory: parseMemory(value['memory']) };
+  const memory = parseMemory(value['memory']);
+  const rest = { heldAt: held, oneServer, format, banned: bans, memory };
   return ok({ version: 1, volumeId, lu, mayHoldWrites, ...rest });
 }

@@ -24,6 +24,7 @@ interface Parts {
   readonly stuck: string;
   readonly allDown: boolean;
   readonly history: SwitchHistory;
+  readonly members: readonly string[];
 }
 
 export function takeSnapshot(parts: Parts): VolumeSnapshot {
@@ -47,6 +48,7 @@ export function takeSnapshot(parts: Parts): VolumeSnapshot {
     identity: record === undefined ? '' : describeIdentity(record.identity),
     failovers: history.failovers,
     failbacks: history.failbacks,
+    preemptible: parts.members.length > 1 ? [parts.members] : [],
     pinned: parts.pinned,
   };
 }

@@ -19,6 +19,10 @@ export interface VolumeOptions {
   readonly policy: Policy;
   readonly initiatorName: string;
   readonly readOnly: boolean;
+  /** One node writes at a time: the unit may be reserved for it. Absent: nothing is reserved. */
+  readonly singleNode?: boolean;
+  /** This node has just been given the volume: what another node has reserved is taken from it. */
+  readonly mayTakeOver?: boolean;
   readonly clock: Clock;
   readonly initiator: Initiator;
   /** Asked at each login of each path; undefined: no CHAP. */
@@ -71,6 +75,8 @@ export interface VolumeSnapshot {
   readonly identity: string;
   readonly failovers: number;
   readonly failbacks: number;
+  /** Paths of one device server that is reserved for this node, for the rung `preempt`. */
+  readonly preemptible: readonly (readonly string[])[];
   /** Path pinned by the operator; empty: none. */
   readonly pinned: string;
 }

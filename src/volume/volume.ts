@@ -113,7 +113,9 @@ export class Volume implements BlockSource {
     book.settle();
     const { record } = book;
     const saved = await this.#save(() => ({ lu: record, banned: this.#engine.bans }));
-    if (saved.ok) this.#engine.serve(new RecentWrites(this.blockSize));
+    if (!saved.ok) return saved;
+    await this.#engine.reservations.settle();
+    this.#engine.serve(new RecentWrites(this.blockSize));
     return saved;
   }
 
@@ -121,7 +123,8 @@ export class Volume implements BlockSource {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    const { board, clock, dispatcher, failure, keeper, policy, switcher } = this.#engine;
+    const { board, clock, dispatcher, failure, keeper, policy, reservations, switcher } =
+      this.#engine;
     this.#engine.stop();
     const { route, ledger } = dispatcher;
     const idle = failure === undefined && route !== undefined && ledger.size === 0;
@@ -133,6 +136,7 @@ export class Volume implements BlockSource {
     if (flush === undefined && !heard.some(asksForIdentity)) {
       dispatcher.abandon();
       await keeper.update(() => holding());
+      await reservations.leave();
     }
     await switcher.end();
     dispatcher.fail(); // requests that came before the device went and that nothing can carry out

@@ -84,6 +84,7 @@ const FORMS: readonly (readonly [example: RegExp, pattern: string])[] = [
     /^auto$/,
     '^$|^(auto|gone|none|delay=[0-9.]+(ms|s|m|h))(, *(auto|gone|none|delay=[0-9.]+(ms|s|m|h)))*$',
   ],
+  [/^auto, off$/, '^$|^(auto|off)$'],
   [/^through$/, '^$|^through$'],
   [/^none$/, '^$|^(none|prefer|crc32c)$'],
 ];
@@ -94,8 +95,10 @@ export function chartParameters(): readonly ChartParameter[] {
     .map(({ name, doc, range, default: value, fast, bench }) => {
       const others = Object.entries({ fast, bench }).filter(([, text]) => text !== undefined);
       const defaults = [value, ...others.map(([set, text]) => `${set} ${text ?? ''}`)].join(', ');
-      // `0` alone is a duration too, but no default is.
-      const form = FORMS.find(([example]) => example.test(value));
+      // `0` alone is a duration too, but no default is. A list of words says more than the default.
+      const form =
+        FORMS.find(([example]) => example.test(range)) ??
+        FORMS.find(([example]) => example.test(value));
       if (form === undefined) throw new Error(`${name}: no form for ${value}`);
       const pattern = range.endsWith('forever') ? form[1] : form[1].replace('|^forever$', '');
       return { name, doc, range, defaults, pattern };

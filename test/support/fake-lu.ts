@@ -311,7 +311,7 @@ export class DeviceServer {
   }
 }
 
-function cut(answer: Answer, wanted: number): Answer {
+export function cut(answer: Answer, wanted: number): Answer {
   return answer.data === undefined ? answer : { ...answer, data: answer.data.subarray(0, wanted) };
 }
 

@@ -27,8 +27,9 @@ import type {
   TransportFailure,
   TransportFailureKind,
 } from '../../src/volume/ports.ts';
-import { type Answer, type Asked, asked, check, DeviceServer } from './fake-lu.ts';
+import { type Answer, type Asked, asked, check, cut, DeviceServer } from './fake-lu.ts';
 import type { FakeMedium, FakeProfile } from './fake-lu.ts';
+import { changesUnit, type FakeReservations } from './fake-reservations.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 
 export type Mode = 'up' | 'frozen' | 'dark' | 'dead';
@@ -76,6 +77,8 @@ export class Gateway extends DeviceServer {
   reinstatementAborts = false;
   /** LOGICAL UNIT RESET ends every task. */
   resetWorks = true;
+  /** Persistent reservations of its device server; undefined: it has none. */
+  reservations: FakeReservations | undefined;
   /** Other gateways of the same device server: a reset through one ends the tasks of all. */
   siblings: readonly Gateway[] = [];
   /** Bytes that a GOOD read leaves out. */
@@ -107,6 +110,7 @@ export class Gateway extends DeviceServer {
     this.mode = 'dead';
     this.tasks.clear();
     this.cache?.clear();
+    if (this.siblings.every(({ mode }) => mode === 'dead')) this.reservations?.clear();
     for (const session of [...this.sessions]) session.end(failure('reset', `${this.name} died`));
   }
 
@@ -149,16 +153,23 @@ export class Gateway extends DeviceServer {
     else {
       const injected = this.injected(what);
       if (injected === undefined) this.watch.onExecute?.(this, task);
-      answer = injected ?? this.execute(task.cdb, task.dataOut, task.command.dataIn?.length ?? 0);
+      answer = injected ?? this.#run(task);
     }
     session.answer(task, answer);
+  }
+
+  #run({ session, cdb, dataOut, command, what }: Task): Answer {
+    const wanted = command.dataIn?.length ?? 0;
+    const answer = this.reservations?.execute(session, cdb, dataOut, changesUnit(what, cdb));
+    return answer === undefined ? this.execute(cdb, dataOut, wanted) : cut(answer, wanted);
   }
 
   /** Ends every task, as LOGICAL UNIT RESET does; other sessions learn it by unit attention. */
   resetUnit(by: FakeSession): void {
     this.resets++;
-    for (const { tasks, sessions } of [this, ...this.siblings]) {
-      tasks.clear();
+    for (const { tasks, sessions, mode } of [this, ...this.siblings]) {
+      // What a frozen front end has received, it has not given to the device server yet.
+      if (mode === 'up') tasks.clear();
       for (const session of sessions) {
         if (session !== by) session.attentions.push({ key: 6, asc: 0x29, ascq: 3 });
       }

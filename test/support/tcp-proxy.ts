@@ -1,6 +1,9 @@
 /**
  * A TCP proxy on loopback that can become a black hole: what is open stays open and nothing passes,
  * in either direction, as behind a firewall that has forgotten the connection.
+ *
+ * Or a network that comes back to life: what was sent into it is detained, survives its sender, and is
+ * delivered to the target when nobody waits for it any more.
  */
 import { type AddressInfo, type Server, type Socket, connect, createServer } from 'node:net';
 
@@ -10,26 +13,30 @@ export class TcpProxy {
   /** Connections begun from now on are accepted and lead nowhere. */
   swallowNew = false;
   accepted = 0;
+  /** What initiators have sent since `detain`, and where it is bound for. */
+  #detained: { readonly to: Socket; readonly bytes: Buffer }[] | undefined;
 
-  private constructor(targetPort: number) {
+  private constructor(targetPort: number, targetHost: string) {
     this.#server = createServer((client) => {
       this.accepted += 1;
-      const target = connect(targetPort, '127.0.0.1');
+      const target = connect(targetPort, targetHost);
       const pair = [client, target] as const;
       this.#pairs.add(pair);
       for (const [from, to] of [pair, [target, client] as const]) {
         from.on('error', () => undefined);
         from.on('close', () => {
+          // The target must not notice that its initiator is gone.
+          if (this.#detained !== undefined) return;
           to.destroy();
           this.#pairs.delete(pair);
         });
-        if (!this.swallowNew) from.on('data', (bytes) => to.write(bytes));
+        if (!this.swallowNew) from.on('data', (bytes) => this.#pass(from === client, to, bytes));
       }
     });
   }
 
-  static async start(targetPort: number): Promise<TcpProxy> {
-    const proxy = new TcpProxy(targetPort);
+  static async start(targetPort: number, targetHost = '127.0.0.1'): Promise<TcpProxy> {
+    const proxy = new TcpProxy(targetPort, targetHost);
     await new Promise<void>((resolve) => proxy.#server.listen(0, '127.0.0.1', resolve));
     return proxy;
   }
@@ -46,6 +53,24 @@ export class TcpProxy {
         socket.pause();
       }
     }
+  }
+
+  #pass(isRequest: boolean, to: Socket, bytes: Buffer): void {
+    if (this.#detained === undefined) to.write(bytes);
+    else if (isRequest) this.#detained.push({ to, bytes });
+  }
+
+  /** From now on nothing passes; what is sent to the target is kept, also for those who hang up. */
+  detain(): void {
+    this.swallowNew = true;
+    this.#detained = [];
+  }
+
+  /** Everything that was kept reaches the target, answers go nowhere. Returns bytes. */
+  deliver(): number {
+    const kept = this.#detained ?? [];
+    for (const { to, bytes } of kept) to.write(bytes);
+    return kept.reduce((sum, { bytes }) => sum + bytes.length, 0);
   }
 
   async stop(): Promise<void> {

@@ -22,6 +22,7 @@ import {
 import { Volume } from '../../src/volume/volume.ts';
 import type { VolumeEvent } from '../../src/volume/volume-types.ts';
 import { changesMedium, FakeMedium, type FakeProfile, profile } from './fake-lu.ts';
+import { FakeReservations } from './fake-reservations.ts';
 import { FakeInitiator, Gateway, type Task } from './fake-session.ts';
 import { VirtualClock } from './virtual-clock.ts';
 
@@ -91,6 +92,10 @@ export interface WorldOptions {
   readonly gateways?: readonly Gateway[];
   readonly store?: MemoryStore;
   readonly credentials?: () => ChapCredentials | undefined;
+  /** Persistent reservations: one object for all gateways (one device server), or one each. */
+  readonly reservations?: FakeReservations | readonly FakeReservations[];
+  readonly singleNode?: boolean;
+  readonly mayTakeOver?: boolean;
 }
 
 export class VolumeWorld {
@@ -119,6 +124,13 @@ export class VolumeWorld {
         const watch = { ...this.watch() };
         return new Gateway(`p${String(i)}`, this.medium, profile(profiles[i]), { clock, watch });
       });
+    const { reservations } = options;
+    for (const [i, gateway] of this.gateways.entries()) {
+      if (reservations instanceof FakeReservations) {
+        gateway.reservations = reservations;
+        gateway.siblings = this.gateways.filter((other) => other !== gateway);
+      } else if (reservations !== undefined) gateway.reservations = reservations[i];
+    }
     if (options.gateways !== undefined) {
       for (const gateway of this.gateways) Object.assign(gateway.watch, this.watch());
     }
@@ -142,6 +154,8 @@ export class VolumeWorld {
       policy: parsed.value,
       initiatorName: 'iqn.2026-01.test:n',
       readOnly,
+      singleNode: options.singleNode ?? false,
+      mayTakeOver: options.mayTakeOver ?? false,
       clock,
       initiator: this.initiator,
       credentials: options.credentials ?? ((): undefined => undefined),

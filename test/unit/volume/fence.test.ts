@@ -9,7 +9,7 @@ import { VirtualClock } from '../../support/virtual-clock.ts';
 const NOTHING: FencePolicy = { gone: false, delayMs: undefined, none: false };
 const at = (ms: number): Instant => ms as Instant;
 
-function path(resets: boolean, knock: 'accepted' | 'refused' | 'silent') {
+function path(resets: boolean, knock: 'accepted' | 'refused' | 'silent', preempts = false) {
   const calls: string[] = [];
   return {
     calls,
@@ -17,6 +17,10 @@ function path(resets: boolean, knock: 'accepted' | 'refused' | 'silent') {
     resetNexus: async (timeoutMs: number) => {
       calls.push(`reset ${String(timeoutMs)}`);
       return resets ? ok(undefined) : err({ kind: 'timeout' as const, detail: 'no answer' });
+    },
+    preempt: async (timeoutMs: number) => {
+      calls.push(`preempt ${String(timeoutMs)}`);
+      return preempts ? ok(undefined) : err('not one device server');
     },
     knock: async (timeoutMs: number) => {
       calls.push(`knock ${String(timeoutMs)}`);
@@ -45,21 +49,29 @@ describe('the ladder', () => {
     expect(result.kind === 'fenced' ? result.rung : undefined).toBe(rung);
   });
 
+  it('preempts where the old portal is silent, before anything declared is tried', async () => {
+    const policy = { gone: true, delayMs: 0, none: true };
+    const silent = path(false, 'refused', true);
+    const result = await climbFence(silent, policy, at(0), () => at(9));
+    expect(result).toEqual({ kind: 'fenced', rung: 'preempt' });
+    expect(silent.calls).toEqual(['reset 150', 'preempt 150']);
+  });
+
   it('held, it says why each rung failed and what could be declared', async () => {
     const result = await climbFence(path(false, 'silent'), NOTHING, at(0), () => at(9));
     expect(result).toMatchObject({ kind: 'held' });
     expect(result.kind === 'held' ? result.why : '').toMatch(
-      /reset: no answer.*gone.*delay=<time>/,
+      /reset: no answer.*preempt: not one device server.*gone.*delay=<time>/,
     );
   });
 
   it('does not knock where gone is not declared, and hurries where none was asked for', async () => {
     const plain = path(false, 'refused');
     await climbFence(plain, NOTHING, at(0), () => at(0));
-    expect(plain.calls).toEqual(['reset 1000']);
+    expect(plain.calls).toEqual(['reset 1000', 'preempt 1000']);
     const hurried = path(false, 'silent');
     await climbFence(hurried, { ...NOTHING, gone: true, none: true }, at(0), () => at(0));
-    expect(hurried.calls).toEqual(['reset 150', 'knock 150']);
+    expect(hurried.calls).toEqual(['reset 150', 'preempt 150', 'knock 150']);
   });
 
   it('a path that is not configured any more is fenced by time or by order only', async () => {

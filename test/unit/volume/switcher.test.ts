@@ -78,6 +78,7 @@ function bench() {
   const p0 = {
     name: 'p0',
     resetNexus: async () => fence.result,
+    preempt: async () => err('not reserved'),
     knock: async () => 'silent' as const,
   };
   const onP0 = () => {

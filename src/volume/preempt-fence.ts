@@ -1,0 +1,58 @@
+/**
+ * The rung `preempt`: an abandoned nexus loses its registration through another one at the same device
+ * server. What makes it a fence, step by step:
+ *
+ *   1. The unit is reserved WRITE EXCLUSIVE - REGISTRANTS ONLY by a key of this node: read, not believed.
+ *      From the loss of its registration on, what the old nexus brings is refused with RESERVATION
+ *      CONFLICT, however late: also what lies in the socket of a frozen front end, or in a network that
+ *      heals. PREEMPT AND ABORT alone, without a reservation, ends what the device server has and lets
+ *      in what comes after.
+ *   2. PREEMPT takes the registrations of the old path, and the reservation over if one of them holds it:
+ *      there is no moment without one. Read back: gone, ours is there, the reservation is ours.
+ *   3. LOGICAL UNIT RESET, answer awaited: what passed the check before step 2 has ended. Always, for tgt
+ *      has no PREEMPT AND ABORT and istgt's aborts the tasks of a holder only.
+ *   4. SYNCHRONIZE CACHE, as after the reset rung.
+ */
+import { err, ok, type Result } from '../base/result.ts';
+import type { CommandContext } from './command.ts';
+import { emptyCache } from './flush-cache.ts';
+import { type KeyRing, look, type Nexus } from './nexus.ts';
+import { preempt } from './reserve-commands.ts';
+
+export interface PreemptOptions {
+  readonly through: Nexus;
+  readonly ring: KeyRing;
+  /** What the keys of the abandoned path begin with. */
+  readonly prefix: string;
+  /** Its key was seen there in an earlier attempt, which did not come to its end. */
+  readonly begun: boolean;
+  readonly onBegin: () => void;
+  /** Limit of each step. */
+  readonly timeoutMs: number;
+}
+
+/** The error says why it is not fenced, for people. */
+export async function preemptNexus(options: PreemptOptions): Promise<Result<void, string>> {
+  const { through, ring, prefix, begun, onBegin, timeoutMs } = options;
+  const context = (): CommandContext => through.open(timeoutMs);
+  const before = await look(context());
+  if (!before.ok) return err(before.error.detail);
+  const { keys, holder } = before.value;
+  if (!ring.holds(holder)) return err('the unit is not reserved for this node');
+  if (!keys.includes(through.key)) return err(`${through.name} has lost its key`);
+  const victims = [...new Set(keys.filter((key) => key.startsWith(prefix)))];
+  // Seen there it is the same device server, now: where it is not, nothing is known about the old nexus.
+  if (victims.length === 0 && !begun) return err('its key is not registered there');
+  onBegin();
+  for (const victim of victims) await preempt(context(), through.key, victim);
+  const after = await look(context());
+  if (!after.ok) return err(after.error.detail);
+  const left = after.value.keys.some((key) => key.startsWith(prefix));
+  if (left || !after.value.keys.includes(through.key))
+    return err('its key could not be taken away');
+  if (!ring.holds(after.value.holder)) return err('the reservation did not hold');
+  const reset = await through.session.resetLogicalUnit(timeoutMs);
+  if (!reset.ok) return err(reset.error.detail);
+  const fault = await emptyCache(context());
+  return fault === undefined ? ok(undefined) : err(fault.detail);
+}

@@ -1,0 +1,371 @@
+/**
+ * The volume's persistent reservations: which nexus has registered which key, who shares a device server,
+ * who holds the unit, and the fence that this makes possible.
+ *
+ *   join     after each login, before the path is used: a key of its own is registered. What an earlier
+ *            login of the path left behind is taken away; so are another node's keys, where this node has
+ *            just been given the volume.
+ *   survey   every path reads the keys of all: who sees whom leads to one device server (kinship.ts).
+ *   reserve  a single-node volume whose paths all lead to one: WRITE EXCLUSIVE - REGISTRANTS ONLY, so that
+ *            the target itself refuses the writes of everybody who has not registered.
+ *   fence    an abandoned nexus loses its registration through another path of the same device server:
+ *            whatever it brings from then on is refused; a LOGICAL UNIT RESET ends what it has begun.
+ *   inspect  a conflict, or a unit attention that says keys have changed: ours are lost, or we are fenced.
+ *   leave    at the end, all keys of this node and with them the reservation go.
+ *
+ * Why the reservation and not PREEMPT AND ABORT alone: it aborts what the device server has. What lies in
+ * the socket of a frozen front end comes later, and without a reservation it would be executed.
+ */
+import { err, type Result } from '../base/result.ts';
+import type { Reservation } from '../protocol/scsi/persistent-reserve.ts';
+import type { CommandContext, CommandFault } from './command.ts';
+import { exerciseKeys } from './key-exercise.ts';
+import { Kinship, relate } from './kinship.ts';
+import { firstToAnswer, KeyRing, look, type Look, type Nexus, type ReservedPath } from './nexus.ts';
+import type { Session } from './ports.ts';
+import { preemptNexus } from './preempt-fence.ts';
+import { faultAnswer, type ProbeAnswer } from './probe-answer.ts';
+import { nextKey } from './reservation-key.ts';
+import * as pr from './reserve-commands.ts';
+
+/** What is wanted of each nexus: nothing, a key, or a key and the unit. */
+export type Duty = 'none' | 'register' | 'reserve';
+
+export interface ReservationOptions {
+  readonly initiatorName: string;
+  readonly duty: () => Duty;
+  /** This node has just been given the volume: what another node holds is taken from it. */
+  readonly mayTakeOver: boolean;
+  /** Paths that were proved to lead to one device server by a process before us. */
+  readonly inherited: readonly string[];
+  /** How many paths the volume has, up or not. */
+  readonly paths: () => number;
+  /** Limit of each step that nobody waits for with a limit of his own, ms. */
+  readonly stepMs: number;
+}
+
+export interface ReservationEvents {
+  /** The paths that share the device server which is reserved; on disk before it is relied on. */
+  reserved(paths: readonly string[]): Promise<void>;
+  /** Another node has the unit: not one write more. */
+  fenced(detail: string): void;
+  /** Something about who shares a device server is known now. */
+  changed(): void;
+}
+
+/** `fine`: registered. `lost`: our key went by itself, log in again. `unknown`: nobody answers. */
+export type Finding = 'fine' | 'lost' | 'fenced' | 'unknown';
+
+export class Reservations {
+  readonly #options: ReservationOptions;
+  readonly #events: ReservationEvents;
+  readonly #ring: KeyRing;
+  readonly #kin = new Kinship();
+  /** The latest registered login of each path, alive or not. */
+  readonly #nexuses = new Map<string, Nexus>();
+  /** Paths whose target has no persistent reservations. */
+  readonly #without = new Set<string>();
+  /** The target's account of keys is wrong: see `#exercise`. */
+  #broken = false;
+  #mayTakeOver: boolean;
+  /** Another node's keys were taken away, and what it had begun has not ended for sure. */
+  #mustReset = false;
+  #settled = false;
+  #left = false;
+  /** Paths of the device server that is reserved; empty: none is. */
+  #members: ReadonlySet<string> = new Set();
+  /** Fences begun: the victim's key was seen there and is being taken away. */
+  readonly #begun = new Set<string>();
+  /** Fenced and not logged in since: their writes may still come, and must still be refused. */
+  readonly #preempted = new Set<string>();
+  #surveys: Promise<void> = Promise.resolve();
+
+  constructor(options: ReservationOptions, events: ReservationEvents) {
+    this.#options = options;
+    this.#events = events;
+    this.#ring = new KeyRing(options.initiatorName);
+    this.#mayTakeOver = options.mayTakeOver;
+  }
+
+  /** Whether this session has registered a key. */
+  has(session: Session): boolean {
+    return [...this.#nexuses.values()].some((nexus) => nexus.session === session);
+  }
+
+  /** Paths of the device server that is reserved for this node. */
+  get members(): readonly string[] {
+    return [...this.#members];
+  }
+
+  get kinship(): Kinship {
+    return this.#kin;
+  }
+
+  /** Whether anything about this path's device server can be proved. */
+  provable(path: string): boolean {
+    return !this.#broken && !this.#without.has(path);
+  }
+
+  // ------------------------------------------------------------------------------------ join
+
+  /** Registers a new login; why the path cannot be used now, if so. */
+  async join(
+    path: ReservedPath,
+    session: Session,
+    open: (deadlineMs: number) => CommandContext,
+    deadlineMs: number,
+  ): Promise<ProbeAnswer | undefined> {
+    const duty = this.#options.duty();
+    if (duty === 'none' || this.#broken || this.#left || this.has(session)) return undefined;
+    const context = open(deadlineMs);
+    const before = await look(context);
+    if (!before.ok) return this.#cannot(path.name, before.error);
+    const foreign = duty === 'reserve' ? this.#ring.foreign(before.value) : [];
+    if (this.#ring.isForeign(before.value.holder) && duty === 'reserve' && !this.#mayTakeOver) {
+      return this.#refused(path.name, before.value.holder);
+    }
+    const { keys } = before.value;
+    const prefix = this.#ring.prefix(path);
+    const stale = [...new Set(keys.filter((key) => key.startsWith(prefix)))];
+    const key = nextKey(prefix, keys);
+    if (key === undefined) return this.#cannot(path.name, exhausted());
+    const registered = await pr.register(context, key, heldOf(stale, before.value.holder));
+    if (!registered.ok) return this.#cannot(path.name, registered.error);
+    const victims = [...(this.#mayTakeOver ? foreign : []), ...stale];
+    for (const victim of victims) await pr.preempt(context, key, victim);
+    // What the former owner has begun ends before the first command of ours.
+    if (this.#mayTakeOver && foreign.length > 0) this.#mustReset = true;
+    if (this.#mustReset) {
+      const reset = await session.resetLogicalUnit(deadlineMs);
+      if (!reset.ok) return this.#unusable(`taking over: ${reset.error.detail}`);
+      this.#mustReset = false;
+    }
+    const after = await look(context);
+    if (!after.ok) return this.#cannot(path.name, after.error);
+    const wrong = this.#wrong(after.value, key, victims);
+    if (wrong !== undefined) return this.#unusable(wrong);
+    const nexus: Nexus = { ...path, session, open, key };
+    this.#nexuses.set(path.name, nexus);
+    this.#without.delete(path.name);
+    this.#preempted.delete(path.name);
+    this.#begun.delete(path.name);
+    if (this.#members.has(path.name)) await this.#reserveThrough(nexus, context);
+    void this.survey();
+    return undefined;
+  }
+
+  #wrong(look: Look, key: string, victims: readonly string[]): string | undefined {
+    if (look.keys.filter((other) => other === key).length !== 1) return 'our key is not registered';
+    const left = victims.find((victim) => look.keys.includes(victim));
+    if (left !== undefined) return `key ${left} could not be taken away`;
+    if (this.#options.duty() !== 'reserve' || !this.#ring.isForeign(look.holder)) return undefined;
+    return `reserved by another node (key ${look.holder.key})`;
+  }
+
+  /** It goes without where the target has no such commands, and not at all where nobody answers. */
+  #cannot(path: string, fault: CommandFault): ProbeAnswer | undefined {
+    if (fault.kind === 'fenced') return this.#unusable(`reserved by another node: ${fault.detail}`);
+    if (fault.kind !== 'error') return faultAnswer(fault);
+    this.#without.add(path);
+    this.#nexuses.delete(path);
+    this.#events.changed();
+    return undefined;
+  }
+
+  #refused(path: string, holder: Reservation | undefined): ProbeAnswer {
+    const detail = `reserved by another node (key ${holder?.key ?? 'unknown'})`;
+    if (this.#members.has(path)) this.#events.fenced(detail);
+    return this.#unusable(detail);
+  }
+
+  #unusable(detail: string): ProbeAnswer {
+    return { kind: 'not-ours', identity: { kind: 'unverified', detail } };
+  }
+
+  // ---------------------------------------------------------------------------------- survey
+
+  /** Every path reads the keys of all; one at a time, the last one asked for sees everything. */
+  survey(): Promise<void> {
+    this.#surveys = this.#surveys.then(() => this.#survey());
+    return this.#surveys;
+  }
+
+  async #survey(): Promise<void> {
+    const nexuses = [...this.#nexuses.values()];
+    if (this.#broken || this.#left) return;
+    if (nexuses.length > 1) {
+      const { stepMs } = this.#options;
+      const reads = await Promise.all(nexuses.map(({ open }) => pr.readKeys(open(stepMs))));
+      const views = nexuses.map((nexus, i) => {
+        const read = reads[i];
+        return { ...nexus, seen: read?.ok === true ? read.value : undefined };
+      });
+      let news = false;
+      for (const [i, a] of views.entries()) {
+        for (const b of views.slice(i + 1)) {
+          if (this.#isStale(a) || this.#isStale(b)) continue;
+          const relation = relate(a, b);
+          if (relation !== 'unknown') news = this.#kin.learn(a.name, b.name, relation) || news;
+        }
+      }
+      if (news) this.#events.changed();
+    }
+    if (this.#settled) await this.#establish();
+  }
+
+  #isStale(nexus: Nexus): boolean {
+    return this.#nexuses.get(nexus.name)?.key !== nexus.key;
+  }
+
+  /** A path was removed from the volume. */
+  forget(path: string): void {
+    this.#kin.forget(path);
+    this.#members = new Set([...this.#members].filter((member) => member !== path));
+    this.#nexuses.delete(path);
+    this.#without.delete(path);
+  }
+
+  // --------------------------------------------------------------------------------- reserve
+
+  /** The first path is found: the unit is reserved before the first write, where that is possible. */
+  async settle(): Promise<void> {
+    await this.survey();
+    this.#settled = true;
+    await this.#establish();
+    this.#mayTakeOver = false;
+  }
+
+  async #establish(): Promise<void> {
+    if (this.#options.duty() !== 'reserve' || this.#broken || this.#left) return;
+    const names = [...this.#nexuses.keys()];
+    const isKnown = names.every((name) => this.#members.has(name));
+    if (isKnown || this.#without.size > 0 || !this.#kin.areOne(names)) return;
+    // With one path up of several it has to wait: what the target makes of keys can be tried by two only.
+    if (names.length === 1 && this.#options.paths() > 1) return;
+    if (names.length > 1 && this.#members.size === 0 && !(await this.#exercise(names))) return;
+    const alive = await firstToAnswer([...this.#nexuses.values()], this.#options.stepMs);
+    if (alive === undefined) return;
+    if (!(await this.#reserveThrough(alive, alive.open(this.#options.stepMs)))) return;
+    this.#members = new Set(names);
+    await this.#events.reserved(names);
+    this.#events.changed();
+  }
+
+  /** Holds the reservation of the device server that this nexus leads to. */
+  async #reserveThrough(nexus: Nexus, context: CommandContext): Promise<boolean> {
+    const before = await pr.readHolder(context);
+    if (!before.ok) return false;
+    if (before.value === undefined) await pr.reserve(context, nexus.key);
+    const after = await pr.readHolder(context);
+    return after.ok && this.#ring.holds(after.value);
+  }
+
+  /** Whether the target's account of keys is right (key-exercise.ts); where it is not, none is left there. */
+  async #exercise(names: readonly string[]): Promise<boolean> {
+    const nexuses = names.flatMap((name) => this.#nexuses.get(name) ?? []);
+    const result = await exerciseKeys(nexuses, (at) => this.#ring.prefix(at), this.#options.stepMs);
+    const { changed } = result;
+    const isStale = nexuses.some((nexus) => this.#isStale(nexus));
+    if (changed !== undefined && this.#nexuses.get(changed.name)?.session === changed.session) {
+      this.#nexuses.set(changed.name, changed);
+    }
+    if (result.kind === 'wrong' && !isStale) await this.#giveUp();
+    return result.kind === 'right' && !isStale;
+  }
+
+  /** Nothing that this target says about keys can be relied on: none is left there. */
+  async #giveUp(): Promise<void> {
+    this.#broken = true;
+    const { stepMs } = this.#options;
+    for (const { open, key } of this.#nexuses.values()) await pr.unregister(open(stepMs), key);
+    this.#nexuses.clear();
+    this.#events.changed();
+  }
+
+  // ----------------------------------------------------------------------------------- fence
+
+  /**
+   * Takes the registration of an abandoned path away, through another path of its device server; each
+   * step within `timeoutMs`. The error says why not, for people.
+   */
+  async fence(victim: ReservedPath, timeoutMs: number): Promise<Result<void, string>> {
+    const helpers = [...this.#nexuses.values()].filter((nexus) => this.#isKin(victim, nexus.name));
+    if (this.#options.duty() !== 'reserve') return err('no reservation is wanted');
+    if (helpers.length === 0) return err('no other path is proved to lead to its device server');
+    const first = await firstToAnswer(helpers, timeoutMs);
+    if (first === undefined) return err('no other path of its device server answers');
+    const done = await preemptNexus({
+      through: first,
+      ring: this.#ring,
+      prefix: this.#ring.prefix(victim),
+      begun: this.#begun.has(victim.name),
+      onBegin: () => this.#begun.add(victim.name),
+      timeoutMs,
+    });
+    if (!done.ok) return done;
+    this.#begun.delete(victim.name);
+    this.#preempted.add(victim.name);
+    return done;
+  }
+
+  #isKin(victim: ReservedPath, other: string): boolean {
+    if (other === victim.name) return false;
+    if (this.#kin.of(victim.name, other) === 'one') return true;
+    const { inherited } = this.#options;
+    return inherited.includes(victim.name) && inherited.includes(other);
+  }
+
+  // --------------------------------------------------------------------------------- inspect
+
+  /** A target has changed keys, or refused a command: whose fault is it? */
+  async inspect(path: string): Promise<Finding> {
+    const nexus = this.#nexuses.get(path);
+    if (nexus === undefined || this.#left) return 'unknown';
+    const context = nexus.open(this.#options.stepMs);
+    const now = await look(context);
+    if (!now.ok || this.#isStale(nexus)) return 'unknown';
+    const { keys, holder } = now.value;
+    const alone = this.#options.duty() === 'reserve';
+    if (alone && this.#ring.isForeign(holder)) return 'fenced';
+    if (keys.includes(nexus.key)) {
+      if (this.#members.has(path)) await this.#reserveThrough(nexus, context);
+      return 'fine';
+    }
+    return alone && this.#ring.foreign(now.value).length > 0 ? 'fenced' : 'lost';
+  }
+
+  // ----------------------------------------------------------------------------------- leave
+
+  /**
+   * Everything is written and flushed: the keys of this node go, and the reservation with them. It stays
+   * where a fenced path has not been logged into since: only the reservation keeps its writes out.
+   */
+  async leave(): Promise<void> {
+    this.#left = true;
+    await this.#surveys;
+    if (this.#preempted.size > 0 || this.#begun.size > 0) return;
+    for (const nexus of this.#nexuses.values()) await this.#leaveThrough(nexus);
+    this.#nexuses.clear();
+  }
+
+  async #leaveThrough({ open, key }: Nexus): Promise<void> {
+    const context = (): CommandContext => open(this.#options.stepMs);
+    const keys = await pr.readKeys(context());
+    if (!keys.ok || !keys.value.includes(key)) return;
+    const others = new Set(keys.value.filter((other) => this.#ring.has(other) && other !== key));
+    for (const other of others) await pr.preempt(context(), key, other);
+    const holder = await pr.readHolder(context());
+    if (holder.ok && holder.value?.key === key) await pr.release(context(), key);
+    await pr.unregister(context(), key);
+  }
+}
+
+/** The key among these that holds the reservation, or the last one. */
+function heldOf(stale: readonly string[], holder: Reservation | undefined): string | undefined {
+  return stale.find((key) => key === holder?.key) ?? stale.at(-1);
+}
+
+function exhausted(): CommandFault {
+  const detail = 'all keys of this path are registered';
+  return { kind: 'error', cause: 'protocol-error', detail };
+}
