@@ -64,6 +64,11 @@ interface Followed {
   readonly stop: AbortController;
 }
 
+/** A claim of this node that stands in the cluster now. */
+export interface ConfirmedClaim {
+  readonly undo: () => Promise<void>;
+}
+
 const NODES = '/api/v1/nodes';
 const PVS = '/api/v1/persistentvolumes';
 
@@ -176,9 +181,10 @@ export class Cluster {
   /**
    * Claims the volume for this node where the access mode asks for it; before it is attached.
    * Resolves with how to give the claim back (also one that was held: by a stage that csi did not
-   * live to end); undefined: nothing to give back, or nobody to give it to now.
+   * live to end), once the API server has confirmed it; undefined: nothing was claimed, or nobody
+   * could be asked.
    */
-  async claim(volumeId: string, mode: string): Promise<(() => Promise<void>) | undefined> {
+  async claim(volumeId: string, mode: string): Promise<ConfirmedClaim | undefined> {
     const known = this.#store.get(volumeId);
     const pv = this.#fresh.get(volumeId);
     if (!needsOwner(mode) || known === undefined) return undefined;
@@ -200,7 +206,7 @@ export class Cluster {
       const reason = 'OwnerTakenOver';
       this.#tell(volumeId, { reason, warning: false, message, atUnixMs: Date.now() });
     }
-    return () => this.unstaged(volumeId);
+    return { undo: () => this.unstaged(volumeId) };
   }
 
   /**

@@ -52,6 +52,11 @@ export function isReadOnlyMode(mode: AccessMode): boolean {
   return mode === 'SINGLE_NODE_READER_ONLY' || mode === 'MULTI_NODE_READER_ONLY';
 }
 
+/** Writers of one node at a time: ReadWriteOnce, ReadWriteOncePod. */
+export function isSingleNodeWriter(mode: AccessMode): boolean {
+  return /^SINGLE_NODE_.*WRITER$/.test(mode);
+}
+
 /** Whether a second target on this node is legal (CSI: second table of NodePublishVolume). */
 export function allowsManyTargets(mode: AccessMode): boolean {
   return mode === 'SINGLE_NODE_MULTI_WRITER' || mode.startsWith('MULTI_NODE_');

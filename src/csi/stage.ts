@@ -110,12 +110,16 @@ async function stageAfresh(
   try {
     // First of all, so that a full disk refuses while nothing has happened.
     await node.state.write({ ...draft, phase: 'staging', device: null });
-    const unclaim = await node.cluster?.claim(volumeId, capability.mode);
+    const claim = await node.cluster?.claim(volumeId, capability.mode);
+    const unclaim = claim?.undo;
     // What was attached before may be mounted: its claim stays until it is unstaged.
     if (unclaim !== undefined && before === undefined) rollback.push('claim', unclaim);
     const { paths, policy, pin = '' } = config;
     const chap = chapSpec(call.chap);
-    const { device } = await attach(node, { volumeId, paths, policy, readOnly, pin, chap });
+    const singleNode = parse.isSingleNodeWriter(capability.mode);
+    const mayTakeOver = claim !== undefined;
+    const wanted = { paths, policy, readOnly, pin, chap, singleNode, mayTakeOver };
+    const { device } = await attach(node, { volumeId, ...wanted });
     if (before === undefined) rollback.push('attach', () => node.pathd.detach(volumeId));
     if (capability.access.kind === 'mount') {
       const { fsType, flags } = capability.access;
@@ -264,7 +268,7 @@ export function isSameCapability(a: parse.Capability, b: parse.Capability): bool
 }
 
 function modeClass(mode: parse.AccessMode): string {
-  return /^SINGLE_NODE_.*WRITER$/.test(mode) ? 'SINGLE_NODE_WRITER' : mode;
+  return parse.isSingleNodeWriter(mode) ? 'SINGLE_NODE_WRITER' : mode;
 }
 
 function describe({ access, mode }: parse.Capability): string {

@@ -41,6 +41,10 @@ export interface AttachRequest {
   readonly pin: string;
   /** Absent or null: what is kept from before a restart of pathd, if anything. */
   readonly chap?: ChapSpec | null;
+  /** One node at a time writes: the unit may be reserved for this one. Absent: it is not. */
+  readonly singleNode?: boolean;
+  /** The claim of this node was confirmed for this call. */
+  readonly mayTakeOver?: boolean;
 }
 
 /** What is wanted of an attached volume from now on. */

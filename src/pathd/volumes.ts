@@ -235,6 +235,8 @@ export class Volumes implements PathdApi {
       policy,
       initiatorName: node.initiatorName,
       readOnly,
+      singleNode: request.singleNode === true,
+      mayTakeOver: request.mayTakeOver === true,
       clock,
       initiator,
       credentials: () => chap.credentials(volumeId),
