@@ -8,6 +8,7 @@ import { describe, expect, it } from 'vitest';
 import { Prng } from '../../src/base/prng.ts';
 import type { IoKind } from '../../src/volume/ports.ts';
 import { status, UA_LUNS_CHANGED, UA_POWER_ON } from '../support/fake-lu.ts';
+import { FakeReservations } from '../support/fake-reservations.ts';
 import type { Gateway, Mode } from '../support/fake-session.ts';
 import { checkHistory, type Recorded } from '../support/volume-history.ts';
 import { VolumeWorld } from '../support/volume-world.ts';
@@ -27,6 +28,8 @@ interface Plan {
   readonly rounds: number;
   /** Frozen gateways stay so until the end. */
   readonly thaw?: boolean;
+  /** All gateways are fronts of one device server, whose reservations keep strangers out, or do not. */
+  readonly server?: 'guarded' | 'unguarded';
 }
 
 interface Outcome {
@@ -46,6 +49,7 @@ class Run {
     this.#plan = plan;
     this.#prng = new Prng(plan.seed);
     const is = { writeCache: plan.cache !== undefined, dpofua: plan.cache !== 'flush' };
+    const reservations = plan.server === undefined ? undefined : this.#reservations(plan.server);
     this.world = new VolumeWorld({
       paths: plan.paths,
       policy: {
@@ -54,6 +58,7 @@ class Run {
         'no-path-timeout': plan.noPathTimeout ?? 'forever',
         'drain-timeout': '300ms',
       },
+      ...(reservations === undefined ? {} : { reservations, singleNode: true }),
       profiles: Array.from({ length: plan.paths }, () => ({ ...is, maxTransferBlocks: 2 })),
     });
     for (const gateway of this.world.gateways) {
@@ -63,6 +68,14 @@ class Run {
       gateway.attentionsAtLogin = this.#below(2) === 0 ? [UA_POWER_ON] : [];
       if (plan.cache !== undefined) gateway.cache = new Map();
     }
+  }
+
+  #reservations(server: 'guarded' | 'unguarded'): FakeReservations {
+    return Object.assign(new FakeReservations(), {
+      owner: this.#below(2) === 0 ? 'ports' : 'session',
+      hasAbort: this.#below(2) === 0,
+      enforces: server === 'guarded',
+    });
   }
 
   #below(limit: number): number {
@@ -199,6 +212,24 @@ describe('a volume is a register', () => {
     );
   });
 
+  it('with the rung preempt: fronts of one device server that freeze, go dark and die', async () => {
+    let preempted = 0;
+    await fc.assert(
+      fc.asyncProperty(seeds, fc.integer({ min: 2, max: 3 }), async (seed, paths) => {
+        const faults: readonly Mode[] = ['frozen', 'dark', 'dead'];
+        const plan = { seed, paths, fencing: 'auto', faults, server: 'guarded' as const };
+        const { problems, world } = await new Run({ ...plan, rounds: 60 }).run();
+        expect(problems).toEqual([]);
+        expect(world.requests.every(({ error }) => error === undefined)).toBe(true);
+        preempted += world
+          .event('switched')
+          .filter(({ report }) => report.fence === 'preempt').length;
+      }),
+      { numRuns: 60 * SOAK },
+    );
+    expect(preempted).toBeGreaterThan(5);
+  });
+
   it('when it fails for want of a path: each request is answered once, nothing is written after', async () => {
     let failures = 0;
     await fc.assert(
@@ -229,6 +260,17 @@ describe('a volume is a register', () => {
 });
 
 describe('the checks can see', () => {
+  it('a reservation that keeps nobody out lets late writes in: the rung lives on it', async () => {
+    let stale = 0;
+    for (let seed = 1; seed <= 30 * SOAK; seed++) {
+      const plan = { seed, paths: 2, fencing: 'auto', faults: ['frozen'] as const };
+      const run = new Run({ ...plan, rounds: 60, server: 'unguarded' });
+      const { problems } = await run.run();
+      if (problems.some((line) => line.startsWith('block'))) stale++;
+    }
+    expect(stale).toBeGreaterThan(1);
+  });
+
   const frozen = (seed: number, fencing: string): Promise<Outcome> =>
     new Run({ seed, paths: 2, fencing, faults: ['frozen'], rounds: 60 }).run();
 
