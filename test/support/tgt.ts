@@ -14,15 +14,22 @@ import { enter, enterCgroup } from './netns.ts';
 
 const run = promisify(execFile);
 
-export interface TargetOptions {
-  /** Loopback address, or the address inside `netns`. */
-  readonly host: string;
-  readonly port: number;
+/** One logical unit. */
+export interface UnitOptions {
   readonly backingFile: string;
-  readonly iqn?: string;
   /** SCSI serial number (VPD 80h). Left out: tgt's default, equal for unrelated LUNs. */
   readonly serial?: string;
   readonly scsiId?: string;
+}
+
+/** The unit given here is LUN 1. */
+export interface TargetOptions extends UnitOptions {
+  /** Loopback address, or the address inside `netns`. */
+  readonly host: string;
+  readonly port: number;
+  readonly iqn?: string;
+  /** LUN 2 and so on. */
+  readonly moreUnits?: readonly UnitOptions[];
   /** Network namespace to run in. */
   readonly netns?: string;
   /** Folder of a cgroup to run in: whoever ends that cgroup ends the target. */
@@ -31,7 +38,9 @@ export interface TargetOptions {
   readonly blockSize?: 512 | 4096;
   /** tgt backing store type: rdwr (default), null, aio. */
   readonly store?: string;
-  /** `tgtadm --op update --mode logicalunit --params` of the LUN, e.g. "thin_provisioning=1". */
+  /** The backing file is opened past the page cache: somebody else writes to it as well. */
+  readonly direct?: boolean;
+  /** `tgtadm --op update --mode logicalunit --params` of every LUN, e.g. "thin_provisioning=1". */
   readonly params?: string;
   /** `tgtadm --op update --mode target -n NAME -v VALUE` pairs, e.g. MaxRecvDataSegmentLength. */
   readonly settings?: Readonly<Record<string, string>>;
@@ -160,11 +169,26 @@ export class Target {
 
   async #configure(): Promise<void> {
     await this.#retry(() => this.admin('--op', 'show', '--mode', 'sys'));
-    const lun = ['--mode', 'logicalunit', '--tid', '1', '--lun', '1'];
-    const { backingFile, blockSize, store, params, serial, scsiId, settings } = this.options;
+    const { moreUnits = [], settings } = this.options;
     await this.admin('--op', 'new', '--mode', 'target', '--tid', '1', '-T', this.iqn);
+    for (const [index, unit] of [this.options, ...moreUnits].entries()) {
+      await this.#addUnit(index + 1, unit);
+    }
+    for (const [name, value] of Object.entries(settings ?? {})) {
+      await this.admin('--op', 'update', '--mode', 'target', '--tid', '1', '-n', name, '-v', value);
+    }
+    if (this.#account !== undefined) await this.#addAccount(this.#account);
+    await this.admin('--op', 'bind', '--mode', 'target', '--tid', '1', '-I', 'ALL');
+    if (this.options.netns === undefined) await this.#retry(() => this.#answers());
+  }
+
+  async #addUnit(number: number, unit: UnitOptions): Promise<void> {
+    const lun = ['--mode', 'logicalunit', '--tid', '1', '--lun', String(number)];
+    const { backingFile, serial, scsiId } = unit;
+    const { blockSize, store, direct, params } = this.options;
     const create = ['--op', 'new', ...lun, '-b', backingFile, '--bstype', store ?? 'rdwr'];
     if (blockSize !== undefined) create.push('--blocksize', String(blockSize));
+    if (direct === true) create.push('--bsoflags', 'direct');
     await this.admin(...create);
     const identity = [
       ...(serial === undefined ? [] : [`scsi_sn=${serial}`]),
@@ -172,12 +196,6 @@ export class Target {
       ...(params === undefined ? [] : [params]),
     ].join(',');
     if (identity !== '') await this.admin('--op', 'update', ...lun, '--params', identity);
-    for (const [name, value] of Object.entries(settings ?? {})) {
-      await this.admin('--op', 'update', '--mode', 'target', '--tid', '1', '-n', name, '-v', value);
-    }
-    if (this.#account !== undefined) await this.#addAccount(this.#account);
-    await this.admin('--op', 'bind', '--mode', 'target', '--tid', '1', '-I', 'ALL');
-    if (this.options.netns === undefined) await this.#retry(() => this.#answers());
   }
 
   async #answers(): Promise<void> {
