@@ -27,7 +27,12 @@ import {
 import type { Portal, TransportFailure } from '../volume/ports.ts';
 import { socketFailure } from './initiator-errors.ts';
 
-const RECEIVE_BUFFER = 256 * 1024;
+/**
+ * One for all connections: what is read is consumed before the read returns (framer.ts), so none of
+ * them ever finds there what another has left. A buffer for each would be 256 KiB for every path of
+ * every volume, and as much garbage for every attempt to reach a dead portal.
+ */
+const RECEIVE_BUFFER = Buffer.allocUnsafeSlow(256 * 1024);
 const KEEP_ALIVE_DELAY_MS = 10_000;
 
 /** A connection that has just left the login phase. */
@@ -135,7 +140,6 @@ class Attempt<T> {
   #open(portal: Portal, limitMs: number): Promise<TransportFailure | undefined> {
     return new Promise((resolve) => {
       let framer: Framer | undefined;
-      const buffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER);
       const socket = connectSocket({
         ...portal,
         autoSelectFamily: false,
@@ -143,7 +147,7 @@ class Attempt<T> {
         keepAlive: true,
         keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,
         onread: {
-          buffer: () => framer?.readInto(buffer) ?? buffer,
+          buffer: () => framer?.readInto(RECEIVE_BUFFER) ?? RECEIVE_BUFFER,
           callback: (length, chunk): boolean => {
             framer?.push(chunk as Buffer, length);
             return true;
