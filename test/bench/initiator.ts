@@ -5,27 +5,39 @@
  * store, which answers without touching anything. tgtd has its stock settings (it declares
  * MaxRecvDataSegmentLength 8192); --segments makes it declare another length.
  *
- *   npm run bench:initiator [-- --seconds N --rounds N --only WORDS --digests none|header|both
- *                               --segments BYTES --json]
- *
- * --only: cells whose name contains all the words, e.g. "null read QD1". --digests both: data digests
- * on our side only, since libiscsi 1.19 has none.
+ * `npm run bench:initiator -- --help` has the options. With data digests, which libiscsi 1.19 does not
+ * have, ours is compared with ours without them as well.
  *
  * tgtd shares the machine's cores, so the figures compare two clients of one target; they are no
  * limits.
  */
 import { execFileSync } from 'node:child_process';
-import { parseArgs } from 'node:util';
 import { makeBackingFile, Target } from '../support/tgt.ts';
 import { freePort, loopbackAddresses, temporaryFolder } from '../support/ports.ts';
 import { type Cell, type Figures, logIn, runOurs, UNIT_BYTES } from './initiator-load.ts';
 import { PEER_PROGRAMS, runPeer } from './libiscsi.ts';
+import { benchOptions, positive } from './options.ts';
 import { geomeanText, median, type Row, row, rowsJson, rowText } from './rows.ts';
 
 const STORES = ['file', 'null'] as const;
 type Store = (typeof STORES)[number];
 
-const { values } = parseArgs({
+const USAGE = `npm run bench:initiator -- [OPTION]...
+
+Our initiator beside libiscsi on the same tgtd: 4 KiB, 64 KiB, 128 KiB, 1 MiB; queue depth 1, 32, 128;
+reads (peer: iscsi-perf) and writes (peer: qemu-img bench); on a file in memory and on tgt's null store.
+
+  --seconds N       length of a turn, whole seconds for the peer (1)
+  --rounds N        turns of each side; the median counts (5)
+  --only WORDS      cells whose name has all the words, e.g. "null read QD1"
+  --digests WHICH   none (default), header, or both. libiscsi has no data digests: with "both" the
+                    peer runs with header digests, and so does a second run of ours
+  --segments BYTES  MaxRecvDataSegmentLength that the target declares (8192)
+  --json            one document {rows:[{name,ours,peer,unit,ratio}],geomean}
+  -h, --help        this text`;
+
+const { seconds, rounds, only, digests, segments, json } = benchOptions({
+  usage: USAGE,
   options: {
     seconds: { type: 'string', default: '1' },
     rounds: { type: 'string', default: '5' },
@@ -34,17 +46,27 @@ const { values } = parseArgs({
     segments: { type: 'string' },
     json: { type: 'boolean', default: false },
   },
+  read: (values) => {
+    const { digests, segments } = values;
+    if (digests !== 'none' && digests !== 'header' && digests !== 'both') {
+      return `--digests ${String(digests)}: expected none, header or both`;
+    }
+    const words = String(values['only'])
+      .split(' ')
+      .filter((word) => word !== '');
+    if (STORES.every((store) => cells(store, words).length === 0)) {
+      return `--only ${words.join(' ')}: no cell has such a name`;
+    }
+    return {
+      seconds: positive('seconds', values['seconds']),
+      rounds: positive('rounds', values['rounds']),
+      ...{ only: words, digests, json: values['json'] === true },
+      segments: segments === undefined ? undefined : String(positive('segments', segments)),
+    };
+  },
 });
-const seconds = Number(values.seconds);
-const rounds = Number(values.rounds);
-const { digests } = values;
-if (!(seconds > 0) || !(rounds > 0) || !['none', 'header', 'both'].includes(digests)) {
-  console.error('bench: --seconds and --rounds are positive numbers, --digests none|header|both');
-  process.exit(2);
-}
 
-function cells(store: Store): Cell[] {
-  const words = values.only.split(' ').filter((word) => word !== '');
+function cells(store: Store, words: readonly string[]): Cell[] {
   return [4, 64, 128, 1024].flatMap((kib) =>
     [1, 32, 128].flatMap((depth) =>
       [false, true]
@@ -61,36 +83,53 @@ function cells(store: Store): Cell[] {
 }
 
 async function measure(target: Target, cell: Cell): Promise<Row> {
-  const header = digests !== 'none';
-  const session = await logIn(target, {
-    headerDigest: header ? 'crc32c' : 'none',
-    dataDigest: digests === 'both' ? 'crc32c' : 'none',
-  });
+  const headerDigest = digests === 'none' ? 'none' : 'crc32c';
+  const dataDigest = digests === 'both' ? 'crc32c' : 'none';
+  const session = await logIn(target, { headerDigest, dataDigest });
+  // As the peer is, where it cannot do what we do.
+  const asPeer = digests === 'both' ? await logIn(target, { headerDigest }) : undefined;
   const ours: Figures[] = [];
   const peers: Figures[] = [];
-  let around = (await runOurs(session, cell, seconds)).iops; // warm up: pathd runs for weeks
+  const without: Figures[] = [];
+  let around = (await runOurs(asPeer ?? session, cell, seconds)).iops; // warm up: pathd runs for weeks
   const turns = [
     async () => {
       ours.push(await runOurs(session, cell, seconds));
     },
     async () => {
-      const figures = await runPeer(target, cell, seconds, around, header);
+      const figures = await runPeer(target, cell, seconds, around, headerDigest === 'crc32c');
       around = figures.iops;
       peers.push(figures);
     },
   ];
+  if (asPeer !== undefined) {
+    turns.push(async () => {
+      without.push(await runOurs(asPeer, cell, seconds));
+    });
+  }
   for (let round = 0; round < rounds; round++) {
     for (const turn of turns) await turn();
     turns.reverse(); // who goes first has no lasting advantage
   }
-  await session.logout(1000);
+  await Promise.all([session.logout(1000), asPeer?.logout(1000)]);
+  return row(cell.name, pairs(ours, peers), costs(ours, peers) + compared(ours, without));
+}
+
+function pairs(ours: readonly Figures[], others: readonly Figures[]): [number, number][] {
+  return ours.map(({ iops }, index) => [iops, others[index]?.iops ?? NaN]);
+}
+
+/** Processor time a command of both. */
+function costs(ours: readonly Figures[], peers: readonly Figures[]): string {
   const cpu = [ours, peers].map((list) => median(list.map(({ cpuUs }) => cpuUs)));
-  const note = cpu.map((us) => us.toFixed(us < 100 ? 1 : 0).padStart(7)).join('');
-  return row(
-    cell.name,
-    ours.map(({ iops }, index) => [iops, peers[index]?.iops ?? NaN]),
-    `   CPU${note} us`,
-  );
+  return `   CPU${cpu.map((us) => us.toFixed(us < 100 ? 1 : 0).padStart(7)).join('')} us`;
+}
+
+/** Data digests beside none, both ours. */
+function compared(ours: readonly Figures[], without: readonly Figures[]): string {
+  if (without.length === 0) return '';
+  const { peer, ratio } = row('', pairs(ours, without));
+  return `   ours without data digests ${peer.toLocaleString('en')}: x ${ratio.toFixed(2)}`;
 }
 
 for (const program of PEER_PROGRAMS) {
@@ -101,13 +140,19 @@ for (const program of PEER_PROGRAMS) {
     process.exit(1);
   }
 }
+if (digests === 'both') {
+  console.error(
+    'bench: libiscsi has no data digests: the peer has header digests only, and is compared with ours\n' +
+      'with both; the last figure compares ours with and without data digests.',
+  );
+}
 const folder = temporaryFolder('bench-initiator');
 const backingFile = `${folder.path}/lu.img`;
 makeBackingFile(backingFile, UNIT_BYTES);
 const rows: Row[] = [];
 try {
   for (const store of STORES) {
-    const mine = cells(store);
+    const mine = cells(store, only);
     if (mine.length === 0) continue;
     const host = loopbackAddresses(1)[0] as string;
     const target = await Target.start({
@@ -115,13 +160,13 @@ try {
       ...(store === 'null' ? { store } : {}),
       settings: {
         ...{ HeaderDigest: 'None,CRC32C', DataDigest: 'None,CRC32C' },
-        ...(values.segments === undefined ? {} : { MaxRecvDataSegmentLength: values.segments }),
+        ...(segments === undefined ? {} : { MaxRecvDataSegmentLength: segments }),
       },
     });
     for (const cell of mine) {
       const result = await measure(target, cell);
       rows.push(result);
-      if (values.json) process.stderr.write(`${rowText(result)}\n`);
+      if (json) process.stderr.write(`${rowText(result)}\n`);
       else console.log(rowText(result));
     }
     await target.kill();
@@ -129,4 +174,4 @@ try {
 } finally {
   folder.remove();
 }
-console.log(values.json ? rowsJson(rows) : geomeanText(rows));
+console.log(json ? rowsJson(rows) : geomeanText(rows));

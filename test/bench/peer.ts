@@ -11,10 +11,10 @@
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import { blockCapability } from '../support/kubelet.ts';
 import { parseFio } from '../support/fio.ts';
 import { Rig } from '../support/rig.ts';
+import { benchOptions, positive } from './options.ts';
 import { geomeanText, type Row, row, rowsJson, rowText } from './rows.ts';
 
 interface Cell {
@@ -35,19 +35,28 @@ const CELLS: readonly Cell[] = [4096, 131_072].flatMap((blockSize) =>
   ),
 );
 
-const { values } = parseArgs({
+const USAGE = `npm run bench:device -- [OPTION]...
+
+fio on our loop device and on qemu-storage-daemon's, both on the same tgtd. Needs root.
+
+  --seconds N   length of a run (3)
+  --rounds N    runs of each side; the median counts (3)
+  --json        one document {rows:[{name,ours,peer,unit,ratio}],geomean}
+  -h, --help    this text`;
+
+const { seconds, rounds, json } = benchOptions({
+  usage: USAGE,
   options: {
     seconds: { type: 'string', default: '3' },
     rounds: { type: 'string', default: '3' },
     json: { type: 'boolean', default: false },
   },
+  read: (values) => ({
+    seconds: positive('seconds', values['seconds']),
+    rounds: positive('rounds', values['rounds']),
+    json: values['json'] === true,
+  }),
 });
-const seconds = Number(values.seconds);
-const rounds = Number(values.rounds);
-if (!(seconds > 0) || !(rounds > 0)) {
-  console.error('bench: --seconds and --rounds are positive numbers');
-  process.exit(2);
-}
 
 /** qemu-storage-daemon with the target's LUN as a FUSE file, and a loop device on it. */
 class Peer {
@@ -132,7 +141,7 @@ try {
     rows.push(row(cell.name, plain));
     if (stable.length > 0) rows.push(row(`${cell.name}, both on stable storage`, stable));
   }
-  if (values.json) console.log(rowsJson(rows));
+  if (json) console.log(rowsJson(rows));
   else for (const line of [...rows.map(rowText), geomeanText(rows)]) console.log(line);
 } finally {
   await peer?.stop();
