@@ -26,13 +26,18 @@ export interface Figures {
 
 export type Digests = Pick<ConnectOptions, 'headerDigest' | 'dataDigest'>;
 
-export async function logIn(target: Target, digests: Digests): Promise<Session> {
+/** `isid`: one for each session that is to live beside others. */
+export async function logIn(
+  target: Target,
+  digests: Digests,
+  isid = '800000000001',
+): Promise<Session> {
   const { host, port } = target.options;
   const result = await createInitiator().connect({
     ...digests,
     target: { host, port, targetName: target.iqn, lun: 1 },
     initiatorName: 'iqn.2026-01.io.prioritypath.test:bench',
-    isid: '800000000001',
+    isid,
     timeoutMs: 3000,
   });
   if (!result.ok) throw new Error(result.error.detail);

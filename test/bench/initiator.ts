@@ -87,7 +87,8 @@ async function measure(target: Target, cell: Cell): Promise<Row> {
   const dataDigest = digests === 'both' ? 'crc32c' : 'none';
   const session = await logIn(target, { headerDigest, dataDigest });
   // As the peer is, where it cannot do what we do.
-  const asPeer = digests === 'both' ? await logIn(target, { headerDigest }) : undefined;
+  const asPeer =
+    digests === 'both' ? await logIn(target, { headerDigest }, '800000000002') : undefined;
   const ours: Figures[] = [];
   const peers: Figures[] = [];
   const without: Figures[] = [];
