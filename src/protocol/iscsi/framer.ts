@@ -48,8 +48,8 @@ const PART_DATA_DIGEST = 5;
 const DIRECT = 8192;
 /**
  * Behind data segments from this length on, reads are short, so that little of the next is copied.
- * Processor time of a 64 KiB read, 32 under way: copied 38.5 us, with a read each for header and data
- * 34 to 38, with the next header in the read of the data (NEXT_HEAD) 31 to 33.
+ * Processor time of a 64 KiB read, 32 under way: copied 38 us, with a read each for header and data 34
+ * to 38, with the next header in the read of the data (NEXT_HEAD) 30 to 33 in the same rounds.
  */
 const LONG = 32_768;
 const SHORT_READ = 4096;
