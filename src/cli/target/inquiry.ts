@@ -17,7 +17,7 @@ import type { SessionTarget } from '../../volume/ports.ts';
 import { type Command, EXIT } from '../commands.ts';
 import type { TargetOptions } from './options.ts';
 import { type Inquired, type Page, renderInquiry } from './render-inquiry.ts';
-import { ask, contextOf, explainFault, type Failure, LOGOUT_MS, openSession } from './session.ts';
+import { ask, type Failure, inSession } from './session.ts';
 import { type Report, targetCommand } from './target-command.ts';
 import { formatUrl } from './url.ts';
 
@@ -43,12 +43,8 @@ async function run(
   options: TargetOptions,
   signal: AbortSignal,
 ): Promise<Result<Report, Failure>> {
-  const opened = await openSession(target, options, signal);
-  if (!opened.ok) return opened;
-  const { session } = opened.value;
-  const asked = await inquire(contextOf(session, options.timeoutMs));
-  await session.logout(LOGOUT_MS);
-  if (!asked.ok) return err(await explainFault(asked.error, target, options, signal));
+  const asked = await inSession(target, options, signal, inquire);
+  if (!asked.ok) return asked;
   const data = { url: formatUrl(target), ...asked.value };
   return ok({ text: renderInquiry(target, asked.value), data, exit: EXIT.ok });
 }

@@ -7,6 +7,7 @@ import { err, ok, type Result } from '../../base/result.ts';
 import { systemClock } from '../../host/clock.ts';
 import { createInitiator } from '../../host/initiator.ts';
 import { parsePathUrl } from '../../kubernetes/path-url.ts';
+import type { SessionParameters } from '../../protocol/iscsi/negotiation.ts';
 import { decodeCapacity16 } from '../../protocol/scsi/capacity.ts';
 import * as cdb from '../../protocol/scsi/cdb.ts';
 import { decodeInquiry } from '../../protocol/scsi/inquiry.ts';
@@ -17,7 +18,7 @@ import { type Command, EXIT } from '../commands.ts';
 import { formatBytes, plural } from '../text.ts';
 import type { TargetOptions } from './options.ts';
 import { type Probed, type ProbeStep, renderProbe } from './render-probe.ts';
-import { ask, contextOf, explainFault, type Failure, LOGOUT_MS, openSession } from './session.ts';
+import { ask, type Failure, inSession } from './session.ts';
 import { type Report, targetCommand } from './target-command.ts';
 import { productText, typeText } from './unit.ts';
 import { formatUrl } from './url.ts';
@@ -48,17 +49,13 @@ async function run(
   // A connection of its own, so that network and login are told apart.
   const knocked = await createInitiator().knock(target, options.timeoutMs);
   const connectUs = Math.round(systemClock.nowUs() - startUs);
-  const opened = await openSession(target, options, signal);
-  if (!opened.ok) return opened;
-  const { session, parameters, loginUs } = opened.value;
-  const context = contextOf(session, options.timeoutMs);
   const connect = { what: 'connect', us: connectUs, says: knocked === 'accepted' ? '' : knocked };
-  const proof = authentication(options);
-  const first: ProbeStep[] = [connect, { what: 'login', us: loginUs, says: proof }];
-  const probed = await probe(context, first);
-  await session.logout(LOGOUT_MS);
-  if (!probed.ok) return err(await explainFault(probed.error, target, options, signal));
-  const whole = { ...probed.value, parameters };
+  const probed = await inSession(target, options, signal, (context, { parameters, loginUs }) => {
+    const login = { what: 'login', us: loginUs, says: authentication(options) };
+    return probe(context, [connect, login], parameters);
+  });
+  if (!probed.ok) return probed;
+  const whole = probed.value;
   const data = { ...whole, url: formatUrl(target), initiatorName: options.initiatorName };
   return ok({ text: renderProbe(target, whole), data, exit: EXIT.ok });
 }
@@ -71,7 +68,8 @@ function authentication({ credentials }: TargetOptions): string {
 async function probe(
   context: CommandContext,
   steps: ProbeStep[],
-): Promise<Result<Omit<Probed, 'parameters'>, CommandFault>> {
+  parameters: SessionParameters,
+): Promise<Result<Probed, CommandFault>> {
   const step = async (
     what: string,
     command: Uint8Array,
@@ -97,7 +95,7 @@ async function probe(
     (await step('READ', cdb.read16(0, 1), blockSize, () => 'the first block'));
   if (fault !== undefined) return err(fault);
   const reading = await readLu(context);
-  return reading.ok ? ok({ steps, ...reading.value }) : reading;
+  return reading.ok ? ok({ steps, ...reading.value, parameters }) : reading;
 }
 
 function inquiryText(data: Buffer): string {

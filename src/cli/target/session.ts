@@ -72,6 +72,24 @@ export async function openSession(
   return ok({ session: connected.value, parameters, loginUs });
 }
 
+/**
+ * One session from login to logout, and what `work` finds out through it; a fault of its commands is
+ * explained once that session is gone, for the explanation logs in again.
+ */
+export async function inSession<T>(
+  target: SessionTarget,
+  options: TargetOptions,
+  signal: AbortSignal,
+  work: (context: CommandContext, opened: Opened) => Promise<Result<T, CommandFault>>,
+): Promise<Result<T, Failure>> {
+  const opened = await openSession(target, options, signal);
+  if (!opened.ok) return opened;
+  const { session } = opened.value;
+  const done = await work(contextOf(session, options.timeoutMs), opened.value);
+  await session.logout(LOGOUT_MS);
+  return done.ok ? done : err(await explainFault(done.error, target, options, signal));
+}
+
 /** Unit attentions of the new session are answered by asking again, as pathd does. */
 export function contextOf(session: Session, deadlineMs: number): CommandContext {
   return { session, clock: systemClock, deadlineMs, attention: () => undefined };
