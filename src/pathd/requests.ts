@@ -6,18 +6,20 @@ const VOLUME_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 const PATH_NAME = /^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$/;
 const PATHS_MAX = 16;
 
-/** It becomes the name of a file and of a directory. */
-export function isVolumeId(text: string): boolean {
-  return VOLUME_ID.test(text);
+/** It becomes the name of a file and of a directory; throws INVALID_ARGUMENT. */
+export function checkVolumeId(text: string): void {
+  if (VOLUME_ID.test(text)) return;
+  const shown = JSON.stringify(text.slice(0, 140));
+  throw new PathdError('INVALID_ARGUMENT', `volume id ${shown}: expected letters, digits, . _ -`);
 }
 
 /** The policy of a request whose values are all good; throws INVALID_ARGUMENT. */
 export function checkRequest(request: UpdateRequest, policySet: PolicySet): Policy {
   const { volumeId, paths, pin } = request;
+  checkVolumeId(volumeId);
   const bad = (text: string): never => {
     throw new PathdError('INVALID_ARGUMENT', text);
   };
-  if (!isVolumeId(volumeId)) bad(`volume id "${volumeId}": expected letters, digits, . _ -`);
   if (paths.length === 0 || paths.length > PATHS_MAX) {
     bad(`${String(paths.length)} paths: a volume has 1 to ${String(PATHS_MAX)}`);
   }

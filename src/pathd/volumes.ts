@@ -3,13 +3,11 @@
  * time. A volume is attached in three steps (paths, record, device) that are undone in reverse when a
  * later one fails.
  */
-import { type Logger, withFields } from '../base/log.ts';
+import type { Logger } from '../base/log.ts';
 import type { Policy, PolicySet } from '../paths/policy.ts';
 import type { BlockExporter, Clock, ExportedDevice, Initiator } from '../volume/ports.ts';
-import { emptyRecord, withoutBan } from '../volume/record.ts';
-import type { VolumePath } from '../volume/path-board.ts';
-import { Volume } from '../volume/volume.ts';
-import type { VolumeEvent } from '../volume/volume-types.ts';
+import { withoutBan } from '../volume/record.ts';
+import type { Volume } from '../volume/volume.ts';
 import {
   type AttachRequest,
   type AttachResponse,
@@ -23,10 +21,10 @@ import {
 import type { ChapBook } from './chap-book.ts';
 import { Claims } from './claims.ts';
 import { fromStoreError, fromVolumeError } from './errors.ts';
-import { logVolumeEvent } from './events.ts';
 import { Notices } from './notices.ts';
 import type { NodeState } from './node-state.ts';
-import { asText, checkRequest, isVolumeId } from './requests.ts';
+import { openVolume, volumePaths } from './open-volume.ts';
+import { asText, checkRequest, checkVolumeId } from './requests.ts';
 import { volumeStatus } from './status.ts';
 import { fileVolumeStore } from './volume-store.ts';
 
@@ -88,7 +86,7 @@ export class Volumes implements PathdApi {
     let volume: Volume | undefined;
     try {
       await chap.use(volumeId, request.chap);
-      volume = await this.#open(request, policy);
+      volume = await openVolume(request, policy, this.#options, this.notices);
       const device = await this.#serve(volume, request);
       this.notices.release(volumeId);
       await chap.keep(volumeId);
@@ -155,7 +153,7 @@ export class Volumes implements PathdApi {
   async #apply(known: Attached, request: UpdateRequest, policy: Policy): Promise<void> {
     const wanted = asText(request);
     if (known.wanted === wanted) return;
-    const paths = await this.#paths(request);
+    const paths = await volumePaths(request, this.#options.node);
     const { expectedSerial } = policy;
     const { identity } = known.volume;
     const targets = paths.map(({ target }) => target);
@@ -219,48 +217,6 @@ export class Volumes implements PathdApi {
       attached.wanted = '';
       return Promise.resolve();
     });
-  }
-
-  async #open(request: AttachRequest, policy: Policy): Promise<Volume> {
-    const { volumeId, readOnly } = request;
-    const { stateDir, node, chap, clock, initiator, log } = this.#options;
-    const paths = await this.#paths(request);
-    const store = fileVolumeStore(stateDir, volumeId);
-    const loaded = await store.load();
-    if (!loaded.ok) throw fromStoreError(loaded.error);
-    const volumeLog = withFields(log, { volumeId });
-    return new Volume({
-      volumeId,
-      paths,
-      policy,
-      initiatorName: node.initiatorName,
-      readOnly,
-      singleNode: request.singleNode === true,
-      mayTakeOver: request.mayTakeOver === true,
-      clock,
-      initiator,
-      credentials: () => chap.credentials(volumeId),
-      store,
-      record: loaded.value ?? emptyRecord(volumeId),
-      onEvent: (event: VolumeEvent) => {
-        logVolumeEvent(volumeLog, event);
-        this.notices.tell(volumeId, event);
-      },
-    });
-  }
-
-  /** The paths with their ISIDs, which are on disk when this resolves. */
-  async #paths(request: UpdateRequest): Promise<VolumePath[]> {
-    const names = request.paths.map(({ name }) => name);
-    const isids = await this.#options.node.isids(request.volumeId, names);
-    if (!isids.ok) throw new PathdError('RESOURCE_EXHAUSTED', isids.error);
-    return request.paths.map(({ name, host, port, targetName, lun, maxWeight, drained }) => ({
-      name,
-      target: { host, port, targetName, lun },
-      maxWeight,
-      drained,
-      isid: isids.value.get(name) ?? '',
-    }));
   }
 
   detach(volumeId: string): Promise<void> {
@@ -340,7 +296,6 @@ export class Volumes implements PathdApi {
 
   forget(volumeId: string): Promise<void> {
     return this.#alone(volumeId, async () => {
-      if (!isVolumeId(volumeId)) throw new PathdError('INVALID_ARGUMENT', 'bad volume id');
       if (this.#attached.has(volumeId)) {
         throw new PathdError('FAILED_PRECONDITION', `${volumeId} is attached: unstage it first`);
       }
@@ -383,7 +338,9 @@ export class Volumes implements PathdApi {
     throw new PathdError('NOT_FOUND', `volume ${volumeId} is not attached on this node`);
   }
 
+  /** Every call that is about a volume, by an id that can be the name of a file. */
   async #alone<T>(volumeId: string, work: () => Promise<T>): Promise<T> {
+    checkVolumeId(volumeId);
     if (this.#busy.has(volumeId)) {
       throw new PathdError('ABORTED', `another call for volume ${volumeId} is running`);
     }

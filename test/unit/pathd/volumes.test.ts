@@ -8,6 +8,7 @@ import type { AttachRequest } from '../../../src/pathd/api.ts';
 import { ChapBook } from '../../../src/pathd/chap-book.ts';
 import { NodeState } from '../../../src/pathd/node-state.ts';
 import { Volumes, type VolumesOptions } from '../../../src/pathd/volumes.ts';
+import { emptyRecord } from '../../../src/volume/record.ts';
 import type { BlockExporter, ExportError } from '../../../src/volume/ports.ts';
 import { FakeMedium, profile } from '../../support/fake-lu.ts';
 import { FakeInitiator, Gateway } from '../../support/fake-session.ts';
@@ -167,5 +168,25 @@ describe('detach', () => {
     await run(volumes.detach('v'));
     expect([volumes.size, gateway.sessions.size]).toEqual([0, 0]);
     expect(await readFile(recordFile(), 'utf8')).toContain('"mayHoldWrites": []');
+  });
+});
+
+describe('an id that leads out of the state directory is INVALID_ARGUMENT, and nothing is touched', () => {
+  const id = '../outside';
+  const { paths } = request;
+  it.each<[string, (all: Volumes) => Promise<unknown>]>([
+    ['attach', (all) => all.attach({ ...request, volumeId: id })],
+    ['update', (all) => all.update({ volumeId: id, paths, policy: {}, pin: '' })],
+    ['setPaths', (all) => all.setPaths(id, paths)],
+    ['detach', (all) => all.detach(id)],
+    ['readmit', (all) => all.readmit(id, 'p0')],
+    ['forget', (all) => all.forget(id)],
+    ['expand', (all) => all.expand(id, 0)],
+  ])('%s', async (_call, make) => {
+    const outside = join(dir, 'volumes', `${id}.json`);
+    const text = JSON.stringify({ ...emptyRecord(id), banned: { 'p0 it': 'x' } });
+    await writeFile(outside, text);
+    await expect(run(make(volumes))).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    expect(await readFile(outside, 'utf8')).toBe(text);
   });
 });

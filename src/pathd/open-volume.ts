@@ -1,0 +1,75 @@
+/**
+ * From what is asked for to a Volume that is not started yet: its paths with their ISIDs, its record from
+ * disk, and where its events and its credentials go and come from.
+ */
+import { type Logger, withFields } from '../base/log.ts';
+import type { Policy } from '../paths/policy.ts';
+import type { VolumePath } from '../volume/path-board.ts';
+import type { Clock, Initiator } from '../volume/ports.ts';
+import { emptyRecord } from '../volume/record.ts';
+import { Volume } from '../volume/volume.ts';
+import type { VolumeEvent } from '../volume/volume-types.ts';
+import { type AttachRequest, PathdError, type UpdateRequest } from './api.ts';
+import type { ChapBook } from './chap-book.ts';
+import { fromStoreError } from './errors.ts';
+import { logVolumeEvent } from './events.ts';
+import type { NodeState } from './node-state.ts';
+import type { Notices } from './notices.ts';
+import { fileVolumeStore } from './volume-store.ts';
+
+export interface OpenContext {
+  readonly stateDir: string;
+  readonly node: NodeState;
+  readonly chap: ChapBook;
+  readonly clock: Clock;
+  readonly initiator: Initiator;
+  readonly log: Logger;
+}
+
+/** Throws RESOURCE_EXHAUSTED without ISIDs, and what `fromStoreError` says of a record that is no good. */
+export async function openVolume(
+  request: AttachRequest,
+  policy: Policy,
+  context: OpenContext,
+  notices: Notices,
+): Promise<Volume> {
+  const { volumeId, readOnly } = request;
+  const { stateDir, node, chap, clock, initiator, log } = context;
+  const paths = await volumePaths(request, node);
+  const store = fileVolumeStore(stateDir, volumeId);
+  const loaded = await store.load();
+  if (!loaded.ok) throw fromStoreError(loaded.error);
+  const volumeLog = withFields(log, { volumeId });
+  return new Volume({
+    volumeId,
+    paths,
+    policy,
+    initiatorName: node.initiatorName,
+    readOnly,
+    singleNode: request.singleNode === true,
+    mayTakeOver: request.mayTakeOver === true,
+    clock,
+    initiator,
+    credentials: () => chap.credentials(volumeId),
+    store,
+    record: loaded.value ?? emptyRecord(volumeId),
+    onEvent: (event: VolumeEvent) => {
+      logVolumeEvent(volumeLog, event);
+      notices.tell(volumeId, event);
+    },
+  });
+}
+
+/** The paths with their ISIDs, which are on disk when this resolves. */
+export async function volumePaths(request: UpdateRequest, node: NodeState): Promise<VolumePath[]> {
+  const names = request.paths.map(({ name }) => name);
+  const isids = await node.isids(request.volumeId, names);
+  if (!isids.ok) throw new PathdError('RESOURCE_EXHAUSTED', isids.error);
+  return request.paths.map(({ name, host, port, targetName, lun, maxWeight, drained }) => ({
+    name,
+    target: { host, port, targetName, lun },
+    maxWeight,
+    drained,
+    isid: isids.value.get(name) ?? '',
+  }));
+}
