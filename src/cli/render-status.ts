@@ -77,11 +77,20 @@ function counters(volume: VolumeStatus, options: RenderOptions): string[] {
     plural(volume.ioErrors, 'I/O error'),
     plural(volume.failovers, 'failover'),
     plural(volume.failbacks, 'failback'),
+    ...(volume.writePolicy === 'log' ? logCounts(volume) : []),
   ];
   const errors = volume.ioErrors > 0 ? 'bad' : undefined;
   return [
     ...wrap(list(where, ';'), options.width, 2),
     ...wrap(list(counts, ','), options.width, 2).map((line) => paint(line, errors, options)),
+  ];
+}
+
+function logCounts({ unflushedWrites, unflushedBytes, forcedFlushes }: VolumeStatus): string[] {
+  const kib = Math.ceil(unflushedBytes / 1024);
+  return [
+    `${plural(unflushedWrites, 'write')} (${String(kib)} KiB) unflushed`,
+    forcedFlushes === 1 ? '1 forced flush' : `${String(forcedFlushes)} forced flushes`,
   ];
 }
 

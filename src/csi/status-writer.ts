@@ -32,7 +32,8 @@ const LOST: Omit<VolumeStatus, 'volumeId'> = {
   ...{ device: 'no device', sizeBytes: 0, state: 'lost', currentPath: '', paths: [] },
   reason: 'pathd was restarted: its device is gone. Delete the pods that use it on this node',
   ...{ lastSwitch: undefined, fencing: '', queued: 0, outstanding: 0, ioErrors: 0, identity: '' },
-  ...{ failovers: 0, failbacks: 0, pinnedPath: '' },
+  ...{ failovers: 0, failbacks: 0, pinnedPath: '', writePolicy: '' },
+  ...{ unflushedWrites: 0, unflushedBytes: 0, forcedFlushes: 0 },
 };
 
 interface Written {

@@ -15,8 +15,8 @@ import {
 } from '../kubernetes/contract.ts';
 import { mergeKeys } from '../kubernetes/keys.ts';
 import type { Topology, TopologyWeights } from '../kubernetes/topology.ts';
-import { checkPolicy } from '../paths/policy-check.ts';
-import { parsePolicy, type PolicyProblem } from '../paths/policy.ts';
+import { checkPolicy, writePolicyProblem } from '../paths/policy-check.ts';
+import { PARAMETERS, parsePolicy, type PolicyProblem } from '../paths/policy.ts';
 import type { KnownVolume } from './known.ts';
 import type { PolicyDefaults } from './policy-defaults.ts';
 
@@ -37,7 +37,10 @@ export function configOf(
   const together = parsePolicy({ ...defaults, ...good.policy });
   if (!together.ok) return good;
   const maxWeights = good.paths.map(({ maxWeight }) => maxWeight);
-  return withoutValues(good, checkPolicy(together.value, maxWeights));
+  const able = withoutValues(good, checkPolicy(together.value, maxWeights));
+  if (writePolicyProblem(together.value) === undefined) return able;
+  // pathd would refuse the whole request, and left out the chart's value could count again.
+  return { ...able, policy: { ...able.policy, [PARAMETERS.writePolicy.name]: 'through' } };
 }
 
 /** Without the volume's own values that are the problem; each problem is told. */

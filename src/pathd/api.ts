@@ -127,6 +127,12 @@ export interface VolumeStatus {
   readonly failbacks: number;
   /** Empty: none. */
   readonly pinnedPath: string;
+  readonly writePolicy: string;
+  /** Acknowledged and not flushed, under write policy `log`. */
+  readonly unflushedWrites: number;
+  readonly unflushedBytes: number;
+  /** Flushes that the bound of the log has forced since attach. */
+  readonly forcedFlushes: number;
 }
 
 /** gRPC status codes that pathd uses, by name. */

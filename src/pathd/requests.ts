@@ -1,4 +1,5 @@
 /** What pathd is asked for, checked: every refusal names the value and what is expected. */
+import { writePolicyProblem } from '../paths/policy-check.ts';
 import { parsePolicy, type Policy, type PolicySet } from '../paths/policy.ts';
 import { PathdError, type UpdateRequest } from './api.ts';
 
@@ -31,8 +32,12 @@ export function checkRequest(request: UpdateRequest, policySet: PolicySet): Poli
   }
   if (pin !== '' && !paths.some(({ name }) => name === pin)) bad(`pin "${pin}": no such path`);
   const policy = parsePolicy({ policy: policySet, ...request.policy });
-  if (policy.ok) return policy.value;
-  const problems = policy.error.map(({ parameter, message }) => `${parameter}: ${message}`);
+  const unsafe = policy.ok ? writePolicyProblem(policy.value) : undefined;
+  if (policy.ok && unsafe === undefined) return policy.value;
+  const found = policy.ok ? [] : policy.error;
+  const problems = [...found, ...(unsafe === undefined ? [] : [unsafe])].map(
+    ({ parameter, message }) => `${parameter}: ${message}`,
+  );
   return bad(`policy: ${problems.join('; ')}`);
 }
 

@@ -23,6 +23,10 @@ export function volumeStatus(volume: Volume, device: string): VolumeStatus {
     failovers: snapshot.failovers,
     failbacks: snapshot.failbacks,
     pinnedPath: snapshot.pinned,
+    writePolicy: volume.wanted.policy.writePolicy,
+    unflushedWrites: snapshot.unflushed.count,
+    unflushedBytes: snapshot.unflushed.bytes,
+    forcedFlushes: snapshot.unflushed.forcedFlushes,
   };
 }
 

@@ -18,7 +18,21 @@ export function checkPolicy(
   policy: Policy,
   maxWeights: readonly number[],
 ): readonly PolicyProblem[] {
-  return [...weightProblems(policy, maxWeights), ...orderProblems(policy)];
+  const problems = [...weightProblems(policy, maxWeights), ...orderProblems(policy)];
+  const log = writePolicyProblem(policy);
+  return log === undefined ? problems : [...problems, log];
+}
+
+/**
+ * Write policy `log` under a policy that takes away what it needs. Not only told but refused by whoever
+ * opens a volume: acknowledged writes are at stake.
+ */
+export function writePolicyProblem(policy: Policy): PolicyProblem | undefined {
+  if (policy.writePolicy !== 'log' || !policy.fencing.none) return undefined;
+  const message =
+    'log replays writes that were acknowledged, and without a fence the abandoned path may still write ' +
+    `older data over them: take none out of ${PARAMETERS.fencing.name}, or use through`;
+  return { parameter: PARAMETERS.writePolicy.name, message };
 }
 
 function weightProblems(policy: Policy, maxWeights: readonly number[]): readonly PolicyProblem[] {

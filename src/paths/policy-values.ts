@@ -98,6 +98,34 @@ export function count(
   });
 }
 
+const BINARY_UNITS: Readonly<Record<string, number>> = { Ki: 2 ** 10, Mi: 2 ** 20, Gi: 2 ** 30 };
+export const MIB = 2 ** 20;
+
+/** The shortest exact way to write a size, as Kubernetes writes quantities. */
+function formatSize(bytes: number): string {
+  for (const unit of ['Gi', 'Mi', 'Ki'] as const) {
+    const scale = BINARY_UNITS[unit] ?? 1;
+    if (bytes % scale === 0) return `${bytes / scale}${unit}`;
+  }
+  return String(bytes);
+}
+
+/** `512Ki`, `32Mi`, `1Gi`; bytes. */
+export function size(
+  name: string,
+  [min, max]: readonly [number, number],
+  value: string,
+  extra: Extra,
+): Parameter<number> {
+  const range = `${formatSize(min)} … ${formatSize(max)}`;
+  return declare(name, value, range, extra, (typed) => {
+    const match = /^(\d{1,9})(Ki|Mi|Gi)$/.exec(typed);
+    const bytes = Number(match?.[1]) * (BINARY_UNITS[match?.[2] ?? ''] ?? NaN);
+    if (bytes >= min && bytes <= max) return ok(bytes);
+    return err(`${JSON.stringify(typed)} is not a size like 32Mi in ${range}`);
+  });
+}
+
 export function percent(
   name: string,
   [min, max]: readonly [number, number],
@@ -147,13 +175,5 @@ export function fencing(name: string, value: string, extra: Extra): Parameter<Fe
       }
     }
     return ok(declared);
-  });
-}
-
-export function writePolicy(name: string, value: string, extra: Extra): Parameter<'through'> {
-  return declare(name, value, 'through', extra, (typed) => {
-    if (typed === 'through') return ok('through');
-    if (typed === 'log') return err('"log" is not available yet; use through');
-    return err(`${JSON.stringify(typed)} is none of through`);
   });
 }

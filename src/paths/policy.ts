@@ -9,7 +9,7 @@
  */
 import { err, ok } from '../base/result.ts';
 import type { Result } from '../base/result.ts';
-import { choice, count, duration, fencing, percent, text, writePolicy } from './policy-values.ts';
+import { choice, count, duration, fencing, MIB, percent, size, text } from './policy-values.ts';
 import type { Fencing, Parameter } from './policy-values.ts';
 
 export type PolicySet = 'default' | 'fast' | 'bench';
@@ -53,7 +53,9 @@ export interface Policy {
   readonly drainTimeoutMs: number;
   readonly fencing: Fencing;
   readonly reservation: 'auto' | 'off';
-  readonly writePolicy: 'through';
+  readonly writePolicy: 'through' | 'log';
+  readonly writeLogBytes: number;
+  readonly writeLogCount: number;
   readonly expectedSerial: string;
   readonly headerDigest: DigestChoice;
   readonly dataDigest: DigestChoice;
@@ -197,8 +199,14 @@ export const PARAMETERS: Table = {
   reservation: choice('reservation', ['auto', 'off'], 'auto', {
     doc: '`auto`: where one device server serves all paths, a single-node volume is reserved there',
   }),
-  writePolicy: writePolicy('write-policy', 'through', {
-    doc: '`through`: a write is on stable storage before it is answered',
+  writePolicy: choice('write-policy', ['through', 'log'], 'through', {
+    doc: '`through`: stable before it is answered; `log`: kept until flushed, declares one shared write cache',
+  }),
+  writeLogBytes: size('write-log-size', [4 * MIB, 1024 * MIB], '32Mi', {
+    doc: '`log`: payload that may be unflushed, in memory; flushed from half of it on, at it writes wait',
+  }),
+  writeLogCount: count('write-log-count', [16, 65_536], '8192', {
+    doc: '`log`: the same as a number of writes',
   }),
   expectedSerial: text('expected-serial', 252, {
     doc: 'unit serial number (VPD 80h) that makes weak identifiers count',

@@ -7,15 +7,25 @@
  * ledger; what the ledger hands out next, in its order, is the replay.
  */
 import type { Instant } from '../base/brand.ts';
-import * as cdb from '../protocol/scsi/cdb.ts';
+import { FlushAhead } from './flush-ahead.ts';
 import { type Entry, Ledger } from './ledger.ts';
 import type { LuFacts } from './lu.ts';
 import { judge, type Verdict } from './outcome.ts';
 import type { Clock, IoError, IoRequest, Sense, Session } from './ports.ts';
 import type { RecentWrites } from './recent-writes.ts';
 import type { InFlight } from './stall-watch.ts';
+import {
+  ABORTED,
+  ABORTS_MAX,
+  busyPauseMs,
+  FIRST_TRY,
+  retryPauseMs,
+  type Tries,
+} from './retries.ts';
 import { SyncGroup } from './sync-group.ts';
+import { type SyncContext, synchronize } from './synchronize.ts';
 import { needsFlush, type Piece, translate } from './translate.ts';
+import type { LogLimits } from './write-log.ts';
 
 /** Where commands go now. */
 export interface Route {
@@ -30,41 +40,17 @@ export interface DispatchEvents {
   attention(sense: Sense): void;
   /** Another node took the volume. */
   fenced(detail: string): void;
-}
-
-const BUSY_MS_MIN = 8;
-const BUSY_MS_MAX = 1_000;
-/** Immediate retries of one command (unit attentions, aborted commands) before pauses are made. */
-const RETRIES_AT_ONCE = 8;
-/**
- * How often one command may be aborted (ABORTED COMMAND, TASK ABORTED) before its request is answered
- * with an error: 8 retries at once, then one a second for 30 s, which is what Linux gives a disk.
- *
- * Why an error and not a verdict on the path: "not every error is the path's". A path whose every command
- * is aborted fails its probes and is left within seconds, and the count starts anew on the next one.
- * What reaches this limit is a single command on a path that answers all others; moving it about would
- * take one path down after the other, and no request would be served any better. Unit attentions have
- * no limit: each is a piece of news, and a target runs out of them.
- */
-const ABORTS_MAX = RETRIES_AT_ONCE + 30;
-
-/** How often a command was sent again, and why. */
-interface Tries {
-  readonly busy: number;
-  readonly attentions: number;
-  readonly aborts: number;
-}
-
-const ABORTED: Verdict = { kind: 'error', error: 'EIO', detail: 'aborted again and again' };
-
-const FIRST_TRY: Tries = { busy: 0, attentions: 0, aborts: 0 };
-
-function busyPauseMs(tries: number): number {
-  return Math.min(BUSY_MS_MAX, BUSY_MS_MIN * 2 ** Math.min(tries, 10));
+  /** Writes that were acknowledged are lost, or may be. */
+  lost(detail: string): void;
 }
 
 function isQuick(request: IoRequest): boolean {
   return request.kind === 'read' || request.kind === 'write';
+}
+
+/** "write 4096+512", bytes, for people. */
+function extent({ kind, offset, length }: IoRequest): string {
+  return `${kind} ${String(offset)}+${String(length)}`;
 }
 
 /** GOOD with less data than asked for is no answer to a read. */
@@ -75,7 +61,8 @@ function wholeRead(received: number, wanted: number): Verdict {
 }
 
 export class Dispatcher {
-  readonly ledger = new Ledger();
+  readonly ledger: Ledger;
+  readonly ahead: FlushAhead;
   readonly #clock: Clock;
   readonly #recent: () => RecentWrites | undefined;
   readonly #events: DispatchEvents;
@@ -101,7 +88,15 @@ export class Dispatcher {
   /** Called once at the next answer. */
   onNextAnswer: (() => void) | undefined;
 
-  constructor(clock: Clock, recent: () => RecentWrites | undefined, events: DispatchEvents) {
+  /** @param limits bounds of the log; undefined: write policy `through`. Asked whenever it matters. */
+  constructor(
+    clock: Clock,
+    recent: () => RecentWrites | undefined,
+    events: DispatchEvents,
+    limits?: () => LogLimits | undefined,
+  ) {
+    this.ledger = new Ledger(limits);
+    this.ahead = new FlushAhead(this.ledger, (request) => this.submit(request));
     this.#clock = clock;
     this.#recent = recent;
     this.#events = events;
@@ -141,6 +136,12 @@ export class Dispatcher {
 
   hold(): void {
     this.#held = true;
+  }
+
+  /** The target has ended the commands of this nexus: what it still answers there counts for nothing. */
+  distrust(): void {
+    this.#held = true;
+    this.#epoch++;
   }
 
   /** Holds, and keeps back retries as well (they are sent again with `resume`). */
@@ -193,6 +194,7 @@ export class Dispatcher {
     this.#epoch++;
     this.#sync.reset();
     for (const entry of this.ledger.drain()) {
+      if (entry.acknowledged) continue;
       this.ioErrors++;
       entry.request.done('EIO');
     }
@@ -209,7 +211,7 @@ export class Dispatcher {
 
   #issue(entry: Entry, route: Route): void {
     const { request } = entry;
-    const pieces = translate(request, route.facts);
+    const pieces = translate(request, route.facts, entry.logged);
     entry.unfinished = pieces.length;
     entry.unanswered = pieces.length;
     if (pieces.length === 0) {
@@ -248,7 +250,7 @@ export class Dispatcher {
   #answered(entry: Entry, piece: Piece, route: Route, tries: Tries, verdict: Verdict): void {
     switch (verdict.kind) {
       case 'good':
-        entry.unflushed = entry.changesData && needsFlush(entry.request, route.facts);
+        entry.unflushed = entry.changesData && needsFlush(entry.request, route.facts, entry.logged);
         this.#ended(entry, route);
         return;
       case 'unknown':
@@ -268,6 +270,11 @@ export class Dispatcher {
         this.#events.fenced(verdict.detail);
         return;
       case 'error':
+        if (entry.acknowledged) {
+          // It stays unsettled: no flush gets past it until the volume has failed.
+          this.#events.lost(`replay of ${extent(entry.request)} failed, ${verdict.detail}`);
+          return;
+        }
         entry.error ??= verdict.error;
         this.#ended(entry, route);
         return;
@@ -284,16 +291,15 @@ export class Dispatcher {
       attention === undefined
         ? { ...tries, aborts: tries.aborts + 1 }
         : { ...tries, attentions: tries.attentions + 1 };
-    const atOnce = next.aborts <= RETRIES_AT_ONCE && next.attentions <= RETRIES_AT_ONCE;
-    this.#again(entry, piece, route, next, atOnce ? 0 : BUSY_MS_MAX);
+    this.#again(entry, piece, route, next, retryPauseMs(next));
   }
 
   /** One command has ended. The request is answered when all have: until then its buffer is in use. */
   #ended(entry: Entry, route: Route): void {
-    entry.unfinished--;
-    if (entry.unfinished > 0) return;
-    if (entry.error === undefined && needsFlush(entry.request, route.facts)) this.#sync.join(entry);
-    else this.#finish(entry, entry.error);
+    if (--entry.unfinished > 0) return;
+    const { request, error, logged } = entry;
+    if (error === undefined && needsFlush(request, route.facts, logged)) this.#sync.join(entry);
+    else this.#finish(entry, error, route.facts.writeCache === 'none');
   }
 
   /** Sends a piece again on the same path; its request keeps its place in the order. */
@@ -323,66 +329,58 @@ export class Dispatcher {
     const route = this.#route;
     if (route === undefined) return;
     const epoch = this.#epoch;
-    let aborts = 0;
-    const send = (tries: number): void => {
-      if (epoch !== this.#epoch) return;
-      this.#atTarget++;
-      route.session.execute({
-        cdb: cdb.synchronizeCache16(),
-        done: (outcome) => {
-          let verdict = judge(outcome);
-          if (epoch !== this.#epoch || verdict.kind === 'unknown') return;
-          this.#atTarget--;
-          const aborted = verdict.kind === 'retry' && verdict.attention === undefined;
-          if (aborted && ++aborts > ABORTS_MAX) verdict = ABORTED;
-          const again = this.#syncVerdict(verdict, route, done);
-          if (again) this.#clock.after(busyPauseMs(tries), () => send(tries + 1));
-        },
-      });
+    const mark = this.ledger.log.mark;
+    const context: SyncContext = {
+      clock: this.#clock,
+      events: this.#events,
+      cacheKnown: route.facts.writeCache === 'volatile',
+      isCurrent: () => epoch === this.#epoch,
+      execute: (bytes, answered) => {
+        this.#atTarget++;
+        route.session.execute({
+          cdb: bytes,
+          done: (outcome) => {
+            if (epoch !== this.#epoch || outcome.kind === 'lost') return;
+            this.#atTarget--;
+            answered(outcome);
+          },
+        });
+      },
     };
-    send(0);
+    synchronize(context, (verdict) => {
+      if (verdict.kind === 'good') this.flushed(mark);
+      else if (verdict.kind === 'error' && this.ledger.log.count > 0) {
+        // Which of them are lost nobody knows: the flush of tomorrow must not say that all is well.
+        this.#events.lost(`flush failed, ${verdict.detail}`);
+        return;
+      }
+      done(verdict);
+    });
   }
 
-  /** Whether SYNCHRONIZE CACHE is to be sent again. */
-  #syncVerdict(verdict: Verdict, route: Route, done: (verdict: Verdict) => void): boolean {
-    switch (verdict.kind) {
-      case 'retry':
-        if (verdict.attention !== undefined) this.#events.attention(verdict.attention);
-        return true;
-      case 'busy':
-        return true;
-      case 'path':
-        this.#events.pathFault(verdict);
-        return false;
-      case 'fenced':
-        this.#events.fenced(verdict.detail);
-        return false;
-      case 'error': {
-        // No such command and no cache known of: there is nothing to flush.
-        const needless = verdict.error === 'EOPNOTSUPP' && route.facts.writeCache !== 'volatile';
-        done(needless ? { kind: 'good' } : verdict);
-        return false;
-      }
-      case 'good':
-        done(verdict);
-        return false;
-      case 'unknown':
-        return false;
-    }
+  /** A SYNCHRONIZE CACHE that was issued when the log had this mark has succeeded. */
+  flushed(mark: number): void {
+    const newest = this.ledger.flushed(mark);
+    if (newest !== undefined) this.#recent()?.note(newest, this.#clock.now(), false);
+    this.pump();
   }
 
   #flushed(entry: Entry, verdict: Verdict): void {
-    this.#finish(entry, verdict.kind === 'error' ? verdict.error : undefined);
+    this.#finish(entry, verdict.kind === 'error' ? verdict.error : undefined, true);
   }
 
-  #finish(entry: Entry, error: IoError | undefined): void {
-    const { request } = entry;
-    if (error === undefined && request.kind === 'write') {
+  /** @param stable what it wrote is on stable storage. */
+  #finish(entry: Entry, error: IoError | undefined, stable: boolean): void {
+    const { request, changesData } = entry;
+    const { log } = this.ledger;
+    // While there is something older in the log, what comes after it is kept whatever the policy says.
+    const keep = error === undefined && changesData && !stable && (entry.logged || log.count > 0);
+    if (error === undefined && request.kind === 'write' && !keep) {
       const overlapped = entry.dependents.some((later) => later.changesData);
       this.#recent()?.note(request, this.#clock.now(), overlapped);
     }
     if (error !== undefined) this.ioErrors++;
-    this.ledger.settle(entry);
+    this.ledger.settle(entry, keep);
     this.lastAnswer = this.#clock.now();
     const next = this.onNextAnswer;
     this.onNextAnswer = undefined;
@@ -393,6 +391,7 @@ export class Dispatcher {
       this.#onDrained = undefined;
       drained?.();
     }
+    if (keep) this.ahead.relieve();
     this.pump();
   }
 }

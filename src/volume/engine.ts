@@ -14,10 +14,10 @@ import type { Cause, PathEffect } from '../paths/model.ts';
 import type { Policy } from '../paths/policy.ts';
 import { Bell } from './bell.ts';
 import { ControllerDriver } from './controller-driver.ts';
-import { Dispatcher } from './dispatch.ts';
+import { type DispatchEvents, Dispatcher } from './dispatch.ts';
 import { absentPath } from './fence.ts';
 import { IdentityBook } from './identity-book.ts';
-import { digestChoices, switchPolicy } from './live-policy.ts';
+import { digestChoices, logLimits, switchPolicy } from './live-policy.ts';
 import { asksForIdentity, endsOutstanding, tellsWeAreFenced } from './outcome.ts';
 import { MemoryKeeper } from './memory-keeper.ts';
 import { type BoardOptions, PathBoard, type VolumePath } from './path-board.ts';
@@ -32,6 +32,7 @@ import type { StallWatch } from './stall-watch.ts';
 import type { SwitchReport } from './switch-report.ts';
 import { Switcher } from './switcher.ts';
 import { controllerOptions, type VolumeOptions, type VolumeSnapshot } from './volume-types.ts';
+import { unflushedText } from './write-log.ts';
 
 export const LOGOUT_TIMEOUT_MS = 1_000;
 /** Refused again so soon after a new login, although everything is ours: somebody is in our way. */
@@ -77,14 +78,17 @@ export class VolumeEngine {
       record: record.lu,
       banned: bansOf(record, options.paths),
     });
-    this.dispatcher = new Dispatcher(clock, () => this.recent, {
+    const events: DispatchEvents = {
       pathFault: ({ cause, detail }) => {
         const path = this.dispatcher.route?.path;
         if (path !== undefined) this.board.failed(path, { kind: cause, detail });
       },
       attention: (sense) => this.#attention(this.dispatcher.route?.path, sense),
       fenced: (detail) => this.#conflict(this.dispatcher.route?.path, detail),
-    });
+      lost: (detail) => void this.fail(`acknowledged writes are lost: ${detail}`),
+    };
+    const limits = logLimits(policy, () => this.#policy);
+    this.dispatcher = new Dispatcher(clock, () => this.recent, events, limits);
     this.reservations = this.#makeReservations();
     this.board = this.#makeBoard();
     this.driver = new ControllerDriver(clock, controllerOptions(options), (effect) =>
@@ -143,10 +147,12 @@ export class VolumeEngine {
     if (this.#failure !== undefined) return;
     this.#failure = why;
     this.stop();
-    const { size: requests, bytesToChange } = this.dispatcher.ledger;
+    const { bytesToChange, requests, unflushed } = this.dispatcher.ledger;
+    this.#failure += unflushedText(unflushed);
     await this.switcher.end();
     this.dispatcher.fail();
-    this.options.onEvent({ kind: 'failed', why, discarded: { requests, bytesToChange } });
+    const discarded = { requests, bytesToChange };
+    this.options.onEvent({ kind: 'failed', why: this.#failure, discarded });
     this.bell.ring();
     await this.board.close(LOGOUT_TIMEOUT_MS);
   }
@@ -156,6 +162,7 @@ export class VolumeEngine {
     const reidentify = policy.expectedSerial !== this.#policy.expectedSerial;
     this.#policy = policy;
     this.driver.dispatch({ kind: 'policy-set', policy });
+    this.dispatcher.ahead.relieve();
     if (!reidentify) return;
     this.book.expect(policy.expectedSerial === '' ? undefined : policy.expectedSerial);
     const current = this.dispatcher.route?.path;
@@ -230,7 +237,9 @@ export class VolumeEngine {
     if (registered && endsOutstanding(sense)) void this.#inspect(path);
     if (path !== route?.path || this.board.link(path)?.verified === undefined) {
       // A login sees the attentions of its own new nexus: nothing was outstanding on it.
-    } else if (endsOutstanding(sense) && ledger.issued > 0) {
+    } else if (endsOutstanding(sense) && ledger.issued + ledger.log.count > 0) {
+      // What was acknowledged and not flushed may be gone as well.
+      this.dispatcher.distrust();
       const detail = 'the target has ended the commands of this nexus (unit attention)';
       const cause: Cause = { kind: 'connection-reset', detail };
       this.switcher.restart(path, cause);

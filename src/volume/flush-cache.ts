@@ -5,23 +5,37 @@
  */
 import * as cdb from '../protocol/scsi/cdb.ts';
 import { type CommandContext, type CommandFault, type OwnCommand, runCommand } from './command.ts';
-import type { Route } from './dispatch.ts';
+import type { Dispatcher } from './dispatch.ts';
+import { endsOutstanding } from './outcome.ts';
 import type { Clock, Sense } from './ports.ts';
 
-/** Undefined when everything answered is on stable storage, else why not. */
+/** Undefined when everything answered is on stable storage, else why not. The dispatcher must be held. */
 export async function flushCache(
-  route: Route,
+  dispatcher: Dispatcher,
   clock: Clock,
   deadlineMs: number,
   attention: (sense: Sense) => void,
 ): Promise<string | undefined> {
-  if (route.facts.writeCache === 'none') return undefined;
-  const context = { session: route.session, clock, deadlineMs, attention };
+  const { route, ledger } = dispatcher;
+  if (route === undefined) return 'no path';
+  const { writeCache } = route.facts;
+  if (writeCache === 'none') return undefined;
+  const { mark, count } = ledger.log;
+  const heard: Sense[] = [];
+  const hear = (sense: Sense): void => {
+    heard.push(sense);
+    attention(sense);
+  };
+  const context = { session: route.session, clock, deadlineMs, attention: hear };
   const result = await runCommand(context, synchronizeCache());
-  if (result.kind === 'good') return undefined;
   // A target that has no such command and no cache that anybody knows of.
-  const needless = result.fault.kind === 'error' && route.facts.writeCache === 'unknown';
-  return needless ? undefined : result.fault.detail;
+  const needless =
+    result.kind === 'fault' && result.fault.kind === 'error' && writeCache === 'unknown';
+  if (result.kind === 'fault' && !needless) return result.fault.detail;
+  // What was in the cache may have gone with the commands: flushed was what was left of it.
+  if (count > 0 && heard.some(endsOutstanding)) return 'the unit has lost what it was to flush';
+  dispatcher.flushed(mark);
+  return undefined;
 }
 
 /**

@@ -12,12 +12,18 @@
  * waiting, in the order they were submitted in, ahead of everything that came later; those that change
  * data are marked, and the rules do the rest.
  *
+ * Write policy `log`: what was acknowledged and not flushed is kept (write-log.ts) and comes back as
+ * entries of its own, number 0: older than every request that is not answered yet, apart from each
+ * other, and settled a second time without anybody being told. Log and requests on their way into it
+ * share one bound; what finds no room waits, and nothing else waits with it.
+ *
  * Waiting is counted, not searched for: when a request arrives it is compared once with the live
  * data-changing ones before it; each that it must wait for keeps it in `dependents` and lets it go
  * when settled. The compare is linear in the number of live writes (the kernel bounds it to hundreds).
  */
 import { assert } from '../base/assert.ts';
 import type { IoError, IoKind, IoRequest } from './ports.ts';
+import { type Change, type LogLimits, WriteLog } from './write-log.ts';
 
 export class Entry {
   readonly seq: number;
@@ -39,13 +45,21 @@ export class Entry {
   error: IoError | undefined;
   /** Changes data and was issued on a path since abandoned: may or may not have been executed. */
   replayed = false;
+  /** Answered before, and issued again because the target may have lost it: it must not fail. */
+  readonly acknowledged: boolean;
+  /** Issued under write policy `log`: the target's answer alone is the answer to the request. */
+  logged = false;
+  /** Counted against the bound of the log. */
+  hasRoom = false;
   /** Earlier entries that must settle first. */
   blockers = 0;
   readonly dependents: Entry[] = [];
 
-  constructor(seq: number, request: IoRequest) {
+  constructor(seq: number, request: IoRequest, acknowledged = false) {
     this.seq = seq;
     this.request = request;
+    this.acknowledged = acknowledged;
+    this.replayed = acknowledged;
   }
 
   get changesData(): boolean {
@@ -57,7 +71,9 @@ export function changesData(kind: IoKind): boolean {
   return kind === 'write' || kind === 'discard' || kind === 'write-zeroes';
 }
 
-function overlap(a: IoRequest, b: IoRequest): boolean {
+type Extent = Pick<IoRequest, 'offset' | 'length'>;
+
+function overlap(a: Extent, b: Extent): boolean {
   return a.offset < b.offset + b.length && b.offset < a.offset + a.length;
 }
 
@@ -79,6 +95,19 @@ export class Ledger {
   #readyHead = 0;
   #nextSeq = 1;
   #issued = 0;
+  /** Found no room in the log; in the order in which they came. */
+  #roomless: Entry[] = [];
+  /** Room taken by entries that are not in the log yet, or not any more. */
+  #roomBytes = 0;
+  #roomCount = 0;
+  readonly #limits: () => LogLimits | undefined;
+  /** Acknowledged on the present path and not flushed. */
+  readonly log = new WriteLog();
+
+  /** @param limits bounds of the log; undefined: write policy `through`. Asked whenever it matters. */
+  constructor(limits: () => LogLimits | undefined = () => undefined) {
+    this.#limits = limits;
+  }
 
   /** Takes a request in; it can be issued once `next` returns it. */
   admit(request: IoRequest): Entry {
@@ -92,6 +121,22 @@ export class Ledger {
 
   /** The next entry that may be issued now, marked issued; undefined when all others must wait. */
   next(): Entry | undefined {
+    const limits = this.#limits();
+    let entry = this.#shift();
+    while (entry !== undefined && !this.#takeRoom(entry, limits)) {
+      this.#roomless.push(entry);
+      entry = this.#shift();
+    }
+    if (entry === undefined) return undefined;
+    entry.state = 'issued';
+    entry.logged = limits !== undefined;
+    entry.issues++;
+    this.#issued++;
+    return entry;
+  }
+
+  /** The next one that waits for no other. */
+  #shift(): Entry | undefined {
     const entry = this.#ready[this.#readyHead];
     if (entry === undefined) return undefined;
     this.#readyHead++;
@@ -99,19 +144,21 @@ export class Ledger {
       this.#ready.length = 0;
       this.#readyHead = 0;
     }
-    entry.state = 'issued';
-    entry.issues++;
-    this.#issued++;
     return entry;
   }
 
-  /** The entry was answered; what waited for it may go. */
-  settle(entry: Entry): void {
+  /**
+   * The entry was answered; what waited for it may go. `keep`: what it wrote is not on stable storage
+   * yet, so the log takes a copy, for the payload is its owner's again as soon as it is told.
+   */
+  settle(entry: Entry, keep = false): void {
     assert(entry.state === 'issued', 'only an issued entry is settled, and once');
     entry.state = 'settled';
     this.#issued--;
     this.#live.delete(entry);
     this.#writes.delete(entry);
+    if (keep) this.#keep(entry);
+    this.#leaveRoom(entry);
     for (const dependent of entry.dependents) {
       dependent.blockers--;
       if (dependent.blockers === 0) this.#ready.push(dependent);
@@ -122,12 +169,14 @@ export class Ledger {
   /**
    * The path they were issued on is abandoned: everything issued goes back to waiting. Call it only
    * when no callback of that path can come any more. A write that was answered but still waits for its
-   * flush counts as a replay too: the new path may not show it. Returns how many replays there are.
+   * flush counts as a replay too: the new path may not show it. So does everything in the log. Returns
+   * how many replays there are.
    */
   abandon(): number {
     let replays = 0;
     for (const entry of this.#live) {
       if (entry.state !== 'issued') continue;
+      if (!entry.acknowledged) this.#leaveRoom(entry);
       if (entry.changesData) {
         entry.replayed = true;
         replays++;
@@ -139,8 +188,65 @@ export class Ledger {
       entry.error = undefined;
     }
     this.#issued = 0;
+    replays += this.#recall();
     this.#rebuild();
     return replays;
+  }
+
+  /** Everything in the log becomes entries to be issued, before all others. Returns how many. */
+  #recall(): number {
+    const recalled = this.log.take().map((change) => {
+      return new Entry(0, { ...change, fua: false, done: () => undefined }, true);
+    });
+    if (recalled.length === 0) return 0;
+    const live = [...recalled, ...this.#live];
+    this.#live.clear();
+    this.#writes.clear();
+    for (const entry of live) {
+      this.#live.add(entry);
+      if (entry.changesData) this.#writes.add(entry);
+    }
+    for (const entry of recalled) this.#takeRoom(entry, undefined);
+    return recalled.length;
+  }
+
+  /**
+   * A SYNCHRONIZE CACHE issued when the log had this mark has succeeded. Returns the newest write that
+   * it covers, if nothing has touched its blocks since.
+   */
+  flushed(mark: number): Change | undefined {
+    const newest = this.log.flushed(mark);
+    this.#readmit();
+    if (newest?.data === undefined) return undefined;
+    const { offset, length } = newest;
+    if (this.log.touches(offset, length)) return undefined;
+    for (const { request } of this.#writes) if (overlap(request, newest)) return undefined;
+    return newest;
+  }
+
+  /** Acknowledged and not flushed: in the log, or being replayed. */
+  get unflushed(): number {
+    let count = this.log.count;
+    for (const entry of this.#writes) if (entry.acknowledged) count++;
+    return count;
+  }
+
+  /** The payload of these. */
+  get unflushedBytes(): number {
+    let { bytes } = this.log;
+    for (const { acknowledged, request } of this.#writes) {
+      if (acknowledged) bytes += request.data?.length ?? 0;
+    }
+    return bytes;
+  }
+
+  /** Whether a flush of our own is due: from half of the bound on, so that hardly anything ever waits. */
+  get wantsFlush(): boolean {
+    const { count, bytes } = this.log;
+    if (count === 0) return false;
+    const limits = this.#limits();
+    if (limits === undefined || this.#roomless.length > 0) return true;
+    return 2 * count >= limits.count || 2 * bytes >= limits.bytes;
   }
 
   /** Takes every entry out, in order, settled: the volume has failed and answers them all itself. */
@@ -151,23 +257,31 @@ export class Ledger {
     this.#writes.clear();
     this.#ready = [];
     this.#readyHead = 0;
+    this.#roomless = [];
     this.#issued = 0;
+    this.log.take();
     return all;
   }
 
   /** Data-changing requests unanswered or unflushed: on the old path they may still take effect. */
   get unansweredWrites(): number {
-    let count = 0;
+    let count = this.log.count;
     for (const { state, unanswered, unflushed } of this.#writes) {
       if (state === 'issued' && (unanswered > 0 || unflushed)) count++;
     }
     return count;
   }
 
-  /** Bytes of device that the data-changing requests in here were to change; overlaps count twice. */
+  /** Requests that are not answered yet. */
+  get requests(): number {
+    return this.#live.size - (this.unflushed - this.log.count);
+  }
+
+  /** Bytes of device that those of them that change data were to change; overlaps count twice. */
   get bytesToChange(): number {
     let bytes = 0;
-    for (const { request } of this.#writes) bytes += request.length;
+    for (const { request, acknowledged } of this.#writes)
+      if (!acknowledged) bytes += request.length;
     return bytes;
   }
 
@@ -197,6 +311,45 @@ export class Ledger {
     }
   }
 
+  #keep({ request, acknowledged }: Entry): void {
+    const { kind, offset, length, data } = request;
+    assert(kind !== 'read' && kind !== 'flush', 'only what changes data is kept');
+    const own = acknowledged || data === undefined ? data : Buffer.from(data);
+    this.log.append({ kind, offset, length, data: own });
+  }
+
+  /** Whether the entry may be issued: what will be kept must fit. One alone always fits. */
+  #takeRoom(entry: Entry, limits: LogLimits | undefined): boolean {
+    if (!entry.changesData || entry.hasRoom) return true;
+    const length = entry.request.data?.length ?? 0;
+    const count = this.log.count + this.#roomCount;
+    const bytes = this.log.bytes + this.#roomBytes;
+    if (limits !== undefined && count > 0) {
+      const isFull = count >= limits.count || bytes + length > limits.bytes;
+      if (isFull || this.#roomless.length > 0) return false;
+    }
+    entry.hasRoom = true;
+    this.#roomCount++;
+    this.#roomBytes += length;
+    return true;
+  }
+
+  #leaveRoom(entry: Entry): void {
+    if (!entry.hasRoom) return;
+    entry.hasRoom = false;
+    this.#roomCount--;
+    this.#roomBytes -= entry.request.data?.length ?? 0;
+    this.#readmit();
+  }
+
+  /** There is room: those that found none are asked first. */
+  #readmit(): void {
+    if (this.#roomless.length === 0) return;
+    this.#ready = [...this.#roomless, ...this.#ready.slice(this.#readyHead)];
+    this.#readyHead = 0;
+    this.#roomless = [];
+  }
+
   /** Marks have changed: works out anew who waits for whom. A flush waits for replays of any age. */
   #rebuild(): void {
     for (const entry of this.#live) {
@@ -205,6 +358,7 @@ export class Ledger {
     }
     this.#ready = [];
     this.#readyHead = 0;
+    this.#roomless = [];
     for (const entry of this.#live) {
       if (entry.request.kind === 'flush') this.#blockFlush(entry);
       else this.#block(entry);

@@ -3,6 +3,7 @@ import type { Policy } from '../paths/policy.ts';
 import type { DigestChoices } from './ports.ts';
 import type { StallDeadlines } from './stall-watch.ts';
 import type { SwitcherOptions } from './switcher.ts';
+import type { LogLimits } from './write-log.ts';
 
 export function switchPolicy(
   policy: () => Policy,
@@ -33,4 +34,22 @@ export function stallDeadlines(policy: () => Policy): StallDeadlines {
 
 export function digestChoices(policy: () => Policy): () => DigestChoices {
   return () => ({ headerDigest: policy().headerDigest, dataDigest: policy().dataDigest });
+}
+
+/**
+ * Bounds of the unflushed-write log; undefined: write policy `through`. The device has to show a volatile
+ * cache, and what it shows is settled when it is attached: a policy that becomes `log` later counts from
+ * the next staging on, one that becomes `through` at once.
+ */
+export function logLimits(attached: Policy, policy: () => Policy): () => LogLimits | undefined {
+  const limits: LogLimits = {
+    get bytes() {
+      return policy().writeLogBytes;
+    },
+    get count() {
+      return policy().writeLogCount;
+    },
+  };
+  const mayLog = attached.writePolicy === 'log';
+  return () => (mayLog && policy().writePolicy === 'log' ? limits : undefined);
 }

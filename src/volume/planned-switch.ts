@@ -31,8 +31,8 @@ export interface PlanStanding {
   isWanted(): boolean;
   /** The volume is at its end: what is on disk stays. */
   isEnded(): boolean;
-  /** Nothing is at the target any more; false when that takes too long or has become pointless. */
-  drained(timeoutMs: number): Promise<boolean>;
+  /** Waits for work; false: it takes too long, or the switch has become pointless. */
+  within(timeoutMs: number, work: Promise<void>): Promise<boolean>;
   /** The old path answered the flush with a unit attention. */
   attention(sense: Sense): void;
   /** The new path gets everything, at once. */
@@ -67,12 +67,14 @@ export async function planSwitch(
   };
   if (!saved.ok) return giveUp(saved.error.detail);
   if (standing.isOverruled() || !standing.isWanted()) return giveUp('overtaken by another order');
+  // Whatever becomes of it: the flush that counts comes after the drain, and is short now.
+  await standing.within(drainTimeoutMs, dispatcher.ahead.flush());
   dispatcher.hold();
-  if (!(await standing.drained(drainTimeoutMs))) {
+  if (!(await standing.within(drainTimeoutMs, dispatcher.drained()))) {
     return giveUp(`not drained within ${String(drainTimeoutMs)} ms`);
   }
   const heard = (sense: Sense): void => standing.attention(sense);
-  const flushed = await flushCache(old, clock, drainTimeoutMs, heard);
+  const flushed = await flushCache(dispatcher, clock, drainTimeoutMs, heard);
   if (flushed !== undefined || standing.isOverruled()) {
     return giveUp(`flush of the old path: ${flushed ?? 'path lost or changed'}`);
   }

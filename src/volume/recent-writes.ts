@@ -2,7 +2,7 @@
  * A sample of recent acknowledged writes, to be read back through other paths: the proof, beyond equal
  * identifiers, that a path leads to the same blocks.
  *
- * A sample is one block's checksum. It is taken after the write was answered, at most one in
+ * A sample is one block's checksum. It is taken when the write is on stable storage, at most one in
  * `everyMs`, so that its price stays out of the data path. Any later request that may change the block
  * drops the sample when it is submitted, before it can reach a target: a sample that is still there
  * after it was read back is a fair judgement.
@@ -45,10 +45,10 @@ export class RecentWrites {
   }
 
   /**
-   * A write was acknowledged. `overlapped` tells that another one on the same blocks is already on
+   * A write was acknowledged and is on stable storage. `overlapped` tells that another one on the same blocks is already on
    * its way (it called `forget` before this sample existed).
    */
-  note(request: IoRequest, now: Instant, overlapped: boolean): void {
+  note(request: Pick<IoRequest, 'offset' | 'data'>, now: Instant, overlapped: boolean): void {
     if (now - this.#lastAt < this.#everyMs || overlapped || request.data === undefined) return;
     this.#lastAt = now;
     const checksum = crc32c(request.data.subarray(0, this.#blockSize));

@@ -45,6 +45,11 @@ export function takeSnapshot(parts: Parts): VolumeSnapshot {
     queued: ledger.waiting,
     outstanding: ledger.issued,
     ioErrors,
+    unflushed: {
+      count: ledger.unflushed,
+      bytes: ledger.unflushedBytes,
+      forcedFlushes: dispatcher.ahead.forced,
+    },
     identity: record === undefined ? '' : describeIdentity(record.identity),
     failovers: history.failovers,
     failbacks: history.failbacks,

@@ -254,7 +254,7 @@ export class Switcher {
       isOverruled: () => this.#isOverruled(),
       isWanted: () => this.#order === order,
       isEnded: () => this.#ended,
-      drained: (timeoutMs) => this.#drain(order, timeoutMs),
+      within: (timeoutMs, work) => this.#within(timeoutMs, work, order),
       attention: (sense) => this.#events.attention(old.path, sense),
       go: (verified) => {
         dispatcher.abandon();
@@ -290,17 +290,20 @@ export class Switcher {
     return this.#mustLeave || this.#mustRecheck;
   }
 
-  /** Waits until nothing is at the target; false when that takes too long or has become pointless. */
-  async #drain(order: SwitchOrder, timeoutMs: number): Promise<boolean> {
-    const { clock, dispatcher } = this.#options;
+  /** Waits for work; false: it takes too long, or the order has become pointless. */
+  async #within(timeoutMs: number, work: Promise<void>, order: SwitchOrder): Promise<boolean> {
+    const { clock } = this.#options;
     const until = clock.now() + timeoutMs;
-    const pointless = (): boolean =>
-      this.#mustLeave || this.#mustRecheck || this.#ended || this.#order !== order;
-    void dispatcher.drained().then(() => this.#wake?.());
-    while (dispatcher.ledger.issued > 0 && !pointless() && clock.now() < until) {
+    const state = { isDone: false };
+    const pointless = (): boolean => this.#isOverruled() || this.#ended || this.#order !== order;
+    void work.then(() => {
+      state.isDone = true;
+      this.#wake?.();
+    });
+    while (!state.isDone && !pointless() && clock.now() < until) {
       await this.#pause(until - clock.now());
     }
-    return dispatcher.ledger.issued === 0 && !pointless();
+    return state.isDone && !pointless();
   }
 
   /** What is to be carried out: the controller's order first. */

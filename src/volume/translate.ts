@@ -4,7 +4,7 @@
  *
  * Write policy `through`: no acknowledged write may sit in a volatile cache only. With a cache and FUA
  * every WRITE carries FUA; with a cache and no FUA, and for WRITE SAME, which has no FUA bit, the answer
- * waits for a flush (sync-group.ts).
+ * waits for a flush (sync-group.ts). Write policy `log` does this only for requests that ask for it.
  *
  * Discard must leave zeros (the kernel uses one call for "discard" and for "zero, may unmap"). UNMAP
  * does not promise that, it may skip blocks; WRITE SAME with the UNMAP bit does where the unit reads
@@ -26,20 +26,23 @@ export interface Piece {
 
 const ZERO_BLOCK = Buffer.alloc(4096);
 
-/** Whether the answer to a request of this kind must wait for a flush. */
-export function needsFlush(request: IoRequest, facts: LuFacts): boolean {
+/** Whether the answer to a request must wait for a flush; `logged`: under write policy `log`. */
+export function needsFlush(request: IoRequest, facts: LuFacts, logged = false): boolean {
   if (request.kind === 'flush') return true;
-  if (facts.writeCache === 'none') return false;
+  if (facts.writeCache === 'none' || (logged && !request.fua)) return false;
   if (request.kind === 'write') return !facts.fua;
   return request.kind === 'discard' || request.kind === 'write-zeroes';
 }
 
-/** The commands of a request, none for a flush. Offsets are whole blocks by contract. */
-export function translate(request: IoRequest, facts: LuFacts): readonly Piece[] {
+/**
+ * The commands of a request, none for a flush. Offsets are whole blocks by contract. `logged`: under
+ * write policy `log`.
+ */
+export function translate(request: IoRequest, facts: LuFacts, logged = false): readonly Piece[] {
   switch (request.kind) {
     case 'read':
     case 'write':
-      return transfer(request, facts);
+      return transfer(request, facts, request.fua || !logged);
     case 'discard':
     case 'write-zeroes':
       return writeSame(request, facts);
@@ -48,34 +51,26 @@ export function translate(request: IoRequest, facts: LuFacts): readonly Piece[] 
   }
 }
 
-function transfer(request: IoRequest, facts: LuFacts): readonly Piece[] {
+function transfer(request: IoRequest, facts: LuFacts, stable: boolean): readonly Piece[] {
   const { kind, offset, length, data } = request;
   assert(data?.length === length, 'a transfer has a buffer of its length');
   const step = facts.maxTransferBlocks * facts.blockSize;
-  const { tailroom } = request;
-  if (length <= step) return [transferPiece(kind === 'read', offset, data, tailroom, facts)];
+  const fua = stable && facts.writeCache !== 'none' && facts.fua;
+  const piece = (at: number, part: Buffer, tailroom: number | undefined): Piece => {
+    const lba = at / facts.blockSize;
+    const blocks = part.length / facts.blockSize;
+    return kind === 'read'
+      ? { cdb: cdb.read16(lba, blocks), dataOut: undefined, dataIn: part, tailroom }
+      : { cdb: cdb.write16(lba, blocks, { fua }), dataOut: part, dataIn: undefined };
+  };
+  if (length <= step) return [piece(offset, data, request.tailroom)];
   const pieces: Piece[] = [];
   for (let at = 0; at < length; at += step) {
     const part = data.subarray(at, Math.min(at + step, length));
     // Behind any piece but the last lies the data of the next.
-    const room = at + step < length ? undefined : tailroom;
-    pieces.push(transferPiece(kind === 'read', offset + at, part, room, facts));
+    pieces.push(piece(offset + at, part, at + step < length ? undefined : request.tailroom));
   }
   return pieces;
-}
-
-function transferPiece(
-  read: boolean,
-  offset: number,
-  data: Buffer,
-  tailroom: number | undefined,
-  facts: LuFacts,
-): Piece {
-  const lba = offset / facts.blockSize;
-  const blocks = data.length / facts.blockSize;
-  if (read) return { cdb: cdb.read16(lba, blocks), dataOut: undefined, dataIn: data, tailroom };
-  const fua = facts.writeCache !== 'none' && facts.fua;
-  return { cdb: cdb.write16(lba, blocks, { fua }), dataOut: data, dataIn: undefined };
 }
 
 function writeSame(request: IoRequest, facts: LuFacts): readonly Piece[] {

@@ -72,6 +72,12 @@ export interface VolumeSnapshot {
   readonly queued: number;
   readonly outstanding: number;
   readonly ioErrors: number;
+  /** Acknowledged writes that may be in a volatile cache only, and flushes that their bound has forced. */
+  readonly unflushed: {
+    readonly count: number;
+    readonly bytes: number;
+    readonly forcedFlushes: number;
+  };
   readonly identity: string;
   readonly failovers: number;
   readonly failbacks: number;

@@ -67,9 +67,9 @@ export class Volume implements BlockSource {
     return (this.#engine.dispatcher.route?.facts.maxWriteSameBlocks ?? 0) > 0;
   }
 
-  /** Write policy `through`: what was answered is on stable storage. */
+  /** Write policy `through`: what was answered is on stable storage; `log`: when it was flushed. */
   get volatileCache(): boolean {
-    return false;
+    return this.#engine.options.policy.writePolicy === 'log';
   }
 
   submit(request: IoRequest): void {
@@ -130,7 +130,7 @@ export class Volume implements BlockSource {
     const idle = failure === undefined && route !== undefined && ledger.size === 0;
     const heard: Sense[] = [];
     const flush = idle
-      ? await flushCache(route, clock, policy.drainTimeoutMs, (sense) => heard.push(sense))
+      ? await flushCache(dispatcher, clock, policy.drainTimeoutMs, (sense) => heard.push(sense))
       : 'not idle';
     // A unit that has changed was flushed for nothing: who knows which one it was.
     if (flush === undefined && !heard.some(asksForIdentity)) {

@@ -85,7 +85,8 @@ const FORMS: readonly (readonly [example: RegExp, pattern: string])[] = [
     '^$|^(auto|gone|none|delay=[0-9.]+(ms|s|m|h))(, *(auto|gone|none|delay=[0-9.]+(ms|s|m|h)))*$',
   ],
   [/^auto, off$/, '^$|^(auto|off)$'],
-  [/^through$/, '^$|^through$'],
+  [/^\d+Mi$/, '^$|^[0-9]{1,9}(Ki|Mi|Gi)$'],
+  [/^through$/, '^$|^(through|log)$'],
   [/^none$/, '^$|^(none|prefer|crc32c)$'],
 ];
 

@@ -52,13 +52,13 @@ export const PATCHES: readonly Patch[] = [
     what: 'answers before the volatile cache was flushed, and writes without FUA',
     edits: [
       {
-        file: 'src/volume/dispatch.ts',
-        was: '    send(0);\n  }',
-        is: "    this.#clock.after(0, () => done({ kind: 'good' }));\n  }",
+        file: 'src/volume/synchronize.ts',
+        was: '  send(0);\n}',
+        is: "  clock.after(0, () => done({ kind: 'good' }));\n}",
       },
       {
         file: 'src/volume/translate.ts',
-        was: "const fua = facts.writeCache !== 'none' && facts.fua;",
+        was: "const fua = stable && facts.writeCache !== 'none' && facts.fua;",
         is: 'const fua = false;',
       },
     ],

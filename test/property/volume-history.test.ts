@@ -11,7 +11,7 @@ import { status, UA_LUNS_CHANGED, UA_POWER_ON } from '../support/fake-lu.ts';
 import { FakeReservations } from '../support/fake-reservations.ts';
 import type { Gateway, Mode } from '../support/fake-session.ts';
 import { checkHistory, type Recorded } from '../support/volume-history.ts';
-import { VolumeWorld } from '../support/volume-world.ts';
+import { type Io, VolumeWorld } from '../support/volume-world.ts';
 
 const BLOCKS = 12;
 /** For a soak: VOLUME_SOAK=20 runs twenty times as many seeds. */
@@ -24,7 +24,10 @@ interface Plan {
   /** How a gateway may fail. */
   readonly faults: readonly Mode[];
   readonly noPathTimeout?: string;
+  /** Private write caches, and what makes them safe. */
   readonly cache?: 'fua' | 'flush';
+  /** Write policy `log`: the caches lose power now and then, and every flush is held to its word. */
+  readonly log?: boolean;
   readonly rounds: number;
   /** Frozen gateways stay so until the end. */
   readonly thaw?: boolean;
@@ -57,6 +60,7 @@ class Run {
         fencing: plan.fencing,
         'no-path-timeout': plan.noPathTimeout ?? 'forever',
         'drain-timeout': '300ms',
+        ...(plan.log === true ? { 'write-policy': 'log', 'write-log-count': '16' } : {}),
       },
       ...(reservations === undefined ? {} : { reservations, singleNode: true }),
       profiles: Array.from({ length: plan.paths }, () => ({ ...is, maxTransferBlocks: 2 })),
@@ -67,6 +71,9 @@ class Run {
       gateway.keepsAfterReset = this.#below(4) !== 0;
       gateway.attentionsAtLogin = this.#below(2) === 0 ? [UA_POWER_ON] : [];
       if (plan.cache !== undefined) gateway.cache = new Map();
+      if (plan.log === true) {
+        gateway.answerDelayMs = () => (this.#below(3) === 0 ? this.#below(30) : 0);
+      }
     }
   }
 
@@ -96,17 +103,19 @@ class Run {
     const kind = kinds[this.#below(kinds.length)] ?? 'write';
     const lba = this.#below(BLOCKS - 3);
     const blocks = kind === 'flush' ? 0 : 1 + this.#below(3);
-    this.submit(kind, lba, blocks);
+    this.submit(kind, lba, blocks, kind !== 'read' && this.#below(6) === 0);
   }
 
-  submit(kind: IoKind, lba: number, blocks: number): Recorded {
+  submit(kind: IoKind, lba: number, blocks: number, fua = false): Recorded {
     const value = kind === 'write' ? ++this.#value : 0;
     const start = ++this.#tick;
-    const io = this.world.submit(kind, lba, blocks, value);
+    const io = this.world.submit(kind, lba, blocks, value, fua);
     const recorded: Recorded = { io, value, start, end: Infinity, seen: [] };
     this.history.push(recorded);
-    void io.done.then(() => {
+    const stable = kind === 'flush' || (fua && kind !== 'read') || this.#plan.log !== true;
+    void io.done.then((error) => {
       recorded.end = ++this.#tick;
+      if (stable && kind !== 'read' && error === undefined) this.#lookAtMedium(recorded);
       const { data } = io;
       if (kind !== 'read' || data === undefined) return;
       recorded.seen = Array.from({ length: blocks }, (_, i) => data.readUInt32LE(i * 512));
@@ -114,9 +123,28 @@ class Run {
     return recorded;
   }
 
+  /**
+   * What a flush has covered, or a write that had to be stable has written, is on the medium whatever
+   * becomes of the caches: as good as a read that began with it.
+   */
+  #lookAtMedium({ io, start, end }: Recorded): void {
+    const { medium } = this.world;
+    const lba = io.kind === 'flush' ? 0 : io.lba;
+    const blocks = io.kind === 'flush' ? BLOCKS : io.blocks;
+    const seen = Array.from({ length: blocks }, (_, i) => medium.value(lba + i));
+    const read: Io = { ...io, kind: 'read', lba, blocks };
+    this.history.push({ io: read, value: 0, start, end, seen });
+  }
+
   fault(): void {
     const gateways = this.world.gateways;
     const gateway = gateways[this.#below(gateways.length)] as Gateway;
+    if (this.#plan.log === true && this.#below(3) === 0) {
+      if (gateway.mode !== 'up') return;
+      if (this.#below(3) === 0) gateway.destage();
+      else gateway.powerCycle();
+      return;
+    }
     switch (this.#below(9)) {
       case 0:
       case 1:
@@ -167,6 +195,10 @@ class Run {
     if (pending()) return { problems: ['block: every path is banned for stale data'], world };
     // What is there in the end, after every ghost has had its time.
     await world.clock.advance(10_000);
+    if (this.#plan.log === true) {
+      this.submit('flush', 0, 0);
+      await world.clock.until(() => !pending(), 300_000, 50);
+    }
     if (this.#plan.cache !== undefined) {
       // What was acknowledged is not only in a cache.
       for (const gateway of world.gateways) gateway.cache?.clear();
@@ -255,6 +287,27 @@ describe('a volume is a register', () => {
         }),
         { numRuns: 30 * SOAK },
       );
+    },
+  );
+});
+
+describe('a volume that logs what is not flushed is a register', () => {
+  it.each(['fua', 'flush'] as const)(
+    'with private caches that lose power between acknowledgement and flush (%s)',
+    async (cache) => {
+      let replays = 0;
+      await fc.assert(
+        fc.asyncProperty(seeds, fc.integer({ min: 1, max: 3 }), async (seed, paths) => {
+          const faults: readonly Mode[] = ['dead', 'frozen', 'dark'];
+          const plan = { seed, paths, fencing: 'gone', faults, cache, log: true };
+          const { problems, world } = await new Run({ ...plan, rounds: 60 }).run();
+          expect(problems).toEqual([]);
+          expect(world.requests.every(({ error }) => error === undefined)).toBe(true);
+          for (const { report } of world.event('switched')) replays += report.replayed;
+        }),
+        { numRuns: 60 * SOAK },
+      );
+      expect(replays).toBeGreaterThan(100);
     },
   );
 });

@@ -219,6 +219,10 @@ export class CsiDouble implements PathdApi {
       failovers: 0,
       failbacks: 0,
       pinnedPath: '',
+      writePolicy: 'through',
+      unflushedWrites: 0,
+      unflushedBytes: 0,
+      forcedFlushes: 0,
     }));
   }
 

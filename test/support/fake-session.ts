@@ -27,7 +27,15 @@ import type {
   TransportFailure,
   TransportFailureKind,
 } from '../../src/volume/ports.ts';
-import { type Answer, type Asked, asked, check, cut, DeviceServer } from './fake-lu.ts';
+import {
+  type Answer,
+  type Asked,
+  asked,
+  check,
+  cut,
+  DeviceServer,
+  UA_POWER_ON,
+} from './fake-lu.ts';
 import type { FakeMedium, FakeProfile } from './fake-lu.ts';
 import { changesUnit, type FakeReservations } from './fake-reservations.ts';
 import type { VirtualClock } from './virtual-clock.ts';
@@ -63,6 +71,8 @@ export class Gateway extends DeviceServer {
   readonly watch: Watch;
   mode: Mode = 'up';
   delayMs: (task: Task) => number = () => 1;
+  /** Between the execution of a command and its answer. */
+  answerDelayMs: (task: Task) => number = () => 0;
   loginDelayMs = 0;
   loginReject: string | undefined;
   /** What it wants to be shown; undefined: it asks nobody. */
@@ -125,6 +135,16 @@ export class Gateway extends DeviceServer {
     }
   }
 
+  /**
+   * The unit loses power behind its portal: what it was to do is gone and so is its private cache; the
+   * sessions stay and learn it by unit attention.
+   */
+  powerCycle(): void {
+    this.tasks.clear();
+    this.cache?.clear();
+    this.attention(UA_POWER_ON);
+  }
+
   attention(sense: Sense): void {
     for (const session of this.sessions) session.attentions.push(sense);
   }
@@ -155,7 +175,18 @@ export class Gateway extends DeviceServer {
       if (injected === undefined) this.watch.onExecute?.(this, task);
       answer = injected ?? this.#run(task);
     }
-    session.answer(task, answer);
+    // News of the unit comes before any answer that it would have changed.
+    const delayMs = attention === undefined ? this.answerDelayMs(task) : 0;
+    if (delayMs === 0) session.answer(task, answer);
+    else this.#answerLater(task, answer, delayMs);
+  }
+
+  /** Not while it is frozen or dark; never once it is dead. */
+  #answerLater(task: Task, answer: Answer, delayMs: number): void {
+    this.clock.after(delayMs, () => {
+      if (this.mode === 'up') task.session.answer(task, answer);
+      else if (task.session.ended === undefined) this.#answerLater(task, answer, 10);
+    });
   }
 
   #run({ session, cdb, dataOut, command, what }: Task): Answer {

@@ -13,6 +13,8 @@ import type {
   Session,
   TransportFailure,
 } from '../../src/volume/ports.ts';
+import type { RecentWrites } from '../../src/volume/recent-writes.ts';
+import type { LogLimits } from '../../src/volume/write-log.ts';
 import { type Asked, asked } from './fake-lu.ts';
 import { VirtualClock } from './virtual-clock.ts';
 
@@ -108,18 +110,27 @@ export class DispatchBench {
   readonly session = new LateSession(this.clock);
   readonly heard: string[] = [];
   readonly answers: [string, IoError | undefined][] = [];
-  readonly dispatcher = new Dispatcher(this.clock, () => undefined, {
-    pathFault: ({ cause }) => void this.heard.push(cause),
-    attention: ({ asc }) => void this.heard.push(`attention ${asc.toString(16)}`),
-    fenced: () => void this.heard.push('fenced'),
-  });
+  /** Bounds of the log; undefined: write policy `through`. */
+  limits: LogLimits | undefined;
+  recent: RecentWrites | undefined;
+  readonly dispatcher = new Dispatcher(
+    this.clock,
+    () => this.recent,
+    {
+      pathFault: ({ cause }) => void this.heard.push(cause),
+      attention: ({ asc }) => void this.heard.push(`attention ${asc.toString(16)}`),
+      fenced: () => void this.heard.push('fenced'),
+      lost: (detail) => void this.heard.push(`lost: ${detail}`),
+    },
+    () => this.limits,
+  );
 
-  submit(kind: IoKind, lba = 0, blocks = kind === 'flush' ? 0 : 1): void {
+  submit(kind: IoKind, lba = 0, blocks = kind === 'flush' ? 0 : 1, fua = false): void {
     const length = blocks * 512;
     const data = kind === 'read' || kind === 'write' ? Buffer.alloc(length) : undefined;
     const done = (error: IoError | undefined) =>
       void this.answers.push([`${kind} ${String(lba)}`, error]);
-    this.dispatcher.submit({ kind, offset: lba * 512, length, data, fua: false, done });
+    this.dispatcher.submit({ kind, offset: lba * 512, length, data, fua, done });
   }
 
   release(to = this.session, facts: Partial<LuFacts> = {}): void {

@@ -57,6 +57,10 @@ export function volume(fields: Partial<VolumeStatus> = {}): VolumeStatus {
     failovers: 0,
     failbacks: 0,
     pinnedPath: '',
+    writePolicy: 'through',
+    unflushedWrites: 0,
+    unflushedBytes: 0,
+    forcedFlushes: 0,
     ...fields,
   };
 }

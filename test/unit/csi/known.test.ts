@@ -70,6 +70,20 @@ test('a bad policy value is left out and named with its key; the good ones and t
   );
 });
 
+test.each([
+  ['the volume', { 'policy.prioritypath.io/write-policy': 'log' }, {}],
+  ['the chart', {}, { 'write-policy': 'log' }],
+])(
+  'write policy log, wanted by %s, is left alone without a fence: told, and through',
+  (_, own, chart) => {
+    const annotations = { ...own, 'policy.prioritypath.io/fencing': 'none' };
+    const pv = { ...VOLUME.pv!, annotations };
+    const config = configOf({ ...VOLUME, pv }, { rack: 'r', room: 'a' }, DEFAULT_WEIGHTS, chart);
+    expect(config.policy).toEqual({ fencing: 'none', 'write-policy': 'through' });
+    expect(config.problems.join('\n')).toMatch(/write-policy.*: log replays writes .* use through/);
+  },
+);
+
 test('what is wanted does not depend on the order of keys, but on the settings of csi', () => {
   const policy = (...names: string[]): KnownVolume => ({
     ...VOLUME,

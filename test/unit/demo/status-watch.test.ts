@@ -6,6 +6,7 @@ const status = (change: Partial<VolumeStatus> = {}): VolumeStatus => ({
   ...{ volumeId: 'v', device: '/dev/loop0', sizeBytes: 1, state: 'serving', reason: '' },
   ...{ currentPath: 'p0', paths: [], lastSwitch: undefined, fencing: 'gone', queued: 0 },
   ...{ outstanding: 0, ioErrors: 0, identity: '', failovers: 0, failbacks: 0, pinnedPath: '' },
+  ...{ writePolicy: 'through', unflushedWrites: 0, unflushedBytes: 0, forcedFlushes: 0 },
   ...change,
 });
 const lastSwitch: SwitchStatus = {

@@ -150,6 +150,7 @@ describe('attach', () => {
     ['no paths', { paths: [] }],
     ['a name twice', { paths: [...request.paths, ...request.paths] }],
     ['an unknown policy parameter', { policy: { nonsense: '1' } }],
+    ['a log without a fence', { policy: { 'write-policy': 'log', fencing: 'none' } }],
   ])('%s is INVALID_ARGUMENT', async (_what, change) => {
     const bad = volumes.attach({ ...request, ...change });
     await expect(run(bad)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });

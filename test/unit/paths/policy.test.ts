@@ -51,6 +51,19 @@ describe('parsePolicy', () => {
     ]);
   });
 
+  it('reads the write policy and the bounds of its log', () => {
+    expect(policy({ 'write-policy': 'log' })).toMatchObject({
+      writePolicy: 'log',
+      writeLogBytes: 32 * 1024 * 1024,
+      writeLogCount: 8192,
+    });
+    const of = (text: string): number => policy({ 'write-log-size': text }).writeLogBytes;
+    expect(['4096Ki', '64Mi', '1Gi'].map(of)).toEqual([2 ** 22, 2 ** 26, 2 ** 30]);
+    for (const text of ['1Mi', '2Gi', '64', '64MB', '-4Mi', '']) {
+      expect(problems({ 'write-log-size': text }), text).toHaveLength(1);
+    }
+  });
+
   it('reads declared fences', () => {
     expect(policy({ fencing: 'gone,none' }).fencing).toEqual({
       gone: true,
@@ -71,7 +84,8 @@ describe('parsePolicy', () => {
       'weight-step': '-2',
       'probe-jitter': '10',
       'faliback-lead': '5',
-      'write-policy': 'log',
+      'write-policy': 'back',
+      'write-log-size': '32M',
       policy: 'quick',
       nonsense: 'x',
     });
@@ -82,7 +96,8 @@ describe('parsePolicy', () => {
       'weight-step': '"-2" is not a whole number in 1 … 100',
       'probe-jitter': '"10" is not a percentage like 10% in 0% … 50%',
       'faliback-lead': 'no parameter has the name "faliback-lead"; did you mean failback-lead?',
-      'write-policy': '"log" is not available yet; use through',
+      'write-policy': '"back" is none of through, log',
+      'write-log-size': '"32M" is not a size like 32Mi in 4Mi … 1Gi',
       policy: '"quick" is none of default, fast, bench',
       nonsense: 'no parameter has the name "nonsense"',
     });
@@ -126,6 +141,13 @@ describe('checkPolicy', () => {
     expect(named({ 'no-path-timeout': '3s' })).toEqual(['no-path-timeout']);
     expect(named({ 'no-path-timeout': '10s', fencing: 'delay=15s' })).toEqual(['no-path-timeout']);
     expect(named({ 'no-path-timeout': '0' })).toEqual([]);
+  });
+
+  it('refuses the log where nothing fences', () => {
+    expect(named({ 'write-policy': 'log' })).toEqual([]);
+    expect(named({ 'write-policy': 'log', fencing: 'gone,delay=15s' })).toEqual([]);
+    expect(named({ 'write-policy': 'log', fencing: 'none' })).toEqual(['write-policy']);
+    expect(named({ 'write-policy': 'through', fencing: 'none' })).toEqual([]);
   });
 
   it('the default notices a silent death within 3.1 s', () => {
