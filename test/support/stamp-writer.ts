@@ -7,7 +7,9 @@
  * so the parent sets UV_THREADPOOL_SIZE (more than --in-flight).
  *
  *   node stamp-writer.ts --file F --blocks N --in-flight 32 --volume NAME --ledger FILE [--readers 2]
- *        [--first-block 0] [--seed 1]
+ *        [--first-block 0] [--seed 1] [--pause 0]
+ *
+ * `--pause`: milliseconds that each of the writes in flight waits before it is followed by the next.
  *
  * Prints JSON lines (type WriterReport), times in milliseconds of CLOCK_MONOTONIC, which all processes
  * of a machine share. A line `stop` on stdin: waits for what is in flight, saves the ledger, exits. End
@@ -69,6 +71,7 @@ class Writer {
   readonly #fd: number;
   readonly #ledger: Ledger;
   readonly #busy: Uint8Array;
+  readonly #pauseMs: number;
   #random: number;
   /** Next block of the first round, which goes through all blocks in order. */
   #firstRound = 0;
@@ -84,8 +87,9 @@ class Writer {
   #gaps: Gap[] = [];
   #longest: Gap = [0, 0];
 
-  constructor(fd: number, ledger: Ledger, seed: number) {
+  constructor(fd: number, ledger: Ledger, seed: number, pauseMs: number) {
     this.#fd = fd;
+    this.#pauseMs = pauseMs;
     this.#ledger = ledger;
     this.#busy = new Uint8Array(ledger.acked.length);
     this.#random = seed;
@@ -156,7 +160,8 @@ class Writer {
       } else {
         this.#ledger.acked[index] = sequence;
         this.#acknowledged();
-        this.#write(buffer);
+        if (this.#pauseMs === 0) this.#write(buffer);
+        else setTimeout(() => this.#write(buffer), this.#pauseMs);
       }
       this.#settle();
     });
@@ -269,6 +274,7 @@ async function main(): Promise<void> {
     'in-flight': text('32'),
     readers: text('2'),
     seed: text('1'),
+    pause: text('0'),
   };
   const { values } = parseArgs({ options });
   const [file, ledgerFile] = [values.file ?? '', values.ledger ?? ''];
@@ -280,7 +286,8 @@ async function main(): Promise<void> {
     : newLedger(values.volume ?? '', first, blocks);
   layOut(file, (first + blocks) * BLOCK);
   const fd = fs.openSync(file, fs.constants.O_RDWR | fs.constants.O_DIRECT);
-  const writer = new Writer(fd, ledger, number(values.seed) * 2654435761 || 1);
+  const seed = number(values.seed) * 2654435761 || 1;
+  const writer = new Writer(fd, ledger, seed, number(values.pause));
   report({ kind: 'ready', atMs: now() });
   writer.start(number(values['in-flight']), number(values.readers));
   const input = createInterface({ input: process.stdin });

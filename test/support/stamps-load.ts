@@ -20,7 +20,7 @@ export function monotonicMs(): number {
 }
 
 export interface StampLoadOptions {
-  /** File to write; created and laid out when it is not there. */
+  /** File to write, created and laid out when it is not there; or a block device. */
   readonly file: string;
   /** Name of the volume, part of every stamp. */
   readonly volume: string;
@@ -30,6 +30,8 @@ export interface StampLoadOptions {
   /** Writes in flight at any time, default 32. */
   readonly inFlight?: number;
   readonly seed?: number;
+  /** Time that each of the writes in flight waits before it is followed by the next, ms; default 0. */
+  readonly pauseMs?: number;
   /** Called for every line of the writer. */
   readonly onReport?: (report: WriterReport) => void;
 }
@@ -70,7 +72,11 @@ export class StampLoad {
   private constructor(options: StampLoadOptions) {
     this.#options = options;
     const { file, volume, blocks = 4096, firstBlock = 0, inFlight = 32, seed = 1 } = options;
-    const flags = { file, volume, blocks, 'first-block': firstBlock, 'in-flight': inFlight, seed };
+    const { pauseMs: pause = 0 } = options;
+    const flags = {
+      ...{ file, volume, blocks, 'first-block': firstBlock, 'in-flight': inFlight },
+      ...{ seed, pause },
+    };
     const args = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, String(value)]);
     this.#child = spawn(process.execPath, [WRITER, ...args, '--ledger', this.#ledgerFile], {
       stdio: ['pipe', 'pipe', 'pipe'],

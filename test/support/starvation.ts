@@ -17,3 +17,9 @@ export function waitedForCpuMs(pids: readonly number[]): number {
   }
   return waitedNs / 1e6;
 }
+
+/** The same for the first thread of each process alone: the event loop of a Node program. */
+export function eventLoopWaitedMs(pids: readonly number[]): number {
+  const waits = pids.map((pid) => readFileSync(`/proc/${String(pid)}/schedstat`, 'utf8'));
+  return waits.reduce((sum, text) => sum + Number(text.split(' ')[1]), 0) / 1e6;
+}

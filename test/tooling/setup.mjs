@@ -41,6 +41,8 @@ const SYSTEM = {
   tshark: 'tshark',
   'iscsi-perf': 'libiscsi-bin',
   'qemu-img': 'qemu-utils qemu-block-extra',
+  'qemu-storage-daemon': 'qemu-system-common',
+  nbdfuse: 'libnbd-bin',
 };
 
 function complain(text) {
