@@ -94,15 +94,24 @@ export class GhostRig {
     const parts = { proxy, gateway, slow, volume, events };
     const removeFolder = folder.remove;
     const rig = new GhostRig(parts, { other, file, writeBytes, removeFolder });
-    const started = await volume.start();
+    try {
+      await rig.#serves();
+    } catch (error) {
+      await rig.close();
+      throw error;
+    }
+    return rig;
+  }
+
+  async #serves(): Promise<void> {
+    const started = await this.volume.start();
     if (!started.ok) throw new Error(started.error.detail);
-    await rig.until('p0 serves, p1 stands by', () => {
-      const { current, paths } = volume.status();
+    await this.until('p0 serves, p1 stands by', () => {
+      const { current, paths } = this.volume.status();
       return (
         current === 'p0' && paths.every(({ up, identity }) => up && identity.kind === 'verified')
       );
     });
-    return rig;
   }
 
   /** Resolves when the condition holds; fails with the volume's state after 30 s. */
