@@ -10,7 +10,7 @@
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, rmdirSync } from 'node:fs';
+import { existsSync, mkdirSync, rmdirSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { enter } from '../support/netns.ts';
@@ -88,6 +88,7 @@ export class PeerVolume {
 
   async #startDaemon(): Promise<void> {
     const socket = `${this.#world.folder}/peer.sock`;
+    rmSync(socket, { force: true }); // of the peer before this one
     const node = {
       ...{ driver: 'iscsi', transport: 'tcp', portal: `127.0.0.1:${String(PORTAL_PORT)}` },
       ...{ target: TEST_IQN, lun: this.#world.peerUnit.lun },

@@ -11,7 +11,14 @@ import { parseArgs } from 'node:util';
 import { FAULT_NAMES, type FaultName, FAULTS, measureFault } from './failover-events.ts';
 import { peerMissing, PeerVolume } from './failover-peer.ts';
 import { allKept, EVENT_NAMES, EVENTS, type EventName } from './failover-report.ts';
-import { type Outcome, type PeerRow, render, type Row, toJson } from './failover-report.ts';
+import {
+  type Outcome,
+  type PeerRow,
+  render,
+  type Row,
+  rowText,
+  toJson,
+} from './failover-report.ts';
 import { FailoverWorld, FENCING } from './failover-world.ts';
 
 const HELP = `usage: npm run bench:failover [-- options]
@@ -105,8 +112,10 @@ async function runWorld(options: Options, slow: boolean, found: Found): Promise<
   try {
     for (const name of faults) {
       const { row, back } = await measureFault(world, name, events, say);
-      if (wanted(name)) found.rows.push(row);
-      if (name === 'kill' && wanted('failback') && back !== undefined) found.rows.push(back);
+      const rows = wanted(name) ? [row] : [];
+      if (name === 'kill' && wanted('failback') && back !== undefined) rows.push(back);
+      for (const one of rows) say(rowText(one)); // whatever becomes of the rest
+      found.rows.push(...rows);
     }
     if (peerEvents > 0) await runPeer(world, faults, peerEvents, found);
   } finally {
