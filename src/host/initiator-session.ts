@@ -72,6 +72,7 @@ export class SocketSession implements Session, SessionOwner {
     { socket, framer, login, portal }: Connection,
     lun: number,
     onAsync: (message: AsyncMessage) => void,
+    fastAbort?: boolean,
   ) {
     this.portal = portal;
     this.#socket = socket;
@@ -80,7 +81,7 @@ export class SocketSession implements Session, SessionOwner {
     this.#onAsync = onAsync;
     this.closed = new Promise((resolve) => (this.#resolveClosed = resolve));
     const dataCrc = login.parameters.dataDigest ? dataCrc32c() : undefined;
-    this.#core = new FullFeature(framer, login, lun, this, dataCrc);
+    this.#core = new FullFeature(framer, login, lun, this, { dataCrc, fastAbort });
     this.#keepAlive = setInterval(this.#tick, KEEP_ALIVE_MS).unref();
     socket.on('error', (error) => this.#core.fail(asEnd(socketFailure(error, true))));
     socket.on('end', () => {

@@ -138,9 +138,14 @@ class SocketInitiator {
     const attempt = { portal, login, timeoutMs, connectTimeoutMs, signal };
     return attemptLogin<Session>(attempt, (connection) => {
       this.#events.loggedIn?.(target, connection.login.parameters);
-      return new SocketSession(connection, target.lun, (message) => {
-        this.#events.asynchronous?.(target, message);
-      });
+      return new SocketSession(
+        connection,
+        target.lun,
+        (message) => {
+          this.#events.asynchronous?.(target, message);
+        },
+        options.fastAbort,
+      );
     });
   }
 

@@ -157,6 +157,11 @@ export interface ConnectOptions {
   /** CRC32C over headers and over data (RFC 7143 13.1); default none. */
   readonly headerDigest?: DigestChoice;
   readonly dataDigest?: DigestChoice;
+  /**
+   * Whether R2Ts of commands under a task management function stay unanswered unless it is refused;
+   * default true, false for EqualLogic (protocol/iscsi/session.ts).
+   */
+  readonly fastAbort?: boolean;
   readonly initiatorName: string;
   /** Six bytes as 12 hex digits, unique per path on this node for ever (RFC 7143 11.12.5). */
   readonly isid: string;

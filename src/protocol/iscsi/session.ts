@@ -35,12 +35,26 @@ export interface SessionOwner {
 
 /** Answers to target pings that may wait for the socket; a target that sends more is broken. */
 const MAX_CONTROLS = 64;
+
+/** Both may be left out. */
+export interface SessionOptions {
+  readonly dataCrc?: Crc32c | undefined;
+  /**
+   * R2Ts of a task are not answered from the moment that a task management function names it, unless
+   * the function is refused: what is to be aborted writes no more. Default true, as open-iscsi's
+   * `FastAbort`: IET and others want it so. False: they are answered until the function is complete
+   * (RFC 7143 4.2.3.3); EqualLogic wants that.
+   */
+  readonly fastAbort?: boolean | undefined;
+}
+
 const LOST: Outcome = { kind: 'lost' };
 
 export class FullFeature implements ReceiverEvents {
   readonly receiver: Receiver;
   readonly #owner: SessionOwner;
   readonly #framer: Framer;
+  readonly #fastAbort: boolean;
   readonly #tasks = new TaskTable();
   readonly #transmitter: Transmitter;
   /** Answered commands whose payload has not left yet, oldest answer first. */
@@ -57,12 +71,13 @@ export class FullFeature implements ReceiverEvents {
     login: LoggedIn,
     lun: number,
     owner: SessionOwner,
-    dataCrc: Crc32c = crc32c,
+    { dataCrc = crc32c, fastAbort = true }: SessionOptions = {},
   ) {
     const numbers = new Numbering(login.cmdSn, login.maxCmdSn, login.expStatSn);
     const { parameters } = login;
     this.#owner = owner;
     this.#framer = framer;
+    this.#fastAbort = fastAbort;
     const digests = { header: parameters.headerDigest, data: parameters.dataDigest, dataCrc };
     this.#transmitter = new Transmitter(encodeLun(lun), parameters, numbers, this.#tasks, digests);
     this.receiver = new Receiver(numbers, this.#tasks, parameters, this);
@@ -109,8 +124,8 @@ export class FullFeature implements ReceiverEvents {
   /**
    * ABORT TASK SET or LOGICAL UNIT RESET. `onResponse` gets the response code of 11.6.1 (0 = function
    * complete); it is not called if the session ends first. At completion the target has dropped the
-   * commands that were sent before: they are reported lost, after the call. Until then its R2Ts are
-   * answered (4.2.3.3). False: no free task.
+   * commands that were sent before: they are reported lost, after the call. Their R2Ts: see
+   * `fastAbort`. False: no free task.
    */
   manage(
     what: Exclude<TaskFunctionCode, typeof TaskFunction.ABORT_TASK>,
@@ -208,9 +223,11 @@ export class FullFeature implements ReceiverEvents {
     else if (kind === 'logout') this.fail({ kind: 'logout', detail: 'logged out' });
     else if (kind === 'management') {
       onResponse?.(response);
-      if (response !== 0) return;
-      if (management === TaskFunction.ABORT_TASK) this.#loseOne(referencedItt);
-      else this.#loseBefore(order);
+      const about = this.#namedBy(management, order, referencedItt);
+      if (response === 0) this.#lose(about);
+      else for (const one of about) one.aborts = Math.max(0, one.aborts - 1);
+      this.#transmitter.release();
+      if (this.#transmitter.ready) this.#owner.wantFlush();
     }
   }
 
@@ -261,6 +278,9 @@ export class FullFeature implements ReceiverEvents {
     task.management = what;
     task.referencedItt = about?.itt ?? NO_TAG;
     task.referencedCmdSn = about?.cmdSn ?? 0;
+    if (this.#fastAbort) {
+      for (const one of this.#namedBy(what, task.order, task.referencedItt)) one.aborts++;
+    }
     this.#sendTask(task);
     return true;
   }
@@ -286,19 +306,17 @@ export class FullFeature implements ReceiverEvents {
     }
   }
 
-  #loseOne(itt: number): void {
-    this.receiver.tolerant = true;
-    const task = this.#tasks.find(itt);
-    if (task?.kind === 'command' && task.outcome === undefined) this.finished(task, LOST);
+  /** Commands that a task management function is about: of a set, those sent before it. */
+  #namedBy(what: TaskFunctionCode, order: number, itt: number): Task[] {
+    const concerned = (task: Task): boolean =>
+      what === TaskFunction.ABORT_TASK ? task.itt === itt : task.order < order;
+    return this.#tasks.active().filter((task) => task.kind === 'command' && concerned(task));
   }
 
-  /** After a reset: commands older than it will never be answered. */
-  #loseBefore(order: number): void {
+  /** They will never be answered. */
+  #lose(tasks: readonly Task[]): void {
     this.receiver.tolerant = true;
-    for (const task of this.#tasks.active()) {
-      const unanswered = task.kind === 'command' && task.outcome === undefined;
-      if (unanswered && task.order < order) this.finished(task, LOST);
-    }
+    for (const task of tasks) if (task.outcome === undefined) this.finished(task, LOST);
   }
 
   #logoutWhenIdle(): void {

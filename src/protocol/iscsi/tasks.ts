@@ -42,6 +42,8 @@ export class Task {
   r2tSn = 0;
   solicitedAt = 0;
   openR2ts = 0;
+  /** Task management functions under way that name it and, fast abort, keep its R2Ts waiting. */
+  aborts = 0;
   /** Batch of the outbox that holds the last reference to dataOut; 0 = none. */
   lastBatch = 0;
   /** Set when the answer came before that batch had left. */
@@ -70,6 +72,7 @@ export class TaskTable {
     task.r2tSn = 0;
     task.solicitedAt = 0;
     task.openR2ts = 0;
+    task.aborts = 0;
     task.lastBatch = 0;
     return task;
   }

@@ -52,6 +52,8 @@ export class Transmitter {
   readonly queue = new Ring<Command>(64);
   readonly controls = new Ring<Control>(8);
   readonly #grants = new Ring<Grant>(64);
+  /** R2Ts of tasks that are being aborted: not answered as long as that is not refused. */
+  #withheld: Grant[] = [];
   readonly #spareGrants: Grant[] = [];
   readonly #fields = new RequestFields();
   readonly #lun: Uint8Array;
@@ -106,6 +108,13 @@ export class Transmitter {
     this.#grants.push(grant);
   }
 
+  /** A task management function was answered: what it kept waiting goes on, or is of no task now. */
+  release(): void {
+    const waiting = this.#withheld;
+    this.#withheld = [];
+    for (const grant of waiting) this.#grants.push(grant);
+  }
+
   #mayStart(): boolean {
     return (
       this.queue.length > 0 &&
@@ -150,6 +159,12 @@ export class Transmitter {
     const dataOut = task?.command?.dataOut;
     if (task?.itt !== grant.itt || dataOut === undefined || task.outcome !== undefined) {
       this.#dropGrant(); // the command was answered without waiting for its data
+      return;
+    }
+    // Unsolicited data was promised with the command: that is sent.
+    if (task.aborts > 0 && grant.ttt !== NO_TAG) {
+      this.#grants.shift();
+      this.#withheld.push(grant);
       return;
     }
     const end = Math.min(grant.end, grant.at + this.#parameters.maxSendSegment);

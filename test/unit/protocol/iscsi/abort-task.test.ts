@@ -1,9 +1,9 @@
 /** ABORT TASK and ABORT TASK SET (RFC 7143 11.5.1): what is named, what is lost, what is not. */
-import { beforeEach, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { get32 } from '../../../../src/base/bytes.ts';
 import { Field, Opcode } from '../../../../src/protocol/iscsi/bhs.ts';
 import * as target from './pdus.ts';
-import { Bench, GOOD, itt } from './session-bench.ts';
+import { Bench, GOOD, itt, type Sent } from './session-bench.ts';
 
 let bench: Bench;
 beforeEach(() => {
@@ -66,4 +66,91 @@ it('sends no more data of a task that was aborted', () => {
   expect(bench.outcomes).toEqual([{ kind: 'lost' }]);
   expect(bench.flush()).toEqual([]);
   expect(bench.end).toBeUndefined();
+});
+
+const R2T = { ttt: 1, r2tSn: 0, offset: 2048, length: 2048 };
+
+function answer(abort: Sent | undefined, response: number): void {
+  const fields = { itt: itt(abort), response, statSn: bench.statSn++ };
+  bench.receive(target.response(Opcode.TASK_MANAGEMENT_RESPONSE, fields));
+}
+
+/** A write of which the first burst has left, and what its abort looks like on the wire. */
+function aborted(what: 'task' | 'set' | 'unit'): { write: Sent; abort: Sent } {
+  bench.write(6000);
+  const [write] = bench.flush();
+  const never = (): void => undefined;
+  if (what === 'task') bench.session.abortTask(bench.commands[0]!, never);
+  else bench.session.manage(what === 'set' ? 2 : 5, never);
+  const [abort] = bench.flush();
+  return { write: write!, abort: abort! };
+}
+
+describe('R2Ts of what is being aborted', () => {
+  const functions = ['task', 'set', 'unit'] as const;
+
+  it.each(functions)('are not answered once the function was sent (%s)', (what) => {
+    const { write, abort } = aborted(what);
+    bench.receive(target.r2t({ itt: itt(write), ...R2T }));
+    expect(bench.flush()).toEqual([]);
+    answer(abort, 0);
+    expect(bench.flush()).toEqual([]);
+    expect([bench.outcomes, bench.end]).toEqual([[{ kind: 'lost' }], undefined]);
+  });
+
+  it('that came before are not answered either, from the next PDU on', () => {
+    bench.write(6000);
+    const [write] = bench.flush();
+    bench.receive(target.r2t({ itt: itt(write), ...R2T }));
+    expect(bench.take(1)).toHaveLength(1); // half of it
+    bench.session.flushed(false);
+    bench.session.manage(2, () => undefined);
+    expect(bench.flush().map(({ opcode }) => opcode)).toEqual([Opcode.TASK_MANAGEMENT_REQUEST]);
+  });
+
+  it.each(functions)('are answered when the target refuses the function (%s)', (what) => {
+    const { write, abort } = aborted(what);
+    bench.receive(target.r2t({ itt: itt(write), ...R2T }));
+    expect(bench.flush()).toEqual([]);
+    answer(abort, 5);
+    const sent = bench.flush();
+    expect(sent.map(({ opcode }) => opcode)).toEqual([Opcode.DATA_OUT, Opcode.DATA_OUT]);
+    expect(sent.map(({ final }) => final)).toEqual([false, true]);
+    expect(bench.outcomes).toEqual([]);
+  });
+
+  it.each(functions)('are answered all the time without fast abort (%s)', (what) => {
+    bench = new Bench({}, 1000, { fastAbort: false });
+    const { write, abort } = aborted(what);
+    bench.receive(target.r2t({ itt: itt(write), ...R2T }));
+    expect(bench.flush()).toHaveLength(2);
+    answer(abort, 0);
+    expect(bench.outcomes).toEqual([{ kind: 'lost' }]);
+  });
+
+  it('wait for the last of several functions that name the task', () => {
+    const { write, abort } = aborted('set');
+    bench.session.manage(5, () => undefined);
+    const [reset] = bench.flush();
+    bench.receive(target.r2t({ itt: itt(write), ...R2T }));
+    answer(abort, 5);
+    expect(bench.flush()).toEqual([]);
+    answer(reset, 5);
+    expect(bench.flush()).toHaveLength(2);
+  });
+
+  it('of other tasks, and data that was promised unasked, are sent as ever', () => {
+    bench.write(6000);
+    expect(bench.take(1)).toHaveLength(1); // the command; the rest of its first burst waits
+    bench.session.flushed(false);
+    bench.session.abortTask(bench.commands[0]!, () => undefined);
+    expect(bench.flush().map(({ opcode }) => opcode)).toEqual([
+      Opcode.TASK_MANAGEMENT_REQUEST,
+      Opcode.DATA_OUT,
+    ]);
+    bench.write(6000);
+    const [other] = bench.flush();
+    bench.receive(target.r2t({ itt: itt(other), ...R2T }));
+    expect(bench.flush()).toHaveLength(2);
+  });
 });

@@ -5,7 +5,11 @@ import type { Command, Outcome } from '../../../../src/protocol/iscsi/command.ts
 import { Framer } from '../../../../src/protocol/iscsi/framer.ts';
 import type { SessionParameters } from '../../../../src/protocol/iscsi/negotiation.ts';
 import type { AsyncMessage } from '../../../../src/protocol/iscsi/receive.ts';
-import { FullFeature, type SessionEnd } from '../../../../src/protocol/iscsi/session.ts';
+import {
+  FullFeature,
+  type SessionEnd,
+  type SessionOptions,
+} from '../../../../src/protocol/iscsi/session.ts';
 import { read16, write16 } from '../../../../src/protocol/scsi/cdb.ts';
 import * as target from './pdus.ts';
 
@@ -40,7 +44,11 @@ export class Bench {
   wanted = 0;
   statSn = 100;
 
-  constructor(parameters: Partial<SessionParameters> = {}, maxCmdSn = 1000) {
+  constructor(
+    parameters: Partial<SessionParameters> = {},
+    maxCmdSn = 1000,
+    options: SessionOptions = {},
+  ) {
     this.framer = new Framer({ header: () => false, complete: () => false });
     const login = {
       parameters: { ...PARAMETERS, ...parameters },
@@ -49,11 +57,12 @@ export class Bench {
       maxCmdSn,
       expStatSn: this.statSn,
     };
-    this.session = new FullFeature(this.framer, login, 1, {
+    const owner = {
       wantFlush: () => this.wanted++,
-      ended: (end) => (this.end = end),
-      asynchronous: (message) => this.messages.push(message),
-    });
+      ended: (end: SessionEnd) => (this.end = end),
+      asynchronous: (message: AsyncMessage) => this.messages.push(message),
+    };
+    this.session = new FullFeature(this.framer, login, 1, owner, options);
   }
 
   write(length: number): Buffer {
