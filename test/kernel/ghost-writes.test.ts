@@ -57,6 +57,9 @@ const CHANCE: Expected = { held: false, fence: 'none', stale: 'any' };
  * delay   declared: 2 s. The gateway is well after less than that, unreachable for us for good: what it
  *         had is done before the new writes begin.
  * none    asked for by name.
+ *
+ * No column `preempt`: it needs one device server behind both paths, and these are two gateways that
+ * share nothing but the file. Its ghosts are laid in test/interop/preempt.test.ts.
  */
 const EXPECTED: Readonly<Record<Row, Readonly<Record<Rung, Expected>>>> = {
   kept: { reset: fenced('reset'), gone: fenced('gone'), delay: fenced('delay'), none: GHOSTS },
