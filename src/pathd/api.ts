@@ -58,6 +58,7 @@ export type EventReason =
   | 'FailedBack'
   | 'AllPathsDown'
   | 'FenceFailed'
+  | 'FenceUndeclared'
   | 'StateNotWritable'
   | 'IdentityMismatch'
   | 'PathUnverified'

@@ -115,6 +115,9 @@ export class Volumes implements PathdApi {
       if (volume.options.record.lu === undefined) await volume.options.store.remove();
       throw second;
     }
+    // Found now, and not when a target falls silent in the middle of the night.
+    const outlook = volume.fenceOutlook;
+    if (outlook.kind === 'apart') throw new PathdError('FAILED_PRECONDITION', outlook.detail);
     const device = await this.#options.exporter.attach(volumeId, volume);
     if (!device.ok) throw new PathdError('INTERNAL', device.error.detail);
     const wanted = asText(request);

@@ -16,6 +16,7 @@ import { Bell } from './bell.ts';
 import { ControllerDriver } from './controller-driver.ts';
 import { type DispatchEvents, Dispatcher } from './dispatch.ts';
 import { absentPath } from './fence.ts';
+import { type FenceOutlook, fenceOutlook } from './fence-outlook.ts';
 import { IdentityBook } from './identity-book.ts';
 import { digestChoices, logLimits, switchPolicy } from './live-policy.ts';
 import { asksForIdentity, endsOutstanding, tellsWeAreFenced } from './outcome.ts';
@@ -60,6 +61,7 @@ export class VolumeEngine {
   #allDown = false;
   #failure: string | undefined;
   #lastConflict = -Infinity;
+  #outlookTold = '';
   /** Session whose conflict is, or was, looked into. */
   #conflicted: Session | undefined;
   readonly #history: SwitchHistory = { last: undefined, failovers: 0, failbacks: 0 };
@@ -131,6 +133,7 @@ export class VolumeEngine {
   /** It serves: what standbys have to show, and what the next process is to know. */
   serve(recent: RecentWrites): void {
     this.recent = recent;
+    this.#tellOutlook();
     this.#memory.start();
   }
 
@@ -163,6 +166,7 @@ export class VolumeEngine {
     this.#policy = policy;
     this.driver.dispatch({ kind: 'policy-set', policy });
     this.dispatcher.ahead.relieve();
+    this.#tellOutlook();
     if (!reidentify) return;
     this.book.expect(policy.expectedSerial === '' ? undefined : policy.expectedSerial);
     const current = this.dispatcher.route?.path;
@@ -306,9 +310,29 @@ export class VolumeEngine {
           await this.keeper.update(() => ({ oneServer }));
         },
         fenced: (detail) => void this.fail(`another node took the volume: ${detail}`),
-        changed: () => this.bell.ring(),
+        changed: () => {
+          this.#tellOutlook();
+          this.bell.ring();
+        },
       },
     );
+  }
+
+  /** Whether a path that falls silent could be fenced. */
+  get outlook(): FenceOutlook {
+    const { members, kinship } = this.reservations;
+    const paths = this.paths.map(({ name }) => name);
+    if (this.options.readOnly) return { kind: 'covered' };
+    return fenceOutlook({ policy: this.#policy.fencing, paths, members, apart: kinship.apart });
+  }
+
+  /** While it serves; news only. */
+  #tellOutlook(): void {
+    const { outlook } = this;
+    const detail = outlook.kind === 'covered' ? '' : outlook.detail;
+    if (this.recent === undefined || detail === this.#outlookTold) return;
+    this.#outlookTold = detail;
+    if (detail !== '') this.options.onEvent({ kind: 'fence-undeclared', detail });
   }
 
   /**

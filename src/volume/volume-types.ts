@@ -43,6 +43,8 @@ export type VolumeEvent =
   | { readonly kind: 'all-paths-down'; readonly cause: Cause }
   /** I/O is held because no fence works, or because the record cannot be saved. */
   | { readonly kind: 'stuck'; readonly what: 'fence' | 'record'; readonly why: string }
+  /** A silent path could not be fenced, as far as is known; told when it becomes known. */
+  | { readonly kind: 'fence-undeclared'; readonly detail: string }
   /** With what is answered with an error for it: requests, and bytes that they were to change. */
   | {
       readonly kind: 'failed';

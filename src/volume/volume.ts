@@ -10,6 +10,7 @@
 import type { PathName } from '../base/brand.ts';
 import { err, ok, type Result } from '../base/result.ts';
 import { LOGOUT_TIMEOUT_MS, VolumeEngine } from './engine.ts';
+import type { FenceOutlook } from './fence-outlook.ts';
 import { flushCache } from './flush-cache.ts';
 import { type FormatVerdict, judgeFormat } from './format-guard.ts';
 import { grownRecord } from './grow.ts';
@@ -23,6 +24,8 @@ import type { VolumeError, VolumeOptions, VolumeSnapshot, Wanted } from './volum
 
 /** Limit for finding a first path; the kubelet waits two minutes and comes again. */
 const START_TIMEOUT_MS = 10_000;
+/** What paths that are down may cost a start, beyond that. */
+const PROOF_TIMEOUT_MS = 1_000;
 
 export class Volume implements BlockSource {
   readonly options: VolumeOptions;
@@ -86,7 +89,11 @@ export class Volume implements BlockSource {
     driver.dispatch({ kind: 'tick' });
     for (;;) {
       const over = this.#startOutcome(clock.now() >= deadline);
-      if (over !== undefined) return over.ok ? this.#settle() : over;
+      if (over?.ok === false) return over;
+      if (over !== undefined) {
+        await this.#waitForProof();
+        return this.#settle();
+      }
       await bell.within(100);
     }
   }
@@ -105,6 +112,25 @@ export class Volume implements BlockSource {
     }
     const kind = board.unauthenticated === '' ? 'no-path' : 'authentication';
     return err({ kind, detail: `no path is usable (${board.problems()})` });
+  }
+
+  /**
+   * Where a fence hangs on it, the other paths have a moment to come up as well: what the first attach
+   * knows about them decides whether it is refused.
+   */
+  async #waitForProof(): Promise<void> {
+    const { bell, board, clock, dispatcher, reservations } = this.#engine;
+    const first = dispatcher.route?.session;
+    const until = clock.now() + PROOF_TIMEOUT_MS;
+    if (first === undefined || !reservations.has(first)) return;
+    while (this.fenceOutlook.kind !== 'covered' && !board.allAnswered && clock.now() < until) {
+      await bell.within(50);
+    }
+  }
+
+  /** Whether a path that falls silent could be fenced; known once the volume has started. */
+  get fenceOutlook(): FenceOutlook {
+    return this.#engine.outlook;
   }
 
   /** The record of the unit goes to disk before anybody can write. */

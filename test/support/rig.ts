@@ -176,7 +176,12 @@ export class Rig {
       context[`path.prioritypath.io/p${String(index)}`] = target.url;
       context[`weight.prioritypath.io/p${String(index)}`] = String(weights[index] ?? 80);
     }
-    for (const [name, value] of Object.entries({ 'expected-serial': SERIAL, ...policy })) {
+    for (const [name, value] of Object.entries({
+      'expected-serial': SERIAL,
+      // Processes over one file: each is a device server, and on one host a refused connection means dead.
+      fencing: 'gone',
+      ...policy,
+    })) {
       if (value !== '') context[`policy.prioritypath.io/${name}`] = value;
     }
     return context;

@@ -11,6 +11,7 @@ import { NodeState } from '../../../src/pathd/node-state.ts';
 import { Volumes, type VolumesOptions } from '../../../src/pathd/volumes.ts';
 import type { LuIdentity } from '../../../src/volume/identity.ts';
 import { changesMedium, FakeMedium, naa6, profile, t10 } from '../../support/fake-lu.ts';
+import { FakeReservations } from '../../support/fake-reservations.ts';
 import { FakeInitiator, Gateway } from '../../support/fake-session.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 
@@ -248,5 +249,26 @@ describe('a full or broken state directory', () => {
     expect([volumes.size, gateways[0]?.sessions.size]).toEqual([0, 0]);
     await rm(join(dir, 'volumes'));
     await mkdir(join(dir, 'volumes'));
+  });
+});
+
+describe('paths that lead to device servers of their own', () => {
+  const both = (policy: Readonly<Record<string, string>>): AttachRequest => {
+    const [path] = request('v', 0).paths;
+    const paths = [path!, { ...path!, name: 'p1', host: '10.0.0.1' }];
+    return request('v', 0, { paths, policy });
+  };
+
+  it('are refused with the line to add, leave nothing behind, and are taken with it', async () => {
+    const servers = [new FakeReservations(), new FakeReservations()];
+    for (const [i, server] of servers.entries()) gateways[i]!.reservations = server;
+    await expect(run(volumes.attach(both({})))).rejects.toMatchObject({
+      code: 'FAILED_PRECONDITION',
+      message: expect.stringContaining('set policy.prioritypath.io/fencing') as string,
+    });
+    expect(servers.map(({ keys }) => keys)).toEqual([[], []]);
+    expect(volumes.size).toBe(0);
+    await run(volumes.attach(both({ fencing: 'gone' })));
+    expect(volumes.size).toBe(1);
   });
 });
