@@ -39,8 +39,8 @@ function gapMs(world: ModelWorld, atMs: number, to: string): number {
   return (done?.atMs ?? Infinity) - atMs;
 }
 
-describe('time to failover with the defaults (P8)', () => {
-  it('is at most 3.1 s for a silent death without I/O', () => {
+describe('time to failover with the defaults', () => {
+  it('P8: is at most 3.1 s for a silent death without I/O', () => {
     fc.assert(
       fc.property(faultMs, fc.constantFrom<Mode>('dark', 'hung'), fc.nat(), (atMs, mode, seed) => {
         const world = worldWith({ atMs, mode, seed }).run(atMs + 10_000);
@@ -50,7 +50,7 @@ describe('time to failover with the defaults (P8)', () => {
     );
   });
 
-  it('is at most 1.5 s while I/O is in flight', () => {
+  it('P8: is at most 1.5 s while I/O is in flight', () => {
     fc.assert(
       fc.property(faultMs, fc.constantFrom<Mode>('dark', 'hung'), fc.nat(), (atMs, mode, seed) => {
         const world = worldWith({ atMs, mode, seed, load: true }).run(atMs + 10_000);
@@ -60,7 +60,7 @@ describe('time to failover with the defaults (P8)', () => {
     );
   });
 
-  it('is no longer than the switch itself after a reset', () => {
+  it('P8: is no longer than the switch itself after a reset', () => {
     fc.assert(
       fc.property(faultMs, (atMs) => {
         const world = worldWith({ atMs, mode: 'refused' }).run(atMs + 10_000);
@@ -70,7 +70,7 @@ describe('time to failover with the defaults (P8)', () => {
     );
   });
 
-  it('does not grow when the next best path has died at the same moment (pre-verification)', () => {
+  it('P8: does not grow when the next best path has died at the same moment (pre-verification)', () => {
     fc.assert(
       fc.property(faultMs, fc.nat(), (atMs, seed) => {
         const world = worldWith({ atMs, mode: 'dark', p1: [{ atMs, mode: 'dark' }], seed });
@@ -82,7 +82,7 @@ describe('time to failover with the defaults (P8)', () => {
     );
   });
 
-  it('grows by k deadlines when the path just chosen dies at that moment (re-arming)', () => {
+  it('P8: grows by k deadlines when the path just chosen dies at that moment (re-arming)', () => {
     fc.assert(
       fc.property(faultMs, fc.integer({ min: 0, max: 400 }), (atMs, laterMs) => {
         const p1: Phase[] = [{ atMs: atMs + SWITCH_MS + laterMs, mode: 'dark' }];
@@ -94,7 +94,7 @@ describe('time to failover with the defaults (P8)', () => {
     );
   });
 
-  it('a path that becomes current is asked at once', () => {
+  it('P8: a path that becomes current is asked at once', () => {
     fc.assert(
       fc.property(faultMs, fc.nat(), (atMs, seed) => {
         const world = worldWith({ atMs, mode: 'refused', seed }).run(atMs + 500);
@@ -106,10 +106,10 @@ describe('time to failover with the defaults (P8)', () => {
   });
 });
 
-describe('time to failback with the defaults (P9)', () => {
+describe('time to failback with the defaults', () => {
   const jitterMs = policyOf().failbackJitterMs;
 
-  it('after a long outage lies between the ramp at its fastest and the bound', () => {
+  it('P9: after a long outage lies between the ramp at its fastest and the bound', () => {
     const outageMs = fc.integer({ min: 60_000, max: 90_000 });
     fc.assert(
       fc.property(outageMs, fc.nat(), (lastsMs, seed) => {
@@ -158,8 +158,8 @@ describe('time to failback with the defaults (P9)', () => {
   });
 });
 
-describe('all paths down (P20)', () => {
-  it('the first path to answer is used within a probe period and a retransmission', () => {
+describe('all paths down', () => {
+  it('P20: the first path to answer is used within a probe period and a retransmission', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 10_000, max: 100_000 }),

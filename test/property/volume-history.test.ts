@@ -220,7 +220,7 @@ class Run {
 const seeds = fc.integer({ min: 0, max: 0x7fff_ffff });
 
 describe('a volume is a register', () => {
-  it('with the reset rung alone: frozen, dark, dead and resetting targets, unit attentions', async () => {
+  it('P16: with the reset rung alone: frozen, dark, dead and resetting targets, unit attentions', async () => {
     await fc.assert(
       fc.asyncProperty(seeds, fc.integer({ min: 1, max: 3 }), async (seed, paths) => {
         const faults: readonly Mode[] = ['frozen', 'dark', 'dead'];
@@ -262,7 +262,7 @@ describe('a volume is a register', () => {
     expect(preempted).toBeGreaterThan(5);
   });
 
-  it('when it fails for want of a path: each request is answered once, nothing is written after', async () => {
+  it('P15: when it fails for want of a path each request is answered once, nothing is written after', async () => {
     let failures = 0;
     await fc.assert(
       fc.asyncProperty(seeds, async (seed) => {
@@ -272,7 +272,7 @@ describe('a volume is a register', () => {
         expect(problems).toEqual([]);
         if (world.volume.status().state === 'failed') failures++;
       }),
-      { numRuns: 30 * SOAK },
+      { numRuns: SOAK * 30 },
     );
     expect(failures).toBeGreaterThan(3);
   });

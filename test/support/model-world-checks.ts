@@ -4,7 +4,6 @@
  * effects.
  */
 import type { PathEffect, PathEvent } from '../../src/paths/model.ts';
-import { usable } from '../../src/paths/path-state.ts';
 import type { PathState } from '../../src/paths/path-state.ts';
 import type { ControllerState } from '../../src/paths/state.ts';
 
@@ -27,6 +26,11 @@ export interface WeightMove {
 }
 
 type Fail = (text: string) => void;
+
+/** Said here once more: what is checked must not be asked. */
+function usable(path: PathState): boolean {
+  return path.liveness === 'up' && path.identity.kind === 'verified';
+}
 
 /** Everything wrong with a step (nothing, it is hoped), and the weights it moved. */
 export function checkStep(seen: StepSeen): { violations: string[]; moves: WeightMove[] } {

@@ -89,6 +89,8 @@ export class ModelWorld {
   readonly log: LogEntry[] = [];
   readonly moves: WeightMove[] = [];
   readonly probes: { path: string; atMs: number }[] = [];
+  /** Failed probes of paths that were not down: each is a reason to ask again. */
+  doubts = 0;
   violations: string[] = [];
   /** Everything the controller was told, to be told again. */
   readonly script: { readonly atMs: number; readonly event: PathEvent }[] = [];
@@ -149,6 +151,7 @@ export class ModelWorld {
     const before = this.state;
     const result = step(before, event, at(this.nowMs));
     this.script.push({ atMs: this.nowMs, event });
+    if (event.kind === 'probe-failed' && this.path(event.path).liveness !== 'down') this.doubts++;
     this.state = result.state;
     this.wakeAt = result.wakeAt;
     this.steps += 1;

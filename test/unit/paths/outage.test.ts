@@ -81,8 +81,8 @@ describe('a logical unit that is gone', () => {
   it('is told from paths that are down: every path that answers says so', () => {
     const hand = Hand.running([100, 90, 80]);
     gone(hand, 'p0');
-    hand.fail('p1'); // reset: says nothing
-    expect(holds(gone(hand, 'p2'))).toEqual(['lun-absent']);
+    gone(hand, 'p2');
+    expect(holds(hand.fail('p1'))).toEqual(['lun-absent']); // a reset says nothing
   });
 
   it('is not said while a path says otherwise, and not of paths that are silent', () => {

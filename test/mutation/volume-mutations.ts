@@ -1,0 +1,196 @@
+/** Mutations of the ledger, the fence, the record: what a volume may never do. */
+import type { Edit } from './patches.ts';
+import { type Mutation, mutation } from './mutation.ts';
+
+const VOLUME = 'test/property/volume-invariants.test.ts';
+const HISTORY = 'test/property/volume-history.test.ts';
+
+const volume = (file: string, was: string, is: string): Edit => ({
+  file: `src/volume/${file}.ts`,
+  was,
+  is,
+});
+
+export const VOLUMES: readonly Mutation[] = [
+  mutation(
+    'overlap-unordered',
+    'two overlapping writes may be outstanding together',
+    [HISTORY, 'P16:'],
+    volume(
+      'ledger',
+      'return overlap(later.request, earlier.request);',
+      "return later.request.kind === 'read' && overlap(later.request, earlier.request);",
+    ),
+  ),
+  mutation(
+    'read-overtakes-replay',
+    'rule 2 of the ledger: a read does not wait for a replay',
+    ['test/unit/volume/ledger.test.ts', 'wait for a write being replayed'],
+    volume(
+      'ledger',
+      "if (later.request.kind === 'read' && !earlier.replayed) return false;",
+      "if (later.request.kind === 'read') return false;",
+    ),
+  ),
+  mutation(
+    'flush-overtakes-replay',
+    'rule 3 of the ledger: a flush does not wait for replays',
+    ['test/unit/volume/ledger.test.ts', 'waits for every replay'],
+    volume(
+      'ledger',
+      "if (later.request.kind === 'flush') return earlier.replayed;",
+      "if (later.request.kind === 'flush') return false;",
+    ),
+    volume('ledger', 'if (!write.replayed) continue;', 'if (write !== undefined) continue;'),
+  ),
+  mutation(
+    'replay-reversed',
+    'replays go out last first',
+    ['test/unit/volume/ledger.test.ts', 'is in submission order'],
+    volume(
+      'ledger',
+      '    this.#issued = 0;\n    this.#rebuild();',
+      '    this.#issued = 0;\n    this.#rebuild();\n    this.#ready.reverse();',
+    ),
+  ),
+  mutation(
+    'answered-twice',
+    'a request is answered once more',
+    [HISTORY, 'P15:'],
+    volume(
+      'dispatch',
+      '    request.done(error);\n',
+      '    request.done(error);\n    request.done(error);\n',
+    ),
+  ),
+  mutation(
+    'not-answered-at-the-end',
+    'requests that nothing can carry out are forgotten',
+    [VOLUME, 'P17:'],
+    volume('dispatch', "      entry.request.done('EIO');\n", ''),
+  ),
+  mutation(
+    'timer-left',
+    'the watch for stalls outlives its volume',
+    [VOLUME, 'P17:'],
+    volume('stall-watch', '    this.#timer?.cancel();\n', ''),
+  ),
+  mutation(
+    'wall-clock',
+    'the stall watch reads the wall clock',
+    [VOLUME, 'P14:'],
+    volume(
+      'stall-watch',
+      'this.#tick(this.#clock.now());',
+      'this.#tick(this.#clock.wallTime().getTime() as Instant);',
+    ),
+  ),
+  mutation(
+    'identity-unchecked',
+    'any logical unit is the volume’s',
+    [VOLUME, 'P2:'],
+    volume(
+      'identity',
+      'return banned(`is ${other}, the volume is',
+      "return { kind: 'verified' };\n    void (`is ${other}, the volume is",
+    ),
+  ),
+  mutation(
+    'fence-skipped',
+    'a path is left without a fence',
+    [HISTORY, 'P16:'],
+    volume(
+      'switcher',
+      'if (unanswered > 0 && path !== undefined) {',
+      'if (unanswered < 0 && path !== undefined) {',
+    ),
+  ),
+  mutation(
+    'fence-after',
+    'the new path gets writes before the old one is fenced',
+    [HISTORY, 'P16:'],
+    volume(
+      'switcher',
+      'this.#unfenced.size > 0',
+      'this.#order === undefined && this.#unfenced.size > 0',
+    ),
+  ),
+  mutation(
+    'unflushed-not-counted',
+    'what sits in the cache of the old path needs no fence',
+    ['test/unit/volume/switching.test.ts', 'a write that sits in the cache'],
+    volume('ledger', '(unanswered > 0 || unflushed)', 'unanswered > 0'),
+  ),
+  mutation(
+    'restart-unfenced',
+    'a restart fences nothing',
+    ['test/unit/volume/switching.test.ts', 'paths that may hold writes are reset'],
+    volume(
+      'engine',
+      'this.switcher.inherit(held ?? absentPath(name), this.clock.now());',
+      'void (held ?? absentPath(name));',
+    ),
+  ),
+  mutation(
+    'held-at',
+    'writes are fenced wherever the path leads now',
+    ['test/unit/volume/held-at.test.ts', 'fences where the process before it had written'],
+    volume('engine', 'heldAt(holder(record, name))', 'heldAt(undefined)'),
+  ),
+  mutation(
+    'record-late',
+    'a path gets writes before it is on disk as one that may hold them',
+    [HISTORY, 'P16:'],
+    volume(
+      'switcher',
+      'const saved = await keeper.update(() => holding({ path: order.to, session: recorded }));',
+      "const saved = { ok: true } as Awaited<ReturnType<RecordKeeper['update']>>;\n    void keeper.update(() => holding({ path: order.to, session: recorded }));",
+    ),
+  ),
+  mutation(
+    'planned-without-flush',
+    'a planned switch does not flush the old path',
+    ['test/unit/volume/switching.test.ts', 'drains, flushes, replays nothing'],
+    volume(
+      'planned-switch',
+      'const flushed = await flushCache(old, clock, drainTimeoutMs, heard);',
+      'const flushed = undefined as string | undefined;\n  void [flushCache, clock, heard];',
+    ),
+  ),
+  mutation(
+    'epoch-of-commands',
+    'answers of a path that was left still count',
+    ['test/unit/volume/dispatch.test.ts', 'for a write changes nothing'],
+    volume(
+      'dispatch',
+      '        if (epoch !== this.#epoch) return;\n        let verdict',
+      '        let verdict',
+    ),
+  ),
+  mutation(
+    'latch-lifted',
+    'a failed volume answers as if all were well',
+    ['test/unit/volume/switching.test.ts', 'fails everything for good'],
+    volume(
+      'dispatch',
+      "this.#clock.after(0, () => request.done('EIO'));",
+      'this.#clock.after(0, () => request.done(undefined));',
+    ),
+  ),
+  mutation(
+    'stall-of-our-own',
+    'a stall of our own process counts against the path',
+    ['test/unit/volume/fence.test.ts', 'a stall of our own is told'],
+    volume('stall-watch', 'if (lateMs > this.#deadlines.ioMs / 2) {', 'if (lateMs > Infinity) {'),
+  ),
+  mutation(
+    'memory-per-probe',
+    'the memory is written as long as a volume lives',
+    ['test/unit/volume/memory.test.ts', 'a volume at home'],
+    volume(
+      'memory-keeper',
+      'const quiet = isUnremarkable && keeper.record.memory === undefined;',
+      'const quiet = false;',
+    ),
+  ),
+];
