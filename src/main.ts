@@ -12,6 +12,7 @@ if (process.argv[2] === 'pathd') setThreadPoolSize(maxVolumes(process.argv));
 const { runCommand } = await import('./cli/commands.ts');
 const { statusCommand } = await import('./cli/status.ts');
 const { explainCommand } = await import('./cli/explain.ts');
+const { drainCommand, undrainCommand } = await import('./cli/drain.ts');
 const operator = await import('./cli/volume-commands.ts');
 const { lazy } = await import('./cli/lazy.ts');
 
@@ -50,8 +51,8 @@ const commands = [
   explainCommand(connectPathd),
   operator.pinCommand(connectPathd),
   operator.unpinCommand(connectPathd),
-  operator.drainCommand(connectPathd),
-  operator.undrainCommand(connectPathd),
+  drainCommand(connectPathd),
+  undrainCommand(connectPathd),
   operator.pathsCommand(connectPathd),
   operator.readmitCommand(connectPathd),
   operator.forgetCommand(connectPathd),

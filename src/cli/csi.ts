@@ -53,6 +53,11 @@ const FLAGS = {
     help: "API server and credentials; default: the pod's service account",
     default: '',
   },
+  'maintenance-config': {
+    value: 'NS/NAME',
+    help: 'ConfigMap with racks and portals drained for every volume; empty: none is read',
+    default: '',
+  },
   'rack-label': {
     value: 'KEY',
     help: 'node label with the rack',
@@ -169,7 +174,7 @@ function configureKubernetes(
   flags: FlagValues<typeof FLAGS>,
   env: CommandIo['env'],
 ): Omit<KubernetesOptions, 'policyDefaults'> | undefined | string {
-  const { kubernetes: mode, kubeconfig } = flags;
+  const { kubernetes: mode, kubeconfig, 'maintenance-config': config } = flags;
   if (!['auto', 'on', 'off'].includes(mode)) {
     return `--kubernetes ${mode}: expected auto, on or off`;
   }
@@ -189,7 +194,12 @@ function configureKubernetes(
   }
   const credentials = async (): Promise<Credentials> =>
     kubeconfig === '' ? inClusterCredentials(env) : kubeconfigCredentials(kubeconfig);
-  return { credentials, topologyKeys };
+  const [, namespace, name] = /^([a-z0-9-]+)\/([a-z0-9.-]+)$/.exec(config) ?? [];
+  if (namespace === undefined || name === undefined) {
+    if (config !== '') return `--maintenance-config ${config}: expected NAMESPACE/NAME`;
+    return { credentials, topologyKeys };
+  }
+  return { credentials, topologyKeys, maintenance: { namespace, name } };
 }
 
 function parseWeights(text: string): TopologyWeights | undefined {

@@ -6,7 +6,7 @@ import { err, ok, type Result } from '../base/result.ts';
 import { parsePathUrl } from '../kubernetes/path-url.ts';
 import type { PathSpec } from '../pathd/api.ts';
 
-export const PATH_WORD = 'NAME=URL[,weight=N][,drained]';
+export const PATH_WORD = 'NAME=URL[,weight=N][,rack=R][,room=R][,drained]';
 
 /** Max weight of a path that names none: another room, the least. */
 const DEFAULT_WEIGHT = 80;
@@ -30,12 +30,15 @@ function parseWord(word: string): Result<PathSpec, string> {
   if (!url.ok) return err(url.error);
   let maxWeight = DEFAULT_WEIGHT;
   let drained = false;
+  const places: Record<string, string> = {};
   for (const setting of settings?.split(',') ?? []) {
     const weight = /^weight=(\d{1,4})$/.exec(setting)?.[1];
+    const place = /^(rack|room)=([^/\s]+)$/.exec(setting);
     if (weight !== undefined) maxWeight = Number(weight);
     else if (setting === 'drained') drained = true;
-    else return err(`"${setting}": expected weight=N or drained`);
+    else if (place !== null) places[place[1] ?? ''] = place[2] ?? '';
+    else return err(`"${setting}": expected weight=N, rack=R, room=R or drained`);
   }
   if (maxWeight < 1 || maxWeight > 1000) return err('weight: expected 1..1000');
-  return ok({ name, ...url.value, maxWeight, drained });
+  return ok({ name, ...url.value, maxWeight, drained, ...places });
 }

@@ -1,6 +1,6 @@
 /**
- * What an operator decides about a volume: `pin`, `unpin`, `drain`, `undrain`, `paths set`, `readmit`,
- * `forget`.
+ * What an operator decides about a volume: `pin`, `unpin`, `paths set`, `readmit`, `forget`; `drain` is in
+ * drain.ts.
  * One pathd's volume each; in a cluster the PV's annotations say the same for every node, and last.
  */
 import { type PathdApi, PathdError } from '../pathd/api.ts';
@@ -107,33 +107,6 @@ export function unpinCommand(connect: Connect): Command {
     words: 1,
     done: 'unpinned',
     run: (api, [volume = '']) => api.pin(volume, ''),
-  };
-  return volumeCommand(spec, connect);
-}
-
-export function drainCommand(connect: Connect): Command {
-  const spec: Spec = {
-    name: 'drain',
-    summary: 'take a path out of use for maintenance',
-    usage: 'drain VOLUME PATH',
-    help:
-      'The path stays logged in and probed and is used only when no other is left.\n' + UNTIL_EDIT,
-    words: 2,
-    done: 'drained',
-    run: (api, [volume = '', path = '']) => api.drain(volume, path, true),
-  };
-  return volumeCommand(spec, connect);
-}
-
-export function undrainCommand(connect: Connect): Command {
-  const spec: Spec = {
-    name: 'undrain',
-    summary: 'put a drained path back into use',
-    usage: 'undrain VOLUME PATH',
-    help: `Undoes drain. ${UNTIL_EDIT}`,
-    words: 2,
-    done: 'in use again',
-    run: (api, [volume = '', path = '']) => api.drain(volume, path, false),
   };
   return volumeCommand(spec, connect);
 }

@@ -32,6 +32,7 @@ import { Keeper, knownPv, newsOf, tellConfig } from './keeper.ts';
 import { KnownStore, type KnownVolume } from './known.ts';
 import { type NoticeSource, relayNotices } from './notice-relay.ts';
 import { cannotClaim, claimOwner, type OwnerOptions, removeDeadStatuses, TRY_MS } from './owner.ts';
+import { type ConfigMapName, MaintenanceWatch } from './maintenance.ts';
 import type { PolicyDefaults } from './policy-defaults.ts';
 import { Releases } from './releases.ts';
 import type { StateStore } from './state.ts';
@@ -45,6 +46,8 @@ export interface KubernetesOptions {
   readonly topologyKeys: TopologyKeys;
   /** Policy values that go to pathd beneath what the volume says (policy-defaults.ts). */
   readonly policyDefaults: PolicyDefaults;
+  /** ConfigMap with racks and portals under maintenance; absent: none is read. */
+  readonly maintenance?: ConfigMapName | undefined;
 }
 
 export interface ClusterOptions extends KubernetesOptions {
@@ -89,6 +92,7 @@ export class Cluster {
   /** Volumes whose PVs the API server does not let us read. */
   readonly #forbidden = new Set<string>();
   readonly #releases: Releases;
+  readonly #maintenance: MaintenanceWatch;
   #labels: KeyMap | undefined;
 
   constructor(options: ClusterOptions) {
@@ -101,6 +105,16 @@ export class Cluster {
     this.#owner = { api: this.#api, node, log };
     const { signal } = this.#stopping;
     this.#releases = new Releases({ store: this.#store, owner: this.#owner, signal });
+    this.#maintenance = new MaintenanceWatch({
+      ...{ transport: this.#transport, outage: this.#outage, store: this.#store, signal, log },
+      changed: () => {
+        for (const { keeper } of this.#followed.values()) keeper.check();
+      },
+      invalid: (map, message) => {
+        // A node without volumes has nothing to do with it.
+        if (this.#followed.size > 0) this.#events.recordInvalid(map, message);
+      },
+    });
     const known = (volumeId: string): KnownVolume | undefined => this.#store.get(volumeId);
     const onLost = (volumeId: string): void => {
       const message = `pathd on ${node} was restarted: the device is gone, delete its pods`;
@@ -123,13 +137,15 @@ export class Cluster {
   async open(): Promise<void> {
     await this.#store.open();
     this.#labels = await this.#store.nodeLabels();
+    await this.#maintenance.open();
   }
 
   /** Begins to follow node and volumes; after the CSI socket is served. Returns at once. */
   start(): void {
-    const { pathd, log } = this.#options;
+    const { pathd, log, maintenance } = this.#options;
     const { signal } = this.#stopping;
     void this.#followNode();
+    if (maintenance !== undefined) void this.#maintenance.follow(maintenance);
     const tell = (volume: KnownVolume, notice: VolumeEventText): void => {
       this.#events.record(volume, advised(notice));
       this.#statuses.soon();
@@ -165,7 +181,9 @@ export class Cluster {
     };
     await this.#store.set(known);
     await this.#needLabels();
-    const config = configOf(known, this.#topology(), weights, this.#options.policyDefaults);
+    const { policyDefaults } = this.#options;
+    const drained = this.#maintenance.now;
+    const config = configOf(known, this.#topology(), weights, policyDefaults, drained);
     tellConfig(newsOf(config), newsOf(undefined), (reason, warning, message) => {
       this.#tell(volumeId, { reason, warning, message, atUnixMs: Date.now() });
     });
@@ -310,6 +328,7 @@ export class Cluster {
     const keeper = new Keeper({
       ...{ volumeId, node, pathd, log, weights, policyDefaults, staged, store: this.#store },
       topology: () => this.#topology(),
+      maintenance: () => this.#maintenance.now,
       tell: (volume, event) => {
         this.#events.record(volume, event);
       },

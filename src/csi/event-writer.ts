@@ -18,7 +18,8 @@ export type CsiEventReason =
   | 'TopologyUnknown'
   | 'UpdateRefused'
   | 'OwnerTakenOver'
-  | 'OwnerLost';
+  | 'OwnerLost'
+  | 'InvalidMaintenance';
 
 export interface VolumeEventText {
   readonly reason: CsiEventReason;
@@ -30,7 +31,7 @@ export interface VolumeEventText {
 
 interface ObjectReference {
   readonly apiVersion: 'v1';
-  readonly kind: 'PersistentVolume' | 'PersistentVolumeClaim';
+  readonly kind: 'PersistentVolume' | 'PersistentVolumeClaim' | 'ConfigMap';
   readonly name: string;
   readonly uid: string;
   readonly namespace?: string;
@@ -71,16 +72,29 @@ export class EventWriter {
   record(volume: KnownVolume, event: VolumeEventText): void {
     const { volumeId } = volume;
     this.#log.info({ volumeId, reason: event.reason, text: event.message }, 'volume event');
-    for (const object of objectsOf(volume)) {
-      const { reason, warning, message } = event;
-      const id = `${object.kind} ${object.uid}`;
-      const seen = { object: id, reason, warning, message };
-      const decision = this.#correlator.observe(seen, Date.now());
-      if (decision.kind === 'drop') continue;
-      this.#queue.push({ object, event, decision });
-      if (this.#queue.length > QUEUE_MAX) this.#queue.shift();
-    }
+    for (const object of objectsOf(volume)) this.#add(object, event);
     void this.#send();
+  }
+
+  /** Something in a ConfigMap of ours is malformed: an event on it. */
+  recordInvalid(
+    map: { readonly namespace: string; readonly name: string; readonly uid: string },
+    message: string,
+  ): void {
+    this.#log.warn({ configMap: map.name, text: message }, 'malformed');
+    const object = { apiVersion: 'v1', kind: 'ConfigMap', ...map } as const;
+    const reason = 'InvalidMaintenance';
+    this.#add(object, { reason, warning: true, message, atUnixMs: Date.now() });
+    void this.#send();
+  }
+
+  #add(object: ObjectReference, event: VolumeEventText): void {
+    const { reason, warning, message } = event;
+    const id = `${object.kind} ${object.uid}`;
+    const decision = this.#correlator.observe({ object: id, reason, warning, message }, Date.now());
+    if (decision.kind === 'drop') return;
+    this.#queue.push({ object, event, decision });
+    if (this.#queue.length > QUEUE_MAX) this.#queue.shift();
   }
 
   stop(): void {

@@ -16,6 +16,7 @@ import { backoffMs } from '../kubernetes/backoff.ts';
 import { type PersistentVolume, ownerOf } from '../kubernetes/client.ts';
 import { describeProblems, DRIVER_NAME, type VolumeConfig } from '../kubernetes/contract.ts';
 import { isDriverKey, OWNER_KEY, ourKeys, statusKey } from '../kubernetes/keys.ts';
+import type { Maintenance } from '../kubernetes/maintenance.ts';
 import type { Topology, TopologyWeights } from '../kubernetes/topology.ts';
 import { type PathdApi, PathdError } from '../pathd/api.ts';
 import type { VolumeEventText } from './event-writer.ts';
@@ -35,6 +36,8 @@ export interface KeeperOptions {
   readonly pathd: Pick<PathdApi, 'update'>;
   readonly log: Logger;
   readonly topology: () => Topology;
+  /** Racks and portals that are drained for every volume. */
+  readonly maintenance: () => Maintenance;
   readonly weights: TopologyWeights;
   /** Beneath the volume's own values: see cluster.ts. */
   readonly policyDefaults: PolicyDefaults;
@@ -112,10 +115,10 @@ export class Keeper {
   async #apply(): Promise<void> {
     if (this.#running) this.#again = true;
     if (this.#running || this.#stopped) return;
-    const { volumeId, store, topology, weights, policyDefaults, log } = this.#options;
+    const { volumeId, store, topology, maintenance, weights, policyDefaults, log } = this.#options;
     const known = store.get(volumeId);
     if (known === undefined) return;
-    const config = configOf(known, topology(), weights, policyDefaults);
+    const config = configOf(known, topology(), weights, policyDefaults, maintenance());
     this.#tellNews(known, config);
     const want = wanted(config, policyDefaults);
     if (config.paths.length === 0 || want === known.applied) return;

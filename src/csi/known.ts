@@ -104,6 +104,16 @@ export class KnownStore {
     await this.#write('node.json', labels);
   }
 
+  /** The ConfigMap of maintenance as it was read last. */
+  async maintenance(): Promise<KeyMap | undefined> {
+    const value = await this.#read('maintenance.json');
+    return isTexts(value) ? value : undefined;
+  }
+
+  async setMaintenance(data: KeyMap): Promise<void> {
+    await this.#write('maintenance.json', data);
+  }
+
   async cursor(): Promise<NoticeCursor> {
     const value = (await this.#read('events.json')) as Partial<NoticeCursor> | undefined;
     const { instance, sequence } = value ?? {};

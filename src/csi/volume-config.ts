@@ -14,6 +14,7 @@ import {
   WEIGHT_PREFIX,
 } from '../kubernetes/contract.ts';
 import { mergeKeys } from '../kubernetes/keys.ts';
+import { isMaintained, type Maintenance, NO_MAINTENANCE } from '../kubernetes/maintenance.ts';
 import type { Topology, TopologyWeights } from '../kubernetes/topology.ts';
 import { checkPolicy, writePolicyProblem } from '../paths/policy-check.ts';
 import { PARAMETERS, parsePolicy, type PolicyProblem } from '../paths/policy.ts';
@@ -25,12 +26,12 @@ export function configOf(
   topology: Topology,
   weights: TopologyWeights,
   defaults: PolicyDefaults,
+  maintenance: Maintenance = NO_MAINTENANCE,
 ): VolumeConfig {
   const { annotations = {}, labels = {} } = pv ?? {};
-  const config = parseVolumeConfig(
-    mergeKeys({ attributes, labels, annotations }),
-    topology,
-    weights,
+  const config = underMaintenance(
+    parseVolumeConfig(mergeKeys({ attributes, labels, annotations }), topology, weights),
+    maintenance,
   );
   const alone = parsePolicy(config.policy);
   const good = alone.ok ? config : withoutValues(config, alone.error);
@@ -41,6 +42,14 @@ export function configOf(
   if (writePolicyProblem(together.value) === undefined) return able;
   // pathd would refuse the whole request, and left out the chart's value could count again.
   return { ...able, policy: { ...able.policy, [PARAMETERS.writePolicy.name]: 'through' } };
+}
+
+/** Drained is what the volume drains, and what the cluster's operator does. */
+function underMaintenance(config: VolumeConfig, maintenance: Maintenance): VolumeConfig {
+  const paths = config.paths.map((path) =>
+    isMaintained(path, maintenance) ? { ...path, drained: true } : path,
+  );
+  return { ...config, paths };
 }
 
 /** Without the volume's own values that are the problem; each problem is told. */

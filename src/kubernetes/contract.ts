@@ -74,7 +74,12 @@ export function parseVolumeConfig(
     const byHand = weightByHand(sections.weight.get(name), name, problems);
     if (unknown && byHand === undefined) topologyUnknown.push(name);
     const drained = isDrained(sections.drain.get(name), name, problems);
-    paths.push({ name, ...url, maxWeight: byHand ?? weights[tier], drained });
+    const { rack, room } = target;
+    const stands = {
+      ...(rack === undefined ? {} : { rack }),
+      ...(room === undefined ? {} : { room }),
+    };
+    paths.push({ name, ...url, maxWeight: byHand ?? weights[tier], drained, ...stands });
   }
   reportDangling(sections, problems);
   const pin = keys[PIN_KEY];

@@ -28,7 +28,7 @@ export interface WatchOptions {
   readonly collection: string;
   readonly name: string;
   readonly signal: AbortSignal;
-  /** The object as it is now; undefined: it was deleted. */
+  /** The object as it is now; undefined: it was deleted, or is not there at the first bookmark. */
   readonly onObject: (object: unknown) => void;
   /** A failure, before it is tried again in `againMs`. */
   readonly onFailure: (error: ApiError, againMs: number) => void;
@@ -54,7 +54,7 @@ const NO_PROGRESS = /RequestWatchProgress/;
 export async function followObject(options: WatchOptions): Promise<void> {
   const { signal, random, onFailure, backoff = backoffMs, known, outage } = options;
   const seen = known === undefined ? '' : `${known.uid} ${known.resourceVersion}`;
-  const place: Place = { resourceVersion: '0', seen, bookmarks: true };
+  const place: Place = { resourceVersion: '0', seen, bookmarks: true, unheard: true };
   let failures = 0;
   while (!signal.aborted) {
     let waitMs: number;
@@ -80,6 +80,8 @@ interface Place {
   seen: string;
   /** False: the server cannot send them. */
   bookmarks: boolean;
+  /** The watch was begun at the present state, and nothing was said of the object yet. */
+  unheard: boolean;
 }
 
 /** One watch to its end; an error the server told, or undefined when it ended in peace. */
@@ -95,6 +97,7 @@ async function watchOnce(options: WatchOptions, place: Place): Promise<ApiError 
     ),
   });
   const path = `${collection}?${query.toString()}`;
+  if (query.get('resourceVersion') === '0') place.unheard = true;
   for await (const line of transport.lines(path, idleMs, signal)) {
     options.outage?.succeeded();
     if (line.status >= 300) return refused(apiError(line), place);
@@ -123,9 +126,15 @@ function handOn(options: WatchOptions, place: Place, type: string, object: unkno
   const metadata = child(object, 'metadata');
   const version = text(metadata, 'resourceVersion');
   if (version !== '') place.resourceVersion = version;
-  if (type === 'BOOKMARK') return;
+  if (type === 'BOOKMARK') {
+    // The present state was sent by now, and the object is no part of it.
+    if (place.unheard) options.onObject(undefined);
+    place.unheard = false;
+    return;
+  }
   // The selector is the server's business; one that ignores it must not confuse objects.
   if (text(metadata, 'name') !== options.name) return;
+  place.unheard = false;
   const identity = `${text(metadata, 'uid')} ${version}`;
   if (type === 'DELETED') {
     place.seen = '';

@@ -11,6 +11,9 @@ export interface PathSpec {
   readonly lun: number;
   readonly maxWeight: number;
   readonly drained: boolean;
+  /** Where the target stands, for drains of whole racks; empty or absent: not known. */
+  readonly rack?: string;
+  readonly room?: string;
 }
 
 /** CHAP credentials of a volume: never logged, never on disk. */
@@ -97,6 +100,9 @@ export interface PathStatus {
   readonly lastError: string;
   readonly lastErrorUnixMs: number;
   readonly probeP90Us: number;
+  /** As told at attach; empty: not known. */
+  readonly rack?: string;
+  readonly room?: string;
 }
 
 export interface SwitchStatus {

@@ -45,8 +45,8 @@ export function checkRequest(request: UpdateRequest, policySet: PolicySet): Poli
 export function asText(request: UpdateRequest): string {
   const policy = Object.entries(request.policy).sort(([a], [b]) => (a < b ? -1 : 1));
   const paths = request.paths.map(
-    ({ name, host, port, targetName, lun, maxWeight, drained }) =>
-      [name, host, port, targetName, lun, maxWeight, drained] as const,
+    ({ name, host, port, targetName, lun, maxWeight, drained, rack = '', room = '' }) =>
+      [name, host, port, targetName, lun, maxWeight, drained, rack, room] as const,
   );
   return JSON.stringify([paths, policy, request.pin]);
 }

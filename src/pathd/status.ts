@@ -2,9 +2,16 @@
 import type { Volume } from '../volume/volume.ts';
 import type { VolumeSnapshot } from '../volume/volume-types.ts';
 import { describeFencing } from '../volume/fence.ts';
-import type { PathStatus, SwitchStatus, VolumeStatus } from './api.ts';
+import type { PathSpec, PathStatus, SwitchStatus, VolumeStatus } from './api.ts';
 
-export function volumeStatus(volume: Volume, device: string): VolumeStatus {
+/** Rack and room of each path's target, by path name. */
+export type Places = ReadonlyMap<string, { readonly rack: string; readonly room: string }>;
+
+export function placesOf(paths: readonly PathSpec[]): Places {
+  return new Map(paths.map(({ name, rack = '', room = '' }) => [name, { rack, room }]));
+}
+
+export function volumeStatus(volume: Volume, device: string, places: Places): VolumeStatus {
   const snapshot = volume.status();
   return {
     volumeId: volume.options.volumeId,
@@ -13,7 +20,10 @@ export function volumeStatus(volume: Volume, device: string): VolumeStatus {
     state: snapshot.state,
     reason: snapshot.reason,
     currentPath: snapshot.current ?? '',
-    paths: snapshot.paths.map((path) => pathStatus(path, snapshot.current)),
+    paths: snapshot.paths.map((path) => ({
+      ...pathStatus(path, snapshot.current),
+      ...places.get(path.name),
+    })),
     lastSwitch: switchStatus(snapshot),
     fencing: describeFencing(volume.wanted.policy.fencing, snapshot.preemptible),
     queued: snapshot.queued,

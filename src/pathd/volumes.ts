@@ -25,7 +25,7 @@ import { Notices } from './notices.ts';
 import type { NodeState } from './node-state.ts';
 import { openVolume, volumePaths } from './open-volume.ts';
 import { asText, checkRequest, checkVolumeId } from './requests.ts';
-import { volumeStatus } from './status.ts';
+import { type Places, placesOf, volumeStatus } from './status.ts';
 import { fileVolumeStore } from './volume-store.ts';
 
 export interface VolumesOptions {
@@ -45,6 +45,8 @@ interface Attached {
   readonly volume: Volume;
   readonly device: ExportedDevice;
   readonly readOnly: boolean;
+  /** Where the targets of its paths stand, by path name. */
+  places: Places;
   /** What is wanted of it, as text: an equal request changes nothing. */
   wanted: string;
 }
@@ -121,7 +123,8 @@ export class Volumes implements PathdApi {
     const device = await this.#options.exporter.attach(volumeId, volume);
     if (!device.ok) throw new PathdError('INTERNAL', device.error.detail);
     const wanted = asText(request);
-    this.#attached.set(volumeId, { volume, device: device.value, readOnly, wanted });
+    const places = placesOf(request.paths);
+    this.#attached.set(volumeId, { volume, device: device.value, readOnly, places, wanted });
     if (request.pin !== '') volume.pin(request.pin);
     return device.value;
   }
@@ -165,6 +168,7 @@ export class Volumes implements PathdApi {
     const done = await known.volume.reconfigure({ paths, policy, pin: request.pin });
     if (!done.ok) throw new PathdError('FAILED_PRECONDITION', done.error.detail);
     known.wanted = wanted;
+    known.places = placesOf(request.paths);
     if (done.value === '') return;
     this.notices.add(request.volumeId, {
       reason: 'PathsChanged',
@@ -309,7 +313,9 @@ export class Volumes implements PathdApi {
 
   status(volumeId = ''): Promise<readonly VolumeStatus[]> {
     const all = [...this.#attached.entries()].filter(([id]) => volumeId === '' || id === volumeId);
-    return Promise.resolve(all.map(([, { volume, device }]) => volumeStatus(volume, device.path)));
+    return Promise.resolve(
+      all.map(([, { volume, device, places }]) => volumeStatus(volume, device.path, places)),
+    );
   }
 
   /** No new volumes; those that nobody uses are detached. Returns how many are left. */

@@ -44,6 +44,8 @@ test('exactly these objects are installed by default', () => {
     'ClusterRoleBinding priority-path-csi',
     'DaemonSet priority-path-csi',
     'DaemonSet priority-path-pathd',
+    'Role priority-path-maintenance',
+    'RoleBinding priority-path-maintenance',
     'ServiceAccount priority-path-csi',
     'ServiceAccount priority-path-pathd',
     'ValidatingAdmissionPolicy priority-path-own-node-only',
@@ -143,6 +145,23 @@ describe('rights', () => {
       { apiGroups: [''], resources: ['nodes'], verbs: ['get', 'watch'] },
       { apiGroups: [''], resources: ['events'], verbs: ['create', 'patch'] },
     ]);
+  });
+
+  test('csi may read one ConfigMap, by name, in its own namespace', () => {
+    expect(one(defaults, 'Role', '-maintenance').rules).toEqual([
+      {
+        apiGroups: [''],
+        resources: ['configmaps'],
+        resourceNames: ['priority-path-maintenance'],
+        verbs: ['get', 'watch'],
+      },
+    ]);
+    const namespace = csi.metadata.namespace;
+    expect(one(defaults, 'Role', '-maintenance').metadata.namespace).toBe(namespace);
+    expect(one(defaults, 'RoleBinding', '-maintenance').metadata.namespace).toBe(namespace);
+    expect(containerOf(csi).args).toContain(
+      `--maintenance-config=${String(namespace)}/priority-path-maintenance`,
+    );
   });
 
   test('no role names secrets or a wildcard, and none is bound to pathd', () => {

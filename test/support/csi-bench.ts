@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import type { ConfigMapName } from '../../src/csi/maintenance.ts';
 import type { Credentials } from '../../src/kubernetes/credentials.ts';
 import { DEFAULT_TOPOLOGY_KEYS } from '../../src/kubernetes/keys.ts';
 import type { Topology } from '../../src/kubernetes/topology.ts';
@@ -31,6 +32,7 @@ export const CONTEXT = { 'path.prioritypath.io/p0': `iscsi://127.0.0.1/${IQN}/1`
 export interface BenchCluster {
   readonly credentials: () => Promise<Credentials>;
   readonly node: string;
+  readonly maintenance?: ConfigMapName;
 }
 
 const ALONE: Topology = { rack: 'r1', room: 'a' };

@@ -35,7 +35,7 @@ export interface FakeEvent {
   readonly count: number;
 }
 
-type Collection = 'persistentvolumes' | 'nodes';
+type Collection = 'persistentvolumes' | 'nodes' | 'configmaps';
 type Mode = 'up' | 'hang' | 'error' | 'forbid';
 
 interface Watcher {
@@ -149,6 +149,13 @@ export class FakeApi {
     this.#tell(collection, 'DELETED', this.#stamped(object));
   }
 
+  /** A ConfigMap of the namespace "ns". */
+  setConfigMap(name: string, data: Readonly<Record<string, string>>): void {
+    const metadata = { name, uid: `uid-${name}` };
+    const type = this.#objects.has(`configmaps/${name}`) ? 'MODIFIED' : 'ADDED';
+    this.#put('configmaps', { kind: 'ConfigMap', metadata, data }, type);
+  }
+
   annotations(name: string): Readonly<Record<string, string>> {
     return this.#objects.get(`persistentvolumes/${name}`)?.metadata.annotations ?? {};
   }
@@ -200,7 +207,8 @@ export class FakeApi {
       this.#event(request.method, events, body, response);
       return;
     }
-    const [, collection = '', name] = /^\/api\/v1\/([a-z]+)(?:\/(.+))?$/.exec(url.pathname) ?? [];
+    const [, collection = '', name] =
+      /^\/api\/v1\/(?:namespaces\/ns\/)?([a-z]+)(?:\/(.+))?$/.exec(url.pathname) ?? [];
     if (isWatch) {
       this.#watch(collection, url.searchParams, response);
       return;

@@ -56,7 +56,14 @@ export const LAYERS: readonly Layer[] = [
   },
   {
     at: 'cli/',
-    mayImport: ['base/', 'paths/', 'telemetry/', 'kubernetes/path-url.ts', ...PATHD_INTERFACE],
+    mayImport: [
+      'base/',
+      'paths/',
+      'telemetry/',
+      'kubernetes/path-url.ts',
+      'kubernetes/maintenance.ts',
+      ...PATHD_INTERFACE,
+    ],
     node: true,
   },
   // The two subcommands that are processes of their own: each puts its own process together.

@@ -25,7 +25,7 @@ describe('paths as words', () => {
     ['p0', 'expected NAME=URL'],
     ['p0=http://x/y/1', 'expected iscsi://'],
     [`p0=iscsi://h/${IQN}/1,weight=0`, 'expected 1..1000'],
-    [`p0=iscsi://h/${IQN}/1,heavy`, 'expected weight=N or drained'],
+    [`p0=iscsi://h/${IQN}/1,heavy`, 'expected weight=N, rack=R, room=R or drained'],
     [`p0=iscsi://h/${IQN}/999`, 'LUN'],
   ])('%s is refused with its reason', (word, reason) => {
     const result = parsePathWords([word]);

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Command } from '../../../src/cli/commands.ts';
+import { drainCommand, undrainCommand } from '../../../src/cli/drain.ts';
 import * as commands from '../../../src/cli/volume-commands.ts';
 import { type PathdApi, PathdError } from '../../../src/pathd/api.ts';
 import { fakeIo } from './fake-io.ts';
@@ -37,8 +38,8 @@ async function run(
 test.each([
   [commands.pinCommand, ['pv-1', 'p1'], ['pin', 'pv-1', 'p1']],
   [commands.unpinCommand, ['pv-1'], ['pin', 'pv-1', '']],
-  [commands.drainCommand, ['pv-1', 'p0'], ['drain', 'pv-1', 'p0', true]],
-  [commands.undrainCommand, ['pv-1', 'p0'], ['drain', 'pv-1', 'p0', false]],
+  [drainCommand, ['pv-1', 'p0'], ['drain', 'pv-1', 'p0', true]],
+  [undrainCommand, ['pv-1', 'p0'], ['drain', 'pv-1', 'p0', false]],
 ] as const)('%o asks pathd for what it says', async (make, args, call) => {
   const { code, calls, err } = await run(make, ...args);
   expect({ code, err }).toEqual({ code: 0, err: '' });
@@ -53,7 +54,7 @@ test('a path that does not exist fails with the names of those that do', async (
 });
 
 test('words that are missing are wrong usage and nothing is asked', async () => {
-  const { code, err, calls } = await run(commands.drainCommand, 'pv-1');
+  const { code, err, calls } = await run(drainCommand, 'pv-1');
   expect(code).toBe(2);
   expect(err).toContain('expected: drain VOLUME PATH');
   expect(calls).toEqual([]);
@@ -62,8 +63,8 @@ test('words that are missing are wrong usage and nothing is asked', async () => 
 const EVERY = [
   commands.pinCommand,
   commands.unpinCommand,
-  commands.drainCommand,
-  commands.undrainCommand,
+  drainCommand,
+  undrainCommand,
   commands.pathsCommand,
   commands.readmitCommand,
   commands.forgetCommand,

@@ -5,6 +5,11 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Keeper } from '../../../src/csi/keeper.ts';
 import { KnownStore } from '../../../src/csi/known.ts';
 import type { PersistentVolume } from '../../../src/kubernetes/client.ts';
+import {
+  type Maintenance,
+  NO_MAINTENANCE,
+  parseMaintenance,
+} from '../../../src/kubernetes/maintenance.ts';
 import { DEFAULT_WEIGHTS, type Topology } from '../../../src/kubernetes/topology.ts';
 import { PathdError, type UpdateRequest } from '../../../src/pathd/api.ts';
 
@@ -17,6 +22,7 @@ let keeper: Keeper;
 let updates: UpdateRequest[];
 let errors: PathdError[];
 let told: string[];
+let maintenance: Maintenance;
 let topology: Topology;
 
 function pv(
@@ -40,6 +46,7 @@ beforeEach(async () => {
   await store.open();
   const more = { attributes: {}, pv: null, isOwner: false, isReleased: false, applied: '' };
   await store.set({ version: 1, volumeId: 'v', ...more });
+  maintenance = NO_MAINTENANCE;
   [updates, errors, told, topology] = [[], [], [], { rack: 'r1', room: 'a' }];
   keeper = new Keeper({
     ...{ volumeId: 'v', node: 'n', store, log: LOG, weights: DEFAULT_WEIGHTS, policyDefaults: {} },
@@ -51,6 +58,7 @@ beforeEach(async () => {
       },
     },
     topology: () => topology,
+    maintenance: () => maintenance,
     tell: (_, { reason, message }) => void told.push(`${reason}: ${message}`),
     staged: undefined,
   });
@@ -164,4 +172,31 @@ test('a node that moves changes the weights; one that does not, nothing', async 
   keeper.check();
   await pass(1_000);
   expect(weights()).toEqual([['p0', 90]]);
+});
+
+test('a rack or a portal under maintenance is drained for the volume, live, and put back', async () => {
+  const annotations = {
+    'path.prioritypath.io/p0': URL_OF(0),
+    'path.prioritypath.io/p1': URL_OF(1),
+    'path.prioritypath.io/p2': URL_OF(2),
+    'drain.prioritypath.io/p2': 'true',
+  };
+  const labels = { 'rack.prioritypath.io/p0': 'r7' };
+  await keeper.onPv(pv(annotations, { labels }));
+  await pass(1_000);
+  const drained = (): readonly string[] | undefined =>
+    updates.at(-1)?.paths.flatMap(({ name, drained: is }) => (is ? [name] : []));
+  expect(drained()).toEqual(['p2']);
+  expect(updates.at(-1)?.paths[0]?.rack).toBe('r7');
+  maintenance = parseMaintenance({ 'drain.racks': 'r7', 'drain.portals': '10.0.0.1:3260' });
+  keeper.check();
+  await pass(1_000);
+  expect(drained()).toEqual(['p0', 'p1', 'p2']);
+  maintenance = NO_MAINTENANCE;
+  keeper.check();
+  await pass(1_000);
+  expect(drained()).toEqual(['p2']);
+  keeper.check();
+  await pass(1_000);
+  expect(updates).toHaveLength(3);
 });
