@@ -49,8 +49,8 @@ export const VOLUMES: readonly Mutation[] = [
     ['test/unit/volume/ledger.test.ts', 'is in submission order'],
     volume(
       'ledger',
-      '    this.#issued = 0;\n    this.#rebuild();',
-      '    this.#issued = 0;\n    this.#rebuild();\n    this.#ready.reverse();',
+      '    this.#rebuild();\n    return replays;',
+      '    this.#rebuild();\n    this.#ready.reverse();\n    return replays;',
     ),
   ),
   mutation(
@@ -153,7 +153,7 @@ export const VOLUMES: readonly Mutation[] = [
     ['test/unit/volume/switching.test.ts', 'drains, flushes, replays nothing'],
     volume(
       'planned-switch',
-      'const flushed = await flushCache(old, clock, drainTimeoutMs, heard);',
+      'const flushed = await flushCache(dispatcher, clock, drainTimeoutMs, heard);',
       'const flushed = undefined as string | undefined;\n  void [flushCache, clock, heard];',
     ),
   ),
