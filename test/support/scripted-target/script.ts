@@ -39,6 +39,16 @@ export interface LoginQuestion {
 
 export type Handler = (request: Request, connection: Connection) => void;
 
+/** A command whose data is in. */
+export interface Task {
+  readonly request: Request;
+  readonly connection: Connection;
+  /** Does it. */
+  readonly execute: () => ScsiResult;
+  /** Data-In and status; nothing goes out on a connection that has ended. */
+  readonly answer: (result: ScsiResult) => void;
+}
+
 /** Faults of one connection's byte stream. `in` is what the initiator sends. */
 export interface Faults {
   /** Bytes handed to the socket at a time: a number, or one for each piece. */
@@ -80,6 +90,8 @@ export interface Script {
   collapseStatus: boolean;
   /** Answer of a command instead of the disk's; undefined: ask the disk. */
   intercept: (request: Request, connection: Connection) => ScsiResult | undefined;
+  /** When a command is executed and when it is answered: at once, later, never. */
+  carryOut: (task: Task) => void;
   /** First thing each session's commands hear on each LUN. */
   powerOnAttention: SenseCode | undefined;
   /** Replaces what is done with an opcode; `connection.handle(request)` is what it replaces. */
@@ -113,6 +125,7 @@ export function honestScript(): Script {
     dataInSizes: [],
     collapseStatus: true,
     intercept: () => undefined,
+    carryOut: ({ execute, answer }) => answer(execute()),
     powerOnAttention: undefined,
     handlers: new Map(),
     outgoing: (reply) => [reply],

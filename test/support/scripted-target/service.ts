@@ -96,15 +96,19 @@ export class Service {
     }
   }
 
-  /** Executes a command whose data is in, and answers. */
+  /** A command's data is in. */
   finish(request: Request, dataOut: Buffer): void {
     const link = this.#connection;
     const { lun } = request;
-    const result =
-      link.script.intercept(request, link) ??
-      this.#attention(lun) ??
-      execute(link.script.units, lun, request.cdb, dataOut);
-    this.answer(request, result);
+    link.script.carryOut({
+      request,
+      connection: link,
+      execute: () =>
+        link.script.intercept(request, link) ??
+        this.#attention(lun) ??
+        execute(link.script.units, lun, request.cdb, dataOut),
+      answer: (result) => this.answer(request, result),
+    });
   }
 
   #attention(lun: number): ScsiResult | undefined {

@@ -1,0 +1,131 @@
+/**
+ * What can happen to a gateway, and how often. A fault begins, lasts a while, and heals. Each names the
+ * worlds it is for: a frozen process is a signal in one and a hung back end in the other.
+ */
+import type { Prng } from '../../src/base/prng.ts';
+import type { Gateway, WorldKind } from './gateway.ts';
+
+export type BrokenRule = 'fence' | 'order' | 'flush' | 'identity' | 'latch';
+export const BROKEN_RULES: readonly BrokenRule[] = ['fence', 'order', 'flush', 'identity', 'latch'];
+
+export interface Fault {
+  readonly name: string;
+  /** Shortest and longest time until it heals, ms. */
+  readonly lasts: readonly [number, number];
+  readonly begin: (gateway: Gateway, prng: Prng) => Promise<void> | void;
+  readonly heal: (gateway: Gateway) => Promise<void> | void;
+}
+
+const healNetwork = ({ proxy }: Gateway): void => proxy.heal();
+
+export const FAULTS = {
+  kill: {
+    name: 'kill',
+    lasts: [50, 1_500],
+    begin: (gateway) => gateway.kill(),
+    heal: (gateway) => gateway.revive(),
+  },
+  stop: {
+    name: 'stop',
+    lasts: [300, 2_000],
+    begin: (gateway) => gateway.freeze(),
+    heal: (gateway) => gateway.thaw(),
+  },
+  hold: {
+    name: 'hold',
+    lasts: [300, 2_000],
+    begin: ({ proxy }) => proxy.hold('in', 'out'),
+    heal: healNetwork,
+  },
+  'black hole': {
+    name: 'black hole',
+    lasts: [300, 2_000],
+    begin: ({ proxy }) => proxy.drop(),
+    heal: healNetwork,
+  },
+  /** Commands arrive and are executed; nobody hears of it. */
+  'no answers': {
+    name: 'no answers',
+    lasts: [300, 1_500],
+    begin: ({ proxy }) => proxy.hold('out'),
+    heal: ({ proxy }) => {
+      proxy.reset();
+      proxy.heal();
+    },
+  },
+  reset: {
+    name: 'reset',
+    lasts: [1, 1],
+    begin: ({ proxy }) => proxy.reset(),
+    heal: () => undefined,
+  },
+  'RST mid-PDU': {
+    name: 'RST mid-PDU',
+    lasts: [100, 300],
+    begin: ({ proxy }, prng) => {
+      proxy.cut(prng.below(2) === 0 ? 'in' : 'out', 1 + prng.below(20_000));
+    },
+    heal: healNetwork,
+  },
+  slow: {
+    name: 'slow',
+    lasts: [300, 2_500],
+    begin: ({ proxy }, prng) => proxy.slow(2 + prng.below(60)),
+    heal: healNetwork,
+  },
+  'wrong LU': {
+    name: 'wrong LU',
+    lasts: [300, 2_000],
+    begin: (gateway) => gateway.impersonate(),
+    heal: (gateway) => gateway.unmask(),
+  },
+} as const satisfies Record<string, Fault>;
+
+/** To the worker and to all gateways at once; round.ts carries them out. */
+export type Event = keyof typeof FAULTS | 'worker kill' | 'worker stop' | 'outage' | 'long outage';
+
+const USUAL: Readonly<Record<Event, number>> = {
+  kill: 14,
+  stop: 10,
+  hold: 14,
+  'black hole': 10,
+  'no answers': 10,
+  reset: 8,
+  'RST mid-PDU': 14,
+  slow: 6,
+  'wrong LU': 6,
+  'worker kill': 8,
+  'worker stop': 4,
+  outage: 3,
+  'long outage': 1,
+};
+
+/** More of what shows that a rule is off. */
+const WANTED: Readonly<
+  Record<
+    BrokenRule,
+    { readonly worlds: readonly WorldKind[]; readonly events: Partial<typeof USUAL> }
+  >
+> = {
+  fence: { worlds: ['tgt', 'caches'], events: { stop: 60, hold: 60 } },
+  order: { worlds: ['caches'], events: { reset: 150, 'RST mid-PDU': 40 } },
+  flush: { worlds: ['caches'], events: { kill: 90 } },
+  identity: { worlds: ['tgt', 'caches'], events: { 'wrong LU': 90, kill: 40 } },
+  latch: { worlds: ['tgt', 'caches'], events: { 'long outage': 60 } },
+};
+
+export function worldsFor(broken: BrokenRule | undefined): readonly WorldKind[] {
+  return broken === undefined ? ['tgt', 'caches'] : WANTED[broken].worlds;
+}
+
+/** One event by chance. */
+export function drawEvent(prng: Prng, broken: BrokenRule | undefined): Event {
+  const weights = { ...USUAL, ...(broken === undefined ? {} : WANTED[broken].events) };
+  const entries = Object.entries(weights) as [Event, number][];
+  let dice = prng.below(entries.reduce((all, [, weight]) => all + weight, 0));
+  for (const [event, weight] of entries) {
+    dice -= weight;
+    if (dice < 0) return event;
+  }
+  return 'reset';
+}

@@ -1,0 +1,50 @@
+/**
+ * One way to the volume's logical unit, as the faults see it: a target behind a network (fault-proxy.ts).
+ * Two kinds: tgt-gateway.ts (real processes over one file) and caching-gateway.ts (private write caches).
+ */
+import type { FaultProxy } from './fault-proxy.ts';
+
+export interface Gateway {
+  readonly name: string;
+  readonly proxy: FaultProxy;
+  readonly targetName: string;
+  /** The process ends, or the power fails; its portal refuses. */
+  kill(): Promise<void>;
+  /** Runs again, at the same portal. */
+  revive(): Promise<void>;
+  /** It answers nothing and executes nothing; what it has, it executes when it is thawed. */
+  freeze(): void;
+  thaw(): void;
+  /** At the same portal there is another logical unit now, with other data. */
+  impersonate(): Promise<void>;
+  /** It is itself again. */
+  unmask(): Promise<void>;
+  /** Bytes were written to the other logical unit. */
+  readonly strangerTouched: boolean;
+}
+
+export interface World {
+  readonly kind: WorldKind;
+  /** What is special about it, for people. */
+  readonly about: string;
+  readonly gateways: readonly Gateway[];
+  /** Policy parameters beyond those of every world. */
+  readonly policy: Readonly<Record<string, string>>;
+  /** The power of every gateway fails for a moment: what was only in a cache is gone. */
+  powerCut(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export type WorldKind = 'tgt' | 'caches';
+
+/** Size of the logical unit, bytes. */
+export const UNIT_BYTES = 4 * 1024 * 1024;
+/** What stands in the other logical unit where values are read: none of ours is as large. */
+export const STRANGERS_VALUE = 0xf0f0_f0f0;
+
+/** Contents of the other logical unit. */
+export function strangersData(): Buffer {
+  const word = Buffer.alloc(4);
+  word.writeUInt32LE(STRANGERS_VALUE);
+  return Buffer.alloc(UNIT_BYTES, word);
+}

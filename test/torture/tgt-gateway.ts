@@ -1,0 +1,92 @@
+/** World "tgt": three real tgtd over one backing file, each behind a network of its own. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { makeBackingFile, Target } from '../support/tgt.ts';
+import { FaultProxy } from './fault-proxy.ts';
+import { type Gateway, strangersData, UNIT_BYTES, type World } from './gateway.ts';
+import { addressOf, PORT } from './addresses.ts';
+
+const SERIAL = 'TORTURE';
+
+class TgtGateway implements Gateway {
+  readonly name: string;
+  readonly proxy: FaultProxy;
+  readonly #own: Target;
+  readonly #stranger: Target;
+  readonly #strangersFile: string;
+  #running: Target | undefined;
+
+  constructor(index: number, folder: string, backingFile: string) {
+    this.name = `p${String(index)}`;
+    const at = { host: addressOf(index, 'target'), port: PORT };
+    this.proxy = new FaultProxy(addressOf(index, 'portal'), PORT, at);
+    this.#strangersFile = join(folder, `stranger-${String(index)}.img`);
+    writeFileSync(this.#strangersFile, strangersData());
+    this.#own = new Target({ ...at, backingFile, serial: SERIAL, scsiId: SERIAL });
+    const other = { serial: 'STRANGER', scsiId: 'STRANGER' };
+    this.#stranger = new Target({ ...at, backingFile: this.#strangersFile, ...other });
+  }
+
+  get targetName(): string {
+    return this.#own.iqn;
+  }
+
+  async start(target: Target = this.#own): Promise<void> {
+    await target.start();
+    this.#running = target;
+    await this.proxy.listen();
+  }
+
+  async kill(): Promise<void> {
+    const target = this.#running;
+    this.#running = undefined;
+    // Dead first, then refusing: a refusal must never be a lie.
+    await target?.kill();
+    await this.proxy.refuse();
+  }
+
+  revive(): Promise<void> {
+    return this.start();
+  }
+
+  freeze(): void {
+    this.#running?.signal('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.#running?.signal('SIGCONT');
+  }
+
+  async impersonate(): Promise<void> {
+    await this.kill();
+    await this.start(this.#stranger);
+  }
+
+  async unmask(): Promise<void> {
+    await this.kill();
+    await this.start();
+  }
+
+  get strangerTouched(): boolean {
+    return !readFileSync(this.#strangersFile).equals(strangersData());
+  }
+}
+
+export async function tgtWorld(fencing: 'gone' | 'auto'): Promise<World> {
+  const folder = mkdtempSync('/dev/shm/torture-');
+  const backingFile = join(folder, 'lu.img');
+  makeBackingFile(backingFile, UNIT_BYTES);
+  const gateways = [0, 1, 2].map((index) => new TgtGateway(index, folder, backingFile));
+  for (const gateway of gateways) await gateway.start();
+  return {
+    kind: 'tgt',
+    about: `three tgtd over one file, fencing=${fencing}`,
+    gateways,
+    policy: { fencing, 'expected-serial': SERIAL },
+    powerCut: () => Promise.resolve(),
+    close: async () => {
+      for (const gateway of gateways) await gateway.kill();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}

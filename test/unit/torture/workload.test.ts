@@ -1,0 +1,77 @@
+/** The clients of torture against a worker that is a plain array: true, or wrong in one way. */
+import { describe, expect, it } from 'vitest';
+import { Prng } from '../../../src/base/prng.ts';
+import { type ToWorker } from '../../torture/messages.ts';
+import { Tally } from '../../torture/tally.ts';
+import { Workload } from '../../torture/workload.ts';
+
+type Io = Extract<ToWorker, { kind: 'io' }>;
+
+interface Wrong {
+  /** Forgets the writes with these numbers, and says that all is well. */
+  readonly forgets?: (io: Io) => boolean;
+  /** Answers so instead of well. */
+  readonly error?: (io: Io) => string | undefined;
+}
+
+interface Heard {
+  readonly violations: string[];
+  readonly failed: string[];
+  readonly revived: string[];
+}
+
+/** Runs the clients until so many operations were answered. */
+async function run(wrong: Wrong, answers = 1_500): Promise<Heard> {
+  const heard: Heard = { violations: [], failed: [], revived: [] };
+  const registers = new Map<number, number>();
+  let left = answers;
+  let over: () => void = () => undefined;
+  const done = new Promise<void>((resolve) => (over = resolve));
+  const workload = new Workload(new Prng(7), new Tally(), {
+    tell: (message) => {
+      if (message.kind !== 'io') return;
+      const { id, op, at, blocks, value } = message;
+      const error = wrong.error?.(message);
+      const places = Array.from({ length: 2 * blocks }, (_, i) => 2 * at + i);
+      if (op === 'write' && error === undefined && wrong.forgets?.(message) !== true) {
+        for (const place of places) registers.set(place, value);
+      }
+      const seen = op === 'read' ? places.map((place) => [registers.get(place) ?? 0]) : [];
+      setImmediate(() => workload.hear({ kind: 'done', id, error, seen }));
+      if (--left === 0) over();
+    },
+    violated: ({ what }) => heard.violations.push(what),
+    failed: (op, error) => heard.failed.push(`${op} ${error}`),
+    revived: (op) => heard.revived.push(op),
+  });
+  workload.serve();
+  workload.start();
+  await done;
+  await workload.stop();
+  return heard;
+}
+
+describe('the clients of torture', () => {
+  it('find nothing wrong with an array', async () => {
+    expect(await run({})).toEqual({ violations: [], failed: [], revived: [] });
+  });
+
+  it('see an acknowledged write that was not made', async () => {
+    const { violations } = await run({ forgets: ({ value }) => value % 50 === 0 });
+    expect(violations[0]).toMatch(/had overwritten before the read began/);
+  });
+
+  it('see that something succeeds after an error', async () => {
+    const { failed, revived } = await run({ error: ({ id }) => (id === 700 ? 'EIO' : undefined) });
+    expect(failed).toHaveLength(1);
+    expect(revived.length).toBeGreaterThan(0);
+  });
+
+  it('take errors to the end for what a failed volume answers', async () => {
+    const { failed, revived, violations } = await run({
+      error: ({ id }) => (id >= 700 ? 'EIO' : undefined),
+    });
+    expect(failed.length).toBeGreaterThan(100);
+    expect([revived, violations]).toEqual([[], []]);
+  });
+});
