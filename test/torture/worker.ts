@@ -43,6 +43,7 @@ function newsOf(event: VolumeEvent): News | undefined {
     case 'switch-abandoned':
     case 'unauthenticated':
     case 'all-paths-down':
+    case 'fence-undeclared':
     case 'note':
       return undefined;
   }
