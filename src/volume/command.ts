@@ -66,6 +66,7 @@ export function runCommand(context: CommandContext, command: OwnCommand): Promis
         cdb: command.cdb,
         ...(dataIn === undefined ? {} : { dataIn }),
         ...(command.dataOut === undefined ? {} : { dataOut: command.dataOut }),
+        aside: true,
         done: (outcome) => {
           const verdict = judge(outcome);
           if (verdict.kind === 'retry' && verdict.attention !== undefined) {

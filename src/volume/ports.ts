@@ -80,6 +80,11 @@ export interface ScsiCommand {
    */
   readonly tailroom?: number | undefined;
   /**
+   * A question of our own, not I/O: its answer is no progress (Session.progress). A front end answers
+   * INQUIRY while the back end hangs, and that must not pass for I/O that moves on.
+   */
+  readonly aside?: boolean | undefined;
+  /**
    * Called exactly once, never from within `execute`. When it is called, the session holds no
    * reference to the buffers any more: everything queued for this command has left the process or
    * its socket is closed.
@@ -105,7 +110,7 @@ export interface Session {
   /** Commands accepted by `execute` and not yet reported done. */
   readonly outstanding: number;
   /**
-   * Counter that grows whenever a SCSI command moves on: Data-In, R2T or SCSI Response received, or
+   * Counter that grows whenever a SCSI command that is not `aside` moves on: Data-In, R2T or SCSI Response received, or
    * Data-Out bytes taken by the peer (not: taken at once by our own socket buffer, which says nothing
    * about the peer). NOPs do not count: a target whose back end hangs answers those.
    */
@@ -159,7 +164,7 @@ export interface ConnectOptions {
   readonly dataDigest?: DigestChoice;
   /**
    * Whether R2Ts of commands under a task management function stay unanswered unless it is refused;
-   * default true, false for EqualLogic (protocol/iscsi/session.ts).
+   * default false; IET wants it (protocol/iscsi/session.ts).
    */
   readonly fastAbort?: boolean;
   readonly initiatorName: string;

@@ -60,10 +60,7 @@ it('FFP 19.3 RefCmdSN: names the command that is to be aborted, and its tag', as
 });
 
 const NAMES: readonly (readonly [string, boolean])[] = [
-  [
-    'FFP 19.4.2 Abort Task Set, outstanding R2T: answered to the end where that is asked for',
-    false,
-  ],
+  ['FFP 19.4.2 Abort Task Set, outstanding R2T: answered to the end', false],
   ['FFP 19.4.3 Abort Task Set, data under way: ends, and the session goes on', true],
 ];
 it.each(NAMES)('%s', async (_name, fastAbort) => {

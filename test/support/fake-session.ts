@@ -248,7 +248,7 @@ export class FakeSession implements Session {
 
   answer(task: Task, { status, sense, data }: Answer): void {
     if (task.reported || this.ended !== undefined) return;
-    this.progress++;
+    if (task.command.aside !== true) this.progress++;
     let received = 0;
     const { dataIn } = task.command;
     if (data !== undefined && dataIn !== undefined) {

@@ -30,5 +30,7 @@ export interface Command {
   readonly dataIn?: Buffer;
   /** Bytes behind `dataIn` in its ArrayBuffer that are the command's as well; default none. */
   readonly tailroom?: number | undefined;
+  /** Its answer does not count as progress. */
+  readonly aside?: boolean | undefined;
   readonly done: (outcome: Outcome) => void;
 }

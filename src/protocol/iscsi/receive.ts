@@ -174,7 +174,7 @@ export class Receiver implements PduSink {
       this.#moveWindow(bhs, at);
     }
     this.#task = task;
-    this.progress++;
+    this.#moved(task);
     this.#events.receiveInto(dataIn, offset, task.command?.tailroom);
     return undefined;
   }
@@ -189,7 +189,7 @@ export class Receiver implements PduSink {
     if (problem !== undefined) return problem;
     this.#takeStatus(bhs, at);
     this.#task = task;
-    this.progress++;
+    this.#moved(task);
     this.#events.receiveInto(this.#scratch, 0);
     return undefined;
   }
@@ -288,10 +288,14 @@ export class Receiver implements PduSink {
     }
   }
 
+  #moved(task: Task): void {
+    if (task.command?.aside !== true) this.progress++;
+  }
+
   #dataIn(task: Task): void {
     task.received += this.#dataLength;
     task.dataSn = serialAdd(task.dataSn, 1);
-    this.progress++;
+    this.#moved(task);
     if ((this.#flags & DATA_IN_STATUS) !== 0) this.#finish(task, undefined);
   }
 
@@ -311,7 +315,7 @@ export class Receiver implements PduSink {
     task.r2tSn = serialAdd(task.r2tSn, 1);
     task.solicitedAt = offset + length;
     task.openR2ts++;
-    this.progress++;
+    this.#moved(task);
     this.#events.r2t(task, get32(this.#saved, Field.TTT), offset, length);
   }
 

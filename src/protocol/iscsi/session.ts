@@ -41,9 +41,9 @@ export interface SessionOptions {
   readonly dataCrc?: Crc32c | undefined;
   /**
    * R2Ts of a task are not answered from the moment that a task management function names it, unless
-   * the function is refused: what is to be aborted writes no more. Default true, as open-iscsi's
-   * `FastAbort`: IET and others want it so. False: they are answered until the function is complete
-   * (RFC 7143 4.2.3.3); EqualLogic wants that.
+   * the function is refused: open-iscsi's `FastAbort`, which IET wants. Default false: they are
+   * answered until the function is complete, as RFC 7143 4.2.3.3 demands where nothing else was
+   * negotiated.
    */
   readonly fastAbort?: boolean | undefined;
 }
@@ -71,7 +71,7 @@ export class FullFeature implements ReceiverEvents {
     login: LoggedIn,
     lun: number,
     owner: SessionOwner,
-    { dataCrc = crc32c, fastAbort = true }: SessionOptions = {},
+    { dataCrc = crc32c, fastAbort = false }: SessionOptions = {},
   ) {
     const numbers = new Numbering(login.cmdSn, login.maxCmdSn, login.expStatSn);
     const { parameters } = login;

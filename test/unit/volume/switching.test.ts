@@ -39,6 +39,20 @@ describe('forced switch', () => {
     expect(await w.value(1)).toBe(11);
   });
 
+  it.each([0, 100, 400])(
+    'a hung back end behind a front end that answers: left in time (%i ms in)',
+    async (ms) => {
+      const w = await started();
+      await w.clock.advance(ms);
+      const p0 = w.gateway(0);
+      p0.delayMs = ({ what }) => (what.op === 'read' || what.op === 'write' ? 600_000 : 1);
+      const before = w.clock.now();
+      await w.good(w.write(1, 11));
+      expect(w.clock.now() - before).toBeLessThan(3_200);
+      expect(w.event('switched').at(-1)?.report).toMatchObject({ fence: 'reset', replayed: 1 });
+    },
+  );
+
   it('with nothing unanswered there is nothing to fence', async () => {
     const w = await started();
     await w.wrote(1, 1);

@@ -87,9 +87,11 @@ function aborted(what: 'task' | 'set' | 'unit'): { write: Sent; abort: Sent } {
 }
 
 describe('R2Ts of what is being aborted', () => {
+  beforeEach(() => (bench = new Bench({}, 1000, { fastAbort: true })));
+
   const functions = ['task', 'set', 'unit'] as const;
 
-  it.each(functions)('are not answered once the function was sent (%s)', (what) => {
+  it.each(functions)('are not answered once the function was sent, if so wanted (%s)', (what) => {
     const { write, abort } = aborted(what);
     bench.receive(target.r2t({ itt: itt(write), ...R2T }));
     expect(bench.flush()).toEqual([]);
@@ -119,8 +121,8 @@ describe('R2Ts of what is being aborted', () => {
     expect(bench.outcomes).toEqual([]);
   });
 
-  it.each(functions)('are answered all the time without fast abort (%s)', (what) => {
-    bench = new Bench({}, 1000, { fastAbort: false });
+  it.each(functions)('are answered all the time unless fast abort was asked for (%s)', (what) => {
+    bench = new Bench();
     const { write, abort } = aborted(what);
     bench.receive(target.r2t({ itt: itt(write), ...R2T }));
     expect(bench.flush()).toHaveLength(2);

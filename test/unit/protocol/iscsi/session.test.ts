@@ -166,6 +166,18 @@ describe('receiving', () => {
     bench.respond(write!);
     expect(bench.session.progress).toBeGreaterThan(0);
   });
+
+  it('counts nothing of a command that is aside: data, R2T or response', () => {
+    const dataIn = Buffer.alloc(512);
+    bench.session.execute({ cdb: read16(0, 1), dataIn, aside: true, done: () => undefined });
+    const [read] = bench.flush();
+    const data = Buffer.alloc(512, 1);
+    bench.receive(target.dataIn({ itt: itt(read), dataSn: 0, offset: 0, data }));
+    bench.respond(read!);
+    expect(bench.end).toBeUndefined();
+    expect(bench.session.outstanding).toBe(0);
+    expect(bench.session.progress).toBe(0);
+  });
 });
 
 describe('a target that breaks the protocol', () => {
