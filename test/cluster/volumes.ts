@@ -26,6 +26,8 @@ export interface VolumeOptions {
   readonly sizeBytes?: number;
   /** Policy parameters beside expected-serial and fencing. */
   readonly policy?: Readonly<Record<string, string>>;
+  /** One tgtd with a portal in each rack: all paths lead to one device server. */
+  readonly oneServer?: boolean;
   /** CHAP at every target. The PV names a Secret that fits, called as the volume. */
   readonly chap?: TargetAccount;
   /** PV and PVC of another name for the logical unit of this volume, over the same targets. */
@@ -81,7 +83,9 @@ export class Volume {
     try {
       if (options.unitOf === undefined) {
         makeBackingFile(volume.#file, options.sizeBytes ?? SIZE_BYTES);
-        for (const host of volume.#unit.hosts) await volume.startTarget(host);
+        const [first = '', ...others] = volume.#unit.hosts;
+        const hosts = options.oneServer === true ? [] : others;
+        for (const host of [first, ...hosts]) await volume.startTarget(host);
       }
       if (options.chap !== undefined) await volume.makeSecret(options.chap);
       if (options.unit === undefined) await world.cluster.apply(volume.#objects());
@@ -99,6 +103,7 @@ export class Volume {
     const target = new Target({
       ...{ host, port, iqn, serial, netns, scsiId: serial, backingFile: this.#file },
       cgroup: programs(layout.cgroup),
+      ...(this.#options.oneServer === true ? { otherHosts: this.#unit.hosts.slice(1) } : {}),
       ...(this.#options.chap === undefined ? {} : { account: this.#options.chap }),
     });
     // Known before it runs: whatever fails from here, it is ended.
@@ -128,9 +133,10 @@ export class Volume {
       annotations[`policy.prioritypath.io/${key}`] = value;
     }
     const labels: Record<string, string> = {};
-    const { targets } = this.#options.unitOf ?? this;
+    const { hosts, port, iqn } = this.#unit;
     for (const [index, { rack, room }] of RACKS.entries()) {
-      annotations[`path.prioritypath.io/p${String(index)}`] = targets[index]?.url ?? '';
+      const url = `iscsi://${hosts[index] ?? ''}:${String(port)}/${iqn}/1`;
+      annotations[`path.prioritypath.io/p${String(index)}`] = url;
       labels[`rack.prioritypath.io/p${String(index)}`] = rack;
       labels[`room.prioritypath.io/p${String(index)}`] = room;
     }
@@ -236,6 +242,14 @@ export class Volume {
   async status(): Promise<string> {
     const key = `status.prioritypath.io/${this.#world.cluster.nodeName}`;
     return (await this.annotations())[key] ?? '';
+  }
+
+  /** SCSI status of a WRITE by a node that has nothing to do with the volume, on this path. */
+  async writeAsStranger(path: number): Promise<string> {
+    const { hosts, port, iqn } = this.#unit;
+    const program = new URL('stranger.ts', import.meta.url).pathname;
+    const words = [program, hosts[path] ?? '', String(port), iqn];
+    return (await this.#world.cluster.run(process.execPath, words)).trim();
   }
 
   /** Waits until this node has nothing of the volume any more, and has said so. */

@@ -26,6 +26,8 @@ export interface UnitOptions {
 export interface TargetOptions extends UnitOptions {
   /** Loopback address, or the address inside `netns`. */
   readonly host: string;
+  /** More addresses of the same target, on the same port: several paths to one device server. */
+  readonly otherHosts?: readonly string[];
   readonly port: number;
   readonly iqn?: string;
   /** LUN 2 and so on. */
@@ -101,8 +103,9 @@ export class Target {
     mkdirSync('/var/run/tgtd', { recursive: true });
     this.#control = nextControl++;
     const { host, port } = this.options;
-    const portal = `portal=${host}:${String(port)}`;
-    const args = ['-f', '-C', String(this.#control), '--iscsi', portal];
+    const hosts = [host, ...(this.options.otherHosts ?? [])];
+    const portals = hosts.map((each) => `portal=${each}:${String(port)}`).join(',');
+    const args = ['-f', '-C', String(this.#control), '--iscsi', portals];
     const { netns, cgroup } = this.options;
     const [program = '', ...all] = [
       ...(cgroup === undefined ? [] : enterCgroup(cgroup)),

@@ -51,6 +51,22 @@ export function ownerStories(stage: Stage): void {
     });
   });
 
+  test('where one device server serves all paths, a write of another node is refused by the target', async () => {
+    const volume = await stage.volume('reserved', { oneServer: true });
+    const pod = await volume.startPod('reserved');
+    await pod.sh('echo precious > /data/file && sync -f /data/file');
+    await volume.waitStatus('the rung is there', /fencing .*preempt/);
+    for (const index of [0, 1, 2]) {
+      // RESERVATION CONFLICT (SAM-5 5.3.1).
+      expect(await volume.writeAsStranger(index)).toBe('0x18');
+    }
+    expect(await pod.sh('cat /data/file')).toBe('precious');
+    await volume.deletePod('reserved');
+    await volume.waitReleased();
+    // Given back with the volume.
+    expect(await volume.writeAsStranger(0)).toBe('0x0');
+  });
+
   test('a node that is off for good loses its claims: by the out-of-service taint, by deletion of the Node', async () => {
     const { cluster } = stage.world;
     const volumes = [await stage.volume('tainted'), await stage.volume('deleted')];
