@@ -28,5 +28,6 @@ for (let attentions = 0; attentions < 3; attentions++) {
 }
 const write = { cdb: cdb.write16(0, 1), dataOut: Buffer.alloc(512, 0x66) };
 const outcome = await execute(session, write);
-process.stdout.write(`${outcome.kind === 'status' ? `0x${outcome.status.toString(16)}` : outcome.kind}\n`);
+const said = outcome.kind === 'status' ? `0x${outcome.status.toString(16)}` : outcome.kind;
+process.stdout.write(`${said}\n`);
 await session.logout(1_000);
