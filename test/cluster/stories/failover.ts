@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import { rackAddress } from '../settings.ts';
 import type { Stage } from '../stage.ts';
+import { NAMESPACE } from '../world.ts';
 
 export function failoverStories(stage: Stage): void {
   test('a target dies under fio: no error in the pod, events tell, and back it goes', async () => {
@@ -69,6 +70,23 @@ export function failoverStories(stage: Stage): void {
     expect(await volume.waitEvent('InvalidPath')).toContain('path.prioritypath.io/p2');
     expect(await volume.status()).toMatch(/^\* p0 .*current/m);
     expect(await pod.fioResult()).toBe('0');
+  });
+
+  test('one ConfigMap takes a rack out of use for all volumes, and gives it back', async () => {
+    const { cluster } = stage.world;
+    const volumes = [await stage.volume('rack-a'), await stage.volume('rack-b')];
+    for (const volume of volumes) {
+      await volume.startPod(volume.name);
+      await volume.waitCurrent('p0');
+    }
+    const where = ['configmap', 'priority-path-maintenance', '-n', NAMESPACE];
+    await cluster.kubectl('create', ...where, '--from-literal=drain.racks=r1');
+    for (const volume of volumes) {
+      await volume.waitCurrent('p1');
+      expect(await volume.status()).toMatch(/^ {2}p0 .*drained/m);
+    }
+    await cluster.kubectl('delete', ...where);
+    for (const volume of volumes) await volume.waitCurrent('p0');
   });
 
   test('a raw block pod reads what it wrote, over a failover', async () => {
