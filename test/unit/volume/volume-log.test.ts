@@ -167,6 +167,19 @@ describe('a planned switch', () => {
     expect(w.event('switched').at(-1)?.report).toMatchObject({ to: 'p1', replayed: 0 });
   });
 
+  it('leaves nothing in the log: what was acknowledged after the first flush is not fenced later', async () => {
+    const w = await started();
+    await w.on('p0');
+    w.volume.pin('p1');
+    for (let i = 0; w.volume.status().state !== 'holding'; i++) {
+      w.write(i % 50, i + 1);
+      await w.clock.advance(1);
+    }
+    expect(w.volume.status().unflushed.count).toBeGreaterThan(0);
+    await w.on('p1');
+    expect(w.volume.status().unflushed.count).toBe(0);
+  });
+
   it('is off when the power fails under the flush after the drain', async () => {
     const w = await started();
     await w.on('p0');
@@ -211,6 +224,16 @@ describe('a planned switch', () => {
     await flush(w);
     expect(w.medium.value(1)).toBe(11);
   });
+});
+
+it('a detach whose flush hears that the cache was lost is not a clean one: the record keeps the path', async () => {
+  const w = await started();
+  await w.on('p0');
+  await w.wrote(1, 11);
+  w.gateway(0).powerCycle();
+  await w.close();
+  expect(w.medium.value(1)).toBe(0);
+  expect(w.store.disk?.mayHoldWrites).toEqual(['p0']);
 });
 
 describe('what cannot be replayed', () => {
