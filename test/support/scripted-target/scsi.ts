@@ -43,6 +43,9 @@ const INVALID_FIELD = check(5, 0x24);
 const OUT_OF_RANGE = check(5, 0x21);
 const NO_SUCH_LUN = check(5, 0x25);
 
+/** READ, WRITE, SYNCHRONIZE CACHE, WRITE SAME, of 10 and 16 bytes. */
+const RANGED = [0x28, 0x88, 0x2a, 0x8a, 0x35, 0x91, 0x41, 0x93];
+
 /** Sense data as it stands in a response, the length in front. */
 export function senseData({ key, asc, ascq, descriptor }: SenseCode): Buffer {
   if (descriptor === true) return Buffer.of(0, 8, 0x72, key, asc, ascq, 0, 0, 0, 0);
@@ -123,6 +126,7 @@ function rangeOf(cdb: Buffer, sixteen: boolean): Range {
 function media(disk: Disk, cdb: Buffer, dataOut: Buffer): ScsiResult {
   const opcode = cdb[0]!;
   if (opcode === 0x42) return unmap(disk, dataOut);
+  if (!RANGED.includes(opcode)) return INVALID_OPCODE;
   const range = rangeOf(cdb, opcode >= 0x80);
   if (range.lba + range.blocks > disk.blocks) return OUT_OF_RANGE;
   const fua = (cdb[1]! & 0x08) !== 0;
@@ -139,13 +143,10 @@ function media(disk: Disk, cdb: Buffer, dataOut: Buffer): ScsiResult {
     case 0x91:
       disk.flush();
       return GOOD;
-    case 0x41:
-    case 0x93:
+    default:
       if (dataOut.length < disk.blockSize) return INVALID_FIELD;
       disk.fill(range.lba, range.blocks, dataOut.subarray(0, disk.blockSize));
       return GOOD;
-    default:
-      return INVALID_OPCODE;
   }
 }
 
