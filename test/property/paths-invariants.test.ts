@@ -77,13 +77,15 @@ const invariants = fc.record({ options: worlds, policy: sets });
 
 describe('at every step of any failure trace', () => {
   it.each(STEPS)('%s: %s', (label) => {
+    // A lead that is too small is seen only where nothing else delays the failback.
+    const numRuns = label === 'P5' ? 150 : 25;
     const broken = (text: string): boolean => text.startsWith(`${label}:`);
     fc.assert(
       fc.property(invariants, ({ options, policy }) => {
         const world = new ModelWorld({ ...options, policy: policyOf(policy) });
         expect(world.run(4 * minutes).violations.filter(broken)).toEqual([]);
       }),
-      { numRuns: 25 },
+      { numRuns },
     );
   });
 
