@@ -2,15 +2,16 @@
  * The product in a real Kubernetes, as its users meet it: installed by the README's commands, seen
  * through kubectl, used by pods; and nothing left behind when it is uninstalled.
  *
- * One cluster for all stories (stories/), a volume or two for each. Their order matters in three
- * places only: the idle volume lasts from one story to a later one, pathd goes late, uninstall last.
+ * One cluster for all stories (stories/), a volume or two for each. Their order matters in four
+ * places only: the idle volume lasts from one story to a later one and wants no maintenance of its
+ * rack meanwhile, pathd goes late, uninstall last.
  * describe-*.txt are what `kubectl describe` printed, times and the like masked.
  */
 import { afterAll, afterEach, beforeAll } from 'vitest';
 import { say } from './process.ts';
 import { Stage } from './stage.ts';
 import { chapStories } from './stories/chap.ts';
-import { failoverStories } from './stories/failover.ts';
+import { failoverStories, maintenanceStories } from './stories/failover.ts';
 import { idleStories, mannerStories } from './stories/manners.ts';
 import { ownerStories } from './stories/owner.ts';
 import { quickstartStories } from './stories/quickstart.ts';
@@ -29,6 +30,7 @@ afterEach(async (context) => {
 
 quickstartStories(stage);
 restartStories(stage);
+maintenanceStories(stage);
 mannerStories(stage);
 failoverStories(stage);
 volumeStories(stage);
