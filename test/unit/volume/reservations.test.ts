@@ -287,6 +287,42 @@ it('a fenced path that was not logged into since keeps the reservation beyond th
   expect(world.medium.value(3)).toBe(2);
 });
 
+it('another node that holds the unit ends the volume, even if it has left us our keys', async () => {
+  const { world, reservations } = build();
+  await world.start();
+  await world.clock.advance(1_000);
+  const theirs = { session: stranger, isid: 'another node', key: FOREIGN };
+  reservations.registrations.push(theirs);
+  reservations.holder = theirs;
+  [...world.gateway(0).sessions][0]!.attentions.push({ key: 6, asc: 0x2a, ascq: 5 });
+  await world.clock.advance(5_000);
+  expect(world.volume.status().state).toBe('failed');
+  await world.close();
+});
+
+it('after a conflict not one write more goes out until it is known whose the unit is', async () => {
+  const { world, reservations } = build();
+  await world.start();
+  await world.clock.advance(1_000);
+  const p0 = world.gateway(0);
+  p0.delayMs = ({ cdb }) => (cdb[0] === 0x5e ? 500 : 1);
+  reservations.takenBy(FOREIGN, stranger);
+  world.write(1, 1);
+  await world.clock.advance(20);
+  const accept = p0.accept.bind(p0);
+  const ops: string[] = [];
+  p0.accept = (task) => {
+    ops.push(task.what.op);
+    accept(task);
+  };
+  world.write(2, 2);
+  await world.clock.advance(100);
+  expect(ops).not.toContain('write');
+  await world.clock.advance(5_000);
+  expect(world.volume.status().state).toBe('failed');
+  await world.close();
+});
+
 it('an idle path whose key the target has lost registers anew when it hears of it', async () => {
   const { world, reservations } = build();
   await world.start();
