@@ -81,7 +81,7 @@ describe('the rung preempt', () => {
     server.keys = [OURS];
     expect(await server.fence()).toMatchObject({
       ok: false,
-      error: expect.stringMatching(/not registered there/),
+      error: expect.stringMatching(/not registered there/) as string,
     });
     expect(server.resets).toBe(0);
   });
@@ -98,12 +98,12 @@ describe('the rung preempt', () => {
     server.afterPreempt = () => (server.holder = undefined);
     expect(await server.fence()).toMatchObject({
       ok: false,
-      error: expect.stringMatching(/did not hold/),
+      error: expect.stringMatching(/did not hold/) as string,
     });
     server.holder = 'ffffffff00000101';
     expect(await server.fence(true)).toMatchObject({
       ok: false,
-      error: expect.stringMatching(/not reserved for this/),
+      error: expect.stringMatching(/not reserved for this/) as string,
     });
   });
 });
