@@ -87,9 +87,13 @@ describe('stamped blocks on ext4', () => {
     const load = await startLoad();
     await load.progressed(5_000, 20_000);
     expect(load.totals.errors).toBe(0);
-    // The device loses its end, the file with it: the kernel answers EIO for what lies beyond.
+    // The device loses its end, the file with it: the kernel answers EIO for what lies beyond. Frozen
+    // meanwhile: a write that arrives between the two lengthens the image again, and the device with it.
+    sh('fsfreeze', '--freeze', mount);
     truncateSync(image, 1 << 20);
     sh('losetup', '--set-capacity', loop);
+    sh('fsfreeze', '--unfreeze', mount);
+    expect(sh('blockdev', '--getsize64', loop)).toBe(String(1 << 20));
     await expect(load.progressed(1_000_000, 500)).rejects.toThrow(
       /writes in 500 ms, [1-9]\d* errors/,
     );
