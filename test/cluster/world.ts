@@ -14,6 +14,8 @@ import { makeDocker } from './docker.ts';
 import { baseImage, type Image, testPodImage } from './images.ts';
 import { run, say, timed } from './process.ts';
 import { filledIn, quickstartCommands } from './quickstart.ts';
+import type { VolumeStatus } from '../../src/pathd/api.ts';
+import { connectPathd } from '../../src/pathd/client.ts';
 
 const REPOSITORY = new URL('../..', import.meta.url).pathname;
 const RELEASE = 'priority-path';
@@ -119,6 +121,30 @@ export class World {
     const node = await this.cluster.get('csinode', this.cluster.nodeName);
     const spec = node?.['spec'] as { drivers?: { name: string }[] | null } | undefined;
     return spec?.drivers?.find(({ name }) => name === 'iscsi.prioritypath.io');
+  }
+
+  /** What pathd itself says of a volume of this node. */
+  async served(volumeId: string): Promise<VolumeStatus> {
+    const pathd = connectPathd(`unix://${join(this.runDir, 'pathd.sock')}`);
+    try {
+      const [volume] = await pathd.status(volumeId);
+      if (volume === undefined) throw new Error(`pathd does not have ${volumeId}`);
+      return volume;
+    } finally {
+      pathd.close();
+    }
+  }
+
+  /** Waits until what pathd says of a volume is so; returns it. */
+  waitServed(
+    volumeId: string,
+    what: string,
+    isSo: (volume: VolumeStatus) => boolean,
+  ): Promise<VolumeStatus> {
+    return this.cluster.waitFor(`${volumeId}: ${what}`, async () => {
+      const volume = await this.served(volumeId);
+      return isSo(volume) && volume;
+    });
   }
 
   /** Output of `helm upgrade` with further values. */

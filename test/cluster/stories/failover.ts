@@ -25,26 +25,45 @@ export function failoverStories(stage: Stage): void {
   });
 
   test('twenty times a target dies under fio: no error in the pod, and each switch is told', async () => {
+    const { world } = stage;
     // A path that went back by itself in between would be the wrong one to kill.
     const volume = await stage.volume('twenty', { policy: { 'failback-dwell': '10m' } });
     const pod = await volume.startPod('twenty');
     await volume.waitCurrent('p0');
     await pod.startFioRounds('/data/fio');
     const fences = new Set<string>();
+    const paths: string[] = [];
     for (let kill = 1; kill <= 20; kill++) {
-      const path = await volume.current();
+      const { currentPath: path } = await world.served(volume.name);
+      paths.push(path);
       const target = volume.targets[Number(path.slice(1))]!;
       await target.kill();
-      // Where it has gone, from which path, why, and behind which fence.
-      const told = new RegExp(`^last switch: \\S+ ${path} -> p\\d, failover; .*fence `, 'm');
-      const status = await volume.waitStatus(`switch ${String(kill)}, away from ${path}`, told);
-      fences.add(/fence (\S+),/.exec(status)?.[1] ?? '');
-      // It is back before the two others were killed: there is always a path that lives.
+      // Where it has gone, from which path, why, and behind which fence: asked of pathd, for the
+      // annotation is written ten times at once and then every ten seconds.
+      const { lastSwitch } = await world.waitServed(
+        volume.name,
+        `switch ${String(kill)}`,
+        (now) => {
+          return now.failovers >= kill && now.currentPath !== path;
+        },
+      );
+      expect(lastSwitch).toMatchObject({ from: path, kind: 'failover' });
+      expect(lastSwitch?.cause).not.toBe('');
+      fences.add(lastSwitch?.fence ?? '');
+      // It is up before another is killed: there is always a path that lives.
       await target.start();
+      await world.waitServed(volume.name, `${path} is up again`, (now) => {
+        return now.paths.some(({ name, state }) => name === path && state === 'standby');
+      });
     }
     await pod.stopFio();
     expect(await pod.fioResult()).toBe('0');
-    stage.tell(`twenty kills: fences ${[...fences].join(', ')}`);
+    const last = `^last switch: \\S+ ${paths.at(-1) ?? ''} -> p\\d, failover; .*fence `;
+    const told = await volume.waitStatus('the last switch is told', new RegExp(last, 'm'));
+    expect(told).toMatch(/failovers 20, failbacks 0, I\/O errors 0$/m);
+    expect(told).toMatch(/^ {2}cause: \S/m);
+    expect(await volume.waitEvent('FailedOver')).toMatch(/p\d -> p\d, fence /);
+    stage.tell(`twenty kills: of ${paths.join(' ')}; fences ${[...fences].join(', ')}`);
   });
 
   test('annotations are live: a path is added, drained, moved and broken while the pod writes', async () => {
