@@ -1,12 +1,17 @@
 /**
  * The one ledger of a volume: every request from its arrival to its answer, and the one order.
  *
- * The order (design: "one order"), as four rules that `mustWait` spells out:
- *   1. two overlapping data-changing requests are never outstanding together; the later one waits;
- *   2. a read that overlaps a write being replayed waits for it: before the write was lost somebody may
- *      have read its new data, and nobody may read the old data after that;
- *   3. a flush waits for every replay;
- *   4. nothing else waits.
+ * The order (design: "one order"), as three rules that `mustWait` spells out:
+ *   1. two overlapping requests of which at least one changes data are never outstanding together; the
+ *      later one waits for the answer to the earlier. So a read returns what is stable (write policy
+ *      `log`: what was acknowledged), never what a target that loses its cache may still take back when
+ *      we are gone and cannot replay it; and what was read once is not followed by older data;
+ *   2. a flush waits for every replay;
+ *   3. nothing else waits: reads not for reads, nothing for a flush.
+ *
+ * Nobody waits in a circle. A replay waits for older replays at most: when it was first issued, nothing
+ * before it that it overlaps was left; and it keeps its room in the log. A flush waits for replays alone.
+ * All others wait for earlier ones, and for room, which a flush makes.
  *
  * Replay is not a second code path. When a path is abandoned, its unanswered requests go back to
  * waiting, in the order they were submitted in, ahead of everything that came later; those that change
@@ -15,11 +20,12 @@
  * Write policy `log`: what was acknowledged and not flushed is kept (write-log.ts) and comes back as
  * entries of its own, number 0: older than every request that is not answered yet, apart from each
  * other, and settled a second time without anybody being told. Log and requests on their way into it
- * share one bound; what finds no room waits, and nothing else waits with it.
+ * share one bound; what finds no room waits, and what overlaps it waits with it.
  *
- * Waiting is counted, not searched for: when a request arrives it is compared once with the live
- * data-changing ones before it; each that it must wait for keeps it in `dependents` and lets it go
- * when settled. The compare is linear in the number of live writes (the kernel bounds it to hundreds).
+ * Waiting is counted, not searched for: when a request arrives it is compared once with those before it,
+ * a read with the live data-changing ones, these with everything live; each that it must wait for keeps
+ * it in `dependents` and lets it go when settled. The compare is linear in their number (the kernel
+ * bounds it to hundreds).
  */
 import { assert } from '../base/assert.ts';
 import type { IoError, IoKind, IoRequest } from './ports.ts';
@@ -79,9 +85,9 @@ function overlap(a: Extent, b: Extent): boolean {
 
 /** Whether `later` has to wait until `earlier` is settled. */
 export function mustWait(later: Entry, earlier: Entry): boolean {
-  if (!earlier.changesData) return false;
   if (later.request.kind === 'flush') return earlier.replayed;
-  if (later.request.kind === 'read' && !earlier.replayed) return false;
+  if (earlier.request.kind === 'flush') return false;
+  if (!later.changesData && !earlier.changesData) return false;
   return overlap(later.request, earlier.request);
 }
 
@@ -176,7 +182,6 @@ export class Ledger {
     let replays = 0;
     for (const entry of this.#live) {
       if (entry.state !== 'issued') continue;
-      if (!entry.acknowledged) this.#leaveRoom(entry);
       if (entry.changesData) {
         entry.replayed = true;
         replays++;
@@ -303,7 +308,7 @@ export class Ledger {
   }
 
   #block(entry: Entry): void {
-    for (const earlier of this.#writes) {
+    for (const earlier of entry.changesData ? this.#live : this.#writes) {
       if (earlier.seq < entry.seq && mustWait(entry, earlier)) {
         entry.blockers++;
         earlier.dependents.push(entry);

@@ -173,6 +173,15 @@ export class PathLink {
     return problem ?? shown ?? { kind: 'good', latencyUs: 0 };
   }
 
+  /** Brings to the medium what a write cache holds, whoever wrote it. Undefined: nothing is left in one. */
+  async settleCache(deadlineMs: number): Promise<ProbeAnswer | undefined> {
+    const verified = this.#verified;
+    if (verified === undefined) return noSession('not logged in');
+    if (verified.facts.writeCache === 'none') return undefined;
+    const fault = await emptyCache(this.#context(verified.session, deadlineMs));
+    return fault && this.#faultOfProbe(fault);
+  }
+
   /**
    * Session reinstatement and LOGICAL UNIT RESET, at the configured portal or at `at`; the new session
    * stays, to be verified by a probe, if it leads to where the path is configured.

@@ -5,7 +5,8 @@
  *           everything unanswered back to the ledger.
  *   fence   if data-changing commands were unanswered, climb the ladder (fence.ts) until a rung holds.
  *   arrive  read recent writes back through the new path, put it on disk as one that may hold writes,
- *           hand it the token: the ledger replays, in its order.
+ *           hand it the token: the ledger replays, in its order. The first time after a restart it is
+ *           flushed before: nobody replays what the process before had under way.
  *
  * A planned switch has another first act (planned-switch.ts): hold, drain, flush, verify; nothing is
  * replayed, and it is given up when the drain takes too long. An order that comes while another is
@@ -57,6 +58,8 @@ export class Switcher {
   #ended = false;
   #wake: (() => void) | undefined;
   #stuck = false;
+  /** There may be writes of a process before us, and nothing was read since. */
+  #hasInherited = false;
 
   constructor(options: SwitcherOptions, events: SwitchEvents) {
     this.#options = options;
@@ -67,6 +70,7 @@ export class Switcher {
   /** Paths that may hold writes from before this process: they are fenced before the first order. */
   inherit(path: FencedPath, severedAt: Instant): void {
     this.#unfenced.add(path, severedAt);
+    this.#hasInherited = true;
     this.#run();
   }
 
@@ -221,7 +225,7 @@ export class Switcher {
       reject(notLoggedIn());
       return;
     }
-    const answer = await path.readBack(probeTimeoutMs);
+    const answer = (await this.#settleInherited(path)) ?? (await path.readBack(probeTimeoutMs));
     if (superseded()) return;
     if (answer.kind !== 'good') {
       reject(answer);
@@ -243,6 +247,15 @@ export class Switcher {
     if (path.mustIdentify || verified.session !== recorded) return;
     this.#unstick();
     this.#finish(order, verified);
+  }
+
+  /**
+   * Nobody replays what the process before us had under way. It has taken effect by now or never will,
+   * but if it sits in a cache that the gateways share, the power could still take it back after it was
+   * read: not every rung of the fence has emptied that.
+   */
+  async #settleInherited(path: PathLink): Promise<ProbeAnswer | undefined> {
+    return this.#hasInherited ? path.settleCache(this.#options.drainTimeoutMs) : undefined;
   }
 
   async #plan(order: SwitchOrder): Promise<void> {
@@ -278,6 +291,7 @@ export class Switcher {
     const report = this.#account.close(order);
     this.#order = undefined;
     this.#restart = undefined;
+    this.#hasInherited = false;
     this.#options.dispatcher.release({ path: order.to, session, facts });
     this.#events.switched(report);
   }

@@ -11,7 +11,7 @@ import { status, UA_LUNS_CHANGED, UA_POWER_ON } from '../support/fake-lu.ts';
 import { FakeReservations } from '../support/fake-reservations.ts';
 import type { Gateway, Mode } from '../support/fake-session.ts';
 import { checkHistory, type Recorded } from '../support/volume-history.ts';
-import { type Io, VolumeWorld } from '../support/volume-world.ts';
+import { type Io, MemoryStore, VolumeWorld, type WorldOptions } from '../support/volume-world.ts';
 
 const BLOCKS = 12;
 /** For a soak: VOLUME_SOAK=20 runs twenty times as many seeds. */
@@ -25,12 +25,14 @@ interface Plan {
   readonly faults: readonly Mode[];
   readonly noPathTimeout?: string;
   /** Private write caches, and what makes them safe. */
-  readonly cache?: 'fua' | 'flush';
+  readonly cache?: 'fua' | 'flush' | undefined;
   /** Write policy `log`: the caches lose power now and then, and every flush is held to its word. */
   readonly log?: boolean;
   readonly rounds: number;
   /** Frozen gateways stay so until the end. */
   readonly thaw?: boolean;
+  /** The process is killed now and then, with the power of its target or without. */
+  readonly crashes?: boolean;
   /** All gateways are fronts of one device server, whose reservations keep strangers out, or do not. */
   readonly server?: 'guarded' | 'unguarded';
 }
@@ -41,8 +43,10 @@ interface Outcome {
 }
 
 class Run {
-  readonly world: VolumeWorld;
+  world: VolumeWorld;
   readonly history: Recorded[] = [];
+  /** When the next process served: what was lost with the one before had taken effect or never will. */
+  readonly #settled: number[] = [];
   readonly #plan: Plan;
   readonly #prng: Prng;
   #tick = 0;
@@ -51,9 +55,23 @@ class Run {
   constructor(plan: Plan) {
     this.#plan = plan;
     this.#prng = new Prng(plan.seed);
+    this.world = new VolumeWorld(this.#options(plan));
+    for (const gateway of this.world.gateways) {
+      gateway.delayMs = () => (this.#below(4) === 0 ? this.#below(60) : this.#below(4));
+      gateway.reinstatementAborts = this.#below(2) === 0;
+      gateway.keepsAfterReset = this.#below(4) !== 0;
+      gateway.attentionsAtLogin = this.#below(2) === 0 ? [UA_POWER_ON] : [];
+      if (plan.cache !== undefined) gateway.cache = new Map();
+      if (plan.log === true || plan.crashes === true) {
+        gateway.answerDelayMs = () => (this.#below(3) === 0 ? this.#below(30) : 0);
+      }
+    }
+  }
+
+  #options(plan: Plan): WorldOptions {
     const is = { writeCache: plan.cache !== undefined, dpofua: plan.cache !== 'flush' };
     const reservations = plan.server === undefined ? undefined : this.#reservations(plan.server);
-    this.world = new VolumeWorld({
+    return {
       paths: plan.paths,
       policy: {
         policy: 'fast',
@@ -64,17 +82,7 @@ class Run {
       },
       ...(reservations === undefined ? {} : { reservations, singleNode: true }),
       profiles: Array.from({ length: plan.paths }, () => ({ ...is, maxTransferBlocks: 2 })),
-    });
-    for (const gateway of this.world.gateways) {
-      gateway.delayMs = () => (this.#below(4) === 0 ? this.#below(60) : this.#below(4));
-      gateway.reinstatementAborts = this.#below(2) === 0;
-      gateway.keepsAfterReset = this.#below(4) !== 0;
-      gateway.attentionsAtLogin = this.#below(2) === 0 ? [UA_POWER_ON] : [];
-      if (plan.cache !== undefined) gateway.cache = new Map();
-      if (plan.log === true) {
-        gateway.answerDelayMs = () => (this.#below(3) === 0 ? this.#below(30) : 0);
-      }
-    }
+    };
   }
 
   #reservations(server: 'guarded' | 'unguarded'): FakeReservations {
@@ -109,11 +117,13 @@ class Run {
   submit(kind: IoKind, lba: number, blocks: number, fua = false): Recorded {
     const value = kind === 'write' ? ++this.#value : 0;
     const start = ++this.#tick;
-    const io = this.world.submit(kind, lba, blocks, value, fua);
+    const { world } = this;
+    const io = world.submit(kind, lba, blocks, value, fua);
     const recorded: Recorded = { io, value, start, end: Infinity, seen: [] };
     this.history.push(recorded);
     const stable = kind === 'flush' || (fua && kind !== 'read') || this.#plan.log !== true;
     void io.done.then((error) => {
+      if (world !== this.world) return; // nobody is left to hear it
       recorded.end = ++this.#tick;
       if (stable && kind !== 'read' && error === undefined) this.#lookAtMedium(recorded);
       const { data } = io;
@@ -134,6 +144,25 @@ class Run {
     const seen = Array.from({ length: blocks }, (_, i) => medium.value(lba + i));
     const read: Io = { ...io, kind: 'read', lba, blocks };
     this.history.push({ io: read, value: 0, start, end, seen });
+  }
+
+  /** kill -9, and another process that knows what is on disk. */
+  async crash(): Promise<void> {
+    const { clock, gateways, initiator, medium, store, violations, volume } = this.world;
+    initiator.gateways.clear();
+    for (const gateway of gateways) {
+      for (const session of [...gateway.sessions]) session.end({ kind: 'reset', detail: 'gone' });
+      if (this.#below(2) === 0) gateway.kill();
+    }
+    const end = ++this.#tick;
+    for (const recorded of this.history) recorded.end = Math.min(recorded.end, end);
+    const options = { clock, gateways, medium, store: new MemoryStore(clock, store.disk) };
+    this.world = new VolumeWorld({ ...this.#options(this.#plan), ...options });
+    this.world.violations.push(...violations);
+    await clock.run(volume.close());
+    for (const gateway of gateways) gateway.revive();
+    await this.world.start();
+    this.#settled.push(++this.#tick);
   }
 
   fault(): void {
@@ -179,15 +208,16 @@ class Run {
   }
 
   async run(): Promise<Outcome> {
-    const { world } = this;
-    await world.start();
+    await this.world.start();
     for (let round = 0; round < this.#plan.rounds; round++) {
       for (let n = this.#below(4); n > 0; n--) this.request();
+      if (this.#plan.crashes === true && this.#below(12) === 0) await this.crash();
       if (this.#below(6) === 0) this.fault();
-      await world.clock.advance(this.#below(5) === 0 ? this.#below(1_500) : this.#below(20));
+      await this.world.clock.advance(this.#below(5) === 0 ? this.#below(1_500) : this.#below(20));
     }
+    const { world } = this;
     for (const gateway of world.gateways) gateway.revive();
-    const pending = (): boolean => this.history.some(({ io }) => io.answers === 0);
+    const pending = (): boolean => this.history.some(({ end }) => end === Infinity);
     // Ghosts without a fence may be noticed: then every path is banned and the I/O held.
     const banned = (): boolean =>
       world.volume.status().paths.every(({ identity }) => identity.kind === 'banned');
@@ -212,7 +242,7 @@ class Run {
       ...(initiator.openSessions > 0 ? ['sessions left'] : []),
       ...(initiator.connecting > 0 ? ['logins left'] : []),
     ];
-    const stale = checkHistory(this.history, BLOCKS);
+    const stale = checkHistory(this.history, BLOCKS, this.#settled);
     return { problems: [...world.violations, ...left, ...stale], world };
   }
 }
@@ -286,6 +316,22 @@ describe('a volume is a register', () => {
           expect((await new Run({ ...plan, rounds: 60 }).run()).problems).toEqual([]);
         }),
         { numRuns: 30 * SOAK },
+      );
+    },
+  );
+});
+
+describe('a volume whose process is killed now and then is a register', () => {
+  it.each(['fua', 'flush', undefined] as const)(
+    'over targets that lose power with it or keep what it had under way (cache: %s)',
+    async (cache) => {
+      await fc.assert(
+        fc.asyncProperty(seeds, async (seed) => {
+          const plan = { seed, paths: 2, fencing: 'gone', faults: ['dead'] as const, cache };
+          const run = new Run({ ...plan, crashes: true, rounds: 60 });
+          expect((await run.run()).problems).toEqual([]);
+        }),
+        { numRuns: 40 * SOAK },
       );
     },
   );

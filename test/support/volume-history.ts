@@ -20,10 +20,23 @@ interface Moment {
   readonly tell: () => string | undefined;
 }
 
-/** What is wrong, a line for each block; empty: linearizable. */
-export function checkHistory(history: readonly Recorded[], blocks: number): string[] {
+/**
+ * What is wrong, a line for each block; empty: linearizable. `settled`: from when on writes that were
+ * never answered have taken effect or never will.
+ */
+export function checkHistory(
+  history: readonly Recorded[],
+  blocks: number,
+  settled: readonly number[] = [],
+): string[] {
   const checker = new RegisterChecker(blocks);
-  const moments = history.flatMap((recorded) => momentsOf(recorded, blocks, checker));
+  const moments: Moment[] = history.flatMap((recorded) => momentsOf(recorded, blocks, checker));
+  for (const at of settled) {
+    const tell = (): undefined => {
+      checker.settle(at);
+    };
+    moments.push({ at, tell });
+  }
   // Not by a difference: those never answered end at Infinity.
   moments.sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0));
   return moments.map(({ tell }) => tell()).filter((problem) => problem !== undefined);

@@ -5,7 +5,7 @@
  *
  *   record   no data-changing command reaches a path that the record on disk does not name, nor an
  *            address that the record does not say for it: a restart would fence another gateway
- *   order    no two overlapping data-changing commands are outstanding on live sessions
+ *   order    no two overlapping commands are outstanding on live sessions, unless both read
  *   buffer   a payload does not change before its command was reported done
  *   once     every request is answered exactly once, never from within `submit`
  */
@@ -278,6 +278,7 @@ export class VolumeWorld {
   #onAccept(gateway: Gateway, task: Task): void {
     this.accepted.push(task);
     const { what } = task;
+    this.#checkOrder(task);
     if (!changesMedium(what)) return;
     const named = this.store.disk?.mayHoldWrites ?? [];
     if (!named.includes(gateway.name)) {
@@ -290,13 +291,17 @@ export class VolumeWorld {
       const text = `${what.op} on ${gateway.name} sent to ${is}, on disk is ${String(held)}`;
       this.violations.push(`record: ${text}`);
     }
-    for (const other of this.#outstanding) {
-      if (
-        other.what.lba < what.lba + what.blocks &&
-        what.lba < other.what.lba + other.what.blocks
-      ) {
-        this.violations.push(`order: two overlapping commands outstanding at ${String(what.lba)}`);
-      }
+  }
+
+  #checkOrder(task: Task): void {
+    const { what, command } = task;
+    // What a probe reads nobody gets.
+    if (command.aside === true) return;
+    for (const { what: other } of this.#outstanding) {
+      const apart = other.lba >= what.lba + what.blocks || what.lba >= other.lba + other.blocks;
+      if (apart || !(changesMedium(what) || changesMedium(other))) continue;
+      const text = `${what.op} at ${String(what.lba)} and ${other.op} at ${String(other.lba)}`;
+      this.violations.push(`order: ${text} overlap and are outstanding together`);
     }
     this.#outstanding.add(task);
   }

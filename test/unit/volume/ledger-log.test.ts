@@ -83,13 +83,12 @@ describe('what was acknowledged and not flushed', () => {
 });
 
 describe('until it is replayed', () => {
-  it('reads that overlap wait, those that were submitted before it too; others do not', () => {
+  it('reads that overlap wait, those that were under way when the path was lost too; others do not', () => {
     const ledger = new Ledger(() => AMPLE);
+    acknowledge(ledger, request('write', 0));
+    acknowledge(ledger, request('write', 0));
     const early = ledger.admit(request('read', 0));
-    drainReady(ledger);
-    acknowledge(ledger, request('write', 0));
-    // Overwritten: what the early read must not show is known by the newer write alone.
-    acknowledge(ledger, request('write', 0));
+    expect(drainReady(ledger)).toEqual([early]);
     ledger.abandon();
     const late = ledger.admit(request('read', 0));
     const apart = ledger.admit(request('read', 512));
@@ -148,18 +147,41 @@ describe('the bound', () => {
     expect(drainReady(ledger)).toEqual([fourth]);
   });
 
-  it('reads and flushes never wait for room, and a write that overlaps one that does waits for it', () => {
+  it('flushes never wait for room, nor reads, but what overlaps a write that does waits for it', () => {
     const ledger = new Ledger(() => ({ bytes: 512, count: 1000 }));
     acknowledge(ledger, request('write', 0));
     const waits = ledger.admit(request('write', 512));
     const over = ledger.admit(request('discard', 512));
-    const read = ledger.admit(request('read', 512));
+    const behind = ledger.admit(request('read', 512));
+    const apart = ledger.admit(request('read', 0));
     const flush = ledger.admit(request('flush'));
-    expect(drainReady(ledger)).toEqual([read, flush]);
+    expect(drainReady(ledger)).toEqual([apart, flush]);
     ledger.flushed(ledger.log.mark);
     expect(drainReady(ledger)).toEqual([waits]);
     ledger.settle(waits, true);
     expect(drainReady(ledger)).toEqual([over]);
+    ledger.settle(over, true);
+    expect(drainReady(ledger)).toEqual([behind]);
+  });
+
+  it('a replay keeps the room that it had: the flush that makes room waits for it', () => {
+    const ledger = new Ledger(() => ({ bytes: 1 << 20, count: 2 }));
+    acknowledge(ledger, request('write', 0));
+    const read = ledger.admit(request('read', 4096));
+    const early = ledger.admit(request('write', 4096));
+    const late = ledger.admit(request('write', 8192));
+    expect(drainReady(ledger)).toEqual([read, late]);
+    ledger.settle(read);
+    expect(drainReady(ledger)).toEqual([]); // `late` has the last room
+    ledger.abandon();
+    const flush = ledger.admit(request('flush'));
+    const replays = drainReady(ledger);
+    expect(seen(replays)).toEqual(['write 0', 'write 8192']);
+    for (const replay of replays) ledger.settle(replay, true);
+    expect(drainReady(ledger)).toEqual([flush]);
+    ledger.settle(flush);
+    ledger.flushed(ledger.log.mark);
+    expect(drainReady(ledger)).toEqual([early]);
   });
 
   it('a write that failed gives its room back', () => {

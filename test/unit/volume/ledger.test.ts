@@ -15,7 +15,7 @@ function drainReady(ledger: Ledger): Entry[] {
 
 const CHANGING = ['write', 'discard', 'write-zeroes'] as const;
 
-describe('rule 1: overlapping data-changing requests', () => {
+describe('rule 1: overlapping requests of which one changes data', () => {
   for (const first of CHANGING) {
     for (const second of CHANGING) {
       it(`${second} waits for an overlapping ${first}`, () => {
@@ -49,12 +49,44 @@ describe('rule 1: overlapping data-changing requests', () => {
   });
 });
 
-describe('rule 2: reads', () => {
-  it('do not wait for a write that was never on a path that was left', () => {
+describe('rule 1: reads', () => {
+  it.each(CHANGING)('a read that overlaps an unanswered %s waits for its answer', (kind) => {
     const ledger = new Ledger();
-    ledger.admit(request('write'));
+    const change = ledger.admit(request(kind, 0, 1024));
+    const read = ledger.admit(request('read', 512, 1024));
+    const apart = ledger.admit(request('read', 1024));
+    expect(drainReady(ledger)).toEqual([change, apart]);
+    ledger.settle(change);
+    expect(drainReady(ledger)).toEqual([read]);
+  });
+
+  it.each(CHANGING)('a %s that overlaps a read under way waits for it', (kind) => {
+    const ledger = new Ledger();
+    const read = ledger.admit(request('read', 0, 1024));
+    const change = ledger.admit(request(kind, 512, 1024));
+    const apart = ledger.admit(request(kind, 2048));
+    expect(drainReady(ledger)).toEqual([read, apart]);
+    ledger.settle(read);
+    expect(drainReady(ledger)).toEqual([change]);
+  });
+
+  it('never wait for each other', () => {
+    const ledger = new Ledger();
+    ledger.admit(request('read'));
     ledger.admit(request('read'));
     expect(drainReady(ledger)).toHaveLength(2);
+  });
+
+  it('wait for a write that waits itself, so that each has its place', () => {
+    const ledger = new Ledger();
+    const all = (['read', 'write', 'read', 'discard', 'read'] as const).map((kind) =>
+      ledger.admit(request(kind)),
+    );
+    for (const entry of all) {
+      expect(drainReady(ledger)).toEqual([entry]);
+      ledger.settle(entry);
+    }
+    expect(ledger.size).toBe(0);
   });
 
   it('wait for a write being replayed, those that came before the switch and those after it', () => {
@@ -70,17 +102,21 @@ describe('rule 2: reads', () => {
     expect(drainReady(ledger)).toEqual([early, late]);
   });
 
-  it('a read that was submitted before the replayed write need not wait for it', () => {
+  it('a write behind a read that is issued again waits for it, and no flush does', () => {
     const ledger = new Ledger();
     const read = ledger.admit(request('read'));
     const write = ledger.admit(request('write'));
-    drainReady(ledger);
-    ledger.abandon();
-    expect(drainReady(ledger)).toEqual([read, write]);
+    const flush = ledger.admit(request('flush'));
+    expect(drainReady(ledger)).toEqual([read, flush]);
+    expect(ledger.abandon()).toBe(0);
+    expect([read.replayed, write.replayed]).toEqual([false, false]);
+    expect(drainReady(ledger)).toEqual([read, flush]);
+    ledger.settle(read);
+    expect(drainReady(ledger)).toEqual([write]);
   });
 });
 
-describe('rule 3: a flush', () => {
+describe('rule 2: a flush', () => {
   it('does not wait for writes under way', () => {
     const ledger = new Ledger();
     ledger.admit(request('write'));
