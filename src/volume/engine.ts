@@ -160,6 +160,11 @@ export class VolumeEngine {
     await this.board.close(LOGOUT_TIMEOUT_MS);
   }
 
+  /** It carries the I/O, or may still execute writes of ours. */
+  isHeld(path: string): boolean {
+    return this.dispatcher.route?.path === path || this.switcher.unfenced.includes(path);
+  }
+
   /** Every part looks its values up when it needs them; what proves the unit may be another question. */
   setPolicy(policy: Policy): void {
     const reidentify = policy.expectedSerial !== this.#policy.expectedSerial;

@@ -138,6 +138,8 @@ export class PathBoard {
     const link = this.#links.get(path);
     if (link === undefined) return;
     const answer = await link.probe(deadlineMs, current);
+    // Removed meanwhile: by now the name may be another path's.
+    if (this.#links.get(path) !== link) return;
     this.#answered.add(path);
     switch (answer.kind) {
       case 'good': {

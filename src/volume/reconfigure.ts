@@ -84,6 +84,10 @@ export interface Changeable {
   readonly bell: Bell;
   readonly driver: ControllerDriver;
   readonly board: PathBoard;
+  /** What there is now; kept true step by step, for a change that stops half way is taken up again. */
+  paths: readonly VolumePath[];
+  /** It carries the I/O, or may still execute writes of ours: only its link can fence it. */
+  isHeld(path: string): boolean;
 }
 
 /** Leaving the current path is a planned switch: drain, flush, verify; then its session is closed. */
@@ -95,31 +99,61 @@ export async function carryOut(change: Change, on: Changeable): Promise<Result<v
   const { driver, board } = on;
   for (const path of change.reweighted) {
     const { name, maxWeight } = path;
+    alter(on, name, { maxWeight });
     driver.dispatch({ kind: 'max-weight-set', path: name as PathName, maxWeight });
   }
   for (const { name, drained } of change.redrained) {
+    alter(on, name, { drained });
     driver.dispatch({ kind: 'drain-set', path: name as PathName, drained });
   }
-  const arrive = (path: VolumePath): void => {
-    const { name, maxWeight, drained } = path;
-    board.add(path);
-    driver.dispatch({ kind: 'path-added', config: { name: name as PathName, maxWeight, drained } });
-  };
   // New names first: the more choice there is when an old path has to be left.
-  for (const path of change.arriving) if (!change.leaving.includes(path.name)) arrive(path);
+  for (const path of change.arriving) if (!change.leaving.includes(path.name)) arrive(path, on);
   for (const name of change.leaving) {
     driver.dispatch({ kind: 'path-removed', path: name as PathName });
-    if (!(await dropped(name, on))) return err(`${name} could not be left in time; try again`);
+    if (!(await dropped(name, on))) {
+      stay(name, on);
+      return err(`${name} could not be left in time; try again`);
+    }
+    on.paths = on.paths.filter((path) => path.name !== name);
     await board.remove(name, LOGOUT_TIMEOUT_MS);
     const successor = change.arriving.find((path) => path.name === name);
-    if (successor !== undefined) arrive(successor);
+    if (successor !== undefined) arrive(successor, on);
   }
   return ok(undefined);
 }
 
-async function dropped(name: string, { clock, bell, driver }: Changeable): Promise<boolean> {
+function alter(on: Changeable, name: string, change: Partial<VolumePath>): void {
+  on.paths = on.paths.map((path) => (path.name === name ? { ...path, ...change } : path));
+}
+
+function arrive(path: VolumePath, on: Changeable): void {
+  on.paths = [...on.paths, path];
+  on.board.add(path);
+  tell(path, on);
+}
+
+function tell({ name, maxWeight, drained }: VolumePath, { driver }: Changeable): void {
+  driver.dispatch({ kind: 'path-added', config: { name: name as PathName, maxWeight, drained } });
+}
+
+/** It could not be left, so it is a path like the others again. */
+function stay(name: string, on: Changeable): void {
+  const path = on.paths.find((one) => one.name === name);
+  if (path === undefined) return;
+  // A controller that has dropped it knows nothing of it any more.
+  if (!isKnown(name, on)) on.board.forgetIdentity(name);
+  tell(path, on);
+}
+
+function isKnown(name: string, { driver }: Changeable): boolean {
+  return driver.view().some((view) => view.name === name);
+}
+
+/** The controller has done with it, and so has the I/O: nothing of ours can come to effect there. */
+async function dropped(name: string, on: Changeable): Promise<boolean> {
+  const { clock, bell } = on;
   const deadline = clock.now() + LEAVE_TIMEOUT_MS;
-  while (driver.view().some((view) => view.name === name)) {
+  while (isKnown(name, on) || on.isHeld(name)) {
     if (clock.now() >= deadline) return false;
     await bell.within(50);
   }

@@ -15,7 +15,7 @@
  */
 import type { Instant } from '../base/brand.ts';
 import type { Cause } from '../paths/model.ts';
-import type { FencedPath, FencePolicy } from './fence.ts';
+import { absentPath, type FencedPath, type FencePolicy } from './fence.ts';
 import type { PathLink, Verified } from './path-link.ts';
 import { type PlanOptions, planSwitch } from './planned-switch.ts';
 import type { Sense, Timer } from './ports.ts';
@@ -165,8 +165,9 @@ export class Switcher {
     // Nothing of the old path can call back any more; what it still has of ours must be fenced.
     const unanswered = dispatcher.ledger.unansweredWrites;
     this.#account.replays(dispatcher.abandon());
-    if (unanswered > 0 && path !== undefined) {
-      this.#unfenced.add(path.heldAt(route.session.portal), this.#options.clock.now());
+    if (unanswered > 0) {
+      const held = path?.heldAt(route.session.portal) ?? absentPath(route.path);
+      this.#unfenced.add(held, this.#options.clock.now());
     }
   }
 

@@ -74,6 +74,8 @@ export class Gateway extends DeviceServer {
   /** Between the execution of a command and its answer. */
   answerDelayMs: (task: Task) => number = () => 0;
   loginDelayMs = 0;
+  /** It answers a logout after this; what is outstanding it may answer before. */
+  logoutDelayMs = 1;
   loginReject: string | undefined;
   /** What it wants to be shown; undefined: it asks nobody. */
   chap: ChapCredentials | undefined;
@@ -288,7 +290,7 @@ export class FakeSession implements Session {
   async logout(timeoutMs: number): Promise<void> {
     const { gateway } = this;
     if (this.ended === undefined) {
-      const delay = gateway.mode === 'up' ? 1 : timeoutMs;
+      const delay = gateway.mode === 'up' ? gateway.logoutDelayMs : timeoutMs;
       gateway.clock.after(delay, () => this.end(failure('logout')));
     }
     await this.closed;
