@@ -165,6 +165,8 @@ export class Volumes implements PathdApi {
     const targets = paths.map(({ target }) => target);
     const second = this.#claims.refusal(request.volumeId, { identity, targets, expectedSerial });
     if (second !== undefined) throw second;
+    // A change that fails may have been made in part: whatever is wanted next is to be applied.
+    known.wanted = '';
     const done = await known.volume.reconfigure({ paths, policy, pin: request.pin });
     if (!done.ok) throw new PathdError('FAILED_PRECONDITION', done.error.detail);
     known.wanted = wanted;

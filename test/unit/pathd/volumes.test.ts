@@ -9,7 +9,8 @@ import { ChapBook } from '../../../src/pathd/chap-book.ts';
 import { NodeState } from '../../../src/pathd/node-state.ts';
 import { Volumes, type VolumesOptions } from '../../../src/pathd/volumes.ts';
 import { emptyRecord } from '../../../src/volume/record.ts';
-import type { BlockExporter, ExportError } from '../../../src/volume/ports.ts';
+import type { Volume } from '../../../src/volume/volume.ts';
+import type { BlockExporter, BlockSource, ExportError } from '../../../src/volume/ports.ts';
 import { FakeMedium, profile } from '../../support/fake-lu.ts';
 import { FakeInitiator, Gateway } from '../../support/fake-session.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
@@ -20,6 +21,7 @@ let gateway: Gateway;
 let volumes: Volumes;
 let refusal: ExportError | undefined;
 let attached: string[];
+let served: BlockSource | undefined;
 
 const quiet = () => undefined;
 const log = { debug: quiet, info: quiet, warn: quiet, error: quiet };
@@ -27,9 +29,10 @@ const log = { debug: quiet, info: quiet, warn: quiet, error: quiet };
 const exporter: BlockExporter = {
   kind: 'fuse-loop',
   preflight: async () => ok(undefined),
-  attach: async (volumeId) => {
+  attach: async (volumeId, source) => {
     if (refusal !== undefined) return err(refusal);
     attached.push(volumeId);
+    served = source;
     return ok({
       path: '/dev/loop9',
       resize: async () => ok(undefined),
@@ -169,6 +172,23 @@ describe('detach', () => {
     await run(volumes.detach('v'));
     expect([volumes.size, gateway.sessions.size]).toEqual([0, 0]);
     expect(await readFile(recordFile(), 'utf8')).toContain('"mayHoldWrites": []');
+  });
+});
+
+describe('update', () => {
+  it('that has failed and is taken back is applied, for it may have been made in part', async () => {
+    await run(volumes.attach(request));
+    const calls: string[] = [];
+    const volume = served as unknown as Volume;
+    volume.reconfigure = async ({ policy }) => {
+      calls.push(String(policy.noPathTimeoutMs));
+      return calls.length === 1 ? err({ kind: 'refused', detail: 'not in time' }) : ok('');
+    };
+    const changed = { ...request, policy: { 'no-path-timeout': '7s' } };
+    await expect(run(volumes.update(changed))).rejects.toThrow('not in time');
+    await run(volumes.update(request));
+    await run(volumes.update(request));
+    expect(calls).toEqual(['7000', '120000']);
   });
 });
 
