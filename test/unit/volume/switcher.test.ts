@@ -51,6 +51,7 @@ function bench() {
     recheck: async () => good,
     readBack: async () => good,
   };
+  const removed = new Set<string>();
   const seen: string[] = [];
   /** Where the record on disk says that a path's writes go, when it got the token. */
   const heldAt: (string | undefined)[] = [];
@@ -62,7 +63,7 @@ function bench() {
       fencing: { gone: false, delayMs: undefined, none: false },
       drainTimeoutMs: 1_000,
       probeTimeoutMs: 1_000,
-      link: () => p1 as unknown as PathLink,
+      link: (path) => (removed.has(path) ? undefined : (p1 as unknown as PathLink)),
     },
     {
       switched: ({ to }) => {
@@ -104,6 +105,7 @@ function bench() {
     onP0,
     p0,
     p1,
+    removed,
     seen,
     store,
     swapWhileSaving,
@@ -139,6 +141,25 @@ describe('an order', () => {
     order('planned');
     await clock.advance(10);
     expect(dispatcher.route?.path).toBe('p1');
+  });
+});
+
+describe('a path that is left with a write unanswered', () => {
+  it('is fenced even where nobody knows it any more', async () => {
+    const { clock, dispatcher, removed, seen, switcher, order } = bench();
+    const portal = { host: '10.0.0.1', port: 3260 };
+    const closed = Promise.resolve({ kind: 'aborted', detail: '' });
+    const session = { portal, execute: () => undefined, abort: () => undefined, closed };
+    const facts = { writeCache: 'none', blockSize: 512, maxTransferBlocks: 8 };
+    const route = { path: 'p0', session, facts };
+    dispatcher.release(route as unknown as Parameters<typeof dispatcher.release>[0]);
+    const data = Buffer.alloc(512);
+    const done = () => undefined;
+    dispatcher.submit({ kind: 'write', offset: 0, length: 512, data, fua: false, done });
+    removed.add('p0');
+    order('failover');
+    await clock.advance(5_000);
+    expect([switcher.unfenced, seen]).toEqual([['p0'], []]);
   });
 });
 
