@@ -154,6 +154,8 @@ export class Dispatcher {
   release(route: Route): void {
     this.#route = route;
     this.#held = false;
+    // Whatever was in doubt while there was no path: this one was verified.
+    this.#frozen = false;
     this.pump();
   }
 

@@ -4,6 +4,7 @@
  */
 import { afterEach, describe, expect, it } from 'vitest';
 import type { VolumePath } from '../../../src/volume/path-board.ts';
+import { status } from '../../support/fake-lu.ts';
 import { VolumeWorld, type WorldOptions } from '../../support/volume-world.ts';
 
 let world: VolumeWorld;
@@ -115,6 +116,23 @@ describe('a change that stops half way', () => {
     expect(pathIn(w, 'p1')?.maxWeight).toBe(70);
     expect(await w.clock.run(change(w, before))).toMatchObject({ ok: true });
     expect(pathIn(w, 'p1')?.maxWeight).toBe(90);
+  });
+});
+
+describe('an expected serial that is set while no path serves', () => {
+  it('keeps back no retry on the path that comes', async () => {
+    const w = await started({ paths: 1, policy: { 'no-path-timeout': 'forever' } });
+    w.gateway(0).kill();
+    await w.clock.until(() => w.current === undefined);
+    const { policy } = w.volume.wanted;
+    const expected = { ...policy, expectedSerial: 'SERIAL-1' };
+    const { paths } = w.volume.wanted;
+    const done = await w.clock.run(w.volume.reconfigure({ paths, policy: expected, pin: '' }));
+    expect(done).toMatchObject({ ok: true });
+    w.gateway(0).revive();
+    await w.on('p0');
+    w.gateway(0).inject('write', status(0x08));
+    await w.wrote(1, 1);
   });
 });
 
