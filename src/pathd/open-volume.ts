@@ -2,6 +2,7 @@
  * From what is asked for to a Volume that is not started yet: its paths with their ISIDs, its record from
  * disk, and where its events and its credentials go and come from.
  */
+import type { Instant } from '../base/brand.ts';
 import { type Logger, withFields } from '../base/log.ts';
 import type { Policy } from '../paths/policy.ts';
 import type { VolumePath } from '../volume/path-board.ts';
@@ -26,12 +27,16 @@ export interface OpenContext {
   readonly log: Logger;
 }
 
-/** Throws RESOURCE_EXHAUSTED without ISIDs, and what `fromStoreError` says of a record that is no good. */
+/**
+ * `quietSince`: when the device and the sessions of whoever served the volume before were gone. Throws
+ * RESOURCE_EXHAUSTED without ISIDs, and what `fromStoreError` says of a record that is no good.
+ */
 export async function openVolume(
   request: AttachRequest,
   policy: Policy,
   context: OpenContext,
   notices: Notices,
+  quietSince: Instant,
 ): Promise<Volume> {
   const { volumeId, readOnly } = request;
   const { stateDir, node, chap, clock, initiator, log } = context;
@@ -48,6 +53,7 @@ export async function openVolume(
     readOnly,
     singleNode: request.singleNode === true,
     mayTakeOver: request.mayTakeOver === true,
+    quietSince,
     clock,
     initiator,
     credentials: () => chap.credentials(volumeId),

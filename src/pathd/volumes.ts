@@ -3,6 +3,7 @@
  * time. A volume is attached in three steps (paths, record, device) that are undone in reverse when a
  * later one fails.
  */
+import type { Instant } from '../base/brand.ts';
 import type { Logger } from '../base/log.ts';
 import type { Policy, PolicySet } from '../paths/policy.ts';
 import type { BlockExporter, Clock, ExportedDevice, Initiator } from '../volume/ports.ts';
@@ -57,6 +58,11 @@ export class Volumes implements PathdApi {
   readonly #claims = new Claims();
   readonly #busy = new Set<string>();
   readonly notices = new Notices();
+  /**
+   * Since when nobody serves a volume that is not attached. Kept over attempts that fail, each of them
+   * shorter than the `delay` that an operator may have declared: else it would never be over.
+   */
+  readonly #quietSince = new Map<string, Instant>();
   #stopping = false;
 
   constructor(options: VolumesOptions) {
@@ -84,12 +90,15 @@ export class Volumes implements PathdApi {
     const { exporter, chap } = this.#options;
     const leftover = await exporter.cleanUp(volumeId);
     if (!leftover.ok) throw new PathdError('FAILED_PRECONDITION', leftover.error.detail);
+    const quietSince = this.#quietSince.get(volumeId) ?? this.#options.clock.now();
+    this.#quietSince.set(volumeId, quietSince);
     this.notices.hold(volumeId);
     let volume: Volume | undefined;
     try {
       await chap.use(volumeId, request.chap);
-      volume = await openVolume(request, policy, this.#options, this.notices);
+      volume = await openVolume(request, policy, this.#options, this.notices, quietSince);
       const device = await this.#serve(volume, request);
+      this.#quietSince.delete(volumeId);
       this.notices.release(volumeId);
       await chap.keep(volumeId);
       return response(volume, device);
@@ -245,6 +254,7 @@ export class Volumes implements PathdApi {
       if (!gone.ok) throw new PathdError('FAILED_PRECONDITION', gone.error.detail);
       this.#attached.delete(volumeId);
       await attached.volume.close();
+      this.#quietSince.set(volumeId, this.#options.clock.now());
       this.#claims.release(volumeId);
       await chap.forget(volumeId);
     });

@@ -123,10 +123,10 @@ export class VolumeEngine {
 
   /** A restart is a failover: paths that may hold writes of a process before us are fenced first. */
   inheritUnfenced(): void {
-    const { record } = this.options;
+    const { record, quietSince = this.clock.now() } = this.options;
     for (const name of record.mayHoldWrites) {
       const held = this.board.link(name)?.heldAt(holder(record, name));
-      this.switcher.inherit(held ?? absentPath(name), this.clock.now());
+      this.switcher.inherit(held ?? absentPath(name), quietSince);
     }
   }
 

@@ -2,7 +2,7 @@
  * What a volume is made of and what it tells: its options, its events, its errors, and the snapshot
  * that people see.
  */
-import type { PathName, VolumeId } from '../base/brand.ts';
+import type { Instant, PathName, VolumeId } from '../base/brand.ts';
 import type { ControllerOptions } from '../paths/controller.ts';
 import type { Cause, Identity, PathEffect, PathView } from '../paths/model.ts';
 import type { Policy } from '../paths/policy.ts';
@@ -23,6 +23,11 @@ export interface VolumeOptions {
   readonly singleNode?: boolean;
   /** This node has just been given the volume: what another node has reserved is taken from it. */
   readonly mayTakeOver?: boolean;
+  /**
+   * Since when no process has sent anything to its paths: from then on `delay` counts for those that may
+   * hold writes of a process before us. Absent: since now.
+   */
+  readonly quietSince?: Instant;
   readonly clock: Clock;
   readonly initiator: Initiator;
   /** Asked at each login of each path; undefined: no CHAP. */

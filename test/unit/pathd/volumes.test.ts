@@ -1,5 +1,5 @@
 /** Attach, detach and their refusals, over the world of fakes and real record files. */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -10,7 +10,12 @@ import { NodeState } from '../../../src/pathd/node-state.ts';
 import { Volumes, type VolumesOptions } from '../../../src/pathd/volumes.ts';
 import { emptyRecord } from '../../../src/volume/record.ts';
 import type { Volume } from '../../../src/volume/volume.ts';
-import type { BlockExporter, BlockSource, ExportError } from '../../../src/volume/ports.ts';
+import type {
+  BlockExporter,
+  BlockSource,
+  ExportError,
+  IoRequest,
+} from '../../../src/volume/ports.ts';
 import { FakeMedium, profile } from '../../support/fake-lu.ts';
 import { FakeInitiator, Gateway } from '../../support/fake-session.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
@@ -71,6 +76,11 @@ async function run<T>(promise: Promise<T>): Promise<T> {
     await clock.advance(10);
   }
   return await watched;
+}
+
+function write(): IoRequest {
+  const data = Buffer.alloc(512);
+  return { kind: 'write', offset: 0, length: 512, data, fua: false, done: quiet };
 }
 
 const recordFile = (): string => join(dir, 'volumes', 'v.json');
@@ -135,6 +145,32 @@ describe('attach', () => {
     refusal = { kind: 'unsupported', detail: 'no loop' };
     await expect(run(volumes.attach(request))).rejects.toMatchObject({ code: 'INTERNAL' });
     expect(gateway.sessions.size).toBe(0);
+  });
+
+  it('a delay that is longer than an attempt goes on from one attempt to the next', async () => {
+    const old = { ...emptyRecord('v'), mayHoldWrites: ['p7'] };
+    await mkdir(join(dir, 'volumes'));
+    await writeFile(recordFile(), JSON.stringify(old));
+    const delayed = { ...request, policy: { fencing: 'delay=15s' } };
+    const began = clock.now();
+    await expect(run(volumes.attach(delayed))).rejects.toThrow(
+      /p7 are not fenced.*delay: \d s to go/,
+    );
+    await run(volumes.attach(delayed));
+    expect(clock.now() - began).toBeGreaterThanOrEqual(15_000);
+  });
+
+  it('the delay begins anew when the volume has been served', async () => {
+    await run(volumes.attach(request));
+    await clock.advance(60_000);
+    gateway.mode = 'frozen';
+    served?.submit(write());
+    await clock.advance(1_000);
+    await run(volumes.detach('v'));
+    gateway.revive();
+    gateway.resetWorks = false;
+    const delayed = { ...request, policy: { fencing: 'delay=15s' } };
+    await expect(run(volumes.attach(delayed))).rejects.toThrow(/p0 are not fenced/);
   });
 
   it('a damaged record is named, and never taken for an empty one', async () => {
