@@ -74,6 +74,10 @@ export interface ConfirmedClaim {
 
 const NODES = '/api/v1/nodes';
 const PVS = '/api/v1/persistentvolumes';
+/** An API server that has just started forbids what it allows when it has read its roles. */
+const PVS_FORBIDDEN =
+  'csi is not allowed to read PersistentVolumes any more (a cluster where it never could goes ' +
+  'without claims); grant get, watch and patch again, or run it with --kubernetes=off';
 
 export class Cluster {
   readonly #options: ClusterOptions;
@@ -209,6 +213,7 @@ export class Cluster {
     if (pv === undefined) {
       if (known.isOwner) return undefined;
       if (this.#forbidden.has(volumeId)) {
+        if (this.#store.readsPvs) throw cannotClaim(volumeId, PVS_FORBIDDEN);
         this.#options.log.warn({ volumeId }, 'not allowed to read PVs: nothing is claimed');
         return undefined;
       }
@@ -299,6 +304,7 @@ export class Cluster {
     if (pv === 'forbidden') this.#forbidden.add(volumeId);
     if (pv === undefined || pv === 'forbidden') return undefined;
     this.#fresh.set(volumeId, pv);
+    await this.#store.setReadsPvs();
     return pv;
   }
 

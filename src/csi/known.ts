@@ -1,6 +1,6 @@
 /**
  * What csi last heard of the cluster, on disk: one file a volume (`<state dir>/known/`), the node's
- * labels, and how far pathd's events were told. A csi that starts while no API server answers goes
+ * labels, whether PVs could ever be read, and how far pathd's events were told. A csi that starts while no API server answers goes
  * on with the same paths and weights as before; and a volume that was unstaged while none answered
  * is still known to be claimed by this node, so that the claim is given back later.
  *
@@ -48,6 +48,7 @@ export class KnownStore {
   readonly #dir: string;
   readonly #log: Logger;
   readonly #volumes = new Map<string, KnownVolume>();
+  #readsPvs = false;
   /** Ends when the last write has: one at a time, or an older text could replace a newer one. */
   #tail: Promise<unknown> = Promise.resolve();
 
@@ -65,6 +66,18 @@ export class KnownStore {
       const value = await this.#read(file);
       if (isKnownVolume(value, id)) this.#volumes.set(id, value);
     }
+    this.#readsPvs = (await this.#read('rights.json')) !== undefined;
+  }
+
+  /** An API server has let this node read PVs: one that forbids it now is not believed at once. */
+  get readsPvs(): boolean {
+    return this.#readsPvs;
+  }
+
+  async setReadsPvs(): Promise<void> {
+    if (this.#readsPvs) return;
+    this.#readsPvs = true;
+    await this.#write('rights.json', { readsPvs: true });
   }
 
   all(): readonly KnownVolume[] {

@@ -102,7 +102,8 @@ export async function releaseOwner(
   for (let attempt = 1; attempt <= TRIES; attempt += 1) {
     const found = await api.getPv(name, TRY_MS);
     if (!found.ok) {
-      if (found.error.kind === 'not-found' || found.error.kind === 'forbidden') return true;
+      if (found.error.kind === 'not-found') return true;
+      // Forbidden too: it was read when it was claimed, so the right may come back.
       log.info({ volumeId, error: found.error.detail }, 'claim is not given back yet');
       return false;
     }

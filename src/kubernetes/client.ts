@@ -16,12 +16,15 @@ import { type KeyMap, OWNER_KEY, statusKey } from './keys.ts';
 import type { ApiRequest, ApiResponse, Transport } from './transport.ts';
 
 export type ApiErrorKind =
-  /** Not reached, no answer in time, or the server is in trouble (5xx, 429). Try again later. */
+  /**
+   * Not reached, no answer in time, the server is in trouble (5xx, 429), or does not know us (401: a
+   * token that is just renewed; it says nothing of our rights). Try again later.
+   */
   | 'unavailable'
   | 'not-found'
   /** resourceVersion or uid differ from what is there. */
   | 'conflict'
-  /** 401 or 403. */
+  /** 403. */
   | 'forbidden'
   /** resourceVersion too old (410): list again. */
   | 'gone'
@@ -179,8 +182,8 @@ function errorKind(status: number): ApiErrorKind {
   if (status === 404) return 'not-found';
   if (status === 409) return 'conflict';
   if (status === 410) return 'gone';
-  if (status === 401 || status === 403) return 'forbidden';
-  return status === 429 || status >= 500 ? 'unavailable' : 'invalid';
+  if (status === 403) return 'forbidden';
+  return status === 401 || status === 429 || status >= 500 ? 'unavailable' : 'invalid';
 }
 
 // ------------------------------------------------------------------------------- what is read

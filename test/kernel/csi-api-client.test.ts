@@ -172,6 +172,7 @@ describe('calls', () => {
   test.each([
     ['error', 'unavailable'],
     ['forbid', 'forbidden'],
+    ['unknown', 'unavailable'],
   ] as const)('an API server in mode %s: %s', async (mode, kind) => {
     api.mode = mode;
     const got = await createKubernetesApi(transport).getPv('pv-1', 1_000);

@@ -335,6 +335,49 @@ describe('one writer node', () => {
   });
 });
 
+describe('an API server that forbids', () => {
+  const attributes = { [PATH(0)]: URL_OF(0) };
+
+  test('nothing is staged unclaimed where PVs could be read before', async () => {
+    await stage();
+    await bench.unstage('pv-1');
+    api.addNode('node-2');
+    api.annotate('pv-1', { [OWNER]: 'node-2' });
+    // As one does that has just started and has not read its roles yet.
+    api.mode = 'forbid';
+    const refused = await refusal(bench.stage('pv-1', blockCapability(), attributes));
+    expect(refused).toMatchObject({
+      code: 'UNAVAILABLE',
+      message: expect.stringContaining('not allowed to read PersistentVolumes') as string,
+    });
+    await bench.restart();
+    expect((await refusal(bench.stage('pv-1', blockCapability(), attributes))).code).toBe(
+      'UNAVAILABLE',
+    );
+    expect(bench.pathd.calls.filter((call) => call.startsWith('attach'))).toHaveLength(1);
+  });
+
+  test('where it never could, a volume is what its attributes say, and nothing is claimed', async () => {
+    api.mode = 'forbid';
+    await bench.stage('pv-1', blockCapability(), attributes);
+    expect(bench.pathd.lastAttach?.paths).toMatchObject([{ name: 'p0' }]);
+    api.mode = 'up';
+    expect(api.annotations('pv-1')).not.toHaveProperty(OWNER);
+  });
+
+  test('a claim is given back when the right is there again', async () => {
+    await stage();
+    await eventually(() => expect(api.annotations('pv-1')).toHaveProperty(STATUS));
+    api.mode = 'forbid';
+    await bench.unstage('pv-1');
+    expect(api.annotations('pv-1')).toHaveProperty(OWNER);
+    api.mode = 'up';
+    await eventually(() =>
+      expect(Object.keys(api.annotations('pv-1'))).toEqual([PATH(0), PATH(1)]),
+    );
+  });
+});
+
 describe('status and events', () => {
   test('pathd events appear on PV and PVC, none twice over a restart of csi', async () => {
     await stage();

@@ -36,7 +36,7 @@ export interface FakeEvent {
 }
 
 type Collection = 'persistentvolumes' | 'nodes' | 'configmaps';
-type Mode = 'up' | 'hang' | 'error' | 'forbid';
+type Mode = 'up' | 'hang' | 'error' | 'forbid' | 'unknown';
 
 interface Watcher {
   readonly collection: string;
@@ -50,7 +50,7 @@ export class FakeApi {
   readonly events: FakeEvent[] = [];
   /** timeoutSeconds of every watch. */
   readonly watchSeconds: number[] = [];
-  /** up: answers; hang: never answers; error: 503; forbid: 403. */
+  /** up: answers; hang: never answers; error: 503; forbid: 403; unknown: 401, the token is nobody's. */
   mode: Mode = 'up';
   /** False: as with an etcd that cannot report progress and WatchList on. */
   progress = true;
@@ -200,6 +200,10 @@ export class FakeApi {
     }
     if (this.mode === 'forbid') {
       fail(response, 403, 'forbidden');
+      return;
+    }
+    if (this.mode === 'unknown') {
+      fail(response, 401, 'Unauthorized');
       return;
     }
     const events = /^\/api\/v1\/namespaces\/([^/]+)\/events(?:\/(.+))?$/.exec(url.pathname);

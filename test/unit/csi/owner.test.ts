@@ -27,6 +27,7 @@ class Api {
   /** The next patch is applied and its answer lost, or not even that. */
   patchTrouble: { readonly kind: ApiErrorKind; readonly isApplied: boolean } | undefined;
   nodeTrouble: ApiErrorKind | undefined;
+  pvTrouble: ApiErrorKind | undefined;
 
   get pv(): PersistentVolume {
     const { uid, version, annotations } = this;
@@ -50,6 +51,7 @@ class Api {
     return {
       getPv: () => {
         this.calls.push('GET');
+        if (this.pvTrouble !== undefined) return Promise.resolve(fail(this.pvTrouble));
         return Promise.resolve(this.exists ? ok(this.pv) : fail('not-found'));
       },
       getNode: (name: string) => {
@@ -224,6 +226,17 @@ describe('a release', () => {
   test('that is not answered is to be tried again', async () => {
     api.edit({ [OWNER]: 'n1' });
     api.patchTrouble = { kind: 'unavailable', isApplied: false };
+    expect(await release('n1')).toBe(false);
+    expect(await release('n1')).toBe(true);
+    expect(api.annotations).toEqual({});
+  });
+
+  test('that is forbidden for a while is not forgotten: the claim would stay for good', async () => {
+    api.edit({ [OWNER]: 'n1', [statusOf('n1')]: 'table' });
+    api.pvTrouble = 'forbidden';
+    expect(await release('n1')).toBe(false);
+    api.pvTrouble = undefined;
+    api.patchTrouble = { kind: 'forbidden', isApplied: false };
     expect(await release('n1')).toBe(false);
     expect(await release('n1')).toBe(true);
     expect(api.annotations).toEqual({});
