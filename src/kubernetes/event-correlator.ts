@@ -3,7 +3,7 @@
  * `kubectl describe` reads as it does for every other component, and a flapping path costs what a
  * flapping container costs.
  *
- * 1. Aggregation: more than 10 different messages of one object and reason within 600 s become one
+ * 1. Aggregation: from the tenth different message of one object and reason within 600 s on, they are one
  *    event "(combined from similar events): …".
  * 2. Deduplication: an event seen before is counted up (PATCH), not created again.
  * 3. Spam filter: a token bucket per object, 25 at once, one more every 300 s.
@@ -32,7 +32,8 @@ export type EventDecision =
 
 const BURST = 25;
 const REFILL_MS = 300_000;
-const SIMILAR_MAX = 10;
+/** As many messages stand alone; client-go: `localKeys.Len() < maxEvents`, with maxEvents 10. */
+const SIMILAR_MAX = 9;
 const SIMILAR_WINDOW_MS = 600_000;
 const KEYS_MAX = 4096;
 

@@ -38,19 +38,22 @@ describe('deduplication', () => {
 describe('aggregation', () => {
   const numbered = (n: number): EventRecord => event({ message: `message ${String(n)}` });
 
-  test('more than ten similar ones within ten minutes become one', () => {
+  test('from the tenth different message within ten minutes on they become one', () => {
     const correlator = new EventCorrelator();
-    for (let n = 1; n <= 10; n += 1) {
-      expect(correlator.observe(numbered(n), n)).toMatchObject({ kind: 'create' });
+    for (let n = 1; n <= 9; n += 1) {
+      expect(correlator.observe(numbered(n), n)).toMatchObject({
+        kind: 'create',
+        message: `message ${String(n)}`,
+      });
     }
-    expect(correlator.observe(numbered(11), 11)).toMatchObject({
+    expect(correlator.observe(numbered(10), 10)).toMatchObject({
       kind: 'create',
-      message: '(combined from similar events): message 11',
+      message: '(combined from similar events): message 10',
     });
-    expect(correlator.observe(numbered(12), 12)).toMatchObject({
+    expect(correlator.observe(numbered(11), 11)).toMatchObject({
       kind: 'count',
       count: 2,
-      message: '(combined from similar events): message 12',
+      message: '(combined from similar events): message 11',
     });
   });
 
