@@ -1,6 +1,6 @@
 /**
  * What a cluster of 5,000 nodes with 20 volumes each asks of its API servers, computed from what one
- * csi with three volumes was counted to ask, and compared with a budget. Whoever adds a request per
+ * csi with three volumes was counted to ask, set up as the chart sets it up, and compared with a budget. Whoever adds a request per
  * stage, per event or per minute meets the budget here.
  */
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -11,6 +11,8 @@ import { path } from '../unit/cli/status-samples.ts';
 
 const CLUSTER = { nodes: 5_000, volumes: 20 };
 const NAMES = ['pv-1', 'pv-2', 'pv-3'];
+/** As many as volumes, and the two that every node has: of its Node and of the maintenance ConfigMap. */
+const OWN_WATCHES = ['configmaps/priority-path-maintenance', 'nodes/node-1'];
 const STATUS = 'status.prioritypath.io/node-1';
 const IDLE_S = 5;
 const poll = { timeout: 10_000, interval: 20 };
@@ -26,9 +28,13 @@ beforeEach(async () => {
     // With both labels: a guess would be one event more.
     api.addPv(name, { 'path.prioritypath.io/p0': url, 'weight.prioritypath.io/p0': '90' });
   }
-  bench = await CsiBench.open(EXT4_BYTES, { credentials: api.credentials, node: 'node-1' });
+  bench = await CsiBench.open(EXT4_BYTES, {
+    credentials: api.credentials,
+    node: 'node-1',
+    maintenance: { namespace: 'ns', name: 'priority-path-maintenance' },
+  });
   bench.pathd.paths = [path('p0', { state: 'current' }), path('p1')];
-  await expect.poll(() => api.watches, poll).toEqual(['nodes/node-1']);
+  await expect.poll(() => api.watches, poll).toEqual(OWN_WATCHES);
 });
 
 afterEach(async () => {
@@ -58,7 +64,7 @@ const all = async (act: (name: string) => Promise<unknown>): Promise<void> => {
 };
 const haveStatus = (text: string): boolean =>
   NAMES.every((name) => (api.annotations(name)[STATUS] ?? '').includes(text));
-const areWatched = (): boolean => api.watches.length === NAMES.length + 1;
+const areWatched = (): boolean => api.watches.length === NAMES.length + OWN_WATCHES.length;
 
 test('5,000 nodes with 20 volumes each stay within the budget, as counted', async () => {
   const stage = await asked(
@@ -86,11 +92,12 @@ test('5,000 nodes with 20 volumes each stay within the budget, as counted', asyn
   );
 
   const { nodes, volumes } = CLUSTER;
+  const own = OWN_WATCHES.length;
   const each = (count: number): number => count / NAMES.length;
   const table = {
     connections: nodes * (bench.counters.connections / 1),
-    watches: (nodes * (volumes + 1) * restart.watches) / (NAMES.length + 1),
-    watchesRenewedPerSecond: (nodes * (volumes + 1)) / Math.min(...api.watchSeconds),
+    watches: (nodes * (volumes + own) * restart.watches) / (NAMES.length + own),
+    watchesRenewedPerSecond: (nodes * (volumes + own)) / Math.min(...api.watchSeconds),
     idleRequestsPerSecond: (nodes * (idle.reads + idle.watches + idle.writes)) / IDLE_S,
     requestsPerStage: each(stage.reads + stage.watches + stage.writes),
     writesPerStage: each(stage.writes),
@@ -104,8 +111,9 @@ test('5,000 nodes with 20 volumes each stay within the budget, as counted', asyn
   };
   const budget: Record<keyof typeof table, number> = {
     connections: 5_000,
-    watches: 105_000,
-    watchesRenewedPerSecond: 60,
+    watches: 110_000,
+    // Had all of them drawn the shortest life, half an hour.
+    watchesRenewedPerSecond: 62,
     idleRequestsPerSecond: 0,
     requestsPerStage: 4,
     writesPerStage: 2,
@@ -121,5 +129,5 @@ test('5,000 nodes with 20 volumes each stay within the budget, as counted', asyn
     expect(value, `${name}: ${String(value)} of ${String(limit)}`).toBeLessThanOrEqual(limit);
   }
   // That it was counted at all.
-  expect(table).toMatchObject({ requestsPerStage: 4, writesPerFailover: 5, watches: 105_000 });
+  expect(table).toMatchObject({ requestsPerStage: 4, writesPerFailover: 5, watches: 110_000 });
 }, 60_000);
