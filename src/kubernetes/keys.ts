@@ -68,14 +68,14 @@ export function statusKey(nodeName: string): string {
 }
 
 /**
- * Names of nodes other than `self` that have a status on this PV. Shortened names cannot be told
- * from nodes and are left out: whoever wants those gone compares `statusKey(name)`.
+ * Names of nodes other than `self` that have a status on this PV. What may be a shortened name is left
+ * out, since no such Node exists: whoever wants those gone compares `statusKey(name)`.
  */
 export function statusNodes(annotations: KeyMap, self: string): readonly string[] {
   return Object.keys(annotations)
     .filter((key) => key.startsWith(`${STATUS_PREFIX}/`) && key !== statusKey(self))
     .map((key) => key.slice(STATUS_PREFIX.length + 1))
-    .filter((name) => name.length < NAME_MAX - 9)
+    .filter((name) => name.length < NAME_MAX - 9 || !/-[0-9a-f]{8}$/.test(name))
     .sort();
 }
 

@@ -58,6 +58,14 @@ describe('status keys', () => {
       'b',
     ]);
   });
+
+  test('names of 54 to 63 characters are names, unless they end as a shortened one does', () => {
+    const whole = [54, 63].map((length) => `${'n'.repeat(length - 12)}.example.com`);
+    const annotations = Object.fromEntries(
+      [...whole, `${'n'.repeat(54)}-0123abcd`].map((name) => [statusKey(name), 'x']),
+    );
+    expect(statusNodes(annotations, 'self')).toEqual(whole.toSorted());
+  });
 });
 
 describe('topology of a node', () => {
