@@ -70,6 +70,11 @@ export const TOOLS: readonly Tool[] = [
   },
 ];
 
+/** Those that the cluster tier runs. */
+export const CLUSTER_TOOLS: readonly string[] = TOOLS.map(({ name }) => name).filter(
+  (name) => name !== 'csi-sanity',
+);
+
 export function toolFolder(tool: Tool): string {
   return new URL(`tools/${tool.folder}`, import.meta.url).pathname;
 }

@@ -14,7 +14,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { ensurePackages, ensureTools } from './build-tools.ts';
-import { toolPath } from './cache.ts';
+import { CLUSTER_TOOLS, toolPath } from './cache.ts';
 import { makeCertificates } from './certificates.ts';
 import { makeCgroup } from './cgroups.ts';
 import { Client, type KubeObject } from './client.ts';
@@ -86,7 +86,7 @@ export class Cluster extends Client {
   static async start(options: ClusterOptions = {}): Promise<Cluster> {
     await ensurePackages();
     // One compiles, the other mostly waits for the network.
-    const [pause] = await Promise.all([pauseImage(), ensureTools()]);
+    const [pause] = await Promise.all([pauseImage(), ensureTools(CLUSTER_TOOLS)]);
     const { root, cgroup } = makeRoot();
     const cluster = new Cluster(new Layout(root, cgroup), options);
     process.on('exit', cluster.#atExit);

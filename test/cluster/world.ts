@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ensurePackages, ensureTools } from './build-tools.ts';
-import { toolsFolder } from './cache.ts';
+import { CLUSTER_TOOLS, toolsFolder } from './cache.ts';
 import { processesIn } from './cgroups.ts';
 import { Cluster } from './cluster.ts';
 import type { KubeObject } from './client.ts';
@@ -47,7 +47,7 @@ export class World {
   static async start(): Promise<World> {
     // What images are made with is a package; the programs are compiled beside them.
     await ensurePackages();
-    const [{ pod, base }] = await Promise.all([makeImages(), ensureTools()]);
+    const [{ pod, base }] = await Promise.all([makeImages(), ensureTools(CLUSTER_TOOLS)]);
     const cluster = await timed('cluster', () => Cluster.start({ images: [pod, base] }));
     const world = new World(cluster, pod.name);
     try {

@@ -7,7 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, existsSync, openSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { ensurePackages, ensureTools } from '../cluster/build-tools.ts';
-import { TOOLS, toolPath } from '../cluster/cache.ts';
+import { CLUSTER_TOOLS, toolPath } from '../cluster/cache.ts';
 
 export const TIERS = [
   'unit',
@@ -66,7 +66,7 @@ export function obstacles(tier: Tier): string[] {
       return [
         ...needRoot(),
         ...needPrograms('tgtd', 'tgtadm', 'ip', 'nsenter', 'apt-get'),
-        ...needTools(...TOOLS.map(({ name }) => name)),
+        ...needTools(...CLUSTER_TOOLS),
         ...needNamespaces(),
         ...needDevice('/dev/fuse', 'modprobe fuse'),
         ...needDevice('/dev/loop-control', 'modprobe loop'),
