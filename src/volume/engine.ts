@@ -19,7 +19,13 @@ import { absentPath } from './fence.ts';
 import { type FenceOutlook, fenceOutlook } from './fence-outlook.ts';
 import { IdentityBook } from './identity-book.ts';
 import { digestChoices, logLimits, switchPolicy } from './live-policy.ts';
-import { asksForIdentity, endsOutstanding, tellsWeAreFenced } from './outcome.ts';
+import {
+  asksForIdentity,
+  deferredText,
+  endsOutstanding,
+  tellsOfLoss,
+  tellsWeAreFenced,
+} from './outcome.ts';
 import { MemoryKeeper } from './memory-keeper.ts';
 import { type BoardOptions, PathBoard, type VolumePath } from './path-board.ts';
 import type { Clock, Sense, Session } from './ports.ts';
@@ -233,6 +239,10 @@ export class VolumeEngine {
   #attention(path: string | undefined, sense: Sense): void {
     const { route, ledger } = this.dispatcher;
     if (path === undefined || this.#failure !== undefined) return;
+    if (tellsOfLoss(sense)) {
+      void this.fail(`acknowledged writes are lost: ${path} has a ${deferredText(sense)}`);
+      return;
+    }
     const session = this.board.link(path)?.verified?.session;
     const registered = session !== undefined && this.reservations.has(session);
     if (tellsWeAreFenced(sense)) {

@@ -14,7 +14,7 @@ export type Verdict =
   | { readonly kind: 'good' }
   /** Nobody knows whether it was executed. */
   | { readonly kind: 'unknown' }
-  /** Send it again on the same path, at once. Every unit attention comes this way. */
+  /** Send it again on the same path, at once. All news comes this way: unit attentions, deferred errors. */
   | { readonly kind: 'retry'; readonly attention: Sense | undefined }
   /** Send it again on the same path after a growing pause. */
   | { readonly kind: 'busy' }
@@ -50,6 +50,7 @@ export function judge(outcome: ScsiOutcome): Verdict {
 
 function judgeSense(sense: Sense): Verdict {
   const detail = formatSense(sense);
+  if (sense.deferred === true) return { kind: 'retry', attention: sense };
   switch (sense.key) {
     case SenseKey.NO_SENSE:
     case SenseKey.RECOVERED_ERROR:
@@ -96,6 +97,23 @@ function judgeIllegalRequest(sense: Sense): Verdict {
   }
   if (sense.asc === 0x20) return { kind: 'error', error: 'EOPNOTSUPP', detail };
   return { kind: 'error', error: 'EIO', detail: `invalid command, ${detail}` };
+}
+
+/**
+ * A deferred error: something that was answered well has failed since, and the target knows no more to
+ * whom it matters. What it has recovered from is no loss.
+ */
+export function tellsOfLoss({ key, deferred }: Sense): boolean {
+  const harmless: readonly number[] = [
+    SenseKey.NO_SENSE,
+    SenseKey.RECOVERED_ERROR,
+    SenseKey.UNIT_ATTENTION,
+  ];
+  return deferred === true && !harmless.includes(key);
+}
+
+export function deferredText(sense: Sense): string {
+  return `deferred error, ${formatSense(sense)}`;
 }
 
 /** Unit attentions after which everything outstanding on the nexus counts as unanswered. */

@@ -49,6 +49,8 @@ export interface Sense {
   readonly key: number;
   readonly asc: number;
   readonly ascq: number;
+  /** The error is that of an earlier command, and this one was not executed (SPC-4 4.5.7). */
+  readonly deferred?: true;
 }
 
 export type ScsiOutcome =

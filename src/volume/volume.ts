@@ -15,7 +15,7 @@ import { flushCache } from './flush-cache.ts';
 import { type FormatVerdict, judgeFormat } from './format-guard.ts';
 import { grownRecord } from './grow.ts';
 import type { LuIdentity } from './identity.ts';
-import { asksForIdentity } from './outcome.ts';
+import { asksForIdentity, deferredText, tellsOfLoss } from './outcome.ts';
 import type { BlockSource, IoRequest, Sense } from './ports.ts';
 import { RecentWrites } from './recent-writes.ts';
 import { carryOut, checkChange, planChange } from './reconfigure.ts';
@@ -158,8 +158,12 @@ export class Volume implements BlockSource {
     const flush = idle
       ? await flushCache(dispatcher, clock, policy.drainTimeoutMs, (sense) => heard.push(sense))
       : 'not idle';
+    const loss = heard.find(tellsOfLoss);
+    if (loss !== undefined) {
+      await this.#engine.fail(`acknowledged writes are lost: ${deferredText(loss)}`);
+    }
     // A unit that has changed was flushed for nothing: who knows which one it was.
-    if (flush === undefined && !heard.some(asksForIdentity)) {
+    if (flush === undefined && loss === undefined && !heard.some(asksForIdentity)) {
       dispatcher.abandon();
       await keeper.update(() => holding());
       await reservations.leave();

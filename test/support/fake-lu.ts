@@ -108,6 +108,12 @@ export const check = (key: number, asc: number, ascq: number): Answer => ({
   sense: { key, asc, ascq },
   data: undefined,
 });
+/** The error of something that was answered well before. */
+export const deferred = (key: number, asc: number, ascq: number): Answer => ({
+  status: 2,
+  sense: { key, asc, ascq, deferred: true },
+  data: undefined,
+});
 export const status = (code: number): Answer => ({
   status: code,
   sense: undefined,

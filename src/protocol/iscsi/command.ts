@@ -7,6 +7,8 @@ export interface Sense {
   readonly key: number;
   readonly asc: number;
   readonly ascq: number;
+  /** The error is that of an earlier command, and this one was not executed (SPC-4 4.5.7). */
+  readonly deferred?: true;
 }
 
 /** How a command ended. `residual`: bytes of overflow or underflow that the target reports. */

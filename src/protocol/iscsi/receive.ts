@@ -335,7 +335,8 @@ export class Receiver implements PduSink {
     const end = Math.min(available, 2 + get16(this.#scratch, 0));
     const sense = decodeSense(this.#scratch.subarray(2, end));
     if (!sense.ok) return undefined;
-    return { key: sense.value.key, asc: sense.value.asc, ascq: sense.value.ascq };
+    const { key, asc, ascq, deferred } = sense.value;
+    return deferred ? { key, asc, ascq, deferred } : { key, asc, ascq };
   }
 
   #asynchronous(): void {

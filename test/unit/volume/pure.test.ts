@@ -9,6 +9,7 @@ import {
   asksForIdentity,
   endsOutstanding,
   judge,
+  tellsOfLoss,
   tellsWeAreFenced,
   type Verdict,
 } from '../../../src/volume/outcome.ts';
@@ -63,6 +64,14 @@ describe('outcomes', () => {
     ['miscompare', [0x0e, 0x1d, 0], 'error'],
   ] as const)('%s: %j is %s', (_what, [key, asc, ascq], kind) => {
     expect(sense(key, asc, ascq).kind).toBe(kind);
+  });
+
+  it.each([0, 1, 3, 4, 7, 0xb])('a deferred error of key %i is not the command’s', (key) => {
+    const attention = { key, asc: 0x0c, ascq: 2, deferred: true } as const;
+    const outcome = { kind: 'status', status: 2, received: 0, residual: 0 } as const;
+    expect(judge({ ...outcome, sense: attention })).toEqual({ kind: 'retry', attention });
+    expect(tellsOfLoss(attention)).toBe(key > 1);
+    expect(tellsOfLoss({ key, asc: 0x0c, ascq: 2 })).toBe(false);
   });
 
   it('names the errors that callers tell apart', () => {

@@ -119,6 +119,14 @@ describe('receiving', () => {
     expect(bench.outcomes).toEqual([{ ...GOOD, status: 2, sense: { key: 6, asc: 0x29, ascq: 1 } }]);
   });
 
+  it('tells a deferred error from one of the command that brings it', () => {
+    bench.session.execute({ cdb: testUnitReady(), done: bench.done });
+    const [sent] = bench.flush();
+    bench.respond(sent!, 2, Buffer.from([0x73, 3, 0x0c, 2, 0, 0, 0, 0]));
+    const sense = { key: 3, asc: 0x0c, ascq: 2, deferred: true };
+    expect(bench.outcomes).toEqual([{ ...GOOD, status: 2, sense }]);
+  });
+
   it('reports a write only when its payload has left, even if it is answered before', () => {
     bench.write(512);
     const [sent] = bench.take();
