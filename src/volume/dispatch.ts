@@ -76,6 +76,8 @@ export class Dispatcher {
   /** Not even retries go out: the identity of the logical unit is in doubt. */
   #frozen = false;
   #parked: (() => void)[] = [];
+  /** Sent as to a unit without a cache, which turned out to have one: answered after a flush. */
+  readonly #exposed = new Set<Entry>();
   /** Commands at the target, and those of them that ought to be quick (reads and writes). */
   #atTarget = 0;
   #quickAtTarget = 0;
@@ -159,12 +161,22 @@ export class Dispatcher {
     this.pump();
   }
 
-  /** Takes back a hold that was for nothing: same path, same session. */
-  resume(): void {
+  /** Takes back a hold that was for nothing: same path, same session; `facts`: as it is now. */
+  resume(facts?: LuFacts): void {
     this.#held = false;
+    if (facts !== undefined && this.#route !== undefined) this.#renew(this.#route, facts);
     const parked = this.#thaw();
     for (const send of parked) send();
     this.pump();
+  }
+
+  #renew(route: Route, facts: LuFacts): void {
+    this.#route = { ...route, facts };
+    if (route.facts.writeCache !== 'none' || facts.writeCache === 'none') return;
+    for (const entry of this.ledger.outstanding()) if (entry.changesData) this.#exposed.add(entry);
+    // What was answered while nobody knew of the cache is in it.
+    const done = (): void => undefined;
+    this.submit({ kind: 'flush', offset: 0, length: 0, data: undefined, fua: false, done });
   }
 
   /**
@@ -175,6 +187,7 @@ export class Dispatcher {
     this.#epoch++;
     this.#route = undefined;
     this.#thaw();
+    this.#exposed.clear();
     this.#sync.reset();
     this.#atTarget = 0;
     this.#quickAtTarget = 0;
@@ -252,7 +265,7 @@ export class Dispatcher {
   #answered(entry: Entry, piece: Piece, route: Route, tries: Tries, verdict: Verdict): void {
     switch (verdict.kind) {
       case 'good':
-        entry.unflushed = entry.changesData && needsFlush(entry.request, route.facts, entry.logged);
+        entry.unflushed = entry.changesData && this.#needsFlush(entry, route);
         this.#ended(entry, route);
         return;
       case 'unknown':
@@ -299,9 +312,15 @@ export class Dispatcher {
   /** One command has ended. The request is answered when all have: until then its buffer is in use. */
   #ended(entry: Entry, route: Route): void {
     if (--entry.unfinished > 0) return;
-    const { request, error, logged } = entry;
-    if (error === undefined && needsFlush(request, route.facts, logged)) this.#sync.join(entry);
+    const { error } = entry;
+    const flushed = error === undefined && this.#needsFlush(entry, route);
+    this.#exposed.delete(entry);
+    if (flushed) this.#sync.join(entry);
     else this.#finish(entry, error, route.facts.writeCache === 'none');
+  }
+
+  #needsFlush(entry: Entry, { facts }: Route): boolean {
+    return this.#exposed.has(entry) || needsFlush(entry.request, facts, entry.logged);
   }
 
   /** Sends a piece again on the same path; its request keeps its place in the order. */

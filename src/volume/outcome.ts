@@ -121,10 +121,13 @@ export function endsOutstanding(sense: Sense): boolean {
   return sense.asc === 0x29 || (sense.asc === 0x2f && sense.ascq === 0x00);
 }
 
-/** Unit attentions after which the identity of the logical unit is checked again. */
+/**
+ * Unit attentions after which the logical unit is read again: who it is (3F/0E, 3F/03, 2A/09), and what it
+ * can do (2A/00, 2A/01): with a write cache that was just enabled an answer means less than it did.
+ */
 export function asksForIdentity(sense: Sense): boolean {
   if (sense.asc === 0x3f) return sense.ascq === 0x0e || sense.ascq === 0x03;
-  return sense.asc === 0x2a && sense.ascq === 0x09;
+  return sense.asc === 0x2a && [0x00, 0x01, 0x09].includes(sense.ascq);
 }
 
 /** Unit attentions that say another node took our reservation: we are fenced. */

@@ -189,7 +189,7 @@ export class Switcher {
     if (route === undefined) return;
     const answer = (await link(route.path)?.verify(probeTimeoutMs)) ?? notLoggedIn();
     if (this.#mustLeave || this.#mustRecheck || this.#ended) return;
-    if (answer.kind === 'good') dispatcher.resume();
+    if (answer.kind === 'good') dispatcher.resume(link(route.path)?.verified?.facts);
     else this.#events.rejected(route.path, answer);
   }
 

@@ -92,10 +92,12 @@ describe('outcomes', () => {
       [0x3f, 0x0e],
       [0x3f, 0x03],
       [0x2a, 0x09],
+      [0x2a, 0x00],
+      [0x2a, 0x01],
     ] as const)
       expect(asksForIdentity(ua(asc, ascq))).toBe(true);
     expect(asksForIdentity(ua(0x3f, 0))).toBe(false);
-    expect(asksForIdentity(ua(0x2a, 1))).toBe(false);
+    expect(asksForIdentity(ua(0x2a, 2))).toBe(false);
     for (const ascq of [3, 4, 5]) expect(tellsWeAreFenced(ua(0x2a, ascq))).toBe(true);
     expect(tellsWeAreFenced(ua(0x2a, 9))).toBe(false);
   });
