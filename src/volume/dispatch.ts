@@ -82,6 +82,8 @@ export class Dispatcher {
   #atTarget = 0;
   #quickAtTarget = 0;
 
+  /** Of the latest route: what the device can do does not change while nothing serves it. */
+  facts: LuFacts | undefined;
   /** Requests answered with an error since attach. */
   ioErrors = 0;
   /** When the last request was answered; the ledger was empty before `busySince`. */
@@ -155,6 +157,7 @@ export class Dispatcher {
   /** The token: from now on commands go here, starting with what waits. */
   release(route: Route): void {
     this.#route = route;
+    this.facts = route.facts;
     this.#held = false;
     // Whatever was in doubt while there was no path: this one was verified.
     this.#frozen = false;
@@ -172,6 +175,7 @@ export class Dispatcher {
 
   #renew(route: Route, facts: LuFacts): void {
     this.#route = { ...route, facts };
+    this.facts = facts;
     if (route.facts.writeCache !== 'none' || facts.writeCache === 'none') return;
     for (const entry of this.ledger.outstanding()) if (entry.changesData) this.#exposed.add(entry);
     // What was answered while nobody knew of the cache is in it.

@@ -63,11 +63,11 @@ export class Volume implements BlockSource {
   }
 
   get canDiscard(): boolean {
-    return this.#engine.dispatcher.route?.facts.unmapsToZeros ?? false;
+    return this.#engine.dispatcher.facts?.unmapsToZeros ?? false;
   }
 
   get canWriteZeroes(): boolean {
-    return (this.#engine.dispatcher.route?.facts.maxWriteSameBlocks ?? 0) > 0;
+    return (this.#engine.dispatcher.facts?.maxWriteSameBlocks ?? 0) > 0;
   }
 
   /** Write policy `through`: what was answered is on stable storage; `log`: when it was flushed. */

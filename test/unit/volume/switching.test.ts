@@ -53,6 +53,17 @@ describe('forced switch', () => {
     },
   );
 
+  it('a discard in the middle of it waits like a write: the device can do what it could', async () => {
+    const w = await started({ policy: { fencing: 'none' } });
+    await w.wrote(1, 11);
+    w.gateway(0).mode = 'frozen';
+    w.write(2, 22);
+    await w.clock.until(() => w.current === undefined);
+    expect([w.volume.canDiscard, w.volume.canWriteZeroes]).toEqual([true, true]);
+    await w.good(w.submit('discard', 1, 1));
+    expect([w.current, await w.value(1)]).toEqual(['p1', 0]);
+  });
+
   it('with nothing unanswered there is nothing to fence', async () => {
     const w = await started();
     await w.wrote(1, 1);
