@@ -121,7 +121,7 @@ export class Volumes implements PathdApi {
     if (!started.ok) throw fromVolumeError(started.error);
     const second = this.#claims.take(volumeId, volume);
     if (second !== undefined) {
-      await volume.close();
+      await volume.close({ isAnothers: true });
       // It was never used: what the start has recorded would bind it to a unit that is not its own.
       if (volume.options.record.lu === undefined) await volume.options.store.remove();
       throw second;

@@ -339,21 +339,22 @@ export class Reservations {
   /**
    * Everything is written and flushed: the keys of this node go, and the reservation with them. It stays
    * where a fenced path has not been logged into since: only the reservation keeps its writes out.
+   * `isAnothers`: only the keys of these logins go, the others are of another volume of this node.
    */
-  async leave(): Promise<void> {
+  async leave(isAnothers: boolean): Promise<void> {
     this.#left = true;
     await this.#surveys;
     if (this.#preempted.size > 0 || this.#begun.size > 0) return;
-    for (const nexus of this.#nexuses.values()) await this.#leaveThrough(nexus);
+    for (const nexus of this.#nexuses.values()) await this.#leaveThrough(nexus, isAnothers);
     this.#nexuses.clear();
   }
 
-  async #leaveThrough({ open, key }: Nexus): Promise<void> {
+  async #leaveThrough({ open, key }: Nexus, isAnothers: boolean): Promise<void> {
     const context = (): CommandContext => open(this.#options.stepMs);
     const keys = await pr.readKeys(context());
     if (!keys.ok || !keys.value.includes(key)) return;
-    const others = new Set(keys.value.filter((other) => this.#ring.has(other) && other !== key));
-    for (const other of others) await pr.preempt(context(), key, other);
+    const others = keys.value.filter((other) => this.#ring.has(other) && other !== key);
+    for (const other of isAnothers ? [] : new Set(others)) await pr.preempt(context(), key, other);
     const holder = await pr.readHolder(context());
     if (holder.ok && holder.value?.key === key) await pr.release(context(), key);
     await pr.unregister(context(), key);

@@ -145,8 +145,11 @@ export class Volume implements BlockSource {
     return saved;
   }
 
-  /** Flushes and leaves every path. Call it when the device is gone. */
-  async close(): Promise<void> {
+  /**
+   * Flushes and leaves every path. Call it when the device is gone. `isAnothers`: another volume of this
+   * node has the unit, and keeps its registrations.
+   */
+  async close({ isAnothers = false }: { readonly isAnothers?: boolean } = {}): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     const { board, clock, dispatcher, failure, keeper, policy, reservations, switcher } =
@@ -166,7 +169,7 @@ export class Volume implements BlockSource {
     if (flush === undefined && loss === undefined && !heard.some(asksForIdentity)) {
       dispatcher.abandon();
       await keeper.update(() => holding());
-      await reservations.leave();
+      await reservations.leave(isAnothers);
     }
     await switcher.end();
     dispatcher.fail(); // requests that came before the device went and that nothing can carry out

@@ -173,6 +173,18 @@ describe('a second volume on one logical unit', () => {
     expect(volumes.size).toBe(2);
   });
 
+  it('takes no registration of the first away, and leaves none of its own', async () => {
+    const server = new FakeReservations();
+    for (const gateway of gateways.slice(0, 2)) gateway.reservations = server;
+    await run(volumes.attach(request('a', 0, { singleNode: true })));
+    const before = { keys: server.keys, holder: server.holder };
+    expect([before.keys.length, before.holder?.key]).toEqual([1, before.keys[0]]);
+    const second = request('b', 1, { singleNode: true });
+    await expect(run(volumes.attach(second))).rejects.toMatchObject(refused('a'));
+    expect({ keys: server.keys, holder: server.holder }).toEqual(before);
+    expect(server.log.filter((command) => command.startsWith('PREEMPT'))).toEqual([]);
+  });
+
   it('may have it once the first is detached', async () => {
     await run(volumes.attach(request('a', 0)));
     await run(volumes.detach('a'));
