@@ -5,7 +5,9 @@
  * A sample is one block's checksum. It is taken when the write is on stable storage, at most one in
  * `everyMs`, so that its price stays out of the data path. Any later request that may change the block
  * drops the sample when it is submitted, before it can reach a target: a sample that is still there
- * after it was read back is a fair judgement.
+ * after it was read back is a fair judgement. That holds where one node writes: of a volume that several
+ * nodes write no samples are taken (`capacity` 0), for a standby that shows the write of another node
+ * would be banned for a stale copy.
  */
 import type { Instant } from '../base/brand.ts';
 import { crc32c } from '../base/crc32c.ts';
@@ -50,6 +52,7 @@ export class RecentWrites {
    */
   note(request: Pick<IoRequest, 'offset' | 'data'>, now: Instant, overlapped: boolean): void {
     if (now - this.#lastAt < this.#everyMs || overlapped || request.data === undefined) return;
+    if (this.#capacity === 0) return;
     this.#lastAt = now;
     const checksum = crc32c(request.data.subarray(0, this.#blockSize));
     if (this.#samples.length >= this.#capacity) this.#samples.shift();

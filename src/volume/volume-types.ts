@@ -19,7 +19,10 @@ export interface VolumeOptions {
   readonly policy: Policy;
   readonly initiatorName: string;
   readonly readOnly: boolean;
-  /** One node writes at a time: the unit may be reserved for it. Absent: nothing is reserved. */
+  /**
+   * One node writes at a time: the unit may be reserved for it. Absent: nothing is reserved. False: others
+   * may write as well, so what was written here need not be what is there.
+   */
   readonly singleNode?: boolean;
   /** This node has just been given the volume: what another node has reserved is taken from it. */
   readonly mayTakeOver?: boolean;

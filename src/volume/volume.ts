@@ -141,7 +141,9 @@ export class Volume implements BlockSource {
     const saved = await this.#save(() => ({ lu: record, banned: this.#engine.bans }));
     if (!saved.ok) return saved;
     await this.#engine.reservations.settle();
-    this.#engine.serve(new RecentWrites(this.blockSize));
+    // What several nodes write, each of them can only read back by chance.
+    const samples = this.options.singleNode === false ? 0 : undefined;
+    this.#engine.serve(new RecentWrites(this.blockSize, samples));
     return saved;
   }
 

@@ -154,7 +154,7 @@ export class VolumeWorld {
       policy: parsed.value,
       initiatorName: 'iqn.2026-01.test:n',
       readOnly,
-      singleNode: options.singleNode ?? false,
+      ...(options.singleNode === undefined ? {} : { singleNode: options.singleNode }),
       mayTakeOver: options.mayTakeOver ?? false,
       clock,
       initiator: this.initiator,
