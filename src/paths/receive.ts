@@ -9,6 +9,7 @@ import { declaredDown, excused, ioProgressed, ioStalled, probeBad, probeGood } f
 import type { Cause, Identity } from './model.ts';
 import type { OutstandingProbe, PathState } from './path-state.ts';
 import { abandonedAt, probeSoon, scheduled } from './probing.ts';
+import { after } from './time.ts';
 import type { Turn } from './turn.ts';
 import { halved, raised, restored } from './weight.ts';
 
@@ -146,6 +147,9 @@ export function onOwnStall(turn: Turn, durationMs: number): void {
   const { policy, paths } = turn.state;
   if (durationMs * 2 <= policy.probeTimeoutMs) return;
   turn.set({ paths: paths.map((path) => excused(path, durationMs, policy, turn.now)) });
+  // Nor was any path asked in that time: I/O that was held then was held for want of us.
+  const { heldSince } = turn.state;
+  if (heldSince !== undefined) turn.set({ heldSince: after(heldSince, durationMs) });
 }
 
 function sampleBrownOut(turn: Turn, path: PathState, latencyUs: number): void {

@@ -18,15 +18,23 @@ import type { Clock, Timer } from './ports.ts';
 export class ControllerDriver {
   readonly #clock: Clock;
   readonly #execute: (effect: PathEffect) => void;
+  readonly #catchUp: () => void;
   #state: ControllerState;
   #events: PathEvent[] = [];
   #stepping = false;
   #timer: Timer | undefined;
   #stopped = false;
 
-  constructor(clock: Clock, options: ControllerOptions, execute: (effect: PathEffect) => void) {
+  /** @param catchUp called before events are taken in: it may have one that comes first. */
+  constructor(
+    clock: Clock,
+    options: ControllerOptions,
+    execute: (effect: PathEffect) => void,
+    catchUp: () => void,
+  ) {
     this.#clock = clock;
     this.#execute = execute;
+    this.#catchUp = catchUp;
     this.#state = createController(options, clock.now());
   }
 
@@ -59,6 +67,7 @@ export class ControllerDriver {
   }
 
   dispatch(event: PathEvent): void {
+    if (!this.#stepping) this.#catchUp();
     this.#events.push(event);
     if (this.#stepping) return;
     this.#stepping = true;

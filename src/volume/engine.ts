@@ -99,8 +99,11 @@ export class VolumeEngine {
     this.dispatcher = new Dispatcher(clock, () => this.recent, events, limits);
     this.reservations = this.#makeReservations();
     this.board = this.#makeBoard();
-    this.driver = new ControllerDriver(clock, controllerOptions(options), (effect) =>
-      this.#execute(effect),
+    this.driver = new ControllerDriver(
+      clock,
+      controllerOptions(options),
+      (effect) => this.#execute(effect),
+      () => this.#stalls.catchUp(),
     );
     this.switcher = this.#makeSwitcher();
     const { keeper, driver } = this;

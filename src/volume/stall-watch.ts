@@ -58,6 +58,19 @@ export class StallWatch {
     this.#timer = undefined;
   }
 
+  /**
+   * Whether we stood still, asked before anything else is judged: a timer that has expired meanwhile may
+   * run before ours.
+   */
+  catchUp(): void {
+    const now = this.#clock.now();
+    if (this.#timer !== undefined && this.#isLate(now)) this.#tick(now);
+  }
+
+  #isLate(now: Instant): boolean {
+    return now - this.#lastLook - this.#periodMs > this.#deadlines.ioMs / 2;
+  }
+
   #arm(): void {
     this.#timer = this.#clock.after(this.#periodMs, () => {
       this.#arm();
@@ -66,9 +79,10 @@ export class StallWatch {
   }
 
   #tick(now: Instant): void {
+    const isLate = this.#isLate(now);
     const lateMs = now - this.#lastLook - this.#periodMs;
     this.#lastLook = now;
-    if (lateMs > this.#deadlines.ioMs / 2) {
+    if (isLate) {
       this.#events.ownStall(lateMs);
       // The sockets are read before the next look: start counting from here.
       if (this.#since !== undefined) this.#since = now;

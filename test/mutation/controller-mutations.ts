@@ -14,6 +14,12 @@ const paths = (file: string, was: string, is: string): Edit => ({
 
 export const CONTROLLER: readonly Mutation[] = [
   mutation(
+    'latched-by-a-stall',
+    'time in which our own process stood still makes a volume fail',
+    ['test/unit/volume/own-stall.test.ts', 'it does not fail'],
+    paths('receive', 'if (heldSince !== undefined) turn', 'if (heldSince === -1) turn'),
+  ),
+  mutation(
     'liveness-gate',
     'a path that is down may carry I/O',
     [INVARIANTS, 'P2:'],

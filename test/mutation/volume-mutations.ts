@@ -120,11 +120,7 @@ export const VOLUMES: readonly Mutation[] = [
     'fence-skipped',
     'a path is left without a fence',
     [HISTORY, 'P16:'],
-    volume(
-      'switcher',
-      'if (unanswered > 0 && path !== undefined) {',
-      'if (unanswered < 0 && path !== undefined) {',
-    ),
+    volume('switcher', 'if (unanswered > 0) {', 'if (unanswered < 0) {'),
   ),
   mutation(
     'fence-after',
@@ -148,7 +144,7 @@ export const VOLUMES: readonly Mutation[] = [
     ['test/unit/volume/switching.test.ts', 'paths that may hold writes are reset'],
     volume(
       'engine',
-      'this.switcher.inherit(held ?? absentPath(name), this.clock.now());',
+      'this.switcher.inherit(held ?? absentPath(name), quietSince);',
       'void (held ?? absentPath(name));',
     ),
   ),
@@ -208,7 +204,39 @@ export const VOLUMES: readonly Mutation[] = [
     'stall-of-our-own',
     'a stall of our own process counts against the path',
     ['test/unit/volume/fence.test.ts', 'a stall of our own is told'],
-    volume('stall-watch', 'if (lateMs > this.#deadlines.ioMs / 2) {', 'if (lateMs > Infinity) {'),
+    volume('stall-watch', 'if (isLate) {', 'if (lateMs > Infinity) {'),
+  ),
+  mutation(
+    'removed-unfenced',
+    'a path that may hold writes is removed',
+    ['test/unit/volume/reconfigure-races.test.ts', 'before it was fenced'],
+    volume('reconfigure', 'isKnown(name, on) || on.isHeld(name)', 'isKnown(name, on)'),
+  ),
+  mutation(
+    'delay-anew',
+    'a declared delay begins anew with each attempt to attach',
+    ['test/unit/pathd/volumes.test.ts', 'from one attempt to the next'],
+    {
+      file: 'src/pathd/volumes.ts',
+      was: 'this.#quietSince.get(volumeId) ?? this.#options.clock.now()',
+      is: 'this.#options.clock.now()',
+    },
+  ),
+  mutation(
+    'deferred-as-current',
+    'a deferred error is taken for one of the command that brings it',
+    ['test/unit/volume/deferred.test.ts', 'brings it is executed'],
+    volume('outcome', 'if (sense.deferred === true) return', 'if (sense.key > 15) return'),
+  ),
+  mutation(
+    'cache-unnoticed',
+    'a write cache that is enabled later is not noticed',
+    ['test/unit/volume/cache-enabled.test.ts', 'in the cache alone'],
+    volume(
+      'switcher',
+      'dispatcher.resume(link(route.path)?.verified?.facts)',
+      'dispatcher.resume()',
+    ),
   ),
   mutation(
     'memory-per-probe',
