@@ -13,6 +13,7 @@ import type { VolumeEvent } from '../volume/volume-types.ts';
 import { type AttachRequest, PathdError, type UpdateRequest } from './api.ts';
 import type { ChapBook } from './chap-book.ts';
 import { fromStoreError } from './errors.ts';
+import { withoutMistakenBans } from './expected-serial.ts';
 import { logVolumeEvent } from './events.ts';
 import type { NodeState } from './node-state.ts';
 import type { Notices } from './notices.ts';
@@ -58,7 +59,7 @@ export async function openVolume(
     initiator,
     credentials: () => chap.credentials(volumeId),
     store,
-    record: loaded.value ?? emptyRecord(volumeId),
+    record: withoutMistakenBans(loaded.value ?? emptyRecord(volumeId), policy.expectedSerial),
     onEvent: (event: VolumeEvent) => {
       logVolumeEvent(volumeLog, event);
       notices.tell(volumeId, event);

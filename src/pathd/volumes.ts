@@ -22,6 +22,7 @@ import {
 import type { ChapBook } from './chap-book.ts';
 import { Claims } from './claims.ts';
 import { fromStoreError, fromVolumeError } from './errors.ts';
+import { serialProblem } from './expected-serial.ts';
 import { Notices } from './notices.ts';
 import type { NodeState } from './node-state.ts';
 import { openVolume, volumePaths } from './open-volume.ts';
@@ -171,6 +172,9 @@ export class Volumes implements PathdApi {
     const paths = await volumePaths(request, this.#options.node);
     const { expectedSerial } = policy;
     const { identity } = known.volume;
+    const isNews = expectedSerial !== known.volume.wanted.policy.expectedSerial;
+    const wrongWord = isNews ? serialProblem(identity, expectedSerial) : undefined;
+    if (wrongWord !== undefined) throw new PathdError('FAILED_PRECONDITION', wrongWord);
     const targets = paths.map(({ target }) => target);
     const second = this.#claims.refusal(request.volumeId, { identity, targets, expectedSerial });
     if (second !== undefined) throw second;

@@ -196,6 +196,36 @@ describe('attach', () => {
   });
 });
 
+describe('a wrong expected-serial', () => {
+  const told = (serial: string): AttachRequest => ({
+    ...request,
+    policy: { 'expected-serial': serial },
+  });
+
+  it('on an attached volume is refused, and its paths go on', async () => {
+    await run(volumes.attach(told('SERIAL-1')));
+    const wrong = run(volumes.update(told('SERIAL-I')));
+    await expect(wrong).rejects.toMatchObject({
+      code: 'FAILED_PRECONDITION',
+      message: expect.stringContaining('"SERIAL-I" is not the serial number') as string,
+    });
+    // Long enough for a look at its identity.
+    await clock.advance(10_000);
+    expect((await volumes.status('v'))[0]?.paths).toMatchObject([{ state: 'current' }]);
+  });
+
+  it('at attach is an error that ends with its correction', async () => {
+    await run(volumes.attach(told('SERIAL-1')));
+    await run(volumes.detach('v'));
+    await expect(run(volumes.attach(told('SERIAL-I')))).rejects.toMatchObject({
+      message: expect.stringContaining('expected "SERIAL-I"') as string,
+    });
+    await expect.poll(() => readFile(recordFile(), 'utf8')).toContain('expected \\"SERIAL-I\\"');
+    await run(volumes.attach(told('SERIAL-1')));
+    expect((await volumes.status('v'))[0]?.paths).toMatchObject([{ state: 'current' }]);
+  });
+});
+
 describe('detach', () => {
   it('of what is not attached is fine; of what is in use is refused and it stays', async () => {
     await run(volumes.detach('v'));
