@@ -113,6 +113,10 @@ const PREFIXES: ReadonlyMap<string, SectionName> = new Map([
   [POLICY_PREFIX, 'policy'],
 ]);
 
+const KNOWN_KEYS =
+  `${PATH_PREFIX}/<name>, ${[...PREFIXES.values()].slice(1, -1).join('., ')}., ` +
+  `${POLICY_PREFIX}/<parameter>, ${PIN_KEY} or ${PV_KEY}`;
+
 /** Puts every key of ours into its section, in the order of names, whatever the map's order was. */
 function sortKeys(keys: Readonly<Record<string, string>>, problems: string[]): Sections {
   const sections: Sections = {
@@ -131,7 +135,7 @@ function sortKeys(keys: Readonly<Record<string, string>>, problems: string[]): S
     if (key === PIN_KEY || key === PV_KEY) continue;
     const section = PREFIXES.get(prefix);
     if (section === undefined || name === undefined || rest.length > 0) {
-      problems.push(`${key} "${shown(value)}": unknown key of ${KEY_DOMAIN}`);
+      problems.push(`${key} "${shown(value)}": unknown key, expected ${KNOWN_KEYS}`);
     } else if (!NAME_PATTERN.test(name) || name.length > MAX_NAME_LENGTH) {
       problems.push(
         `${key} "${shown(value)}": the name after "/" must be lower-case letters, digits and "-", ` +

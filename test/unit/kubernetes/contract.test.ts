@@ -179,7 +179,7 @@ describe('a volume', () => {
       /drain\.prioritypath\.io\/gone "true": there is no path/,
       /prioritypath\.io\/pin "nobody"/,
       /policy\.prioritypath\.io\/fencing/,
-      /paths\.prioritypath\.io\/p0 "typo": unknown key/,
+      /paths\.prioritypath\.io\/p0 "typo": unknown key, expected path\.prioritypath\.io\/<name>, rack\./,
       /prioritypath\.io\/whatever "1": unknown key/,
     ]) {
       expect(all).toMatch(expected);
