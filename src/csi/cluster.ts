@@ -9,6 +9,7 @@
  */
 import type { Logger } from '../base/log.ts';
 import { SharedBackoff } from '../kubernetes/backoff.ts';
+import { capacityProblem } from '../kubernetes/capacity.ts';
 import {
   createKubernetesApi,
   type KubernetesApi,
@@ -271,6 +272,15 @@ export class Cluster {
     if (known === undefined || config === undefined) return;
     await this.#store.set({ ...known, applied: wanted(config, this.#options.policyDefaults) });
     this.#attend(volumeId);
+  }
+
+  /** A pod has the volume. Now and not at stage: between the two the kubelet lets it grow. */
+  published(volumeId: string, sizeBytes: number): void {
+    const { capacity = '' } = this.#store.get(volumeId)?.pv ?? {};
+    const message = capacityProblem(capacity, sizeBytes);
+    if (message === undefined) return;
+    const reason = 'CapacityMismatch';
+    this.#tell(volumeId, { reason, warning: true, message, atUnixMs: Date.now() });
   }
 
   #attend(volumeId: string): void {

@@ -17,6 +17,7 @@ export type CsiEventReason =
   | 'InvalidPath'
   | 'TopologyUnknown'
   | 'UpdateRefused'
+  | 'CapacityMismatch'
   | 'OwnerTakenOver'
   | 'OwnerLost'
   | 'InvalidMaintenance';

@@ -229,11 +229,11 @@ export function tellConfig(
 
 /** What of a PV is kept; of statuses only this node's own, the others' come and go. */
 export function knownPv(pv: PersistentVolume, node: string): KnownPv {
-  const { name, uid, claimRef } = pv;
+  const { name, uid, claimRef, capacity } = pv;
   const kept = ([key]: [string, string]): boolean =>
     !isDriverKey(key) || key === OWNER_KEY || key === statusKey(node);
   return {
-    ...{ name, uid, claimRef: claimRef ?? null },
+    ...{ name, uid, capacity, claimRef: claimRef ?? null },
     annotations: Object.fromEntries(Object.entries(ourKeys(pv.annotations)).filter(kept)),
     labels: ourKeys(pv.labels),
   };

@@ -21,6 +21,8 @@ export interface KnownPv {
   readonly annotations: KeyMap;
   readonly labels: KeyMap;
   readonly claimRef: ClaimRef | null;
+  /** spec.capacity.storage as written; not there in files of the versions before it. */
+  readonly capacity?: string;
 }
 
 export interface KnownVolume {

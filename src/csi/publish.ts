@@ -52,7 +52,7 @@ export async function publish(node: NodeContext, request: PublishCall): Promise<
   };
   const record = await node.state.read(call.volumeId);
   const volume = await attachedVolume(node, call.volumeId);
-  const { staged, device } = await requireStaged(call, record, volume);
+  const { staged, device, sizeBytes } = await requireStaged(call, record, volume);
   const live = await livePublications(staged, volume);
   const same = live.find((one) => one.targetPath === call.targetPath);
   if (same !== undefined) {
@@ -76,13 +76,14 @@ export async function publish(node: NodeContext, request: PublishCall): Promise<
     await rollback.run(node.log);
     throw error;
   }
+  node.cluster?.published(call.volumeId, sizeBytes);
 }
 
 async function requireStaged(
   { volumeId, stagingPath }: PublishCall,
   record: VolumeRecord | undefined,
   volume: VolumeStatus | undefined,
-): Promise<{ staged: VolumeRecord; device: string }> {
+): Promise<{ staged: VolumeRecord; device: string; sizeBytes: number }> {
   if (record?.phase !== 'staged') {
     const text = `volume ${volumeId} is not staged on this node: NodeStageVolume comes first`;
     throw new CsiError('FAILED_PRECONDITION', text);
@@ -99,7 +100,7 @@ async function requireStaged(
         'this node, so that it is staged again',
     );
   }
-  return { staged: record, device: volume.device };
+  return { staged: record, device: volume.device, sizeBytes: volume.sizeBytes };
 }
 
 /** The columns "other target path" of the table, and the staged capability as the limit. */

@@ -52,6 +52,8 @@ export interface PersistentVolume {
   readonly driver: string;
   readonly volumeHandle: string;
   readonly volumeAttributes: KeyMap;
+  /** spec.capacity.storage as written; empty: none. */
+  readonly capacity: string;
   readonly claimRef: ClaimRef | undefined;
 }
 
@@ -200,6 +202,7 @@ export function readPv(value: unknown): ApiResult<PersistentVolume> {
     driver: text(csi, 'driver'),
     volumeHandle: text(csi, 'volumeHandle'),
     volumeAttributes: texts(child(csi, 'volumeAttributes')),
+    capacity: text(child(spec, 'capacity'), 'storage'),
     claimRef: claimRef.name === '' ? undefined : { ...claimRef, uid: text(claim, 'uid') },
   });
 }

@@ -107,6 +107,23 @@ describe('stage by the PV', () => {
   });
 });
 
+test('a logical unit that is smaller than the PV says is an event when a pod gets it', async () => {
+  const keys = { [PATH(0)]: URL_OF(0), 'weight.prioritypath.io/p0': '90' };
+  const use = async (name: string): Promise<void> => {
+    await bench.stage(name, blockCapability(), {});
+    await bench.publish(name, blockCapability());
+    await bench.unpublish(name);
+    await bench.unstage(name);
+  };
+  api.addPv('pv-2', keys, {}, 'u-2', '64Mi');
+  await use('pv-2');
+  api.addPv('pv-3', keys, {}, 'u-3', '1Gi');
+  await use('pv-3');
+  await eventually(() => expect(api.events).toHaveLength(2));
+  expect(api.events[0]).toMatchObject({ reason: 'CapacityMismatch', type: 'Warning' });
+  expect(api.events[0]?.message).toMatch(/says 1Gi .* has 67108864 bytes/);
+});
+
 describe('live', () => {
   test('an edited annotation reaches pathd once, without a remount', async () => {
     await stage();
@@ -332,49 +349,6 @@ describe('one writer node', () => {
     await bench.restart();
     await stage();
     expect(weights()).toEqual({ p0: 100, p1: 90 });
-  });
-});
-
-describe('an API server that forbids', () => {
-  const attributes = { [PATH(0)]: URL_OF(0) };
-
-  test('nothing is staged unclaimed where PVs could be read before', async () => {
-    await stage();
-    await bench.unstage('pv-1');
-    api.addNode('node-2');
-    api.annotate('pv-1', { [OWNER]: 'node-2' });
-    // As one does that has just started and has not read its roles yet.
-    api.mode = 'forbid';
-    const refused = await refusal(bench.stage('pv-1', blockCapability(), attributes));
-    expect(refused).toMatchObject({
-      code: 'UNAVAILABLE',
-      message: expect.stringContaining('not allowed to read PersistentVolumes') as string,
-    });
-    await bench.restart();
-    expect((await refusal(bench.stage('pv-1', blockCapability(), attributes))).code).toBe(
-      'UNAVAILABLE',
-    );
-    expect(bench.pathd.calls.filter((call) => call.startsWith('attach'))).toHaveLength(1);
-  });
-
-  test('where it never could, a volume is what its attributes say, and nothing is claimed', async () => {
-    api.mode = 'forbid';
-    await bench.stage('pv-1', blockCapability(), attributes);
-    expect(bench.pathd.lastAttach?.paths).toMatchObject([{ name: 'p0' }]);
-    api.mode = 'up';
-    expect(api.annotations('pv-1')).not.toHaveProperty(OWNER);
-  });
-
-  test('a claim is given back when the right is there again', async () => {
-    await stage();
-    await eventually(() => expect(api.annotations('pv-1')).toHaveProperty(STATUS));
-    api.mode = 'forbid';
-    await bench.unstage('pv-1');
-    expect(api.annotations('pv-1')).toHaveProperty(OWNER);
-    api.mode = 'up';
-    await eventually(() =>
-      expect(Object.keys(api.annotations('pv-1'))).toEqual([PATH(0), PATH(1)]),
-    );
   });
 });
 

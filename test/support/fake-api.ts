@@ -115,6 +115,7 @@ export class FakeApi {
     annotations: Record<string, string>,
     more: object = {},
     uid = `uid-${name}`,
+    capacity?: string,
   ): void {
     const metadata = { name, uid, annotations, labels: {} };
     this.#put('persistentvolumes', {
@@ -122,6 +123,7 @@ export class FakeApi {
       metadata,
       spec: {
         csi: { driver: 'iscsi.prioritypath.io', volumeHandle: name, ...more },
+        ...(capacity === undefined ? {} : { capacity: { storage: capacity } }),
         claimRef: { namespace: 'team-a', name: `claim-${name}`, uid: `uid-claim-${name}` },
       },
     });

@@ -31,7 +31,7 @@ function pv(
 ): PersistentVolume {
   return {
     ...{ name: 'v', uid: 'u', resourceVersion: '1', labels: {}, claimRef: undefined },
-    ...{ driver: 'iscsi.prioritypath.io', volumeHandle: 'v', volumeAttributes: {} },
+    ...{ driver: 'iscsi.prioritypath.io', volumeHandle: 'v', volumeAttributes: {}, capacity: '' },
     annotations,
     ...more,
   };

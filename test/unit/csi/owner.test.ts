@@ -33,7 +33,7 @@ class Api {
     const { uid, version, annotations } = this;
     return {
       ...{ name: 'pv-1', uid, resourceVersion: String(version), annotations: { ...annotations } },
-      ...{ labels: {}, driver: 'd', volumeHandle: 'pv-1', volumeAttributes: {} },
+      ...{ labels: {}, driver: 'd', volumeHandle: 'pv-1', volumeAttributes: {}, capacity: '' },
       claimRef: undefined,
     };
   }
