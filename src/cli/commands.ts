@@ -3,7 +3,8 @@
  * is no such command. The commands themselves are handed in by main.ts, so that none is loaded before
  * it is asked for.
  *
- * Exit codes, for every command: 0 done, 1 failed (stderr says what to do), 2 wrong usage.
+ * Exit codes, for every command: 0 done, 1 failed (stderr says what to do), 2 wrong usage. Those that ask
+ * targets have one more, 3: authentication failed (target/).
  */
 
 export const EXIT = { ok: 0, failed: 1, usage: 2 } as const;
@@ -79,7 +80,7 @@ function helpText(commands: readonly Command[]): string {
     '  --help     this text; after a command: its options',
     '  --version  the version',
     '',
-    'Exit codes: 0 done, 1 failed, 2 wrong usage.',
+    'Exit codes: 0 done, 1 failed, 2 wrong usage, 3 authentication failed (discover, probe, inquiry).',
     '',
   ].join('\n');
 }

@@ -4,9 +4,17 @@
  */
 import { createRequire } from 'node:module';
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Container, one, render } from './helm.ts';
 
@@ -52,6 +60,23 @@ test('every command says how it is used', () => {
     const { code, stdout, stderr } = run(command, '--help');
     expect(code, `${command}: ${stderr}`).toBe(0);
     expect(stdout).toMatch(`Usage: priority-path ${command}`);
+  }
+});
+
+test('it is a program by itself, under the name that all instructions use', () => {
+  const elsewhere = mkdtempSync(join(tmpdir(), 'pp-name-'));
+  try {
+    // As deploy/Dockerfile does, with `node` on PATH.
+    const dockerfile = readFileSync(join(root, 'deploy/Dockerfile'), 'utf8');
+    expect(dockerfile).toContain('ln -s /app/priority-path.mjs /usr/local/bin/priority-path');
+    symlinkSync(join(folder, 'priority-path.mjs'), join(elsewhere, 'priority-path'));
+    const env = { PATH: `${elsewhere}:${dirname(process.execPath)}:${process.env['PATH'] ?? ''}` };
+    const args = ['status', '--endpoint', `${elsewhere}/none.sock`];
+    const done = spawnSync('priority-path', args, { encoding: 'utf8', cwd: '/', env });
+    expect(done.stderr).toMatch(/pathd does not answer/);
+    expect(done.status).toBe(1);
+  } finally {
+    rmSync(elsewhere, { recursive: true });
   }
 });
 

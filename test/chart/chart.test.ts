@@ -292,6 +292,12 @@ describe('values', () => {
     expect(containerOf(moved).args).toContain('--kubelet-dir=/var/lib/k0s/kubelet');
   });
 
+  test('commands of priority-path in the pathd pod find pathd, wherever it serves', () => {
+    const moved = daemonSet({ runDir: '/run/elsewhere' }, '-pathd');
+    expect(containerOf(moved).args).toContain('--endpoint=unix:///run/elsewhere/pathd.sock');
+    expect(envOf(moved, 'PATHD_ENDPOINT')).toBe('unix:///run/elsewhere/pathd.sock');
+  });
+
   test('the InitiatorName is the template with the node’s name, filled in by the kubelet', () => {
     expect(envOf(pathd, 'INITIATOR_NAME')).toBeUndefined();
     const named = { initiatorNameTemplate: 'iqn.2026-01.com.example:prod1:{{node}}' };

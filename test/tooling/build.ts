@@ -3,6 +3,8 @@
  * .proto files beside it in dist/proto. That is what the image ships: it starts faster and takes less
  * memory than the same code from node_modules.
  *
+ * The entry begins with main.ts's `#!` and is executable: a link to it is the program `priority-path`.
+ *
  * What src/ imports dynamically stays a file of its own (dist/<name>-<hash>.mjs), loaded when it is
  * asked for: pathd never reads a line of what only csi needs, and nobody reads the Kubernetes client,
  * which is larger than all the rest, unless a kubeconfig is given.
@@ -15,7 +17,15 @@
  * fits this platform, lies beside the bundle in dist/node_modules. Without it data digests are computed
  * in TypeScript (src/host/crc32c.ts).
  */
-import { cpSync, existsSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { type Plugin, build } from 'esbuild';
 
@@ -58,6 +68,7 @@ await build({
   },
   logLevel: 'warning',
 });
+chmodSync(join(out, 'priority-path.mjs'), 0o755);
 cpSync(join(root, 'proto'), join(out, 'proto'), { recursive: true });
 const native = join('node_modules', '@node-rs');
 if (existsSync(join(root, native)))
