@@ -1,6 +1,7 @@
 /** The register checker says what a search through all orders says, and says it at the read that shows it. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { Prng } from '../../src/base/prng.ts';
 import { type Operation, RegisterChecker } from '../support/register-checker.ts';
 
 interface Op {
@@ -189,3 +190,133 @@ describe('after settle', () => {
     expect(read(checker, 300, 1)).toMatch(/read 1, which \d+ had overwritten/);
   });
 });
+
+describe('over a volatile cache', () => {
+  const wrote = (checker: RegisterChecker, value: number, at: number): void => {
+    const operation = checker.begin({ kind: 'write', block: 0, value, start: at });
+    expect(checker.end(operation, at + 0.5)).toBe(undefined);
+  };
+  const lost = (checker: RegisterChecker, value: number, at: number): void => {
+    checker.lose(checker.begin({ kind: 'write', block: 0, value, start: at }), at + 0.5);
+  };
+  const read = (checker: RegisterChecker, at: number, value: number): string | undefined => {
+    const operation = checker.begin({ kind: 'read', block: 0, value: 0, start: at });
+    return checker.end(operation, at + 0.5, [value])?.what;
+  };
+
+  /** Writes 1 to 4 of which 2 is the last that was flushed, 4 never answered; then a crash. */
+  function crashed(): RegisterChecker {
+    const checker = new RegisterChecker(1, 'volatile');
+    wrote(checker, 1, 1);
+    wrote(checker, 2, 2);
+    checker.flushed(2.6);
+    wrote(checker, 3, 3);
+    expect(read(checker, 4, 3)).toBe(undefined);
+    lost(checker, 4, 5);
+    checker.crash(6);
+    return checker;
+  }
+
+  it.each([2, 3, 4])('a crash may leave %i, what was flushed last or came after', (value) => {
+    const checker = crashed();
+    expect([7, 8].map((at) => read(checker, at, value))).toEqual([undefined, undefined]);
+  });
+
+  it.each([0, 1])('a crash never leaves %i, which was overwritten by what was flushed', (value) => {
+    expect(read(crashed(), 7, value)).toMatch(/read \d, which .* had overwritten/);
+  });
+
+  it('what was there after it was there all along: nothing comes back later', () => {
+    for (const [first, second] of [
+      [2, 3],
+      [3, 2],
+      [4, 3],
+    ] as const) {
+      const checker = crashed();
+      expect(read(checker, 7, first)).toBe(undefined);
+      expect(read(checker, 8, second)).toMatch(/had overwritten|each before the other/);
+    }
+  });
+
+  it('what was there after it no second crash takes', () => {
+    const checker = crashed();
+    expect(read(checker, 7, 3)).toBe(undefined);
+    checker.crash(9);
+    expect(read(checker, 10, 2)).toMatch(/read 2, which/);
+    expect(read(checker, 11, 3)).toBe(undefined);
+  });
+
+  it('without a crash everything that was answered stays, flushed or not', () => {
+    const checker = new RegisterChecker(1, 'volatile');
+    for (let value = 1; value < 50; value++) wrote(checker, value, value);
+    expect(read(checker, 60, 48)).toMatch(/read 48, which 49 had overwritten/);
+  });
+
+  it('nothing is found in a disk that loses what it may, and whatever was flushed is missed', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 2 ** 31 }), (seed) => {
+        const { checker, shown, now } = crashes(seed);
+        wrote(checker, 9_999, now + 1);
+        checker.flushed(now + 2);
+        checker.crash(now + 3);
+        expect(read(checker, now + 4, shown)).toMatch(/read \d+, which/);
+      }),
+      { numRuns: 100 },
+    );
+  });
+});
+
+/**
+ * Four clients on one block of a disk whose cache is flushed and loses power now and then. `shown`: the
+ * last value that they left there.
+ */
+function crashes(seed: number): {
+  readonly checker: RegisterChecker;
+  readonly shown: number;
+  readonly now: number;
+} {
+  const prng = new Prng(seed);
+  const checker = new RegisterChecker(1, 'volatile');
+  let clients: ({ readonly op: Operation; got: number | undefined } | undefined)[] = [];
+  let medium = 0;
+  /** What was written since the flush; any of it may be destaged. */
+  let cached: number[] = [];
+  const is = (): number => cached.at(-1) ?? medium;
+  let now = 0;
+  for (let step = 1; step <= 1_000; step++) {
+    now++;
+    if (prng.below(40) === 0) {
+      // Begins and ends here: all that was answered has taken effect before.
+      medium = is();
+      cached = [];
+      checker.flushed(now);
+    } else if (prng.below(120) === 0) {
+      for (const client of clients) if (client !== undefined) checker.lose(client.op, now);
+      clients = [];
+      medium = cached[prng.below(cached.length + 1)] ?? medium;
+      cached = [];
+      checker.crash((now += 0.5));
+    } else {
+      const index = prng.below(4);
+      const client = clients[index];
+      if (client === undefined) {
+        const kind = prng.below(2) === 0 ? 'read' : 'write';
+        const value = kind === 'write' ? step : 0;
+        clients[index] = {
+          op: checker.begin({ kind, block: 0, value, start: now }),
+          got: undefined,
+        };
+      } else if (client.got === undefined) {
+        if (client.op.kind === 'write') cached.push(client.op.value);
+        client.got = is();
+      } else {
+        const seen = client.op.kind === 'read' ? [client.got] : [];
+        expect(checker.end(client.op, now, seen)).toBe(undefined);
+        clients[index] = undefined;
+      }
+    }
+  }
+  for (const client of clients) if (client !== undefined) checker.lose(client.op, now);
+  checker.settle(++now);
+  return { checker, shown: is(), now };
+}

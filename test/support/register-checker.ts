@@ -11,8 +11,12 @@
  * A write that was answered with an error, or never, may have taken effect, or may yet, or never. After
  * `settle` it has or never will: that is what fencing after a restart promises.
  *
- * A value is dead when another stands after it and had ended before every read that is under way began:
- * whatever returns it from now on is a violation. Of the dead only the name of what killed them is kept.
+ * Of a disk with a volatile cache (`crash`) a power failure takes any of the writes that no flush covers,
+ * also acknowledged ones, also read ones. What is there afterwards is one of those that no flushed write
+ * had certainly overwritten; the first read says which, and from then on it was that one all along.
+ *
+ * A value is dead when another stands after it, is stable, and had ended before every read that is under
+ * way began: whatever returns it from now on is a violation. Of the dead only the name of what killed them is kept.
  *
  * Zeros (the beginning; discard and write-zeroes) are not unique. A read of zeros must find one source
  * that nothing has certainly overwritten; beyond that it proves nothing.
@@ -65,6 +69,8 @@ function before(a: Cluster, b: Cluster): boolean {
 
 class Register {
   readonly #block: number;
+  /** What was answered, or read, by then no power failure takes any more. */
+  stableUntil: number;
   #clusters: Cluster[] = [];
   readonly #byValue = new Map<number, Cluster>();
   /** What overwrote a value that may not be read any more. */
@@ -72,8 +78,9 @@ class Register {
   readonly #reading = new Set<Operation>();
   #kept: Operation[] = [];
 
-  constructor(block: number) {
+  constructor(block: number, stableUntil: number) {
     this.#block = block;
+    this.stableUntil = stableUntil;
     this.#add(0, -2).firstEnd = -1;
   }
 
@@ -111,6 +118,28 @@ class Register {
     for (const cluster of this.#clusters) {
       if (cluster.firstEnd === Infinity) cluster.deadline = Math.min(cluster.deadline, at);
     }
+  }
+
+  /** A new beginning: a value that may be there has taken effect before `at`, or never did. */
+  crash(at: number): void {
+    const left = new Set<number>();
+    for (const cluster of this.#clusters) {
+      const killer = this.#killerOf(cluster, Infinity);
+      if (killer === undefined) left.add(cluster.value);
+      else if (cluster.value !== 0) this.#killers.set(cluster.value, killer.value);
+    }
+    this.#clusters = [];
+    this.#byValue.clear();
+    for (const value of left) this.#add(value, at).deadline = at;
+  }
+
+  /** What has certainly overwritten it, for good and for every read that begins at `since` or later. */
+  #killerOf(cluster: Cluster, since: number): Cluster | undefined {
+    const end = Math.min(cluster.firstEnd, cluster.deadline);
+    return this.#clusters.find((one) => {
+      const { firstEnd, lastStart } = one;
+      return one !== cluster && end < lastStart && firstEnd < since && firstEnd <= this.stableUntil;
+    });
   }
 
   #add(value: number, start: number): Cluster {
@@ -166,10 +195,7 @@ class Register {
     for (const { start } of this.#reading) since = Math.min(since, start);
     for (const cluster of this.#clusters) {
       if (cluster.dead) continue;
-      const end = Math.min(cluster.firstEnd, cluster.deadline);
-      const killer = this.#clusters.find(
-        (one) => one !== cluster && end < one.lastStart && one.firstEnd < since,
-      );
+      const killer = this.#killerOf(cluster, since);
       if (killer === undefined) continue;
       cluster.dead = true;
       if (cluster.value !== 0) this.#killers.set(cluster.value, killer.value);
@@ -196,9 +222,16 @@ function stale(value: number, over: number): Wrong {
 export class RegisterChecker {
   readonly #registers: readonly Register[];
 
-  /** Blocks 0 to `blocks` - 1, all of them zeros. */
-  constructor(blocks: number) {
-    this.#registers = Array.from({ length: blocks }, (_, block) => new Register(block));
+  /**
+   * Blocks 0 to `blocks` - 1, all of them zeros. `cache`: volatile, what is answered is stable once that
+   * was said (`flushed`).
+   */
+  constructor(blocks: number, cache: 'volatile' | 'none' = 'none') {
+    const stableUntil = cache === 'none' ? Infinity : 0;
+    this.#registers = Array.from(
+      { length: blocks },
+      (_, block) => new Register(block, stableUntil),
+    );
   }
 
   /** An operation begins. A written value other than 0 must never have been used before. */
@@ -230,6 +263,22 @@ export class RegisterChecker {
   /** Writes that were lost until now have taken effect or never will. Call it with none under way. */
   settle(at: number): void {
     for (const register of this.#registers) register.settle(at);
+  }
+
+  /** What was answered, or read, by `at` is on stable storage. */
+  flushed(at: number): void {
+    for (const register of this.#registers) {
+      register.stableUntil = Math.max(register.stableUntil, at);
+    }
+  }
+
+  /**
+   * The power of the volatile cache has failed, and nobody has lived on who could write again what it had.
+   * Call it with none under way.
+   */
+  crash(at: number): void {
+    for (const register of this.#registers) register.crash(at);
+    this.flushed(at);
   }
 
   /** The last operations of a block, oldest first. */
