@@ -49,6 +49,28 @@ export const PATCHES: readonly Patch[] = [
     ],
   },
   {
+    name: 'read',
+    what: 'reads do not wait for writes that are not answered yet',
+    edits: [
+      {
+        file: 'src/volume/ledger.ts',
+        was: 'if (!later.changesData && !earlier.changesData) return false;',
+        is: 'if (!later.changesData && !earlier.replayed) return false;',
+      },
+    ],
+  },
+  {
+    name: 'preempt',
+    what: 'takes the registration of the old path for taken away',
+    edits: [
+      {
+        file: 'src/volume/preempt-fence.ts',
+        was: '  const before = await look(context());\n',
+        is: '  if (timeoutMs > 0) return ok(undefined);\n  const before = await look(context());\n',
+      },
+    ],
+  },
+  {
     name: 'flush',
     what: 'answers before the volatile cache was flushed, and writes without FUA',
     edits: [
@@ -61,6 +83,17 @@ export const PATCHES: readonly Patch[] = [
         file: 'src/volume/translate.ts',
         was: "const fua = stable && facts.writeCache !== 'none' && facts.fua;",
         is: 'const fua = false;',
+      },
+    ],
+  },
+  {
+    name: 'log',
+    what: 'what was acknowledged and not flushed is not replayed',
+    edits: [
+      {
+        file: 'src/volume/ledger.ts',
+        was: 'const recalled = this.log.take().map(',
+        is: 'const recalled = this.log.take().slice(0, 0).map(',
       },
     ],
   },

@@ -1,16 +1,20 @@
 /**
- * World "caches": three gateways to one medium, each with a volatile write cache of its own that dies with
- * it. Scripted targets in this process, over TCP, as bad as a target may be: it executes commands late and
- * in another order, also those of sessions that have ended, and answers later still.
+ * Worlds of three gateways to one medium. "caches": each has a volatile write cache of its own that dies
+ * with it. "log": they share one, which loses its power now and then, and every nexus hears of it: by its
+ * loss, or by unit attention.
+ *
+ * Scripted targets in this process, over TCP, as bad as a target may be: it executes commands late and in
+ * another order, also those of sessions that have ended, and answers later still.
  *
  * What it keeps to, as SAM-5 has it: LOGICAL UNIT RESET is answered when every task of the unit has ended.
  * It ends them itself (`aborts`) or waits for them.
  */
 import type { Prng } from '../../src/base/prng.ts';
 import { Disk, type Medium, MemoryMedium } from '../support/scripted-target/disk.ts';
+import type { Connection } from '../support/scripted-target/connection.ts';
 import { Op } from '../support/scripted-target/pdu.ts';
 import type { Script, Task } from '../support/scripted-target/script.ts';
-import type { LogicalUnit, ScsiResult } from '../support/scripted-target/scsi.ts';
+import { check, type LogicalUnit, type ScsiResult } from '../support/scripted-target/scsi.ts';
 import { ScriptedTarget } from '../support/scripted-target/target.ts';
 import { addressOf, PORT } from './addresses.ts';
 import { FaultProxy } from './fault-proxy.ts';
@@ -18,6 +22,7 @@ import { type Gateway, strangersData, UNIT_BYTES, type World } from './gateway.t
 
 const LOGICAL_UNIT_RESET = 5;
 const NAA = '60014057042170000000000000000001';
+const POWER_ON = { key: 6, asc: 0x29, ascq: 0 };
 const STRANGERS_NAA = '60014057042170000000000000000666';
 
 export interface CacheTraits {
@@ -42,19 +47,22 @@ class CachingGateway implements Gateway {
   readonly targetName: string;
   readonly #traits: CacheTraits;
   readonly #prng: Prng;
-  readonly #medium: Medium;
+  /** As it is after the start of the gateway. */
+  readonly #disk: () => Disk;
   readonly #stranger = new MemoryMedium(UNIT_BYTES);
   #target: ScriptedTarget | undefined;
   /** Taken and not executed. */
   readonly #tasks = new Set<Task>();
+  /** Nexuses that have not heard yet that the power has failed. */
+  readonly #unaware = new Set<Connection>();
   #frozen = false;
   /** Answers of resets that wait for tasks to end. */
   #resets: (() => void)[] = [];
 
-  constructor(index: number, medium: Medium, traits: CacheTraits, prng: Prng) {
+  constructor(index: number, disk: () => Disk, traits: CacheTraits, prng: Prng) {
     this.name = `p${String(index)}`;
     this.targetName = 'iqn.2026-01.io.prioritypath.test:caches';
-    this.#medium = medium;
+    this.#disk = disk;
     this.#traits = traits;
     this.#prng = prng;
     strangersData().copy(this.#stranger.bytes);
@@ -65,14 +73,13 @@ class CachingGateway implements Gateway {
   async start(stranger = false): Promise<void> {
     const unit: LogicalUnit = stranger
       ? { disk: new Disk(this.#stranger), identity: { naa: STRANGERS_NAA, thin: false } }
-      : {
-          disk: new Disk(this.#medium, { writeCache: true }),
-          identity: { naa: NAA, thin: false },
-        };
+      : { disk: this.#disk(), identity: { naa: NAA, thin: false } };
     const script: Partial<Script> = {
       targetName: this.targetName,
       recording: false,
-      powerOnAttention: { key: 6, asc: 0x29, ascq: 0 },
+      powerOnAttention: POWER_ON,
+      intercept: (_, connection) =>
+        this.#unaware.delete(connection) ? check(POWER_ON.key, POWER_ON.asc) : undefined,
       units: new Map([[1, unit]]),
       carryOut: (task) => this.#take(task),
       handlers: new Map([
@@ -92,17 +99,31 @@ class CachingGateway implements Gateway {
   }
 
   async kill(): Promise<void> {
-    this.#tasks.clear();
-    this.#resets = [];
+    this.#dropTasks();
     const target = this.#target;
     this.#target = undefined;
-    // Its cache goes with it: a new one begins when it is started again.
+    // A cache of its own goes with it: a new one begins when it is started again.
     await target?.stop();
     await this.proxy.refuse();
   }
 
   revive(): Promise<void> {
     return this.start();
+  }
+
+  /** The power of the unit behind it has failed: whatever it was doing is over. */
+  forget(nexusLost: boolean): void {
+    this.#dropTasks();
+    for (const connection of this.#target?.connections ?? []) {
+      if (!connection.closed) this.#unaware.add(connection);
+    }
+    if (nexusLost) this.proxy.reset();
+  }
+
+  #dropTasks(): void {
+    this.#tasks.clear();
+    this.#resets = [];
+    this.#unaware.clear();
   }
 
   freeze(): void {
@@ -139,7 +160,8 @@ class CachingGateway implements Gateway {
     if (this.#frozen || !this.#tasks.delete(task)) return;
     const result = task.execute();
     const shown = this.#traits.fua ? result : withoutFua(task.request.cdb, result);
-    const writes = (task.request.flags & 0x20) !== 0;
+    // News of the unit comes before any answer that it would have changed.
+    const writes = (task.request.flags & 0x20) !== 0 && result.status === 0;
     const late = writes ? this.#lateness() : 0;
     if (late > 0) setTimeout(() => task.answer(shown), late);
     else task.answer(shown);
@@ -165,26 +187,76 @@ class CachingGateway implements Gateway {
   }
 }
 
-export async function cachingWorld(traits: CacheTraits, prng: Prng): Promise<World> {
-  const medium = new MemoryMedium(UNIT_BYTES);
-  const gateways = [0, 1, 2].map((index) => new CachingGateway(index, medium, traits, prng));
+const UNITS_CACHE = { writeCache: true } as const;
+
+async function startAll(
+  disk: () => Disk,
+  traits: CacheTraits,
+  prng: Prng,
+): Promise<readonly CachingGateway[]> {
+  const gateways = [0, 1, 2].map((index) => new CachingGateway(index, disk, traits, prng));
   for (const gateway of gateways) await gateway.start();
-  const { fua, aborts } = traits;
+  return gateways;
+}
+
+/** What all these worlds have in common. */
+function worldOf(gateways: readonly CachingGateway[]): Pick<World, 'singleNode' | 'close'> & {
+  readonly gateways: readonly Gateway[];
+} {
   return {
-    kind: 'caches',
-    about:
-      `three gateways with private caches, ${fua ? 'FUA' : 'no FUA'}, ` +
-      `LOGICAL UNIT RESET ${aborts ? 'aborts tasks' : 'waits for tasks'}`,
     gateways,
-    policy: { fencing: 'gone' },
-    powerCut: async () => {
-      for (const gateway of gateways) {
-        await gateway.kill();
-        await gateway.revive();
-      }
-    },
+    singleNode: false,
     close: async () => {
       for (const gateway of gateways) await gateway.kill();
+    },
+  };
+}
+
+function described({ fua, aborts }: CacheTraits): string {
+  const reset = aborts ? 'aborts tasks' : 'waits for tasks';
+  return `${fua ? 'FUA' : 'no FUA'}, LOGICAL UNIT RESET ${reset}`;
+}
+
+async function restartAll(gateways: readonly CachingGateway[]): Promise<void> {
+  for (const gateway of gateways) {
+    await gateway.kill();
+    await gateway.revive();
+  }
+}
+
+export async function cachingWorld(traits: CacheTraits, prng: Prng): Promise<World> {
+  const medium: Medium = new MemoryMedium(UNIT_BYTES);
+  const gateways = await startAll(() => new Disk(medium, UNITS_CACHE), traits, prng);
+  return {
+    ...worldOf(gateways),
+    kind: 'caches',
+    about: `three gateways with private caches, ${described(traits)}`,
+    policy: { fencing: 'gone' },
+    volatile: false,
+    blackOut: undefined,
+    powerCut: () => restartAll(gateways),
+  };
+}
+
+export async function loggingWorld(traits: CacheTraits, prng: Prng): Promise<World> {
+  const disk = new Disk(new MemoryMedium(UNIT_BYTES), UNITS_CACHE);
+  const gateways = await startAll(() => disk, traits, prng);
+  return {
+    ...worldOf(gateways),
+    kind: 'log',
+    about: `three gateways with one cache, write-policy log, ${described(traits)}`,
+    // So little that its bound is met now and then.
+    policy: { fencing: 'gone', 'write-policy': 'log', 'write-log-count': '16' },
+    volatile: true,
+    blackOut: () => {
+      disk.dropCache();
+      const nexusLost = prng.below(2) === 0;
+      for (const gateway of gateways) gateway.forget(nexusLost);
+      return Promise.resolve();
+    },
+    powerCut: async () => {
+      disk.dropCache();
+      await restartAll(gateways);
     },
   };
 }

@@ -3,10 +3,19 @@
  * worlds it is for: a frozen process is a signal in one and a hung back end in the other.
  */
 import type { Prng } from '../../src/base/prng.ts';
-import type { Gateway, WorldKind } from './gateway.ts';
+import { type Gateway, type WorldKind, WORLDS } from './gateway.ts';
 
-export type BrokenRule = 'fence' | 'order' | 'flush' | 'identity' | 'latch';
-export const BROKEN_RULES: readonly BrokenRule[] = ['fence', 'order', 'flush', 'identity', 'latch'];
+export const BROKEN_RULES = [
+  'fence',
+  'order',
+  'read',
+  'preempt',
+  'flush',
+  'log',
+  'identity',
+  'latch',
+] as const;
+export type BrokenRule = (typeof BROKEN_RULES)[number];
 
 export interface Fault {
   readonly name: string;
@@ -81,8 +90,15 @@ export const FAULTS = {
   },
 } as const satisfies Record<string, Fault>;
 
-/** To the worker and to all gateways at once; round.ts carries them out. */
-export type Event = keyof typeof FAULTS | 'worker kill' | 'worker stop' | 'outage' | 'long outage';
+/** To the worker, to all gateways at once, to what is behind them; strikes.ts carries them out. */
+export type Event =
+  | keyof typeof FAULTS
+  | 'worker kill'
+  | 'worker stop'
+  | 'rack'
+  | 'outage'
+  | 'long outage'
+  | 'blackout';
 
 const USUAL: Readonly<Record<Event, number>> = {
   kill: 14,
@@ -96,8 +112,11 @@ const USUAL: Readonly<Record<Event, number>> = {
   'wrong LU': 6,
   'worker kill': 8,
   'worker stop': 4,
+  rack: 5,
   outage: 3,
   'long outage': 1,
+  // Only where something can: see World.
+  blackout: 10,
 };
 
 /** More of what shows that a rule is off. */
@@ -108,14 +127,17 @@ const WANTED: Readonly<
   >
 > = {
   fence: { worlds: ['tgt', 'caches'], events: { stop: 60, hold: 60 } },
+  preempt: { worlds: ['preempt'], events: { stop: 60, hold: 60, kill: 0, blackout: 0 } },
   order: { worlds: ['caches'], events: { reset: 150, 'RST mid-PDU': 40 } },
+  read: { worlds: ['caches'], events: { rack: 200 } },
   flush: { worlds: ['caches'], events: { kill: 90 } },
+  log: { worlds: ['log'], events: { blackout: 90 } },
   identity: { worlds: ['tgt', 'caches'], events: { 'wrong LU': 90, kill: 40 } },
   latch: { worlds: ['tgt', 'caches'], events: { 'long outage': 60 } },
 };
 
 export function worldsFor(broken: BrokenRule | undefined): readonly WorldKind[] {
-  return broken === undefined ? ['tgt', 'caches'] : WANTED[broken].worlds;
+  return broken === undefined ? WORLDS : WANTED[broken].worlds;
 }
 
 /** One event by chance. */

@@ -1,6 +1,7 @@
 /**
  * One way to the volume's logical unit, as the faults see it: a target behind a network (fault-proxy.ts).
- * Two kinds: tgt-gateway.ts (real processes over one file) and caching-gateway.ts (private write caches).
+ * Three kinds: tgt-gateway.ts (real processes over one file), tgt-front.ts (portals of one process) and
+ * caching-gateway.ts (scripted, with write caches of their own or one for all).
  */
 import type { FaultProxy } from './fault-proxy.ts';
 
@@ -30,12 +31,22 @@ export interface World {
   readonly gateways: readonly Gateway[];
   /** Policy parameters beyond those of every world. */
   readonly policy: Readonly<Record<string, string>>;
+  /** The volume is for this node alone: it reserves the unit. */
+  readonly singleNode: boolean;
+  /**
+   * What is answered and not flushed is in a cache that may lose it; the volume logs it, and the loss of
+   * both is the only one that is allowed.
+   */
+  readonly volatile: boolean;
+  /** What stands behind all gateways loses its power, and is there again; undefined: nothing does. */
+  readonly blackOut: (() => Promise<void>) | undefined;
   /** The power of every gateway fails for a moment: what was only in a cache is gone. */
   powerCut(): Promise<void>;
   close(): Promise<void>;
 }
 
-export type WorldKind = 'tgt' | 'caches';
+export const WORLDS = ['tgt', 'caches', 'log', 'preempt'] as const;
+export type WorldKind = (typeof WORLDS)[number];
 
 /** Size of the logical unit, bytes. */
 export const UNIT_BYTES = 4 * 1024 * 1024;

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { BROKEN_RULES, type BrokenRule } from './faults.ts';
+import { type WorldKind, WORLDS } from './gateway.ts';
 import { progressLine, table } from './report.ts';
 import { runRound } from './round.ts';
 import { type Finding, Tally } from './tally.ts';
@@ -16,12 +17,14 @@ const HELP = `usage: npm run torture -- [options]
 
 Reads, writes and flushes on few blocks of a volume with three paths, in rounds of half a minute, while its
 targets are killed, stopped, cut off, reset, slowed and replaced and its own process is killed. Rounds go
-by turns over three tgtd and over three gateways with private volatile caches. Every block has to behave
-as a register: what was acknowledged is neither lost nor reordered nor resurrected.
+by turns over three tgtd, over three gateways with private volatile caches, over three with one cache and
+write policy log, and over three portals of one tgtd. Every block has to behave as a register: what was
+acknowledged is neither lost nor reordered nor resurrected.
 
   --minutes N       how long; default 1. It ends at the first finding
   --seed S          of the first round, the others follow; default by chance. A finding says its own
   --rounds R        at most so many rounds
+  --world WORLD     only ${WORLDS.join(' | ')}; default: all of them, the seed says which
   --break RULE      the product with one rule switched off: ${BROKEN_RULES.join(' | ')}
   --expect-finding  exit code 0 if something was found, 1 if not
   --verbose         every fault and every switch as it happens
@@ -40,6 +43,7 @@ interface Usage {
   readonly seed: number;
   readonly rounds: number;
   readonly broken: BrokenRule | undefined;
+  readonly world: WorldKind | undefined;
   readonly expectFinding: boolean;
   readonly verbose: boolean;
   readonly json: boolean;
@@ -53,6 +57,7 @@ function parseUsage(args: string[]): Usage | 'help' | Error {
         minutes: { type: 'string', default: '1' },
         seed: { type: 'string', default: String(randomInt(2 ** 31)) },
         rounds: { type: 'string', default: '1000000' },
+        world: { type: 'string' },
         break: { type: 'string' },
         verbose: { type: 'boolean', default: false },
         'expect-finding': { type: 'boolean', default: false },
@@ -70,11 +75,16 @@ function parseUsage(args: string[]): Usage | 'help' | Error {
     if (values.break !== undefined && broken === undefined) {
       throw new Error(`--break ${values.break}: one of ${BROKEN_RULES.join(', ')}`);
     }
+    const world = WORLDS.find((kind) => kind === values.world);
+    if (values.world !== undefined && world === undefined) {
+      throw new Error(`--world ${values.world}: one of ${WORLDS.join(', ')}`);
+    }
     return {
       minutes: number('minutes', 0.01),
       seed: Math.floor(number('seed', 0)),
       rounds: number('rounds', 1),
       broken,
+      world,
       expectFinding: values['expect-finding'],
       verbose: values.verbose,
       json: values.json,
@@ -84,9 +94,10 @@ function parseUsage(args: string[]): Usage | 'help' | Error {
   }
 }
 
-function replayOf({ broken }: Usage, { seed }: Finding): string {
+function replayOf({ broken, world }: Usage, { seed }: Finding): string {
   const breaking = broken === undefined ? '' : ` --break ${broken}`;
-  return `npm run torture -- --seed ${String(seed)} --rounds 1${breaking}`;
+  const where = world === undefined ? '' : ` --world ${world}`;
+  return `npm run torture -- --seed ${String(seed)} --rounds 1${where}${breaking}`;
 }
 
 /** The story of a finding in a file of its own. */
@@ -101,7 +112,7 @@ function save(finding: Finding, replay: string): string {
 }
 
 async function torture(usage: Usage): Promise<Finding | undefined> {
-  const { minutes, seed, rounds, broken, json } = usage;
+  const { minutes, seed, rounds, broken, world, json } = usage;
   const say = (text: string): void =>
     void (json ? process.stderr : process.stdout).write(`${text}\n`);
   const tally = new Tally();
@@ -118,7 +129,8 @@ async function torture(usage: Usage): Promise<Finding | undefined> {
     at = (seed + tally.rounds) % 2 ** 32;
     tally.rounds++;
     const faultSeconds = Math.min(ROUND_SECONDS, Math.max(5, left()));
-    finding = await runRound({ seed: at, seconds: faultSeconds, broken, tally, say: verbose });
+    const options = { seed: at, seconds: faultSeconds, broken, world, tally, say: verbose };
+    finding = await runRound(options);
   }
   clearInterval(progress);
   const took = seconds();

@@ -6,6 +6,7 @@ export interface WorkerConfig {
   readonly stateDir: string;
   readonly paths: readonly VolumePath[];
   readonly policy: Readonly<Record<string, string>>;
+  readonly singleNode: boolean;
 }
 
 export type ToWorker =

@@ -5,14 +5,15 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { Prng } from '../../src/base/prng.ts';
 import type { Violation } from '../support/register-checker.ts';
-import { cachingWorld } from './caching-gateway.ts';
+import { cachingWorld, loggingWorld } from './caching-gateway.ts';
 import { type BrokenRule, worldsFor } from './faults.ts';
-import type { World } from './gateway.ts';
+import type { World, WorldKind } from './gateway.ts';
 import { PORT } from './addresses.ts';
 import type { FromWorker, News, WorkerConfig } from './messages.ts';
 import { tellStory } from './story.ts';
 import { Strikes } from './strikes.ts';
 import { add, type Finding, type Tally } from './tally.ts';
+import { preemptWorld } from './tgt-front.ts';
 import { tgtWorld } from './tgt-gateway.ts';
 import { WorkerHandle } from './worker-handle.ts';
 import { Workload } from './workload.ts';
@@ -44,6 +45,8 @@ export interface RoundOptions {
   /** Seconds of faults. */
   readonly seconds: number;
   readonly broken: BrokenRule | undefined;
+  /** Undefined: the seed says which. */
+  readonly world: WorldKind | undefined;
   readonly tally: Tally;
   /** Told of everything that happens; undefined: nobody wants to know. */
   readonly say: ((line: string) => void) | undefined;
@@ -60,10 +63,13 @@ export async function runRound(options: RoundOptions): Promise<Finding | undefin
   }
 }
 
-async function makeWorld({ seed, broken }: RoundOptions, prng: Prng): Promise<World> {
+async function makeWorld({ seed, broken, world }: RoundOptions, prng: Prng): Promise<World> {
   const kinds = worldsFor(broken);
-  if (kinds[seed % kinds.length] === 'tgt') return tgtWorld(prng.below(4) === 0 ? 'auto' : 'gone');
-  return cachingWorld({ fua: prng.below(2) === 0, aborts: prng.below(2) === 0 }, prng);
+  const kind = world ?? kinds[seed % kinds.length] ?? 'tgt';
+  if (kind === 'tgt') return tgtWorld(prng.below(4) === 0 ? 'auto' : 'gone');
+  if (kind === 'preempt') return preemptWorld();
+  const traits = { fua: broken !== 'read' && prng.below(2) === 0, aborts: prng.below(2) === 0 };
+  return kind === 'log' ? loggingWorld(traits, prng) : cachingWorld(traits, prng);
 }
 
 class Round {
@@ -94,8 +100,9 @@ class Round {
       serves: () => this.#booting === undefined && !this.#hasFailed,
       killWorker: () => this.#bury().then(() => this.#boot()),
       worker: () => this.#worker,
+      blackOut: world.blackOut && (() => this.#blackOut(world.blackOut)),
     });
-    this.#workload = new Workload(new Prng(prng.next()), options.tally, {
+    this.#workload = new Workload(new Prng(prng.next()), options.tally, world.volatile, {
       tell: (message) => this.#worker?.tell(message),
       violated: (violation) => this.#violated(violation),
       failed: (op, error) => void this.#ioFailed(op, error),
@@ -135,6 +142,8 @@ class Round {
     // Ghosts have their time.
     await this.#pause(1_000);
     await this.#settled('clients', this.#workload.stop());
+    // So that nothing at all may be lost. Else it need not: what is answered is stable.
+    if (this.#world.volatile) await this.#settled('flush', this.#workload.flush());
     await this.#startOver();
     await this.#settled('last reads', this.#workload.readAll());
     await this.#goodbye();
@@ -144,9 +153,15 @@ class Round {
   async #startOver(): Promise<void> {
     if (this.#isOver()) return;
     await this.#bury();
-    this.#note('the power of all gateways fails');
-    await this.#world.powerCut();
+    await this.#blackOut(() => this.#world.powerCut());
     await this.#boot();
+  }
+
+  async #blackOut(happen: World['blackOut']): Promise<void> {
+    this.#note('the power fails behind all gateways');
+    if (this.#world.volatile) this.#workload.blackOut();
+    await happen?.();
+    if (this.#world.volatile) this.#workload.blackOut();
   }
 
   async #goodbye(): Promise<void> {
@@ -223,6 +238,7 @@ class Round {
     return {
       stateDir: this.#stateDir,
       policy: { ...POLICY, ...this.#world.policy },
+      singleNode: this.#world.singleNode,
       paths: this.#world.gateways.map(({ name, proxy, targetName }, index) => ({
         name,
         target: { host: proxy.host, port: PORT, targetName, lun: 1 },
@@ -274,9 +290,16 @@ class Round {
         tally.latched++;
         this.#hasFailed = true;
         this.#note(`failed: ${news.why}`);
+        this.#failed(news.why);
         this.#strikes.begin(this.#stageAgain());
         return;
     }
+  }
+
+  /** It gives up when there was no path for too long, and for nothing else. */
+  #failed(why: string): void {
+    if (this.#options.broken !== undefined || why.startsWith('I/O was held for ')) return;
+    this.#find('failed', `the volume has failed: ${why}`);
   }
 
   /** A failed volume is asked a little longer, and then staged again. */

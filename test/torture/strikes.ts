@@ -27,6 +27,8 @@ export interface StrikeScene {
   /** kill -9; resolves when another one serves. */
   readonly killWorker: () => Promise<void>;
   readonly worker: () => WorkerHandle | undefined;
+  /** What stands behind all gateways loses its power; undefined: nothing does. */
+  readonly blackOut: (() => Promise<void>) | undefined;
 }
 
 export class Strikes {
@@ -38,6 +40,7 @@ export class Strikes {
   /** Gateways that were another unit: since when they are themselves again. */
   readonly #strangers = new Map<string, number>();
   readonly #underWay = new Set<Promise<void>>();
+  #dark = false;
   /** Waits for its turn. */
   #awaited: Event | undefined;
 
@@ -79,6 +82,12 @@ export class Strikes {
       case 'worker stop':
         add(this.#options.tally.faults, event);
         this.begin(this.#freezeWorker());
+        return;
+      case 'rack':
+        this.#loseRack();
+        return;
+      case 'blackout':
+        this.#blackOut(this.#scene.blackOut);
         return;
       case 'outage':
       case 'long outage':
@@ -135,6 +144,22 @@ export class Strikes {
     const ms = this.#between(event === 'outage' ? OUTAGE_MS : LONG_OUTAGE_MS);
     const fault = this.#prng.below(2) === 0 ? FAULTS.kill : FAULTS['black hole'];
     for (const gateway of this.#gateways) this.begin(this.#impair(gateway, fault, ms));
+  }
+
+  /** The worker and the gateway that carries its I/O, at once: nobody is left to replay what that had. */
+  #loseRack(): void {
+    const gateway = this.#gateways.find(({ name }) => name === this.#scene.current());
+    if (!this.#scene.serves() || gateway === undefined || this.#impaired.has(gateway)) return;
+    add(this.#options.tally.faults, 'rack');
+    this.begin(this.#scene.killWorker());
+    this.begin(this.#impair(gateway, FAULTS.kill, this.#between(FAULTS.kill.lasts)));
+  }
+
+  #blackOut(happen: (() => Promise<void>) | undefined): void {
+    if (happen === undefined || this.#dark) return;
+    add(this.#options.tally.faults, 'blackout');
+    this.#dark = true;
+    this.begin(happen().finally(() => (this.#dark = false)));
   }
 
   #killWorker(): void {

@@ -83,6 +83,9 @@ export async function tgtWorld(fencing: 'gone' | 'auto'): Promise<World> {
     about: `three tgtd over one file, fencing=${fencing}`,
     gateways,
     policy: { fencing, 'expected-serial': SERIAL },
+    singleNode: false,
+    volatile: false,
+    blackOut: undefined,
     powerCut: () => Promise.resolve(),
     close: async () => {
       for (const gateway of gateways) await gateway.kill();

@@ -49,7 +49,8 @@ function newsOf(event: VolumeEvent): News | undefined {
   }
 }
 
-async function start({ stateDir, paths, policy }: WorkerConfig): Promise<string | undefined> {
+async function start(config: WorkerConfig): Promise<string | undefined> {
+  const { stateDir, paths, policy, singleNode } = config;
   const parsed = parsePolicy(policy);
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.error));
   const store = fileVolumeStore(stateDir, VOLUME);
@@ -61,6 +62,7 @@ async function start({ stateDir, paths, policy }: WorkerConfig): Promise<string 
     policy: parsed.value,
     initiatorName: 'iqn.2026-01.io.prioritypath.test:torture',
     readOnly: false,
+    singleNode,
     clock: systemClock,
     initiator: createInitiator(),
     credentials: () => undefined,

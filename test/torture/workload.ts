@@ -39,7 +39,7 @@ export interface WorkloadEvents {
 }
 
 export class Workload {
-  readonly checker = new RegisterChecker(BLOCKS * REGISTERS.length);
+  readonly checker: RegisterChecker;
   readonly #prng: Prng;
   readonly #tally: Tally;
   readonly #events: WorkloadEvents;
@@ -55,8 +55,14 @@ export class Workload {
   /** When the first operation of this worker failed. */
   #failedAt = Infinity;
   #worker = 0;
+  /** Beginning of the newest flush that was answered well: what had been answered by then is stable. */
+  #flushed = 0;
+  /** When the power of a volatile cache failed last. */
+  #blackOut = 0;
 
-  constructor(prng: Prng, tally: Tally, events: WorkloadEvents) {
+  /** @param volatile what is answered is stable only once a flush was answered that began after. */
+  constructor(prng: Prng, tally: Tally, volatile: boolean, events: WorkloadEvents) {
+    this.checker = new RegisterChecker(BLOCKS * REGISTERS.length, volatile ? 'volatile' : 'none');
     this.#prng = prng;
     this.#tally = tally;
     this.#events = events;
@@ -73,13 +79,30 @@ export class Workload {
     return this.#lastTime;
   }
 
-  /** A worker serves: what was lost with those before it has taken effect or never will. */
+  /**
+   * A worker serves: what was lost with those before it has taken effect or never will, and is stable. If
+   * the power has failed since the last flush, what that does not cover may have gone with worker and
+   * cache; if not, nothing has.
+   */
   serve(): void {
-    this.checker.settle(this.now());
+    const at = this.now();
+    if (this.#blackOut > this.#flushed) this.checker.crash(at);
+    else this.checker.settle(at);
+    this.#stable(at);
     this.#failedAt = Infinity;
     this.#worker++;
     this.#open = undefined;
     this.#resume?.();
+  }
+
+  /** The power of the unit fails. Without a volatile cache that is nothing to be told of. */
+  blackOut(): void {
+    this.#blackOut = this.now();
+  }
+
+  #stable(at: number): void {
+    this.#flushed = Math.max(this.#flushed, at);
+    this.checker.flushed(at);
   }
 
   /** The worker is gone, and with it the answers to what was under way. */
@@ -105,6 +128,11 @@ export class Workload {
     await this.#clients;
   }
 
+  /** One flush. */
+  flush(): Promise<void> {
+    return this.#do('flush', 0, 0);
+  }
+
   /** Reads every block once. */
   async readAll(): Promise<void> {
     await Promise.all(Array.from({ length: BLOCKS }, (_, at) => this.#do('read', at, 1)));
@@ -123,6 +151,7 @@ export class Workload {
       this.#events.failed(op, error);
     } else {
       if (start > this.#failedAt) this.#events.revived(op);
+      if (op === 'flush') this.#stable(start);
       for (const [index, operation] of operations.entries()) {
         const violation = this.checker.end(operation, at, seen[index]);
         if (violation !== undefined) this.#events.violated(explained(violation));

@@ -27,7 +27,7 @@ async function run(wrong: Wrong, answers = 1_500): Promise<Heard> {
   let left = answers;
   let over: () => void = () => undefined;
   const done = new Promise<void>((resolve) => (over = resolve));
-  const workload = new Workload(new Prng(7), new Tally(), {
+  const workload = new Workload(new Prng(7), new Tally(), false, {
     tell: (message) => {
       if (message.kind !== 'io') return;
       const { id, op, at, blocks, value } = message;
@@ -73,5 +73,65 @@ describe('the clients of torture', () => {
     });
     expect(failed.length).toBeGreaterThan(100);
     expect([revived, violations]).toEqual([[], []]);
+  });
+});
+
+/** A worker with a volatile cache, which is killed every now and then when the power fails, or without. */
+async function crashing(how: {
+  readonly flushes: boolean;
+  readonly power: boolean;
+}): Promise<string[]> {
+  const violations: string[] = [];
+  const prng = new Prng(9);
+  const medium = new Map<number, number>();
+  const cache = new Map<number, number>();
+  let life = 0;
+  let left = 1_500;
+  let over: () => void = () => undefined;
+  const done = new Promise<void>((resolve) => (over = resolve));
+  const workload = new Workload(new Prng(7), new Tally(), true, {
+    tell: (message) => {
+      if (message.kind !== 'io') return;
+      const { id, op, at, blocks, value } = message;
+      const places = Array.from({ length: 2 * blocks }, (_, i) => 2 * at + i);
+      if (op === 'write') for (const place of places) cache.set(place, value);
+      if (op === 'flush' && how.flushes) for (const [place, is] of cache) medium.set(place, is);
+      const shown = (place: number): number => cache.get(place) ?? medium.get(place) ?? 0;
+      const seen = op === 'read' ? places.map((place) => [shown(place)]) : [];
+      const now = life;
+      setImmediate(() => {
+        if (now === life) workload.hear({ kind: 'done', id, error: undefined, seen });
+        if (--left === 0) over();
+        else if (left % 100 === 0) crash();
+      });
+    },
+    violated: ({ what }) => violations.push(what),
+    failed: () => undefined,
+    revived: () => undefined,
+  });
+  const crash = (): void => {
+    life++;
+    workload.lose();
+    if (how.power) workload.blackOut();
+    for (const place of cache.keys()) if (prng.below(2) === 0) cache.delete(place);
+    for (const [place, is] of cache) medium.set(place, is);
+    cache.clear();
+    workload.serve();
+  };
+  workload.serve();
+  workload.start();
+  await done;
+  await workload.stop();
+  return violations;
+}
+
+describe('over a volatile cache', () => {
+  it('what is not flushed may go with worker and power', async () => {
+    expect(await crashing({ flushes: true, power: true })).toEqual([]);
+  });
+
+  it('what was flushed must not, and nothing with the worker alone', async () => {
+    expect((await crashing({ flushes: false, power: true })).length).toBeGreaterThan(0);
+    expect((await crashing({ flushes: true, power: false })).length).toBeGreaterThan(0);
   });
 });
