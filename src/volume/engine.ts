@@ -4,13 +4,13 @@
  *   requests → Dispatcher → session of the current path      (dispatch.ts, ledger.ts, translate.ts)
  *   probes, stalls, lost sessions → controller → effects     (path-board.ts, controller-driver.ts)
  *   switch effects → Switcher: leave, fence, arrive          (switcher.ts, unfenced.ts, fence.ts)
- *   unit attentions → restart of the nexus, identity again, or the end
+ *   unit attentions, conflicts → restart of the nexus, identity again, or the end   (unit-news.ts)
  *   registrations, the unit reserved for this node             (reservations.ts)
  *
  * What is asked of a volume from outside is in volume.ts.
  */
 import type { PathName } from '../base/brand.ts';
-import type { Cause, PathEffect } from '../paths/model.ts';
+import type { PathEffect } from '../paths/model.ts';
 import type { Policy } from '../paths/policy.ts';
 import { Bell } from './bell.ts';
 import { ControllerDriver } from './controller-driver.ts';
@@ -19,16 +19,9 @@ import { absentPath } from './fence.ts';
 import { type FenceOutlook, fenceOutlook } from './fence-outlook.ts';
 import { IdentityBook } from './identity-book.ts';
 import { digestChoices, logLimits, switchPolicy } from './live-policy.ts';
-import {
-  asksForIdentity,
-  deferredText,
-  endsOutstanding,
-  tellsOfLoss,
-  tellsWeAreFenced,
-} from './outcome.ts';
 import { MemoryKeeper } from './memory-keeper.ts';
 import { type BoardOptions, PathBoard, type VolumePath } from './path-board.ts';
-import type { Clock, Sense, Session } from './ports.ts';
+import type { Clock } from './ports.ts';
 import type { RecentWrites } from './recent-writes.ts';
 import { banRecord, bansOf, holder, type VolumeRecord } from './record.ts';
 import { RecordKeeper } from './record-keeper.ts';
@@ -38,12 +31,11 @@ import { watchStalls } from './stall-report.ts';
 import type { StallWatch } from './stall-watch.ts';
 import type { SwitchReport } from './switch-report.ts';
 import { Switcher } from './switcher.ts';
+import { UnitNews } from './unit-news.ts';
 import { controllerOptions, type VolumeOptions, type VolumeSnapshot } from './volume-types.ts';
 import { unflushedText } from './write-log.ts';
 
 export const LOGOUT_TIMEOUT_MS = 1_000;
-/** Refused again so soon after a new login, although everything is ours: somebody is in our way. */
-const CONFLICT_AGAIN_MS = 1_000;
 
 export class VolumeEngine {
   readonly options: VolumeOptions;
@@ -56,6 +48,7 @@ export class VolumeEngine {
   readonly driver: ControllerDriver;
   readonly switcher: Switcher;
   readonly reservations: Reservations;
+  readonly #news: UnitNews;
   readonly #stalls: StallWatch;
   readonly #memory: MemoryKeeper;
   /** What is wanted now; the options are what was wanted at the start. */
@@ -66,10 +59,7 @@ export class VolumeEngine {
   #stuck: { readonly what: 'fence' | 'record'; readonly why: string } | undefined;
   #allDown = false;
   #failure: string | undefined;
-  #lastConflict = -Infinity;
   #outlookTold = '';
-  /** Session whose conflict is, or was, looked into. */
-  #conflicted: Session | undefined;
   readonly #history: SwitchHistory = { last: undefined, failovers: 0, failbacks: 0 };
 
   constructor(options: VolumeOptions) {
@@ -91,8 +81,8 @@ export class VolumeEngine {
         const path = this.dispatcher.route?.path;
         if (path !== undefined) this.board.failed(path, { kind: cause, detail });
       },
-      attention: (sense) => this.#attention(this.dispatcher.route?.path, sense),
-      fenced: (detail) => this.#conflict(this.dispatcher.route?.path, detail),
+      attention: (sense) => this.#news.attention(this.dispatcher.route?.path, sense),
+      fenced: (detail) => this.#news.conflict(this.dispatcher.route?.path, detail),
       lost: (detail) => void this.fail(`acknowledged writes are lost: ${detail}`),
     };
     const limits = logLimits(policy, () => this.#policy);
@@ -106,7 +96,12 @@ export class VolumeEngine {
       () => this.#stalls.catchUp(),
     );
     this.switcher = this.#makeSwitcher();
-    const { keeper, driver } = this;
+    const { keeper, driver, dispatcher, board, switcher, reservations } = this;
+    const parts = { clock, dispatcher, board, switcher, reservations };
+    this.#news = new UnitNews(parts, () => this.#duty, {
+      hasFailed: () => this.#failure !== undefined,
+      fail: (why) => void this.fail(why),
+    });
     this.#memory = new MemoryKeeper({ clock, keeper, driver, paths: () => this.paths });
     this.#stalls = watchStalls(clock, () => this.#policy, this.dispatcher, this.driver);
   }
@@ -239,35 +234,6 @@ export class VolumeEngine {
     }
   }
 
-  #attention(path: string | undefined, sense: Sense): void {
-    const { route, ledger } = this.dispatcher;
-    if (path === undefined || this.#failure !== undefined) return;
-    if (tellsOfLoss(sense)) {
-      void this.fail(`acknowledged writes are lost: ${path} has a ${deferredText(sense)}`);
-      return;
-    }
-    const session = this.board.link(path)?.verified?.session;
-    const registered = session !== undefined && this.reservations.has(session);
-    if (tellsWeAreFenced(sense)) {
-      // A login may see what was said to the one before it: it registers anew in a moment.
-      if (registered) void this.#inspect(path);
-      else if (session !== undefined || this.#duty === 'none') {
-        void this.fail('another node took the volume: reservation preempted');
-      }
-      return;
-    }
-    if (registered && endsOutstanding(sense)) void this.#inspect(path);
-    if (path !== route?.path || this.board.link(path)?.verified === undefined) {
-      // A login sees the attentions of its own new nexus: nothing was outstanding on it.
-    } else if (endsOutstanding(sense) && ledger.issued + ledger.log.count > 0) {
-      // What was acknowledged and not flushed may be gone as well.
-      this.dispatcher.distrust();
-      const detail = 'the target has ended the commands of this nexus (unit attention)';
-      const cause: Cause = { kind: 'connection-reset', detail };
-      this.switcher.restart(path, cause);
-    } else if (asksForIdentity(sense)) this.switcher.recheck();
-  }
-
   #makeBoard(): PathBoard {
     const { paths, initiatorName, policy, clock, initiator, credentials } = this.options;
     const { loginTimeoutMs } = policy;
@@ -288,8 +254,8 @@ export class VolumeEngine {
       { paths, initiatorName, loginTimeoutMs, clock, initiator, book, recent, ...wanted },
       {
         dispatch: (event) => this.driver.dispatch(event),
-        attention: (path, sense) => this.#attention(path, sense),
-        fenced: (path, detail) => this.#conflict(path, detail),
+        attention: (path, sense) => this.#news.attention(path, sense),
+        fenced: (path, detail) => this.#news.conflict(path, detail),
         identity: (path, identity) => {
           if (identity.kind === 'banned') {
             // A ban outlives this process: what is not ours today is not ours after a restart.
@@ -353,45 +319,6 @@ export class VolumeEngine {
     if (detail !== '') this.options.onEvent({ kind: 'fence-undeclared', detail });
   }
 
-  /**
-   * A command of ours was refused for a reservation. Nothing goes out on the current path until it is
-   * known whose it is.
-   */
-  #conflict(path: string | undefined, detail: string): void {
-    const session = path === undefined ? undefined : this.board.link(path)?.verified?.session;
-    const registered = session !== undefined && this.reservations.has(session);
-    if (path === undefined || !registered) {
-      void this.fail(`another node took the volume: ${detail}`);
-      return;
-    }
-    // Of many commands that are refused at once the first asks.
-    if (this.#conflicted === session) return;
-    this.#conflicted = session;
-    if (path === this.dispatcher.route?.path) this.dispatcher.freeze();
-    void this.#inspect(path, detail);
-  }
-
-  /** Keys have changed, or may have. `conflict`: a command was refused for it. */
-  async #inspect(path: string, conflict?: string): Promise<void> {
-    const session = this.board.link(path)?.verified?.session;
-    const finding = await this.reservations.inspect(path);
-    if (this.#failure !== undefined || session !== this.board.link(path)?.verified?.session) return;
-    const now = this.clock.now();
-    const again = conflict !== undefined && now - this.#lastConflict < CONFLICT_AGAIN_MS;
-    if (conflict !== undefined) this.#lastConflict = now;
-    if (finding === 'fenced' || (finding === 'fine' && again)) {
-      void this.fail(`another node took the volume: ${conflict ?? 'reservation preempted'}`);
-    } else if (finding === 'lost' || conflict !== undefined) {
-      this.#relogin(path, conflict ?? 'the target has lost our registration');
-    }
-  }
-
-  /** A new login registers anew; what was refused is sent again. */
-  #relogin(path: string, detail: string): void {
-    if (path !== this.dispatcher.route?.path) void this.board.sever(path, detail);
-    else this.switcher.restart(path, { kind: 'connection-reset', detail });
-  }
-
   #makeSwitcher(): Switcher {
     return new Switcher(
       Object.assign(
@@ -410,7 +337,7 @@ export class VolumeEngine {
           this.driver.dispatch({ kind: 'switch-abandoned', path: to as PathName, reason });
         },
         rejected: (path, answer) => this.board.report(path, answer),
-        attention: (path, sense) => this.#attention(path, sense),
+        attention: (path, sense) => this.#news.attention(path, sense),
         stuck: (what, why) => {
           const news = why !== '' && this.#stuck?.what !== what;
           this.#stuck = why === '' ? undefined : { what, why };
