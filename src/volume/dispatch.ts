@@ -10,18 +10,11 @@ import type { Instant } from '../base/brand.ts';
 import { FlushAhead } from './flush-ahead.ts';
 import { type Entry, Ledger } from './ledger.ts';
 import type { LuFacts } from './lu.ts';
-import { judge, type Verdict } from './outcome.ts';
+import { judgeTransfer, type Verdict } from './outcome.ts';
 import type { Clock, IoError, IoRequest, Sense, Session } from './ports.ts';
 import type { RecentWrites } from './recent-writes.ts';
 import type { InFlight } from './stall-watch.ts';
-import {
-  ABORTED,
-  ABORTS_MAX,
-  busyPauseMs,
-  FIRST_TRY,
-  retryPauseMs,
-  type Tries,
-} from './retries.ts';
+import { ABORTED, FIRST_TRY, nextTry, type Tries } from './retries.ts';
 import { SyncGroup } from './sync-group.ts';
 import { type SyncContext, synchronize } from './synchronize.ts';
 import { needsFlush, type Piece, translate } from './translate.ts';
@@ -51,13 +44,6 @@ function isQuick(request: IoRequest): boolean {
 /** "write 4096+512", bytes, for people. */
 function extent({ kind, offset, length }: IoRequest): string {
   return `${kind} ${String(offset)}+${String(length)}`;
-}
-
-/** GOOD with less data than asked for is no answer to a read. */
-function wholeRead(received: number, wanted: number): Verdict {
-  if (received >= wanted) return { kind: 'good' };
-  const detail = `${String(received)} of ${String(wanted)} bytes read`;
-  return { kind: 'error', error: 'EIO', detail };
 }
 
 export class Dispatcher {
@@ -253,14 +239,11 @@ export class Dispatcher {
       tailroom,
       done: (outcome) => {
         if (epoch !== this.#epoch) return;
-        let verdict = judge(outcome);
+        const verdict = judgeTransfer(outcome, dataIn, entry.request.kind === 'write');
         if (verdict.kind === 'unknown') return; // unanswered until the path is abandoned
         entry.unanswered--;
         this.#atTarget--;
         this.#quickAtTarget -= quick;
-        if (verdict.kind === 'good' && outcome.kind === 'status' && dataIn !== undefined) {
-          verdict = wholeRead(outcome.received, dataIn.length);
-        }
         this.#answered(entry, piece, route, tries, verdict);
       },
     });
@@ -275,13 +258,12 @@ export class Dispatcher {
       case 'unknown':
         return;
       case 'retry':
-        this.#retry(entry, piece, route, tries, verdict.attention);
+        if (verdict.attention !== undefined) this.#events.attention(verdict.attention);
+        this.#retry(entry, piece, route, tries, verdict);
         return;
-      case 'busy': {
-        const next = { ...tries, busy: tries.busy + 1 };
-        this.#again(entry, piece, route, next, busyPauseMs(tries.busy));
+      case 'busy':
+        this.#retry(entry, piece, route, tries, verdict);
         return;
-      }
       case 'path':
         this.#events.pathFault(verdict);
         return;
@@ -300,17 +282,16 @@ export class Dispatcher {
     }
   }
 
-  #retry(entry: Entry, piece: Piece, route: Route, tries: Tries, attention?: Sense): void {
-    if (attention !== undefined) this.#events.attention(attention);
-    else if (tries.aborts >= ABORTS_MAX) {
-      this.#answered(entry, piece, route, tries, ABORTED);
-      return;
-    }
-    const next =
-      attention === undefined
-        ? { ...tries, aborts: tries.aborts + 1 }
-        : { ...tries, attentions: tries.attentions + 1 };
-    this.#again(entry, piece, route, next, retryPauseMs(next));
+  #retry(
+    entry: Entry,
+    piece: Piece,
+    route: Route,
+    tries: Tries,
+    verdict: Extract<Verdict, { kind: 'busy' | 'retry' }>,
+  ): void {
+    const next = nextTry(tries, verdict);
+    if (next === undefined) this.#answered(entry, piece, route, tries, ABORTED);
+    else this.#again(entry, piece, route, next.tries, next.pauseMs);
   }
 
   /** One command has ended. The request is answered when all have: until then its buffer is in use. */

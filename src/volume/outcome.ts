@@ -48,6 +48,23 @@ export function judge(outcome: ScsiOutcome): Verdict {
   }
 }
 
+/** GOOD with less data than there was to move is no answer to a read, nor is it one to a write. */
+export function judgeTransfer(
+  outcome: ScsiOutcome,
+  dataIn: Buffer | undefined,
+  isWrite: boolean,
+): Verdict {
+  const verdict = judge(outcome);
+  if (verdict.kind !== 'good' || outcome.kind !== 'status') return verdict;
+  const { received, residual } = outcome;
+  if (dataIn !== undefined && received < dataIn.length) {
+    const detail = `${String(received)} of ${String(dataIn.length)} bytes read`;
+    return { kind: 'error', error: 'EIO', detail };
+  }
+  if (!isWrite || residual === 0) return verdict;
+  return { kind: 'error', error: 'EIO', detail: `${String(residual)} bytes were not written` };
+}
+
 function judgeSense(sense: Sense): Verdict {
   const detail = formatSense(sense);
   if (sense.deferred === true) return { kind: 'retry', attention: sense };

@@ -37,12 +37,28 @@ export interface Tries {
 
 export const FIRST_TRY: Tries = { busy: 0, attentions: 0, aborts: 0 };
 
+/** The next try of a command so answered, after a pause (ms); undefined: it has had enough of them. */
+export function nextTry(
+  tries: Tries,
+  verdict: Extract<Verdict, { kind: 'busy' | 'retry' }>,
+): { readonly tries: Tries; readonly pauseMs: number } | undefined {
+  if (verdict.kind === 'busy') {
+    return { tries: { ...tries, busy: tries.busy + 1 }, pauseMs: busyPauseMs(tries.busy) };
+  }
+  const isNews = verdict.attention !== undefined;
+  if (!isNews && tries.aborts >= ABORTS_MAX) return undefined;
+  const next = isNews
+    ? { ...tries, attentions: tries.attentions + 1 }
+    : { ...tries, aborts: tries.aborts + 1 };
+  return { tries: next, pauseMs: retryPauseMs(next) };
+}
+
 /** Pause before a busy target is asked again, ms. */
 export function busyPauseMs(tries: number): number {
   return Math.min(BUSY_MS_MAX, BUSY_MS_MIN * 2 ** Math.min(tries, 10));
 }
 
 /** After an abort or a unit attention: pause before the next try, ms. */
-export function retryPauseMs({ aborts, attentions }: Tries): number {
+function retryPauseMs({ aborts, attentions }: Tries): number {
   return aborts <= RETRIES_AT_ONCE && attentions <= RETRIES_AT_ONCE ? 0 : BUSY_MS_MAX;
 }

@@ -93,8 +93,9 @@ export class Gateway extends DeviceServer {
   reservations: FakeReservations | undefined;
   /** Other gateways of the same device server: a reset through one ends the tasks of all. */
   siblings: readonly Gateway[] = [];
-  /** Bytes that a GOOD read leaves out. */
+  /** Bytes that a GOOD read leaves out, and that a GOOD write says it has. */
   shortReadBytes = 0;
+  shortWriteBytes = 0;
   readonly sessions = new Set<FakeSession>();
   readonly tasks = new Set<Task>();
   logins = 0;
@@ -257,7 +258,8 @@ export class FakeSession implements Session {
       const short = task.what.op === 'read' ? this.gateway.shortReadBytes : 0;
       received = data.copy(dataIn, 0, 0, Math.max(0, data.length - short));
     }
-    this.#report(task, { kind: 'status', status, sense, received, residual: 0 });
+    const residual = task.what.op === 'write' ? this.gateway.shortWriteBytes : 0;
+    this.#report(task, { kind: 'status', status, sense, received, residual });
   }
 
   resetLogicalUnit(timeoutMs: number): Promise<Result<void, TransportFailure>> {

@@ -235,6 +235,15 @@ describe('answers', () => {
     expect(io.error).toBe('EIO');
   });
 
+  it('GOOD with a residual is no answer to a write: the target has not taken all of it', async () => {
+    const w = await started();
+    w.gateway(0).shortWriteBytes = 512;
+    const io = w.write(0, 1, 2);
+    const zeroes = w.submit('discard', 4, 1); // WRITE SAME moves one block whatever it writes
+    await w.clock.advance(50);
+    expect([io.error, zeroes.error]).toEqual(['EIO', undefined]);
+  });
+
   it('a reservation conflict fails the volume: another node has it', async () => {
     const w = await started();
     w.gateway(0).inject('write', status(0x18));
