@@ -28,6 +28,14 @@ async function syncDirectory(path: string): Promise<void> {
   }
 }
 
+/** A directory that was made is an entry of another one. `top` is the uppermost of those made. */
+async function syncMade(lowest: string, top: string): Promise<void> {
+  for (let path = lowest; ; path = dirname(path)) {
+    await syncDirectory(path);
+    if (path === top || path === dirname(path)) return;
+  }
+}
+
 /** Undefined when there is no such file. */
 export async function readWhole(path: string): Promise<Result<string | undefined, FileError>> {
   try {
@@ -42,7 +50,7 @@ export async function readWhole(path: string): Promise<Result<string | undefined
 export async function writeWhole(path: string, text: string): Promise<Result<void, FileError>> {
   const temporary = `${path}.tmp`;
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    const made = await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     const file = await open(temporary, 'w', 0o600);
     try {
       await file.writeFile(text);
@@ -52,6 +60,7 @@ export async function writeWhole(path: string, text: string): Promise<Result<voi
     }
     await rename(temporary, path);
     await syncDirectory(path);
+    if (made !== undefined) await syncMade(dirname(path), made);
     return ok(undefined);
   } catch (error) {
     await unlink(temporary).catch(() => undefined);
