@@ -15,12 +15,11 @@ import {
   type KubernetesApi,
   ownerOf,
   type PersistentVolume,
-  readNode,
   readPv,
 } from '../kubernetes/client.ts';
 import { PV_KEY, type VolumeConfig } from '../kubernetes/contract.ts';
 import type { Credentials } from '../kubernetes/credentials.ts';
-import { type KeyMap, ourKeys, type TopologyKeys, topologyOf } from '../kubernetes/keys.ts';
+import { type KeyMap, ourKeys, type TopologyKeys } from '../kubernetes/keys.ts';
 import { describeRefusal, needsOwner } from '../kubernetes/owner.ts';
 import type { Topology, TopologyWeights } from '../kubernetes/topology.ts';
 import { Transport } from '../kubernetes/transport.ts';
@@ -32,7 +31,8 @@ import { EventWriter, type VolumeEventText } from './event-writer.ts';
 import { Keeper, knownPv, newsOf, tellConfig } from './keeper.ts';
 import { KnownStore, type KnownVolume } from './known.ts';
 import { type NoticeSource, relayNotices } from './notice-relay.ts';
-import { cannotClaim, claimOwner, type OwnerOptions, removeDeadStatuses, TRY_MS } from './owner.ts';
+import { NodeTopology } from './node-topology.ts';
+import { cannotClaim, claimOwner, type OwnerOptions, removeDeadStatuses } from './owner.ts';
 import { type ConfigMapName, MaintenanceWatch } from './maintenance.ts';
 import type { PolicyDefaults } from './policy-defaults.ts';
 import { Releases } from './releases.ts';
@@ -73,7 +73,6 @@ export interface ConfirmedClaim {
   readonly undo: () => Promise<void>;
 }
 
-const NODES = '/api/v1/nodes';
 const PVS = '/api/v1/persistentvolumes';
 /** An API server that has just started forbids what it allows when it has read its roles. */
 const PVS_FORBIDDEN =
@@ -98,7 +97,7 @@ export class Cluster {
   readonly #forbidden = new Set<string>();
   readonly #releases: Releases;
   readonly #maintenance: MaintenanceWatch;
-  #labels: KeyMap | undefined;
+  readonly #standing: NodeTopology;
 
   constructor(options: ClusterOptions) {
     const { node, log, stateDir, pathd } = options;
@@ -110,11 +109,15 @@ export class Cluster {
     this.#owner = { api: this.#api, node, log };
     const { signal } = this.#stopping;
     this.#releases = new Releases({ store: this.#store, owner: this.#owner, signal });
+    const changed = (): void => {
+      for (const { keeper } of this.#followed.values()) keeper.check();
+    };
+    const edges = { transport: this.#transport, outage: this.#outage, store: this.#store, log };
+    const { topology, topologyKeys } = options;
+    const told = { node, topology, topologyKeys };
+    this.#standing = new NodeTopology({ ...edges, ...told, api: this.#api, signal, changed });
     this.#maintenance = new MaintenanceWatch({
-      ...{ transport: this.#transport, outage: this.#outage, store: this.#store, signal, log },
-      changed: () => {
-        for (const { keeper } of this.#followed.values()) keeper.check();
-      },
+      ...{ ...edges, signal, changed },
       invalid: (map, message) => {
         // A node without volumes has nothing to do with it.
         if (this.#followed.size > 0) this.#events.recordInvalid(map, message);
@@ -141,7 +144,7 @@ export class Cluster {
   /** Reads what is on disk; before the CSI socket is served. */
   async open(): Promise<void> {
     await this.#store.open();
-    this.#labels = await this.#store.nodeLabels();
+    await this.#standing.open();
     await this.#maintenance.open();
   }
 
@@ -149,7 +152,7 @@ export class Cluster {
   start(): void {
     const { pathd, log, maintenance } = this.#options;
     const { signal } = this.#stopping;
-    void this.#followNode();
+    void this.#standing.follow();
     if (maintenance !== undefined) void this.#maintenance.follow(maintenance);
     const tell = (volume: KnownVolume, notice: VolumeEventText): void => {
       this.#events.record(volume, advised(notice));
@@ -185,10 +188,10 @@ export class Cluster {
       isReleased: false,
     };
     await this.#store.set(known);
-    await this.#needLabels();
+    await this.#standing.need();
     const { policyDefaults } = this.#options;
     const drained = this.#maintenance.now;
-    const config = configOf(known, this.#topology(), weights, policyDefaults, drained);
+    const config = configOf(known, this.#standing.now, weights, policyDefaults, drained);
     tellConfig(newsOf(config), newsOf(undefined), (reason, warning, message) => {
       this.#tell(volumeId, { reason, warning, message, atUnixMs: Date.now() });
     });
@@ -343,7 +346,7 @@ export class Cluster {
     before?.stop.abort();
     const keeper = new Keeper({
       ...{ volumeId, node, pathd, log, weights, policyDefaults, staged, store: this.#store },
-      topology: () => this.#topology(),
+      topology: () => this.#standing.now,
       maintenance: () => this.#maintenance.now,
       tell: (volume, event) => {
         this.#events.record(volume, event);
@@ -376,56 +379,6 @@ export class Cluster {
   #tell(volumeId: string, event: VolumeEventText): void {
     const known = this.#store.get(volumeId);
     if (known !== undefined) this.#events.record(known, event);
-  }
-
-  // -------------------------------------------------------------------------------------- the node
-
-  #topology(): Topology {
-    const { topology, topologyKeys } = this.#options;
-    const labelled = topologyOf(this.#labels ?? {}, topologyKeys);
-    return { rack: topology.rack ?? labelled.rack, room: topology.room ?? labelled.room };
-  }
-
-  /**
-   * The watch says them a moment after start; a stage that comes first, or while it waits, asks.
-   */
-  async #needLabels(): Promise<void> {
-    if (this.#labels !== undefined) return;
-    const found = await this.#api.getNode(this.#options.node, TRY_MS);
-    if (found.ok) this.#onLabels(found.value.labels);
-  }
-
-  async #followNode(): Promise<void> {
-    const { node, log } = this.#options;
-    await followObject({
-      transport: this.#transport,
-      collection: NODES,
-      name: node,
-      signal: this.#stopping.signal,
-      random: Math.random,
-      outage: this.#outage,
-      onObject: (object) => {
-        const read = object === undefined ? undefined : readNode(object);
-        if (read?.ok === true) this.#onLabels(read.value.labels);
-      },
-      onFailure: ({ detail }, againMs) => {
-        log.warn({ error: detail, againMs }, 'Node is not watched');
-      },
-    });
-  }
-
-  /** Only the labels that matter are kept: a kubelet changes its Node every few seconds. */
-  #onLabels(labels: KeyMap): void {
-    const { rack, room, roomFallback } = this.#options.topologyKeys;
-    const kept = Object.fromEntries(
-      Object.entries(labels).filter(([key]) => [rack, room, roomFallback].includes(key)),
-    );
-    const isSame = JSON.stringify(kept) === JSON.stringify(this.#labels);
-    this.#labels = kept;
-    if (isSame) return;
-    this.#options.log.info({ ...this.#topology() }, 'this node stands');
-    void this.#store.setNodeLabels(kept);
-    for (const { keeper } of this.#followed.values()) keeper.check();
   }
 }
 

@@ -1,0 +1,95 @@
+/**
+ * Where this node stands: rack and room by flags, and by the labels of its Node where no flag says. The
+ * labels are followed, and those known last serve while the API server does not answer.
+ */
+import type { Logger } from '../base/log.ts';
+import type { SharedBackoff } from '../kubernetes/backoff.ts';
+import { type KubernetesApi, readNode } from '../kubernetes/client.ts';
+import { type KeyMap, type TopologyKeys, topologyOf } from '../kubernetes/keys.ts';
+import type { Topology } from '../kubernetes/topology.ts';
+import type { Transport } from '../kubernetes/transport.ts';
+import { followObject } from '../kubernetes/watch.ts';
+import type { KnownStore } from './known.ts';
+import { TRY_MS } from './owner.ts';
+
+export interface NodeTopologyOptions {
+  /** Name of this Node. */
+  readonly node: string;
+  /** By flags; beats the labels, value by value. */
+  readonly topology: Topology;
+  readonly topologyKeys: TopologyKeys;
+  readonly api: KubernetesApi;
+  readonly transport: Transport;
+  readonly outage: SharedBackoff;
+  readonly store: KnownStore;
+  readonly signal: AbortSignal;
+  readonly log: Logger;
+  /** It stands elsewhere. */
+  readonly changed: () => void;
+}
+
+const NODES = '/api/v1/nodes';
+
+export class NodeTopology {
+  readonly #options: NodeTopologyOptions;
+  #labels: KeyMap | undefined;
+
+  constructor(options: NodeTopologyOptions) {
+    this.#options = options;
+  }
+
+  get now(): Topology {
+    const { topology, topologyKeys } = this.#options;
+    const labelled = topologyOf(this.#labels ?? {}, topologyKeys);
+    return { rack: topology.rack ?? labelled.rack, room: topology.room ?? labelled.room };
+  }
+
+  /** Reads what was known last. */
+  async open(): Promise<void> {
+    this.#labels = await this.#options.store.nodeLabels();
+  }
+
+  /**
+   * The watch says them a moment after start; a stage that comes first, or while it waits, asks.
+   */
+  async need(): Promise<void> {
+    if (this.#labels !== undefined) return;
+    const { api, node } = this.#options;
+    const found = await api.getNode(node, TRY_MS);
+    if (found.ok) this.#onLabels(found.value.labels);
+  }
+
+  async follow(): Promise<void> {
+    const { node, log, transport, signal, outage } = this.#options;
+    await followObject({
+      transport,
+      collection: NODES,
+      name: node,
+      signal,
+      random: Math.random,
+      outage,
+      onObject: (object) => {
+        const read = object === undefined ? undefined : readNode(object);
+        if (read?.ok === true) this.#onLabels(read.value.labels);
+      },
+      onFailure: ({ detail }, againMs) => {
+        log.warn({ error: detail, againMs }, 'Node is not watched');
+      },
+    });
+  }
+
+  /** Only the labels that matter are kept: a kubelet changes its Node every few seconds. */
+  #onLabels(labels: KeyMap): void {
+    const { topologyKeys, log, store, changed } = this.#options;
+    const { rack, room, roomFallback } = topologyKeys;
+    const kept = Object.fromEntries(
+      Object.entries(labels).filter(([key]) => [rack, room, roomFallback].includes(key)),
+    );
+    const isSame = JSON.stringify(kept) === JSON.stringify(this.#labels);
+    this.#labels = kept;
+    if (isSame) return;
+    log.info({ ...this.now }, 'this node stands');
+    void store.setNodeLabels(kept);
+    changed();
+  }
+}
