@@ -28,7 +28,8 @@ import type {
 import { createChapCrypto } from './chap-crypto.ts';
 import { socketFailure } from './initiator-errors.ts';
 import { SocketSession } from './initiator-session.ts';
-import { type Arrival, attemptLogin, resolveHost } from './login-attempt.ts';
+import { type Arrival, attemptLogin } from './login-attempt.ts';
+import { resolveHost } from './resolve-host.ts';
 
 /** Redirects that one login follows. */
 const MAX_HOPS = 4;

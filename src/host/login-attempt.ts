@@ -13,8 +13,7 @@
  * TCP_USER_TIMEOUT, so a dead peer is noticed by nobody below us: the volume's deadlines and `abort`
  * (RST) are what bounds that.
  */
-import { lookup } from 'node:dns/promises';
-import { connect as connectSocket, isIP, type Socket } from 'node:net';
+import { connect as connectSocket, type Socket } from 'node:net';
 import { err, ok, type Result } from '../base/result.ts';
 import { formatPortal, type TargetAddress } from '../protocol/iscsi/address.ts';
 import { Framer } from '../protocol/iscsi/framer.ts';
@@ -26,6 +25,7 @@ import {
 } from '../protocol/iscsi/login.ts';
 import type { Portal, TransportFailure } from '../volume/ports.ts';
 import { socketFailure } from './initiator-errors.ts';
+import { resolveHost } from './resolve-host.ts';
 
 /**
  * One for all connections: what is read is consumed before the read returns (framer.ts), so none of
@@ -68,19 +68,6 @@ export function attemptLogin<T>(
   return new Promise((settle) => {
     new Attempt(options, take, settle);
   });
-}
-
-/** Addresses of a host in the order to try them; an address is its own. */
-export async function resolveHost(host: string): Promise<Result<string[], TransportFailure>> {
-  if (isIP(host) !== 0) return ok([host]);
-  try {
-    const found = await lookup(host, { all: true, order: 'verbatim' });
-    return ok([...new Set(found.map(({ address }) => address))]);
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? String(error);
-    const detail = `cannot resolve ${host} (${code}): check the name of the path and the node's DNS`;
-    return err({ kind: 'unreachable', detail });
-  }
 }
 
 class Attempt<T> {
