@@ -67,6 +67,11 @@ export class Dispatcher {
   /** Commands at the target, and those of them that ought to be quick (reads and writes). */
   #atTarget = 0;
   #quickAtTarget = 0;
+  /**
+   * Data-changing commands that ended without GOOD, in part executed perhaps, since the cache of this path
+   * was flushed: nobody replays them, but left in a cache they would be destaged over newer data.
+   */
+  #failedWrites = 0;
 
   /** Of the latest route: what the device can do does not change while nothing serves it. */
   facts: LuFacts | undefined;
@@ -181,7 +186,13 @@ export class Dispatcher {
     this.#sync.reset();
     this.#atTarget = 0;
     this.#quickAtTarget = 0;
+    this.#failedWrites = 0;
     return this.ledger.abandon();
+  }
+
+  /** What the path may still bring to the medium when it is left: it has to be fenced then. */
+  get leftBehind(): number {
+    return this.ledger.unansweredWrites + this.#failedWrites;
   }
 
   /** Resolves when nothing is at the target any more; the dispatcher must be held. */
@@ -259,6 +270,7 @@ export class Dispatcher {
         return;
       case 'retry':
         if (verdict.attention !== undefined) this.#events.attention(verdict.attention);
+        else this.#mayBeCached(entry, route);
         this.#retry(entry, piece, route, tries, verdict);
         return;
       case 'busy':
@@ -271,6 +283,7 @@ export class Dispatcher {
         this.#events.fenced(verdict.detail);
         return;
       case 'error':
+        this.#mayBeCached(entry, route);
         if (entry.acknowledged) {
           // It stays unsettled: no flush gets past it until the volume has failed.
           this.#events.lost(`replay of ${extent(entry.request)} failed, ${verdict.detail}`);
@@ -280,6 +293,10 @@ export class Dispatcher {
         this.#ended(entry, route);
         return;
     }
+  }
+
+  #mayBeCached(entry: Entry, route: Route): void {
+    if (entry.changesData && route.facts.writeCache !== 'none') this.#failedWrites++;
   }
 
   #retry(
@@ -336,6 +353,7 @@ export class Dispatcher {
     if (route === undefined) return;
     const epoch = this.#epoch;
     const mark = this.ledger.log.mark;
+    const failed = this.#failedWrites;
     const context: SyncContext = {
       clock: this.#clock,
       events: this.#events,
@@ -354,8 +372,10 @@ export class Dispatcher {
       },
     };
     synchronize(context, (verdict) => {
-      if (verdict.kind === 'good') this.flushed(mark);
-      else if (verdict.kind === 'error' && this.ledger.log.count > 0) {
+      if (verdict.kind === 'good') {
+        this.#failedWrites -= failed;
+        this.flushed(mark);
+      } else if (verdict.kind === 'error' && this.ledger.log.count > 0) {
         // Which of them are lost nobody knows: the flush of tomorrow must not say that all is well.
         this.#events.lost(`flush failed, ${verdict.detail}`);
         return;

@@ -3,7 +3,8 @@
  *
  *   leave   hold new commands, reset the old connection (RST), wait until its socket is closed, give
  *           everything unanswered back to the ledger.
- *   fence   if data-changing commands were unanswered, climb the ladder (fence.ts) until a rung holds.
+ *   fence   if data-changing commands were unanswered, or failed and may have left something in a cache,
+ *           climb the ladder (fence.ts) until a rung holds.
  *   arrive  read recent writes back through the new path, put it on disk as one that may hold writes,
  *           hand it the token: the ledger replays, in its order. The first time after a restart it is
  *           flushed before: nobody replays what the process before had under way.
@@ -163,9 +164,9 @@ export class Switcher {
     const path = link(route.path);
     await this.#resetConnection();
     // Nothing of the old path can call back any more; what it still has of ours must be fenced.
-    const unanswered = dispatcher.ledger.unansweredWrites;
+    const left = dispatcher.leftBehind;
     this.#account.replays(dispatcher.abandon());
-    if (unanswered > 0) {
+    if (left > 0) {
       const held = path?.heldAt(route.session.portal) ?? absentPath(route.path);
       this.#unfenced.add(held, this.#options.clock.now());
     }

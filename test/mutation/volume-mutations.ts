@@ -120,7 +120,7 @@ export const VOLUMES: readonly Mutation[] = [
     'fence-skipped',
     'a path is left without a fence',
     [HISTORY, 'P16:'],
-    volume('switcher', 'if (unanswered > 0) {', 'if (unanswered < 0) {'),
+    volume('switcher', 'if (left > 0) {', 'if (left < 0) {'),
   ),
   mutation(
     'fence-after',
@@ -137,6 +137,16 @@ export const VOLUMES: readonly Mutation[] = [
     'what sits in the cache of the old path needs no fence',
     ['test/unit/volume/switching.test.ts', 'a write that sits in the cache'],
     volume('ledger', '(unanswered > 0 || unflushed)', 'unanswered > 0'),
+  ),
+  mutation(
+    'failed-write-in-a-cache',
+    'what a write that failed has left in the cache of the old path needs no fence',
+    ['test/unit/volume/switching.test.ts', 'a write that failed in part'],
+    volume(
+      'dispatch',
+      'return this.ledger.unansweredWrites + this.#failedWrites;',
+      'return this.ledger.unansweredWrites;',
+    ),
   ),
   mutation(
     'restart-unfenced',

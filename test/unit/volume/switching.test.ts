@@ -104,6 +104,35 @@ describe('forced switch', () => {
     expect(w.medium.value(1)).toBe(22);
   });
 
+  it('a write that failed in part, and sits in that cache, does not come back either', async () => {
+    const cached = { writeCache: true, dpofua: false, maxTransferBlocks: 1 };
+    const w = await started({ profiles: [cached, cached] });
+    const p0 = w.gateway(0);
+    for (const gateway of w.gateways) gateway.cache = new Map();
+    p0.inject(({ op, lba }) => op === 'write' && lba === 2, check(3, 0x0c, 0));
+    const failed = w.write(1, 11, 2);
+    await w.clock.until(() => failed.answers > 0);
+    expect([failed.error, p0.cache?.size]).toEqual(['EIO', 1]);
+    for (const session of [...p0.sessions]) session.end({ kind: 'reset', detail: 'by peer' });
+    await w.on('p1');
+    await w.wrote(1, 22);
+    p0.destage();
+    expect(w.medium.value(1)).toBe(22);
+    expect(w.event('switched').at(-1)?.report.fence).toBe('reset');
+  });
+
+  it('what failed before a flush needs no fence after it', async () => {
+    const w = await started({ profiles: [{ writeCache: true }, { writeCache: true }] });
+    const p0 = w.gateway(0);
+    p0.inject('write', check(3, 0x0c, 0));
+    const failed = w.write(1, 11);
+    await w.clock.until(() => failed.answers > 0);
+    await w.good(w.submit('flush', 0, 0));
+    for (const session of [...p0.sessions]) session.end({ kind: 'reset', detail: 'by peer' });
+    await w.good(w.submit('read', 1, 1));
+    expect(w.event('switched').at(-1)?.report.fence).toBe('not-needed');
+  });
+
   it('reads go on at once: only writes need a fence, and reads of replays wait', async () => {
     const w = await started({ policy: { fencing: 'gone' } });
     w.gateway(0).kill();
