@@ -192,7 +192,7 @@ export class Cluster {
     const { policyDefaults } = this.#options;
     const drained = this.#maintenance.now;
     const config = configOf(known, this.#standing.now, weights, policyDefaults, drained);
-    tellConfig(newsOf(config), newsOf(undefined), (reason, warning, message) => {
+    tellConfig(newsOf(config, false), newsOf(undefined), (reason, warning, message) => {
       this.#tell(volumeId, { reason, warning, message, atUnixMs: Date.now() });
     });
     this.#staging.set(volumeId, config);

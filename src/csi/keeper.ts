@@ -14,7 +14,12 @@
 import type { Logger } from '../base/log.ts';
 import { backoffMs } from '../kubernetes/backoff.ts';
 import { type PersistentVolume, ownerOf } from '../kubernetes/client.ts';
-import { describeProblems, DRIVER_NAME, type VolumeConfig } from '../kubernetes/contract.ts';
+import {
+  describeNoPath,
+  describeProblems,
+  DRIVER_NAME,
+  type VolumeConfig,
+} from '../kubernetes/contract.ts';
 import { isDriverKey, OWNER_KEY, ourKeys, statusKey } from '../kubernetes/keys.ts';
 import type { Maintenance } from '../kubernetes/maintenance.ts';
 import type { Topology, TopologyWeights } from '../kubernetes/topology.ts';
@@ -202,12 +207,14 @@ export interface ConfigNews {
   readonly topologyUnknown: string;
 }
 
-export function newsOf(config: VolumeConfig | undefined): ConfigNews {
+/** @param isInUse false: of a volume that is about to be staged. */
+export function newsOf(config: VolumeConfig | undefined, isInUse = true): ConfigNews {
   if (config === undefined) return { invalid: '', topologyUnknown: '' };
-  const none = config.paths.length === 0 ? 'no usable path is left, those in use stay; ' : '';
-  const problems = describeProblems(config.problems);
+  const { paths, problems } = config;
+  const none = isInUse ? 'no usable path is left, those in use stay' : 'there is no usable path';
   return {
-    invalid: problems === '' && none === '' ? '' : `${none}${problems}`,
+    invalid:
+      paths.length === 0 ? `${none}: ${describeNoPath(problems)}` : describeProblems(problems),
     topologyUnknown: config.topologyUnknown.join(', '),
   };
 }

@@ -12,7 +12,7 @@ import { checkFilesystem, growFilesystem } from '../host/filesystem.ts';
 import { blockDeviceNumbers } from '../host/device-holders.ts';
 import { findByDevice, findByMountPoint, readMountInfo } from '../host/mountinfo.ts';
 import { canonicalPath, mountFilesystem, unmountAll } from '../host/mount.ts';
-import { describeProblems, parseVolumeConfig, PATH_PREFIX } from '../kubernetes/contract.ts';
+import { describeNoPath, parseVolumeConfig } from '../kubernetes/contract.ts';
 import type { VolumeConfig } from '../kubernetes/contract.ts';
 import type { ParsedChap } from '../kubernetes/chap-secret.ts';
 import { type AttachRequest, PathdError, type VolumeStatus } from '../pathd/api.ts';
@@ -161,7 +161,7 @@ async function readConfig(node: NodeContext, call: StageCall): Promise<VolumeCon
       ? parseVolumeConfig(volumeContext, node.topology, node.weights)
       : await node.cluster.configure(volumeId, volumeContext);
   if (config.paths.length === 0) {
-    const why = describeProblems(config.problems) || `there is no ${PATH_PREFIX}/<name>`;
+    const why = describeNoPath(config.problems);
     throw new CsiError('INVALID_ARGUMENT', `volume ${volumeId} has no usable path: ${why}`);
   }
   for (const problem of config.problems) node.log.warn({ volumeId, problem }, 'value is ignored');

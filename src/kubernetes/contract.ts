@@ -101,6 +101,11 @@ export function describeProblems(problems: readonly string[]): string {
   return problems.join('; ');
 }
 
+/** Why there is no path at all: what is wrong with those there are, or that there is none. */
+export function describeNoPath(problems: readonly string[]): string {
+  return describeProblems(problems) || `there is no ${PATH_PREFIX}/<name>`;
+}
+
 type SectionName = 'path' | 'rack' | 'room' | 'weight' | 'drain' | 'policy';
 type Sections = Readonly<Record<SectionName, Map<string, string>>>;
 

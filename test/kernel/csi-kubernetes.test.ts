@@ -107,6 +107,20 @@ describe('stage by the PV', () => {
   });
 });
 
+test('a PV without a usable path: the error and the event say what is missing', async () => {
+  const missing = 'there is no usable path: there is no path.prioritypath.io/<name>';
+  api.addPv('pv-4', {});
+  expect((await refusal(bench.stage('pv-4', blockCapability(), {}))).message).toContain(
+    'there is no path.prioritypath.io/<name>',
+  );
+  await eventually(() => expect(api.events).toHaveLength(2));
+  expect(api.events[0]).toMatchObject({ reason: 'InvalidPath', message: missing });
+  api.addPv('pv-5', { 'paths.prioritypath.io/p0': URL_OF(0) });
+  await refusal(bench.stage('pv-5', blockCapability(), {}));
+  await eventually(() => expect(api.events).toHaveLength(4));
+  expect(api.events[2]?.message).toMatch(/^there is no usable path: paths\.prioritypath\.io\/p0 /);
+});
+
 test('a logical unit that is smaller than the PV says is an event when a pod gets it', async () => {
   const keys = { [PATH(0)]: URL_OF(0), 'weight.prioritypath.io/p0': '90' };
   const use = async (name: string): Promise<void> => {
