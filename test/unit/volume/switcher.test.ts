@@ -5,6 +5,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { Dispatcher } from '../../../src/volume/dispatch.ts';
 import type { PathLink } from '../../../src/volume/path-link.ts';
+import type { ProbeAnswer } from '../../../src/volume/probe-answer.ts';
 import { emptyRecord } from '../../../src/volume/record.ts';
 import { RecordKeeper } from '../../../src/volume/record-keeper.ts';
 import { Switcher } from '../../../src/volume/switcher.ts';
@@ -50,6 +51,7 @@ function bench() {
     verify: async () => good,
     recheck: async () => good,
     readBack: async () => good,
+    settleCache: async (): Promise<ProbeAnswer | undefined> => undefined,
   };
   const removed = new Set<string>();
   const seen: string[] = [];
@@ -127,6 +129,24 @@ describe('an order', () => {
     order('failover');
     await clock.advance(10);
     expect(seen).toEqual(['switched p1']);
+  });
+
+  it('after a restart goes to no path that cannot flush what the process before may have left', async () => {
+    const { clock, fence, p0, p1, seen, switcher, order } = bench();
+    const flushes: number[] = [];
+    const cause = { kind: 'probe-timeout', detail: 'SYNCHRONIZE CACHE' } as const;
+    fence.result = ok(undefined);
+    p1.settleCache = async () => {
+      flushes.push(clock.now());
+      return flushes.length === 1 ? { kind: 'failed', hard: false, cause } : undefined;
+    };
+    switcher.inherit(p0, clock.now());
+    order('failover');
+    await clock.advance(10);
+    expect(seen).toEqual(['rejected p1']);
+    order('failover');
+    await clock.advance(10);
+    expect([seen, flushes.length]).toEqual([['rejected p1', 'switched p1'], 2]);
   });
 
   it('to a path whose identity is in doubt at the last moment is given up', async () => {
