@@ -11,31 +11,15 @@ import { FlushAhead } from './flush-ahead.ts';
 import { type Entry, Ledger } from './ledger.ts';
 import type { LuFacts } from './lu.ts';
 import { judgeTransfer, type Verdict } from './outcome.ts';
-import type { Clock, IoError, IoRequest, Sense, Session } from './ports.ts';
+import type { Clock, IoError, IoRequest } from './ports.ts';
 import type { RecentWrites } from './recent-writes.ts';
 import type { InFlight } from './stall-watch.ts';
 import { ABORTED, FIRST_TRY, nextTry, type Tries } from './retries.ts';
+import type { DispatchEvents, Route } from './route.ts';
 import { SyncGroup } from './sync-group.ts';
 import { type SyncContext, synchronize } from './synchronize.ts';
 import { needsFlush, type Piece, translate } from './translate.ts';
 import type { LogLimits } from './write-log.ts';
-
-/** Where commands go now. */
-export interface Route {
-  readonly path: string;
-  readonly session: Session;
-  readonly facts: LuFacts;
-}
-
-export interface DispatchEvents {
-  /** An answer says that the logical unit cannot be reached this way. */
-  pathFault(verdict: Extract<Verdict, { kind: 'path' }>): void;
-  attention(sense: Sense): void;
-  /** Another node took the volume. */
-  fenced(detail: string): void;
-  /** Writes that were acknowledged are lost, or may be. */
-  lost(detail: string): void;
-}
 
 function isQuick(request: IoRequest): boolean {
   return request.kind === 'read' || request.kind === 'write';
@@ -44,6 +28,11 @@ function isQuick(request: IoRequest): boolean {
 /** "write 4096+512", bytes, for people. */
 function extent({ kind, offset, length }: IoRequest): string {
   return `${kind} ${String(offset)}+${String(length)}`;
+}
+
+interface FlushMark {
+  readonly log: number;
+  readonly soils: number;
 }
 
 export class Dispatcher {
@@ -67,14 +56,16 @@ export class Dispatcher {
   /** Commands at the target, and those of them that ought to be quick (reads and writes). */
   #atTarget = 0;
   #quickAtTarget = 0;
-  /**
-   * Data-changing commands that ended without GOOD, in part executed perhaps, since the cache of this path
-   * was flushed: nobody replays them, but left in a cache they would be destaged over newer data.
-   */
-  #failedWrites = 0;
 
   /** Of the latest route: what the device can do does not change while nothing serves it. */
   facts: LuFacts | undefined;
+  /**
+   * Data-changing commands that ended without GOOD on a unit with a cache, where a part of them may be, and
+   * how many of them a flush has covered: nobody replays them, and left there they would be destaged over
+   * newer data.
+   */
+  #soils = 0;
+  #cleaned = 0;
   /** Requests answered with an error since attach. */
   ioErrors = 0;
   /** When the last request was answered; the ledger was empty before `busySince`. */
@@ -183,16 +174,11 @@ export class Dispatcher {
     this.#route = undefined;
     this.#thaw();
     this.#exposed.clear();
+    this.#cleaned = this.#soils;
     this.#sync.reset();
     this.#atTarget = 0;
     this.#quickAtTarget = 0;
-    this.#failedWrites = 0;
     return this.ledger.abandon();
-  }
-
-  /** What the path may still bring to the medium when it is left: it has to be fenced then. */
-  get leftBehind(): number {
-    return this.ledger.unansweredWrites + this.#failedWrites;
   }
 
   /** Resolves when nothing is at the target any more; the dispatcher must be held. */
@@ -270,7 +256,7 @@ export class Dispatcher {
         return;
       case 'retry':
         if (verdict.attention !== undefined) this.#events.attention(verdict.attention);
-        else this.#mayBeCached(entry, route);
+        else this.#mayBeCached(entry, route.facts);
         this.#retry(entry, piece, route, tries, verdict);
         return;
       case 'busy':
@@ -283,7 +269,6 @@ export class Dispatcher {
         this.#events.fenced(verdict.detail);
         return;
       case 'error':
-        this.#mayBeCached(entry, route);
         if (entry.acknowledged) {
           // It stays unsettled: no flush gets past it until the volume has failed.
           this.#events.lost(`replay of ${extent(entry.request)} failed, ${verdict.detail}`);
@@ -295,8 +280,8 @@ export class Dispatcher {
     }
   }
 
-  #mayBeCached(entry: Entry, route: Route): void {
-    if (entry.changesData && route.facts.writeCache !== 'none') this.#failedWrites++;
+  #mayBeCached({ changesData }: Entry, facts: LuFacts | undefined): void {
+    if (changesData && facts?.writeCache !== 'none') this.#soils++;
   }
 
   #retry(
@@ -352,8 +337,7 @@ export class Dispatcher {
     const route = this.#route;
     if (route === undefined) return;
     const epoch = this.#epoch;
-    const mark = this.ledger.log.mark;
-    const failed = this.#failedWrites;
+    const mark = this.flushMark;
     const context: SyncContext = {
       clock: this.#clock,
       events: this.#events,
@@ -372,10 +356,8 @@ export class Dispatcher {
       },
     };
     synchronize(context, (verdict) => {
-      if (verdict.kind === 'good') {
-        this.#failedWrites -= failed;
-        this.flushed(mark);
-      } else if (verdict.kind === 'error' && this.ledger.log.count > 0) {
+      if (verdict.kind === 'good') this.flushed(mark);
+      else if (verdict.kind === 'error' && this.ledger.log.count > 0) {
         // Which of them are lost nobody knows: the flush of tomorrow must not say that all is well.
         this.#events.lost(`flush failed, ${verdict.detail}`);
         return;
@@ -384,9 +366,20 @@ export class Dispatcher {
     });
   }
 
-  /** A SYNCHRONIZE CACHE that was issued when the log had this mark has succeeded. */
-  flushed(mark: number): void {
-    const newest = this.ledger.flushed(mark);
+  /** What a SYNCHRONIZE CACHE that is issued now will cover: hand it to `flushed`. */
+  get flushMark(): FlushMark {
+    return { log: this.ledger.log.mark, soils: this.#soils };
+  }
+
+  /** Whether something of ours may take effect later on the path that is left now. */
+  get mayTakeEffect(): boolean {
+    return this.ledger.unansweredWrites > 0 || this.#soils > this.#cleaned;
+  }
+
+  /** A SYNCHRONIZE CACHE that was issued at this mark has succeeded. */
+  flushed({ log, soils }: FlushMark): void {
+    this.#cleaned = soils;
+    const newest = this.ledger.flushed(log);
     if (newest !== undefined) this.#recent()?.note(newest, this.#clock.now(), false);
     this.pump();
   }
@@ -405,7 +398,10 @@ export class Dispatcher {
       const overlapped = entry.dependents.some((later) => later.changesData);
       this.#recent()?.note(request, this.#clock.now(), overlapped);
     }
-    if (error !== undefined) this.ioErrors++;
+    if (error !== undefined) {
+      this.ioErrors++;
+      this.#mayBeCached(entry, this.facts);
+    }
     this.ledger.settle(entry, keep);
     this.lastAnswer = this.#clock.now();
     const next = this.onNextAnswer;

@@ -20,7 +20,8 @@ export async function flushCache(
   if (route === undefined) return 'no path';
   const { writeCache } = route.facts;
   if (writeCache === 'none') return undefined;
-  const { mark, count } = ledger.log;
+  const mark = dispatcher.flushMark;
+  const { count } = ledger.log;
   const heard: Sense[] = [];
   const hear = (sense: Sense): void => {
     heard.push(sense);

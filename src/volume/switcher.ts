@@ -164,9 +164,9 @@ export class Switcher {
     const path = link(route.path);
     await this.#resetConnection();
     // Nothing of the old path can call back any more; what it still has of ours must be fenced.
-    const left = dispatcher.leftBehind;
+    const { mayTakeEffect } = dispatcher;
     this.#account.replays(dispatcher.abandon());
-    if (left > 0) {
+    if (mayTakeEffect) {
       const held = path?.heldAt(route.session.portal) ?? absentPath(route.path);
       this.#unfenced.add(held, this.#options.clock.now());
     }

@@ -120,7 +120,7 @@ export const VOLUMES: readonly Mutation[] = [
     'fence-skipped',
     'a path is left without a fence',
     [HISTORY, 'P16:'],
-    volume('switcher', 'if (left > 0) {', 'if (left < 0) {'),
+    volume('switcher', 'if (mayTakeEffect) {', 'if (!mayTakeEffect) {'),
   ),
   mutation(
     'fence-after',
@@ -144,8 +144,8 @@ export const VOLUMES: readonly Mutation[] = [
     ['test/unit/volume/switching.test.ts', 'a write that failed in part'],
     volume(
       'dispatch',
-      'return this.ledger.unansweredWrites + this.#failedWrites;',
-      'return this.ledger.unansweredWrites;',
+      'this.ledger.unansweredWrites > 0 || this.#soils > this.#cleaned',
+      'this.ledger.unansweredWrites > 0',
     ),
   ),
   mutation(

@@ -1,0 +1,21 @@
+/** Where the commands of a volume go, and what their answers may tell beside what they answer. */
+import type { LuFacts } from './lu.ts';
+import type { Verdict } from './outcome.ts';
+import type { Sense, Session } from './ports.ts';
+
+/** Where commands go now. */
+export interface Route {
+  readonly path: string;
+  readonly session: Session;
+  readonly facts: LuFacts;
+}
+
+export interface DispatchEvents {
+  /** An answer says that the logical unit cannot be reached this way. */
+  pathFault(verdict: Extract<Verdict, { kind: 'path' }>): void;
+  attention(sense: Sense): void;
+  /** Another node took the volume. */
+  fenced(detail: string): void;
+  /** Writes that were acknowledged are lost, or may be. */
+  lost(detail: string): void;
+}
