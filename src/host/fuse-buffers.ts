@@ -18,6 +18,15 @@ import { NEXT_HEAD } from '../protocol/iscsi/framer.ts';
 /** Powers of two from 4 KiB to 1 MiB: at most half of a slab is unused. */
 const SLAB_BYTES = Array.from({ length: 9 }, (_, index) => 4096 << index);
 
+function sizeClassOf(length: number): number {
+  return SLAB_BYTES.findIndex((size) => length <= size);
+}
+
+/** What a slab for `length` bytes of data takes. */
+export function slabBytes(length: number): number {
+  return OUT_HEADER_BYTES + (SLAB_BYTES[sizeClassOf(length)] ?? 0) + NEXT_HEAD;
+}
+
 /** Room for one request's data, with space for the reply header in front of it and some behind. */
 export class Slab {
   /** Reply header, data, tailroom. */
@@ -62,7 +71,7 @@ export class BufferPool {
 
   /** A slab for `length` bytes, at most 1 MiB; its content is whatever was there before. */
   slab(length: number): Slab {
-    const sizeClass = SLAB_BYTES.findIndex((size) => length <= size);
+    const sizeClass = sizeClassOf(length);
     const slab = this.#slabs[sizeClass]?.pop();
     if (slab === undefined) return new Slab(sizeClass);
     this.#keptBytes -= slab.bytes.length;

@@ -13,6 +13,10 @@
  * something is done. The kernel then queues, which is the back-pressure that block devices are used
  * to. The limit can be passed by what the parked readers bring in, at most 1 MiB each.
  *
+ * A READ counts the slab it may need and takes it when its data arrives (LateBuffer): the reply is
+ * written as soon as the data is whole, so the slab that was given back last, still in the processor's
+ * cache, serves the next answer. One slab for each READ under way would go through memory.
+ *
  * End: only the kernel can wake a parked reader. Unmounting (after the loop device has let go of
  * the file) or `umount -f` (aborts the connection whoever uses it) makes every read fail with
  * ENODEV; then the descriptor is closed. A process that calls process.exit() before that would hang
@@ -22,7 +26,7 @@
  * stay its own until it is done with them.
  */
 import { closeSync, openSync, read, writeSync } from 'node:fs';
-import type { BlockSource, ExportError, IoError, IoRequest } from '../volume/ports.ts';
+import type { BlockSource, ExportError, IoError, IoRequest, LateBuffer } from '../volume/ports.ts';
 import type { Result } from '../base/result.ts';
 import { err, ok } from '../base/result.ts';
 import { assert } from '../base/assert.ts';
@@ -36,7 +40,7 @@ import {
   RECEIVE_BYTES,
   WRITE_DATA_OFFSET,
 } from '../protocol/fuse/wire.ts';
-import type { BufferPool, Slab } from './fuse-buffers.ts';
+import { type BufferPool, type Slab, slabBytes } from './fuse-buffers.ts';
 import { abortAtExit, forgetAtExit } from './fuse-exit.ts';
 import { FUSE_READERS_PER_VOLUME } from './fuse-threads.ts';
 import { exec } from './exec.ts';
@@ -84,20 +88,22 @@ interface Reader {
 }
 
 /** A request on its way through the source. */
-class PendingIo implements IoRequest {
+class PendingIo implements IoRequest, LateBuffer {
   readonly kind: IoRequest['kind'];
   readonly offset: number;
   readonly length: number;
-  readonly data: Buffer | undefined;
   readonly tailroom: number | undefined;
   readonly fua = false;
   readonly done: (error: IoError | undefined) => void;
   readonly uniqueLow: number;
   readonly uniqueHigh: number;
-  /** Where the data is: a slab, or a receive buffer that was handed over. */
-  readonly slab: Slab | undefined;
+  /**
+   * Where the data is: a slab, which a read takes late, or a receive buffer that was handed over.
+   */
+  slab: Slab | undefined;
   readonly handedOver: Buffer | undefined;
   readonly countedBytes: number;
+  readonly #payload: Buffer | undefined;
   #server: FuseServer | undefined;
 
   constructor(
@@ -116,10 +122,13 @@ class PendingIo implements IoRequest {
     this.uniqueHigh = request.uniqueHigh;
     this.slab = slab;
     this.handedOver = handedOver;
-    this.data =
+    this.#payload =
       handedOver?.subarray(WRITE_DATA_OFFSET, WRITE_DATA_OFFSET + length) ?? slab?.data(length);
-    this.tailroom = slab === undefined ? undefined : NEXT_HEAD;
-    this.countedBytes = handedOver?.length ?? slab?.bytes.length ?? BARE_REQUEST_BYTES;
+    this.tailroom = action === 'read' ? NEXT_HEAD : undefined;
+    this.countedBytes =
+      action === 'read'
+        ? slabBytes(length)
+        : (handedOver?.length ?? slab?.bytes.length ?? BARE_REQUEST_BYTES);
     this.#server = server;
     this.done = (error): void => {
       // A source that reports twice must not free the buffers of somebody else.
@@ -127,6 +136,21 @@ class PendingIo implements IoRequest {
       this.#server = undefined;
       owner?.complete(this, error);
     };
+  }
+
+  get data(): Buffer | undefined {
+    return this.kind === 'read' ? this.buffer() : this.#payload;
+  }
+
+  get late(): LateBuffer | undefined {
+    return this.kind === 'read' ? this : undefined;
+  }
+
+  /** The destination of a read; its slab stays with the request until that is answered. */
+  buffer(): Buffer {
+    assert(this.#server !== undefined, 'an answered read has no buffer');
+    this.slab ??= this.#server.takeSlab(this.length);
+    return this.slab.data(this.length);
   }
 }
 
@@ -250,7 +274,7 @@ export class FuseServer {
         this.#send(this.#reply, response.replyBytes);
         return;
       case 'read':
-        this.#submit(request, this.#pool.slab(response.length), undefined);
+        this.#submit(request, undefined, undefined);
         return;
       case 'write':
         this.#takeWrite(reader, response.length);
@@ -281,9 +305,15 @@ export class FuseServer {
     this.#source.submit(io);
   }
 
+  takeSlab(length: number): Slab {
+    return this.#pool.slab(length);
+  }
+
   /** Called by a request when the source is done with it. */
-  complete(io: PendingIo, error: IoError | undefined): void {
+  complete(io: PendingIo, outcome: IoError | undefined): void {
     const { slab, handedOver, uniqueLow, uniqueHigh } = io;
+    // A read that is good without having asked for its memory: there is nothing that could be shown.
+    const error = io.kind === 'read' && slab === undefined ? (outcome ?? 'EIO') : outcome;
     if (error !== undefined) {
       const errno = ERRNO_OF[error];
       encodeHeader(this.#reply, OUT_HEADER_BYTES, errno, uniqueLow, uniqueHigh);

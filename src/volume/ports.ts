@@ -67,6 +67,17 @@ export type ScsiOutcome =
   /** The session ended first: nobody knows whether the command was executed. */
   | { readonly kind: 'lost' };
 
+/**
+ * Memory for what is read, asked for when the first of it arrives. What waits for an answer needs none,
+ * so that many reads under way share the few buffers that were used last, which are still in the
+ * processor's cache.
+ */
+export interface LateBuffer {
+  readonly length: number;
+  /** `length` bytes; the same ones at each call. Not to be called after `done`. */
+  buffer(): Buffer;
+}
+
 export interface ScsiCommand {
   readonly cdb: Uint8Array;
   /** Payload of a data-out command. Not to be touched by anybody until `done` was called. */
@@ -75,9 +86,9 @@ export interface ScsiCommand {
    * Destination of a data-in command; its length is the expected data transfer length. What lies
    * behind the bytes that arrived is undefined.
    */
-  readonly dataIn?: Buffer;
+  readonly dataIn?: Buffer | LateBuffer;
   /**
-   * Bytes behind `dataIn` in its ArrayBuffer that are the command's as well until `done` was called:
+   * Bytes behind the buffer of `dataIn` in its ArrayBuffer that are the command's as well until `done` was called:
    * with 64 of them long data and the header behind it come with one read from the socket.
    */
   readonly tailroom?: number | undefined;
@@ -205,6 +216,11 @@ export interface IoRequest {
   readonly length: number;
   /** read: destination; write: payload; else undefined. */
   readonly data: Buffer | undefined;
+  /**
+   * Of a read: its destination for who can wait with asking for it (`data` is then the same bytes and
+   * as good as asking).
+   */
+  readonly late?: LateBuffer | undefined;
   /**
    * Bytes behind `data` in its ArrayBuffer that are the request's as well, as ScsiCommand has
    * them.

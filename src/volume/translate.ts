@@ -13,13 +13,13 @@
 import { assert } from '../base/assert.ts';
 import * as cdb from '../protocol/scsi/cdb.ts';
 import type { LuFacts } from './lu.ts';
-import type { IoRequest } from './ports.ts';
+import type { IoRequest, LateBuffer } from './ports.ts';
 
 /** One command of a request. */
 export interface Piece {
   readonly cdb: Uint8Array;
   readonly dataOut: Buffer | undefined;
-  readonly dataIn: Buffer | undefined;
+  readonly dataIn: Buffer | LateBuffer | undefined;
   /** Of dataIn, as ScsiCommand has it. */
   readonly tailroom?: number | undefined;
 }
@@ -52,25 +52,32 @@ export function translate(request: IoRequest, facts: LuFacts, logged = false): r
 }
 
 function transfer(request: IoRequest, facts: LuFacts, stable: boolean): readonly Piece[] {
-  const { kind, offset, length, data } = request;
+  const { kind, offset, length, late } = request;
+  // Not even looked at where it can wait: looking takes the memory.
+  const data = kind === 'read' && late !== undefined ? late : request.data;
   assert(data?.length === length, 'a transfer has a buffer of its length');
   const step = facts.maxTransferBlocks * facts.blockSize;
   const fua = stable && facts.writeCache !== 'none' && facts.fua;
-  const piece = (at: number, part: Buffer, tailroom: number | undefined): Piece => {
+  const piece = (at: number, part: Buffer | LateBuffer, tailroom: number | undefined): Piece => {
     const lba = at / facts.blockSize;
     const blocks = part.length / facts.blockSize;
-    return kind === 'read'
+    return kind === 'read' || !(part instanceof Uint8Array)
       ? { cdb: cdb.read16(lba, blocks), dataOut: undefined, dataIn: part, tailroom }
       : { cdb: cdb.write16(lba, blocks, { fua }), dataOut: part, dataIn: undefined };
   };
   if (length <= step) return [piece(offset, data, request.tailroom)];
   const pieces: Piece[] = [];
   for (let at = 0; at < length; at += step) {
-    const part = data.subarray(at, Math.min(at + step, length));
+    const part = slice(data, at, Math.min(at + step, length));
     // Behind any piece but the last lies the data of the next.
     pieces.push(piece(offset + at, part, at + step < length ? undefined : request.tailroom));
   }
   return pieces;
+}
+
+function slice(data: Buffer | LateBuffer, start: number, end: number): Buffer | LateBuffer {
+  if (data instanceof Uint8Array) return data.subarray(start, end);
+  return { length: end - start, buffer: () => data.buffer().subarray(start, end) };
 }
 
 function writeSame(request: IoRequest, facts: LuFacts): readonly Piece[] {

@@ -2,10 +2,11 @@
  * Our side of `bench:initiator`: one session, `depth` commands always under way, in this process.
  * Reads go to random places and writes in sequence, as the peers' do (iscsi-perf -r, qemu-img bench).
  */
+import { BufferPool, type Slab } from '../../src/host/fuse-buffers.ts';
 import { createInitiator } from '../../src/host/initiator.ts';
 import { NEXT_HEAD } from '../../src/protocol/iscsi/framer.ts';
 import { read16, testUnitReady, write16 } from '../../src/protocol/scsi/cdb.ts';
-import type { ConnectOptions, ScsiOutcome, Session } from '../../src/volume/ports.ts';
+import type { ConnectOptions, LateBuffer, ScsiOutcome, Session } from '../../src/volume/ports.ts';
 import type { Target } from '../support/tgt.ts';
 
 /** Bytes of the logical unit that is read and written. */
@@ -47,14 +48,36 @@ export async function logIn(
   return session;
 }
 
+/**
+ * The memory of one command under way, as the FUSE server manages it: a read takes a slab from the
+ * pool when its data arrives, a write has one from the start, and both give it back when they are done.
+ */
+class Lane implements LateBuffer {
+  readonly length: number;
+  #slab: Slab | undefined;
+
+  constructor(length: number) {
+    this.length = length;
+  }
+
+  buffer(): Buffer {
+    this.#slab ??= POOL.slab(this.length);
+    return this.#slab.data(this.length);
+  }
+
+  release(): void {
+    if (this.#slab !== undefined) POOL.release(this.#slab);
+    this.#slab = undefined;
+  }
+}
+
+const POOL = new BufferPool();
+
 export async function runOurs(session: Session, cell: Cell, seconds: number): Promise<Figures> {
   const { write, size, depth } = cell;
   const blocks = size / 512;
   const places = UNIT_BYTES / size;
-  // With room behind the data, as the FUSE server's buffers have it.
-  const buffers = Array.from({ length: depth }, (_, index) =>
-    Buffer.alloc(size + NEXT_HEAD, index).subarray(0, size),
-  );
+  const lanes = Array.from({ length: depth }, () => new Lane(size));
   const cpu = process.cpuUsage();
   const start = performance.now();
   const end = start + seconds * 1000;
@@ -62,25 +85,26 @@ export async function runOurs(session: Session, cell: Cell, seconds: number): Pr
   let running = 0;
   let state = 1;
   await new Promise<void>((resolve, reject) => {
-    const issue = (buffer: Buffer): void => {
+    const issue = (lane: Lane): void => {
       state = write ? state + 1 : (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
       const lba = (state % places) * blocks;
       running++;
       const done = (outcome: ScsiOutcome): void => {
         running--;
         finished++;
+        lane.release();
         if (outcome.kind !== 'status' || outcome.status !== 0) {
           reject(new Error(JSON.stringify(outcome)));
-        } else if (performance.now() < end) issue(buffer);
+        } else if (performance.now() < end) issue(lane);
         else if (running === 0) resolve();
       };
       session.execute(
         write
-          ? { cdb: write16(lba, blocks), dataOut: buffer, done }
-          : { cdb: read16(lba, blocks), dataIn: buffer, tailroom: NEXT_HEAD, done },
+          ? { cdb: write16(lba, blocks), dataOut: lane.buffer(), done }
+          : { cdb: read16(lba, blocks), dataIn: lane, tailroom: NEXT_HEAD, done },
       );
     };
-    for (const buffer of buffers) issue(buffer);
+    for (const lane of lanes) issue(lane);
   });
   const elapsedMs = performance.now() - start;
   const { user, system } = process.cpuUsage(cpu);

@@ -69,6 +69,19 @@ async function unmount(path: string): Promise<void> {
 }
 
 describe('a device', () => {
+  it('shows nothing where a source is done with a read and never asked for its memory', async () => {
+    const properties = { sizeBytes: MIB, blockSize: 512, readOnly: false, volatileCache: false };
+    const device = await attach(exporter, 'pv-mute', {
+      ...properties,
+      ...{ canDiscard: false, canWriteZeroes: false },
+      submit: ({ done }) => setImmediate(done, undefined),
+    });
+    const read = await exec('dd', [`if=${device.path}`, 'of=/dev/null', 'bs=4k', 'iflag=direct']);
+    expect(read.code).toBe(1);
+    expect(read.stderr).toContain('Input/output error');
+    expect(await device.detach({ force: true })).toMatchObject({ ok: true });
+  });
+
   it('passes the preflight here', async () => {
     expect(await exporter.preflight()).toEqual({ ok: true, value: undefined });
   });

@@ -256,7 +256,8 @@ export class FakeSession implements Session {
     const { dataIn } = task.command;
     if (data !== undefined && dataIn !== undefined) {
       const short = task.what.op === 'read' ? this.gateway.shortReadBytes : 0;
-      received = data.copy(dataIn, 0, 0, Math.max(0, data.length - short));
+      const to = dataIn instanceof Uint8Array ? dataIn : dataIn.buffer();
+      received = data.copy(to, 0, 0, Math.max(0, data.length - short));
     }
     const residual = task.what.op === 'write' ? this.gateway.shortWriteBytes : 0;
     this.#report(task, { kind: 'status', status, sense, received, residual });

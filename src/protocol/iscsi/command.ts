@@ -24,13 +24,23 @@ export type Outcome =
   /** Nobody knows whether the command was executed. */
   | { readonly kind: 'lost' };
 
+/**
+ * Memory for what a command reads, asked for when the first of it arrives: a command that waits for
+ * its answer needs none.
+ */
+export interface LateBuffer {
+  readonly length: number;
+  /** `length` bytes; the same ones at each call. */
+  buffer(): Buffer;
+}
+
 /** A SCSI command, as the caller gives it. At most one of the buffers. */
 export interface Command {
   /** At most 16 bytes. */
   readonly cdb: Uint8Array;
   readonly dataOut?: Buffer;
-  readonly dataIn?: Buffer;
-  /** Bytes behind `dataIn` in its ArrayBuffer that are the command's as well; default none. */
+  readonly dataIn?: Buffer | LateBuffer;
+  /** Bytes behind the buffer of `dataIn` in its ArrayBuffer that are the command's as well; default none. */
   readonly tailroom?: number | undefined;
   /** Its answer does not count as progress. */
   readonly aside?: boolean | undefined;

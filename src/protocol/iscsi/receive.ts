@@ -6,6 +6,7 @@
  * length ends the session and the PDU has no effect. `header` checks and remembers, `complete`
  * acts.
  */
+import { assert } from '../../base/assert.ts';
 import { get16, get32 } from '../../base/bytes.ts';
 import { serialAdd } from '../../base/serial.ts';
 import { decodeSense } from '../scsi/sense.ts';
@@ -19,7 +20,7 @@ import {
   opcodeName,
   ResponseFlag,
 } from './bhs.ts';
-import type { Outcome, Sense } from './command.ts';
+import type { LateBuffer, Outcome, Sense } from './command.ts';
 import type { PduSink } from './framer.ts';
 import type { SessionParameters } from './negotiation.ts';
 import type { Numbering } from './numbering.ts';
@@ -52,6 +53,14 @@ export interface ReceiverEvents {
   violated(detail: string): void;
   /** The CmdSN window may have opened. */
   windowMoved(): void;
+}
+
+/** The memory of a command's `dataIn`: from here on it is taken. */
+function destination(dataIn: Buffer | LateBuffer): Buffer {
+  if (dataIn instanceof Uint8Array) return dataIn;
+  const buffer = dataIn.buffer();
+  assert(buffer.length === dataIn.length, 'a late buffer has the length that was promised');
+  return buffer;
 }
 
 /** Data segments that are not read data: sense, text, a rejected header. Longer ones are cut. */
@@ -175,7 +184,8 @@ export class Receiver implements PduSink {
     }
     this.#task = task;
     this.#moved(task);
-    this.#events.receiveInto(dataIn, offset, task.command?.tailroom);
+    task.dataIn ??= destination(dataIn);
+    this.#events.receiveInto(task.dataIn, offset, task.command?.tailroom);
     return undefined;
   }
 

@@ -106,7 +106,7 @@ export class FullFeature implements ReceiverEvents {
     assert(this.#end === undefined, 'the session is over');
     assert(command.dataIn === undefined || command.dataOut === undefined, 'bidirectional command');
     assert(command.cdb.length <= 16, 'CDB longer than 16 bytes');
-    assert(hasTailroom(command), 'no room behind dataIn');
+    assert(hasRoom(command), 'no room behind dataIn');
     this.#outstanding++;
     this.#transmitter.queue.push(command);
     this.#owner.wantFlush();
@@ -330,8 +330,12 @@ export class FullFeature implements ReceiverEvents {
 }
 
 /** What a command says of the memory behind its buffer is true: more would be an exception later. */
-function hasTailroom({ dataIn, tailroom }: Command): boolean {
+function hasRoom({ dataIn, tailroom }: Command): boolean {
   if (tailroom === undefined) return true;
   if (dataIn === undefined || tailroom < 0) return false;
+  return !(dataIn instanceof Uint8Array) || hasTailroom(dataIn, tailroom);
+}
+
+function hasTailroom(dataIn: Buffer, tailroom: number): boolean {
   return dataIn.byteOffset + dataIn.length + tailroom <= dataIn.buffer.byteLength;
 }

@@ -35,6 +35,8 @@ export class Task {
   referencedCmdSn = 0;
   /** Answer of a task management function: its response code. */
   onResponse: ((response: number) => void) | undefined;
+  /** Where Data-In goes; set when the first of it arrives. */
+  dataIn: Buffer | undefined;
   /** Data-In: bytes received, and DataSN of the next PDU. */
   received = 0;
   dataSn = 0;
@@ -91,6 +93,7 @@ export class TaskTable {
     task.kind = 'free';
     task.itt = NO_TAG;
     task.command = undefined;
+    task.dataIn = undefined;
     task.onResponse = undefined;
     task.outcome = undefined;
     this.#free.push(task);

@@ -23,7 +23,7 @@ class Server {
 
   execute({ cdb, dataIn, dataOut, done }: ScsiCommand): void {
     let received = 0;
-    if (cdb[0] === 0x5e && dataIn !== undefined) received = this.#answer(cdb[1] === 0, dataIn);
+    if (cdb[0] === 0x5e && dataIn instanceof Buffer) received = this.#answer(cdb[1] === 0, dataIn);
     if (cdb[0] === 0x5f && dataOut !== undefined) {
       this.preempts++;
       this.keys = this.keys.filter((key) => key !== dataOut.toString('hex', 8, 16));

@@ -145,6 +145,36 @@ describe('translation', () => {
     expect(translate(io('read', 0, 512), FACTS)[0]?.tailroom).toBe(undefined);
   });
 
+  it('does not take the memory of a read that can wait for it, and its pieces cover all of it', () => {
+    const memory = Buffer.alloc(9 * 512);
+    let asked = 0;
+    const buffer = (): Buffer => {
+      asked++;
+      return memory;
+    };
+    const late = { length: memory.length, buffer };
+    const request = {
+      ...({
+        kind: 'read',
+        offset: 0,
+        length: memory.length,
+        fua: false,
+        late,
+        tailroom: 64,
+      } as const),
+      ...{ done: () => undefined, data: undefined },
+    };
+    const pieces = translate(request, FACTS).map(({ dataIn }) => dataIn!);
+    expect(pieces.map(({ length }) => length)).toEqual([4 * 512, 4 * 512, 512]);
+    expect(translate(request, { ...FACTS, maxTransferBlocks: 9 })[0]?.dataIn).toBe(late);
+    expect(asked).toBe(0);
+    for (const [index, piece] of pieces.entries()) {
+      (piece instanceof Uint8Array ? piece : piece.buffer()).fill(index + 1);
+    }
+    const [a, b, c] = [Buffer.alloc(2048, 1), Buffer.alloc(2048, 2), Buffer.alloc(512, 3)];
+    expect(memory).toEqual(Buffer.concat([a, b, c]));
+  });
+
   it.each([
     ['none', true, false, false],
     ['none', false, false, false],

@@ -112,6 +112,41 @@ describe('receiving', () => {
     expect(dataIn.subarray(900).every((byte) => byte === 0)).toBe(true);
   });
 
+  it('asks for the memory of a read when its first data arrives, and once', () => {
+    const memory = Buffer.alloc(1000);
+    let asked = 0;
+    const buffer = (): Buffer => {
+      asked++;
+      return memory;
+    };
+    const dataIn = { length: 1000, buffer };
+    for (let count = 0; count < 2; count++) {
+      bench.execute({ cdb: read16(0, 1), dataIn, tailroom: 0, done: bench.done });
+    }
+    const [answered] = bench.flush();
+    expect(get32(answered!.header, Field.EDTL)).toBe(1000);
+    expect(asked).toBe(0);
+    const fields = { itt: itt(answered), dataSn: 0, offset: 0 };
+    bench.receive(target.dataIn({ ...fields, data: Buffer.alloc(600, 1) }));
+    expect(asked).toBe(1);
+    const last = { ...fields, dataSn: 1, offset: 600, data: Buffer.alloc(400, 2), status: 0 };
+    bench.receive(target.dataIn({ ...last, statSn: bench.statSn }));
+    expect(bench.outcomes).toEqual([{ ...GOOD, received: 1000 }]);
+    expect(memory).toEqual(Buffer.concat([Buffer.alloc(600, 1), Buffer.alloc(400, 2)]));
+    bench.session.fail({ kind: 'reset', detail: 'cut' });
+    bench.session.abandon();
+    expect(bench.outcomes[1]).toEqual({ kind: 'lost' });
+    expect(asked).toBe(1);
+  });
+
+  it('puts nothing into memory that is not of the length that was promised', () => {
+    const dataIn = { length: 1000, buffer: () => Buffer.alloc(999) };
+    bench.execute({ cdb: read16(0, 1), dataIn, done: bench.done });
+    const tag = itt(bench.flush()[0]);
+    const first = { itt: tag, dataSn: 0, offset: 0, data: Buffer.alloc(600) };
+    expect(() => bench.receive(target.dataIn(first))).toThrow('promised');
+  });
+
   it('decodes sense data', () => {
     bench.session.execute({ cdb: testUnitReady(), done: bench.done });
     const [sent] = bench.flush();
