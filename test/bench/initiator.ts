@@ -160,7 +160,9 @@ try {
       ...{ host, port: await freePort(host), backingFile },
       ...(store === 'null' ? { store } : {}),
       settings: {
-        ...{ HeaderDigest: 'None,CRC32C', DataDigest: 'None,CRC32C' },
+        // iscsi-perf takes header digests from every target that offers them.
+        HeaderDigest: digests === 'none' ? 'None' : 'None,CRC32C',
+        DataDigest: 'None,CRC32C',
         ...(segments === undefined ? {} : { MaxRecvDataSegmentLength: segments }),
       },
     });
