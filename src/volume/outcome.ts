@@ -51,7 +51,7 @@ export function judge(outcome: ScsiOutcome): Verdict {
 /** GOOD with less data than there was to move is no answer to a read, nor is it one to a write. */
 export function judgeTransfer(
   outcome: ScsiOutcome,
-  dataIn: Buffer | undefined,
+  dataIn: { readonly length: number } | undefined,
   isWrite: boolean,
 ): Verdict {
   const verdict = judge(outcome);

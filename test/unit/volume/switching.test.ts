@@ -121,6 +121,19 @@ describe('forced switch', () => {
     expect(w.event('switched').at(-1)?.report.fence).toBe('reset');
   });
 
+  it('a write that was aborted, and is lost before it was sent again, has left a part there for all we know', async () => {
+    const w = await started({ profiles: [{ writeCache: true }, { writeCache: true }] });
+    const p0 = w.gateway(0);
+    // More of them than are retried at once: it pauses.
+    p0.inject('write', check(0x0b, 0, 0), 9);
+    const io = w.write(1, 11);
+    await w.clock.until(() => p0.injections.every(({ times }) => times === 0));
+    await w.clock.advance(2);
+    for (const session of [...p0.sessions]) session.end({ kind: 'reset', detail: 'by peer' });
+    await w.good(io);
+    expect(w.event('switched').at(-1)?.report.fence).toBe('reset');
+  });
+
   it('what failed before a flush needs no fence after it', async () => {
     const w = await started({ profiles: [{ writeCache: true }, { writeCache: true }] });
     const p0 = w.gateway(0);
