@@ -112,7 +112,7 @@ const USUAL: Readonly<Record<Event, number>> = {
   'wrong LU': 6,
   'worker kill': 8,
   'worker stop': 4,
-  rack: 5,
+  rack: 10,
   outage: 3,
   'long outage': 1,
   // Only where something can: see World.
