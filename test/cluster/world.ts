@@ -154,6 +154,11 @@ export class World {
     return this.cluster.helm(...words, ...flags);
   }
 
+  /** Output of `helm test`; rejects when its pod finds something missing. */
+  helmTest(): Promise<string> {
+    return this.cluster.helm('test', RELEASE, '-n', NAMESPACE, '--logs', '--timeout', '60s');
+  }
+
   /** Makes what was installed first the release again, after an uninstall that was refused. */
   rollback(): Promise<string> {
     return this.cluster.helm('rollback', RELEASE, '1', '-n', NAMESPACE, '--wait');

@@ -49,4 +49,14 @@ export function quickstartStories(stage: Stage): void {
     });
     say(`${healthy}\n${failedOver}`);
   });
+
+  test('helm test finds the plugin installed and leaves nothing of itself', async () => {
+    const { cluster } = stage.world;
+    const said = await stage.world.helmTest();
+    expect(said).toMatch(/Phase: +Succeeded/);
+    stage.tell(`helm test: ${said.trim().split('\n').slice(-4).join(' | ')}`);
+    const kinds = 'pods,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings';
+    const left = await cluster.kubectl('get', kinds, '-A', '-o', 'name');
+    expect(left).not.toMatch(/priority-path\S*-test/);
+  });
 }
