@@ -13,7 +13,7 @@
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { builtImage, buildImage, importImage } from './images.ts';
+import { type BuildOptions, builtImage, buildImage, importImage } from './images.ts';
 import { run, say } from './process.ts';
 
 const AUTHORITIES = '/etc/ssl/certs/ca-certificates.crt';
@@ -28,21 +28,29 @@ export function makeDocker(folder: string, containerdSocket: string): string {
   return folder;
 }
 
+/** How `docker build -f FILE -t NAME CONTEXT` builds. */
+export async function dockerBuild(
+  file: string,
+  name: string,
+  context: string,
+): Promise<BuildOptions> {
+  const registry = await run('npm', ['config', 'get', 'registry'], { cwd: context });
+  return {
+    dockerfile: { path: file },
+    ...{ context, name },
+    buildArgs: { NPM_REGISTRY: registry.trim().replace(/\/$/, '') },
+    flags: existsSync(AUTHORITIES) ? ['--secret', `id=ca,src=${AUTHORITIES}`] : [],
+  };
+}
+
 async function build(args: readonly string[]): Promise<void> {
   const { values, positionals } = parseArgs({
     args: [...args],
     options: { file: { type: 'string', short: 'f' }, tag: { type: 'string', short: 't' } },
     allowPositionals: true,
   });
-  const context = resolve(positionals[0] ?? '.');
-  const registry = await run('npm', ['config', 'get', 'registry'], { cwd: context });
-  await buildImage({
-    dockerfile: { path: resolve(values.file ?? 'Dockerfile') },
-    context,
-    name: values.tag ?? '',
-    buildArgs: { NPM_REGISTRY: registry.trim().replace(/\/$/, '') },
-    flags: existsSync(AUTHORITIES) ? ['--secret', `id=ca,src=${AUTHORITIES}`] : [],
-  });
+  const file = resolve(values.file ?? 'Dockerfile');
+  await buildImage(await dockerBuild(file, values.tag ?? '', resolve(positionals[0] ?? '.')));
 }
 
 async function push(name: string): Promise<void> {

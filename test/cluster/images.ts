@@ -170,6 +170,12 @@ export async function testPodImage(): Promise<Image> {
 
 /** Builds a Dockerfile as users would; what has not changed comes from the cache's layers. */
 export async function buildImage(options: BuildOptions): Promise<Image> {
+  await buildLayers(options);
+  return archive(options.name);
+}
+
+/** The same, into buildah's storage only: a build of it later is a lookup. */
+export async function buildLayers(options: BuildOptions): Promise<void> {
   await baseImage();
   const { dockerfile, name, context, buildArgs = {}, flags = [] } = options;
   const scratch = cacheFolder('images', 'empty-context');
@@ -186,7 +192,6 @@ export async function buildImage(options: BuildOptions): Promise<Image> {
       rmSync(file, { force: true });
     }
   }
-  return archive(name);
 }
 
 /** An image that `buildImage` has made under this name. */

@@ -5,13 +5,12 @@
 import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ensurePackages, ensureTools } from './build-tools.ts';
-import { CLUSTER_TOOLS, toolsFolder } from './cache.ts';
+import { makeBeforehand } from './beforehand.ts';
+import { toolsFolder } from './cache.ts';
 import { processesIn } from './cgroups.ts';
 import { Cluster } from './cluster.ts';
 import type { KubeObject } from './client.ts';
 import { makeDocker } from './docker.ts';
-import { baseImage, type Image, testPodImage } from './images.ts';
 import { run, say, timed } from './process.ts';
 import { filledIn, quickstartCommands } from './quickstart.ts';
 import type { VolumeStatus } from '../../src/pathd/api.ts';
@@ -27,11 +26,6 @@ const BUILD_LIMIT_MS = 20 * 60_000;
 
 export type Part = 'csi' | 'pathd';
 
-/** One after the other: they share buildah's storage. */
-async function makeImages(): Promise<Record<'pod' | 'base', Image>> {
-  return { pod: await testPodImage(), base: await baseImage() };
-}
-
 export class World {
   readonly cluster: Cluster;
   /** Image of pods that use volumes: Debian with fio. */
@@ -45,9 +39,7 @@ export class World {
   }
 
   static async start(): Promise<World> {
-    // What images are made with is a package; the programs are compiled beside them.
-    await ensurePackages();
-    const [{ pod, base }] = await Promise.all([makeImages(), ensureTools(CLUSTER_TOOLS)]);
+    const { pod, base } = await makeBeforehand();
     const cluster = await timed('cluster', () => Cluster.start({ images: [pod, base] }));
     const world = new World(cluster, pod.name);
     try {
