@@ -34,7 +34,7 @@ const ASKED_TO_LEAVE_MS = 3000;
 
 /**
  * Written behind a batch that waits for room, to be told when that has been taken. A callback with every
- * batch would be a turn of Node's tick queue for each, 5 % of a command at queue depth 1.
+ * batch would be a turn of Node's tick queue for each.
  */
 const NOTHING = Buffer.alloc(0);
 

@@ -124,20 +124,23 @@ describe('rule 2: a flush', () => {
     expect(drainReady(ledger)).toHaveLength(2);
   });
 
-  it('waits for every replay, whatever its age', () => {
-    const ledger = new Ledger();
-    const flush = ledger.admit(request('flush'));
-    const younger = ledger.admit(request('write', 0));
-    const elsewhere = ledger.admit(request('write', 4096));
-    drainReady(ledger);
-    ledger.abandon();
-    const late = ledger.admit(request('flush'));
-    expect(drainReady(ledger)).toEqual([younger, elsewhere]);
-    ledger.settle(younger);
-    expect(ledger.next()).toBeUndefined();
-    ledger.settle(elsewhere);
-    expect(drainReady(ledger)).toEqual([flush, late]);
-  });
+  it.each(['write', 'discard', 'write-zeroes'] as const)(
+    'waits for every replay, whatever its age, of a %s too',
+    (kind) => {
+      const ledger = new Ledger();
+      const flush = ledger.admit(request('flush'));
+      const younger = ledger.admit(request('write', 0));
+      const elsewhere = ledger.admit(request(kind, 4096));
+      drainReady(ledger);
+      ledger.abandon();
+      const late = ledger.admit(request('flush'));
+      expect(drainReady(ledger)).toEqual([younger, elsewhere]);
+      ledger.settle(younger);
+      expect(ledger.next()).toBeUndefined();
+      ledger.settle(elsewhere);
+      expect(drainReady(ledger)).toEqual([flush, late]);
+    },
+  );
 });
 
 describe('replay', () => {
