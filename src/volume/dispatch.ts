@@ -7,6 +7,7 @@
  * ledger; what the ledger hands out next, in its order, is the replay.
  */
 import type { Instant } from '../base/brand.ts';
+import { CacheDebt } from './cache-debt.ts';
 import { FlushAhead } from './flush-ahead.ts';
 import { type Entry, Ledger } from './ledger.ts';
 import type { LuFacts } from './lu.ts';
@@ -32,7 +33,7 @@ function extent({ kind, offset, length }: IoRequest): string {
 
 interface FlushMark {
   readonly log: number;
-  readonly soils: number;
+  readonly debt: number;
 }
 
 export class Dispatcher {
@@ -51,21 +52,13 @@ export class Dispatcher {
   /** Not even retries go out: the identity of the logical unit is in doubt. */
   #frozen = false;
   #parked: (() => void)[] = [];
-  /** Sent as to a unit without a cache, which turned out to have one: answered after a flush. */
-  readonly #exposed = new Set<Entry>();
   /** Commands at the target, and those of them that ought to be quick (reads and writes). */
   #atTarget = 0;
   #quickAtTarget = 0;
 
   /** Of the latest route: what the device can do does not change while nothing serves it. */
   facts: LuFacts | undefined;
-  /**
-   * Data-changing commands that ended without GOOD on a unit with a cache, where a part of them may be, and
-   * how many of them a flush has covered: nobody replays them, and left there they would be destaged over
-   * newer data.
-   */
-  #soils = 0;
-  #cleaned = 0;
+  readonly #debt = new CacheDebt();
   /** Requests answered with an error since attach. */
   ioErrors = 0;
   /** When the last request was answered; the ledger was empty before `busySince`. */
@@ -159,7 +152,7 @@ export class Dispatcher {
     this.#route = { ...route, facts };
     this.facts = facts;
     if (route.facts.writeCache !== 'none' || facts.writeCache === 'none') return;
-    for (const entry of this.ledger.outstanding()) if (entry.changesData) this.#exposed.add(entry);
+    this.#debt.expose(this.ledger.outstanding());
     // What was answered while nobody knew of the cache is in it.
     const done = (): void => undefined;
     this.submit({ kind: 'flush', offset: 0, length: 0, data: undefined, fua: false, done });
@@ -173,8 +166,7 @@ export class Dispatcher {
     this.#epoch++;
     this.#route = undefined;
     this.#thaw();
-    this.#exposed.clear();
-    this.#cleaned = this.#soils;
+    this.#debt.leave();
     this.#sync.reset();
     this.#atTarget = 0;
     this.#quickAtTarget = 0;
@@ -256,7 +248,7 @@ export class Dispatcher {
         return;
       case 'retry':
         if (verdict.attention !== undefined) this.#events.attention(verdict.attention);
-        else this.#mayBeCached(entry, route.facts);
+        else this.#debt.failed(entry, route.facts);
         this.#retry(entry, piece, route, tries, verdict);
         return;
       case 'busy':
@@ -280,10 +272,6 @@ export class Dispatcher {
     }
   }
 
-  #mayBeCached({ changesData }: Entry, facts: LuFacts | undefined): void {
-    if (changesData && facts?.writeCache !== 'none') this.#soils++;
-  }
-
   #retry(
     entry: Entry,
     piece: Piece,
@@ -301,13 +289,13 @@ export class Dispatcher {
     if (--entry.unfinished > 0) return;
     const { error } = entry;
     const flushed = error === undefined && this.#needsFlush(entry, route);
-    this.#exposed.delete(entry);
+    this.#debt.ended(entry);
     if (flushed) this.#sync.join(entry);
     else this.#finish(entry, error, route.facts.writeCache === 'none');
   }
 
   #needsFlush(entry: Entry, { facts }: Route): boolean {
-    return this.#exposed.has(entry) || needsFlush(entry.request, facts, entry.logged);
+    return this.#debt.isExposed(entry) || needsFlush(entry.request, facts, entry.logged);
   }
 
   /** Sends a piece again on the same path; its request keeps its place in the order. */
@@ -368,17 +356,17 @@ export class Dispatcher {
 
   /** What a SYNCHRONIZE CACHE that is issued now will cover: hand it to `flushed`. */
   get flushMark(): FlushMark {
-    return { log: this.ledger.log.mark, soils: this.#soils };
+    return { log: this.ledger.log.mark, debt: this.#debt.mark };
   }
 
   /** Whether something of ours may take effect later on the path that is left now. */
   get mayTakeEffect(): boolean {
-    return this.ledger.unansweredWrites > 0 || this.#soils > this.#cleaned;
+    return this.ledger.unansweredWrites > 0 || this.#debt.isOpen;
   }
 
   /** A SYNCHRONIZE CACHE that was issued at this mark has succeeded. */
-  flushed({ log, soils }: FlushMark): void {
-    this.#cleaned = soils;
+  flushed({ log, debt }: FlushMark): void {
+    this.#debt.flushed(debt);
     const newest = this.ledger.flushed(log);
     if (newest !== undefined) this.#recent()?.note(newest, this.#clock.now(), false);
     this.pump();
@@ -400,7 +388,7 @@ export class Dispatcher {
     }
     if (error !== undefined) {
       this.ioErrors++;
-      this.#mayBeCached(entry, this.facts);
+      this.#debt.failed(entry, this.facts);
     }
     this.ledger.settle(entry, keep);
     this.lastAnswer = this.#clock.now();

@@ -144,7 +144,7 @@ export const VOLUMES: readonly Mutation[] = [
     ['test/unit/volume/switching.test.ts', 'a write that failed in part'],
     volume(
       'dispatch',
-      'this.ledger.unansweredWrites > 0 || this.#soils > this.#cleaned',
+      'this.ledger.unansweredWrites > 0 || this.#debt.isOpen',
       'this.ledger.unansweredWrites > 0',
     ),
   ),
