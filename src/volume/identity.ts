@@ -112,8 +112,11 @@ export function compareIdentity(
     const other = seen.strong[0] ?? 'no strong identifier';
     return banned(`is ${other}, the volume is ${identity.strong[0] ?? 'one without'}`);
   }
-  if (expectedSerial !== undefined) return { kind: 'verified' };
-  const same = seen.serial === identity.serial && seen.weak.join('|') === identity.weak.join('|');
+  // The operator's word stands in for weak identifiers, not for the record: with the word and the paths of
+  // another volume, copied by mistake, that one's unit would be written to.
+  const { serial } = identity;
+  if (expectedSerial !== undefined && seen.serial === serial) return { kind: 'verified' };
+  const same = seen.serial === serial && seen.weak.join('|') === identity.weak.join('|');
   if (!same)
     return banned(`is ${describeIdentity(seen)}, the volume ${describeIdentity(identity)}`);
   return path === record.founder ? { kind: 'verified' } : weakIdentity(seen);

@@ -298,6 +298,12 @@ describe('identity', () => {
     expect(compare(LU, WEAK, 'p0')).toBe('banned');
   });
 
+  it('the expected serial makes up for other weak names, not for another serial than the recorded one', () => {
+    expect(compare({ ...WEAK, weak: ['t10.other'] }, WEAK, 'p1', 'S')).toBe('verified');
+    expect(compare({ ...WEAK, serial: 'T' }, WEAK, 'p0', 'T')).toBe('banned');
+    expect(compare({ ...WEAK, serial: 'T' }, WEAK, 'p1', 'T')).toBe('banned');
+  });
+
   it('the expected serial does not make up for another strong name', () => {
     expect(compare({ ...LU, strong: ['naa.6b'] }, LU, 'p1', 'S')).toBe('banned');
   });
