@@ -48,6 +48,19 @@ describe('its path is lost afterwards', () => {
     expect(w.event('switched').at(-1)?.report.fence).toBe('not-needed');
   });
 
+  it('the next path owes nothing for it: the fence has settled that', async () => {
+    const w = await failed();
+    for (const session of [...w.gateway(0).sessions])
+      session.end({ kind: 'reset', detail: 'gone' });
+    await w.on('p1');
+    expect(w.event('switched').at(-1)?.report.fence).toBe('reset');
+    await w.clock.advance(5_000);
+    for (const session of [...w.gateway(1).sessions])
+      session.end({ kind: 'reset', detail: 'gone' });
+    await w.on('p0');
+    expect(w.event('switched').at(-1)?.report.fence).toBe('not-needed');
+  });
+
   it('a flush that was under way when it failed has not covered it', async () => {
     const w = await failed();
     await w.good(w.submit('flush', 0, 0));
