@@ -14,6 +14,8 @@ export interface CommandFault {
   readonly kind: 'timeout' | 'lost' | 'path' | 'error' | 'fenced';
   readonly cause: CauseKind;
   readonly detail: string;
+  /** Of an error: the target knows no such command. */
+  readonly unsupported?: boolean;
 }
 
 export type CommandResult =
@@ -43,6 +45,10 @@ const RETRIES_AT_ONCE = 8;
 
 function fault(kind: CommandFault['kind'], cause: CauseKind, detail: string): CommandResult {
   return { kind: 'fault', fault: { kind, cause, detail } };
+}
+
+function failure(detail: string, unsupported: boolean): CommandResult {
+  return { kind: 'fault', fault: { kind: 'error', cause: 'probe-error', detail, unsupported } };
 }
 
 export function runCommand(context: CommandContext, command: OwnCommand): Promise<CommandResult> {
@@ -96,7 +102,7 @@ export function runCommand(context: CommandContext, command: OwnCommand): Promis
               finish(fault('fenced', 'probe-error', `${what}: ${verdict.detail}`));
               return;
             case 'error':
-              finish(fault('error', 'probe-error', `${what}: ${verdict.detail}`));
+              finish(failure(`${what}: ${verdict.detail}`, verdict.error === 'EOPNOTSUPP'));
               return;
           }
         },

@@ -31,7 +31,7 @@ export async function flushCache(
   const result = await runCommand(context, synchronizeCache());
   // A target that has no such command and no cache that anybody knows of.
   const needless =
-    result.kind === 'fault' && result.fault.kind === 'error' && writeCache === 'unknown';
+    result.kind === 'fault' && result.fault.unsupported === true && writeCache === 'unknown';
   if (result.kind === 'fault' && !needless) return result.fault.detail;
   // What was in the cache may have gone with the commands: flushed was what was left of it.
   if (count > 0 && heard.some(endsOutstanding)) return 'the unit has lost what it was to flush';
@@ -41,12 +41,12 @@ export async function flushCache(
 
 /**
  * After a fence: a reset ends tasks and leaves the write cache as it is, and a gateway with one of its
- * own would destage old data later, over newer. Undefined when it is empty; a target that refuses the
- * command has nothing to empty.
+ * own would destage old data later, over newer. Undefined when it is empty; a target that knows no
+ * such command has nothing to empty. One that failed to write still has it, and will try again.
  */
 export async function emptyCache(context: CommandContext): Promise<CommandFault | undefined> {
   const result = await runCommand(context, synchronizeCache());
-  return result.kind === 'good' || result.fault.kind === 'error' ? undefined : result.fault;
+  return result.kind === 'good' || result.fault.unsupported === true ? undefined : result.fault;
 }
 
 function synchronizeCache(): OwnCommand {

@@ -173,7 +173,10 @@ export class PathLink {
     return problem ?? shown ?? { kind: 'good', latencyUs: 0 };
   }
 
-  /** Brings to the medium what a write cache holds, whoever wrote it. Undefined: nothing is left in one. */
+  /**
+   * Brings to the medium what a write cache holds, whoever wrote it. Undefined: it has answered; a medium
+   * that fails is no fault of the path, and refusing to serve would save nothing.
+   */
   async settleCache(deadlineMs: number): Promise<ProbeAnswer | undefined> {
     const verified = this.#verified;
     if (verified === undefined) return noSession('not logged in');

@@ -74,6 +74,10 @@ describe('outcomes', () => {
     expect(tellsOfLoss({ key, asc: 0x0c, ascq: 2 })).toBe(false);
   });
 
+  it('a deferred unit attention is news and no loss', () => {
+    expect(tellsOfLoss({ key: 6, asc: 0x29, ascq: 0, deferred: true })).toBe(false);
+  });
+
   it('names the errors that callers tell apart', () => {
     expect(sense(7, 0x27, 7)).toMatchObject({ error: 'ENOSPC' });
     expect(sense(7, 0x27, 0)).toMatchObject({ error: 'EROFS' });

@@ -104,6 +104,26 @@ describe('forced switch', () => {
     expect(w.medium.value(1)).toBe(22);
   });
 
+  it('a cache that could not be written is not empty: nothing is written elsewhere until it was', async () => {
+    const cached = { writeCache: true, dpofua: false };
+    const w = await started({ profiles: [cached, cached] });
+    const p0 = w.gateway(0);
+    p0.cache = new Map();
+    p0.delayMs = () => (p0.cache?.has(1) === true ? 1_000_000 : 1); // answered, never flushed
+    const first = w.write(1, 11);
+    await w.clock.advance(20);
+    for (const session of [...p0.sessions]) session.end({ kind: 'reset', detail: 'by peer' });
+    p0.delayMs = () => 1;
+    p0.inject('sync', check(3, 0x0c, 0), 1_000);
+    await w.clock.advance(5_000);
+    expect([first.answers, p0.cache.size, w.current]).toEqual([0, 1, undefined]);
+    p0.injections.length = 0;
+    await w.good(first);
+    await w.wrote(1, 22);
+    p0.destage();
+    expect(w.medium.value(1)).toBe(22);
+  });
+
   it('a write that failed in part, and sits in that cache, does not come back either', async () => {
     const cached = { writeCache: true, dpofua: false, maxTransferBlocks: 1 };
     const w = await started({ profiles: [cached, cached] });
@@ -302,6 +322,18 @@ describe('answers', () => {
     const none = { hasSyncCache: false, writeCache: false };
     const w = await started({ profiles: [none, none] });
     await w.good(w.submit('flush', 0, 0));
+  });
+});
+
+describe('a unit that does not tell of its cache', () => {
+  it('is not left by plan while flushing it fails', async () => {
+    const silent = { writeCache: undefined };
+    const w = await started({ profiles: [silent, silent] });
+    await w.wrote(1, 11);
+    w.gateway(0).inject('sync', check(3, 0x0c, 0), 1_000);
+    w.volume.pin('p1');
+    await w.clock.advance(5_000);
+    expect(w.current).toBe('p0');
   });
 });
 

@@ -85,12 +85,14 @@ describe('a read beside a write that is not answered yet', () => {
 
 describe('what a process before us had under way', () => {
   it.each([
-    ['gone', { fencing: 'gone' }],
-    ['none', { fencing: 'none' }],
+    ['gone', 'told', { fencing: 'gone' }, true],
+    ['none', 'told', { fencing: 'none' }, true],
+    ['gone', 'not told', { fencing: 'gone' }, undefined],
   ])(
-    'and what sits in a cache that the gateways share is stable before it is read: fence %s',
-    async (_, policy) => {
-      const first = await started(false, 'shared', { policy });
+    'and what sits in a cache that the gateways share is stable before it is read: fence %s, the cache %s',
+    async (_, _told, policy, writeCache) => {
+      const is = { writeCache, dpofua: false };
+      const first = await started(false, 'shared', { policy, profiles: [is, is] });
       const [p0, p1] = [first.gateway(0), first.gateway(1)];
       slowToAnswer(p0, 1_000);
       first.write(1, 11);
