@@ -60,8 +60,9 @@ export class Volumes implements PathdApi {
   readonly #busy = new Set<string>();
   readonly notices = new Notices();
   /**
-   * Since when nobody serves a volume that is not attached. Kept over attempts that fail, each of them
-   * shorter than the `delay` that an operator may have declared: else it would never be over.
+   * Since when nobody serves a volume that is being attached: the first attempt. Kept over attempts that
+   * fail, each of them shorter than the `delay` that an operator may have declared: else it would never be
+   * over. Forgotten by the one that succeeds.
    */
   readonly #quietSince = new Map<string, Instant>();
   #stopping = false;
@@ -258,7 +259,6 @@ export class Volumes implements PathdApi {
       if (!gone.ok) throw new PathdError('FAILED_PRECONDITION', gone.error.detail);
       this.#attached.delete(volumeId);
       await attached.volume.close();
-      this.#quietSince.set(volumeId, this.#options.clock.now());
       this.#claims.release(volumeId);
       await chap.forget(volumeId);
     });
