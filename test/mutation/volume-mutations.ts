@@ -151,7 +151,7 @@ export const VOLUMES: readonly Mutation[] = [
   mutation(
     'restart-unfenced',
     'a restart fences nothing',
-    ['test/unit/volume/switching.test.ts', 'paths that may hold writes are reset'],
+    ['test/unit/volume/life.test.ts', 'paths that may hold writes are reset'],
     volume(
       'engine',
       'this.switcher.inherit(held ?? absentPath(name), quietSince);',
@@ -203,7 +203,7 @@ export const VOLUMES: readonly Mutation[] = [
   mutation(
     'latch-lifted',
     'a failed volume answers as if all were well',
-    ['test/unit/volume/switching.test.ts', 'fails everything for good'],
+    ['test/unit/volume/life.test.ts', 'fails everything for good'],
     volume(
       'dispatch',
       "this.#clock.after(0, () => request.done('EIO'));",
