@@ -61,8 +61,10 @@ describe('symmetry', () => {
   });
 
   it('P13: a restart keeps path, weights, levels and tokens, and switches nowhere', () => {
+    // Half of them late: the volume is not at home yet when it is stopped, or there is little to remember.
+    const moment = fc.oneof(fc.nat(300_000), fc.integer({ min: 260_000, max: 300_000 }));
     const downs = fc.array(
-      fc.record({ path: fc.constantFrom('p0', 'p1', 'p2'), atMs: fc.nat(300_000) }),
+      fc.record({ path: fc.constantFrom('p0', 'p0', 'p1', 'p2'), atMs: moment }),
       { minLength: 1, maxLength: 6 },
     );
     fc.assert(
