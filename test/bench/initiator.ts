@@ -1,8 +1,9 @@
 /**
  * The initiator beside libiscsi: the same commands to the same tgtd, alternating, several short
- * rounds; prints the median of the ratios of the rounds and what both clients cost per command. Peer
- * for reads: iscsi-perf; for writes: qemu-img bench. The units: a file in memory, and tgt's null
- * store, which answers without touching anything. tgtd has its stock settings (it declares
+ * rounds; prints the median of the ratios of the rounds, what both clients cost per command, and how
+ * busy each kept the target's main thread: near 100 % the target sets the pace and no client can be
+ * faster. Peer for reads: iscsi-perf; for writes: qemu-img bench. The units: a file in memory, and
+ * tgt's null store, which answers without touching anything. tgtd has its stock settings (it declares
  * MaxRecvDataSegmentLength 8192); --segments makes it declare another length.
  *
  * `npm run bench:initiator -- --help` has the options. With data digests, which libiscsi 1.19 does not
@@ -12,6 +13,7 @@
  * limits.
  */
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { makeBackingFile, Target } from '../support/tgt.ts';
 import { freePort, loopbackAddresses, temporaryFolder } from '../support/ports.ts';
 import { type Cell, type Figures, logIn, runOurs, UNIT_BYTES } from './initiator-load.ts';
@@ -92,13 +94,16 @@ async function measure(target: Target, cell: Cell): Promise<Row> {
   const ours: Figures[] = [];
   const peers: Figures[] = [];
   const without: Figures[] = [];
+  const busy: Busy = { ours: [], peers: [] };
   let around = (await runOurs(asPeer ?? session, cell, seconds)).iops; // warm up: pathd runs for weeks
   const turns = [
     async () => {
-      ours.push(await runOurs(session, cell, seconds));
+      ours.push(await watched(target, busy.ours, () => runOurs(session, cell, seconds)));
     },
     async () => {
-      const figures = await runPeer(target, cell, seconds, around, headerDigest === 'crc32c');
+      const figures = await watched(target, busy.peers, () =>
+        runPeer(target, cell, seconds, around, headerDigest === 'crc32c'),
+      );
       around = figures.iops;
       peers.push(figures);
     },
@@ -113,7 +118,8 @@ async function measure(target: Target, cell: Cell): Promise<Row> {
     turns.reverse(); // who goes first has no lasting advantage
   }
   await Promise.all([session.logout(1000), asPeer?.logout(1000)]);
-  return row(cell.name, pairs(ours, peers), costs(ours, peers) + compared(ours, without));
+  const note = costs(ours, peers) + shares(busy) + compared(ours, without);
+  return row(cell.name, pairs(ours, peers), note);
 }
 
 function pairs(ours: readonly Figures[], others: readonly Figures[]): [number, number][] {
@@ -124,6 +130,30 @@ function pairs(ours: readonly Figures[], others: readonly Figures[]): [number, n
 function costs(ours: readonly Figures[], peers: readonly Figures[]): string {
   const cpu = [ours, peers].map((list) => median(list.map(({ cpuUs }) => cpuUs)));
   return `   CPU${cpu.map((us) => us.toFixed(us < 100 ? 1 : 0).padStart(7)).join('')} us`;
+}
+
+/** Parts of the turns in which the target's main thread was on a processor, 0 to 1. */
+interface Busy {
+  readonly ours: number[];
+  readonly peers: number[];
+}
+
+async function watched<T>(target: Target, parts: number[], turn: () => Promise<T>): Promise<T> {
+  const [cpu, start] = [processorMs(target.pid), performance.now()];
+  const result = await turn();
+  parts.push((processorMs(target.pid) - cpu) / (performance.now() - start));
+  return result;
+}
+
+/** Of the process's first thread, which alone reads and writes tgtd's sockets. */
+function processorMs(pid: number): number {
+  const [ns] = readFileSync(`/proc/${String(pid)}/schedstat`, 'utf8').split(' ');
+  return Number(ns) / 1e6;
+}
+
+function shares({ ours, peers }: Busy): string {
+  const percent = [ours, peers].map((parts) => Math.round(median(parts) * 100));
+  return `   target${percent.map((part) => String(part).padStart(4)).join('')} %`;
 }
 
 /** Data digests beside none, both ours. */

@@ -1,6 +1,7 @@
 /**
  * What the stories share: the one world, and the volumes of the story that is told, which are taken
- * away after it however it ended.
+ * away after it however it ended, while the next one is told already: unmounting, and what the
+ * controllers of Kubernetes do after that, is mostly waiting.
  */
 import { globSync, readFileSync } from 'node:fs';
 import { say } from './process.ts';
@@ -10,6 +11,8 @@ import { World } from './world.ts';
 export class Stage {
   #world: World | undefined;
   readonly #volumes: Volume[] = [];
+  /** Takes away the volumes of the story before. */
+  #leaving: Promise<void> = Promise.resolve();
   #lasting: Volume | undefined;
   #loopsBefore: readonly string[] = [];
   readonly #told: string[] = [];
@@ -61,19 +64,36 @@ export class Stage {
     await volume?.delete();
   }
 
-  /** Takes the story's volumes away: all of them, whatever one of them does. */
+  /**
+   * Begins to take the story's volumes away: all of them, whatever one of them does. Rejects when those
+   * of the story before could not be taken away.
+   */
   async clear(): Promise<void> {
-    const volumes = this.#volumes.splice(0);
-    const ends = await Promise.allSettled(volumes.map((volume) => volume.delete()));
-    const failed = ends.filter((end) => end.status === 'rejected');
-    if (failed.length > 0) throw new Error(failed.map(({ reason }) => String(reason)).join('\n'));
+    const before = this.#leaving;
+    this.#leaving = deleted(this.#volumes.splice(0));
+    this.#leaving.catch(() => undefined); // told by the next `clear` or `settled`
+    await before;
+  }
+
+  /** Until nothing of earlier stories is left: for stories that stop what unmounting needs. */
+  async settled(): Promise<void> {
+    const before = this.#leaving;
+    this.#leaving = Promise.resolve();
+    await before;
   }
 
   async close(): Promise<void> {
+    await this.settled().catch((error: unknown) => say(String(error)));
     await this.endIdle().catch(() => undefined); // stop() says what it left
     await this.#world?.stop();
     for (const line of this.#told) say(`  | ${line}`);
   }
+}
+
+async function deleted(volumes: readonly Volume[]): Promise<void> {
+  const ends = await Promise.allSettled(volumes.map((volume) => volume.delete()));
+  const failed = ends.filter((end) => end.status === 'rejected');
+  if (failed.length > 0) throw new Error(failed.map(({ reason }) => String(reason)).join('\n'));
 }
 
 /** Loop devices with a file behind them, each time that one is set up another one. */

@@ -27,6 +27,7 @@ export function mannerStories(stage: Stage): void {
   test('the API server is away for a minute: I/O, a failover and CSI calls go on, and no herd comes back', async () => {
     const { world } = stage;
     const { cluster } = world;
+    await stage.settled();
     const volumes = [await stage.volume('alone'), await stage.volume('beside'), await stage.idle()];
     const [volume, beside] = volumes as [Volume, Volume];
     const pod = await volume.startPod('alone');

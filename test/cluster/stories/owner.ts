@@ -26,6 +26,7 @@ export function ownerStories(stage: Stage): void {
   test('a volume claimed by a node is refused to another, also when its pod was force-deleted, until it is given back', async () => {
     const { cluster } = stage.world;
     const kubelet = cluster.component('kubelet');
+    await stage.settled();
     const volume = await stage.volume('held');
     await withSecondNode(stage, async (second) => {
       const pod = await volume.startPod('held');

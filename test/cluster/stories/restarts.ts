@@ -6,6 +6,7 @@ import { NAMESPACE } from '../world.ts';
 export function restartStories(stage: Stage): void {
   test('the csi pod is replaced and the kubelet restarted under fio', async () => {
     const { world } = stage;
+    await stage.settled();
     const volume = await stage.volume('roll');
     const pod = await volume.startPod('roll');
     await pod.startFio('/data/fio', 15);
@@ -51,6 +52,7 @@ export function pathdStories(stage: Stage): void {
   test('the pathd pod is deleted: its volumes give I/O errors, nothing that was synced is lost, new pods get them back', async () => {
     const { world } = stage;
     const { cluster } = world;
+    await stage.settled();
     const volumes = [await stage.volume('ext'), await stage.volume('xfs', { fsType: 'xfs' })];
     const pods = await Promise.all(volumes.map((volume) => volume.startPod(volume.name)));
     for (const pod of pods) {

@@ -30,6 +30,7 @@ export function uninstallStories(stage: Stage): void {
   test('uninstall refuses while a volume is staged, then leaves nothing behind', async () => {
     const { world } = stage;
     const { cluster } = world;
+    await stage.settled();
     const volume = await stage.volume('last');
     const before = await volume.annotations();
     await volume.startPod('last');

@@ -58,6 +58,7 @@ export function volumeStories(stage: Stage): void {
 
   test('a pod deleted while all paths are down is gone soon after noPathTimeout, and nothing is written later', async () => {
     const { cluster } = stage.world;
+    await stage.settled();
     const loops = stage.newLoops().length;
     const volume = await stage.volume('dead', { policy: { 'no-path-timeout': '5s' } });
     const pod = await volume.startPod('dead');
