@@ -63,6 +63,7 @@ export type EventReason =
   | 'FenceFailed'
   | 'FenceUndeclared'
   | 'StateNotWritable'
+  | 'TargetBusy'
   | 'IdentityMismatch'
   | 'PathUnverified'
   | 'PathsChanged'

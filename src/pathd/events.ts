@@ -32,6 +32,9 @@ export function logVolumeEvent(log: Logger, event: VolumeEvent): void {
         event.what === 'fence' ? 'fence failed: I/O is held' : 'I/O is held',
       );
       return;
+    case 'busy':
+      log.warn({ path: event.path, command: event.command }, 'the target is busy for long');
+      return;
     case 'fence-undeclared':
       log.warn({ why: event.detail }, 'a silent path could not be fenced');
       return;

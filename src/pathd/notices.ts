@@ -125,6 +125,12 @@ export function wordEvent(event: VolumeEvent): Worded | undefined {
         `I/O is held, because which path may hold writes must be on disk first: ${event.why}. ` +
           "Free space in pathd's --state-dir on this node, or mend its disk; it goes on by itself",
       );
+    case 'busy':
+      return warning(
+        'TargetBusy',
+        `the target of ${event.path} has put off "${event.command}" for 30 s (BUSY, TASK SET FULL or ` +
+          'becoming ready). It is asked again every second; see what the target is busy with',
+      );
     case 'failed': {
       const { requests, bytesToChange } = event.discarded;
       const lost = `${String(requests)} requests discarded, ${String(bytesToChange)} bytes of writes`;

@@ -15,7 +15,7 @@ import { judgeTransfer, type Verdict } from './outcome.ts';
 import type { Clock, IoError, IoRequest } from './ports.ts';
 import type { RecentWrites } from './recent-writes.ts';
 import type { InFlight } from './stall-watch.ts';
-import { ABORTED, FIRST_TRY, nextTry, type Tries } from './retries.ts';
+import { ABORTED, FIRST_TRY, LONG_BUSY_TRIES, nextTry, type Tries } from './retries.ts';
 import type { DispatchEvents, Route } from './route.ts';
 import { SyncGroup } from './sync-group.ts';
 import { type SyncContext, synchronize } from './synchronize.ts';
@@ -252,6 +252,7 @@ export class Dispatcher {
         this.#retry(entry, piece, route, tries, verdict);
         return;
       case 'busy':
+        if (tries.busy === LONG_BUSY_TRIES) this.#events.busy(route.path, extent(entry.request));
         this.#retry(entry, piece, route, tries, verdict);
         return;
       case 'path':
@@ -328,7 +329,7 @@ export class Dispatcher {
     const mark = this.flushMark;
     const context: SyncContext = {
       clock: this.#clock,
-      events: this.#events,
+      events: { ...this.#events, busy: () => this.#events.busy(route.path, 'flush') },
       cacheKnown: route.facts.writeCache === 'volatile',
       isCurrent: () => epoch === this.#epoch,
       execute: (bytes, answered) => {

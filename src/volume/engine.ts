@@ -37,6 +37,8 @@ import { controllerOptions, type VolumeOptions, type VolumeSnapshot } from './vo
 import { unflushedText } from './write-log.ts';
 
 export const LOGOUT_TIMEOUT_MS = 1_000;
+/** That the target is busy is told at most this often. */
+const BUSY_TOLD_MS = 60_000;
 
 export class VolumeEngine {
   readonly options: VolumeOptions;
@@ -61,6 +63,7 @@ export class VolumeEngine {
   #allDown = false;
   #failure: string | undefined;
   #outlookTold = '';
+  #busyTold = -Infinity;
   readonly #history: SwitchHistory = { last: undefined, failovers: 0, failbacks: 0 };
 
   constructor(options: VolumeOptions) {
@@ -83,6 +86,7 @@ export class VolumeEngine {
         if (path !== undefined) this.board.failed(path, { kind: cause, detail });
       },
       attention: (sense) => this.#news.attention(this.dispatcher.route?.path, sense),
+      busy: (path, command) => this.#tellBusy(path, command),
       fenced: (detail) => this.#news.conflict(this.dispatcher.route?.path, detail),
       lost: (detail) => void this.fail(`acknowledged writes are lost: ${detail}`),
     };
@@ -318,6 +322,14 @@ export class VolumeEngine {
     if (this.recent === undefined || detail === this.#outlookTold) return;
     this.#outlookTold = detail;
     if (detail !== '') this.options.onEvent({ kind: 'fence-undeclared', detail });
+  }
+
+  /** Once for all commands that are put off together. */
+  #tellBusy(path: string, command: string): void {
+    const now = this.clock.now();
+    if (now - this.#busyTold < BUSY_TOLD_MS) return;
+    this.#busyTold = now;
+    this.options.onEvent({ kind: 'busy', path, command });
   }
 
   #makeSwitcher(): Switcher {

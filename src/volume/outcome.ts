@@ -102,7 +102,12 @@ function judgeNotReady(sense: Sense): Verdict {
 function judgeIllegalRequest(sense: Sense): Verdict {
   const detail = formatSense(sense);
   if (sense.asc === 0x25) {
-    return { kind: 'path', cause: 'lun-absent', detail: `LUN not supported, ${detail}` };
+    const why = `this target shows us no such LUN (${detail})`;
+    return {
+      kind: 'path',
+      cause: 'lun-absent',
+      detail: `${why}: see the LUN in the path's URL, and what the target maps to this InitiatorName`,
+    };
   }
   // We never ask beyond the recorded size: the unit behind this path is smaller than the volume.
   if (sense.asc === 0x21 && sense.ascq === 0x00) {

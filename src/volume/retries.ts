@@ -28,6 +28,13 @@ export const ABORTED = {
   detail: 'aborted again and again',
 } as const satisfies Verdict;
 
+/**
+ * A command that the target has put off so often is told of. The pauses before it add up to 30 s: array
+ * controllers that fail over, and tasks of other initiators, take less. Nothing else is done about it:
+ * the target answers, so the path is well, and another path would be put off as well.
+ */
+export const LONG_BUSY_TRIES = 36;
+
 /** How often a command was sent again, and why. */
 export interface Tries {
   readonly busy: number;

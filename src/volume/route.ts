@@ -14,6 +14,8 @@ export interface DispatchEvents {
   /** An answer says that the logical unit cannot be reached this way. */
   pathFault(verdict: Extract<Verdict, { kind: 'path' }>): void;
   attention(sense: Sense): void;
+  /** A command (for people, as in "write 4096+512") has been put off for half a minute. */
+  busy(path: string, command: string): void;
   /** Another node took the volume. */
   fenced(detail: string): void;
   /** Writes that were acknowledged are lost, or may be. */

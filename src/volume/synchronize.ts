@@ -5,7 +5,7 @@
 import * as cdb from '../protocol/scsi/cdb.ts';
 import { judge, type Verdict } from './outcome.ts';
 import type { Clock, ScsiOutcome, Sense } from './ports.ts';
-import { ABORTED, ABORTS_MAX, busyPauseMs } from './retries.ts';
+import { ABORTED, ABORTS_MAX, busyPauseMs, LONG_BUSY_TRIES } from './retries.ts';
 
 export interface SyncContext {
   readonly clock: Clock;
@@ -23,6 +23,8 @@ export interface SyncEvents {
   attention(sense: Sense): void;
   pathFault(verdict: Extract<Verdict, { kind: 'path' }>): void;
   fenced(detail: string): void;
+  /** The target has put it off for half a minute. */
+  busy(): void;
 }
 
 /** Sends it; `done` gets good or error, once, unless the path is abandoned first. */
@@ -36,6 +38,7 @@ export function synchronize(context: SyncContext, done: (verdict: Verdict) => vo
       const aborted = verdict.kind === 'retry' && verdict.attention === undefined;
       if (aborted && ++aborts > ABORTS_MAX) verdict = ABORTED;
       const again = conclude(verdict, context, done);
+      if (verdict.kind === 'busy' && tries === LONG_BUSY_TRIES) context.events.busy();
       if (again) clock.after(busyPauseMs(tries), () => send(tries + 1));
     });
   };

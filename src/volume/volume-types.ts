@@ -51,6 +51,8 @@ export type VolumeEvent =
   | { readonly kind: 'all-paths-down'; readonly cause: Cause }
   /** I/O is held because no fence works, or because the record cannot be saved. */
   | { readonly kind: 'stuck'; readonly what: 'fence' | 'record'; readonly why: string }
+  /** The target puts a command off: it answers BUSY, TASK SET FULL or "becoming ready" for half a minute. */
+  | { readonly kind: 'busy'; readonly path: string; readonly command: string }
   /** A silent path could not be fenced, as far as is known; told when it becomes known. */
   | { readonly kind: 'fence-undeclared'; readonly detail: string }
   /** With what is answered with an error for it: requests, and bytes that they were to change. */

@@ -119,6 +119,7 @@ export class DispatchBench {
     {
       pathFault: ({ cause }) => void this.heard.push(cause),
       attention: ({ asc }) => void this.heard.push(`attention ${asc.toString(16)}`),
+      busy: (path, command) => void this.heard.push(`${path} is busy: ${command}`),
       fenced: () => void this.heard.push('fenced'),
       lost: (detail) => void this.heard.push(`lost: ${detail}`),
     },

@@ -16,6 +16,12 @@ test('a hold is named by what it waits for: a fence, or a state file', () => {
   expect(record?.message).toMatch(/Free space .* goes on by itself/);
 });
 
+test('a busy target is named with the command that waits', () => {
+  const busy = wordEvent({ kind: 'busy', path: 'p1', command: 'write 4096+512' });
+  expect(busy).toMatchObject({ reason: 'TargetBusy', warning: true });
+  expect(busy?.message).toMatch(/^the target of p1 has put off "write 4096\+512" for 30 s/);
+});
+
 test('a volume that failed says how much of what was asked of it is lost', () => {
   const discarded = { requests: 12, bytesToChange: 49_152 };
   expect(wordEvent({ kind: 'failed', why: 'no usable path for 120 s', discarded })?.message).toBe(

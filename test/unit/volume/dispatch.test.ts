@@ -162,7 +162,7 @@ describe('a busy target', () => {
     session.auto = () => BUSY;
     submit('write');
     await clock.advance(300_000);
-    expect([answers, heard]).toEqual([[], []]);
+    expect([answers, heard]).toEqual([[], ['p0 is busy: write 0+512']]);
   });
 });
 

@@ -37,7 +37,10 @@ const notes = (w: VolumeWorld, kind: string) => w.event('note').filter(({ note }
 function bench() {
   const clock = new VirtualClock();
   const ignore = () => undefined;
-  const events = { pathFault: ignore, attention: ignore, fenced: ignore, lost: ignore };
+  const events = {
+    ...{ pathFault: ignore, attention: ignore },
+    ...{ busy: ignore, fenced: ignore, lost: ignore },
+  };
   const dispatcher = new Dispatcher(clock, ignore, events);
   const good = { kind: 'good', latencyUs: 0 };
   const fence: { result: Result<void, TransportFailure> } = {
