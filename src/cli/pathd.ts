@@ -4,8 +4,7 @@
  * SIGTERM and SIGINT do not cut anybody off: volumes that nobody uses are detached at once, the others
  * are served until they are unstaged or the stop timeout is over. A second signal ends the wait.
  */
-import { mkdir, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir } from 'node:fs/promises';
 import type { Logger } from '../base/log.ts';
 import { err, ok, type Result } from '../base/result.ts';
 import { type Command, type CommandIo, EXIT } from './commands.ts';
@@ -18,7 +17,7 @@ import type { PolicySet } from '../paths/policy.ts';
 import { ChapBook } from '../pathd/chap-book.ts';
 import { NodeState } from '../pathd/node-state.ts';
 import { createPathdServer } from '../pathd/server.ts';
-import { fileVolumeStore } from '../pathd/volume-store.ts';
+import { nothingUnfenced } from '../pathd/volume-store.ts';
 import { Volumes } from '../pathd/volumes.ts';
 
 const FLAGS = {
@@ -146,17 +145,6 @@ async function serve(config: Config, io: CommandIo): Promise<number> {
   await stop(volumes, config);
   await server.stop();
   return EXIT.ok;
-}
-
-/** Every volume's record says that no path may hold writes. */
-async function nothingUnfenced(stateDir: string): Promise<boolean> {
-  const files = await readdir(join(stateDir, 'volumes')).catch(() => []);
-  for (const file of files) {
-    if (!file.endsWith('.json')) continue;
-    const record = await fileVolumeStore(stateDir, file.slice(0, -'.json'.length)).load();
-    if (!record.ok || (record.value?.mayHoldWrites.length ?? 0) > 0) return false;
-  }
-  return true;
 }
 
 async function stop(volumes: Volumes, { log, stopTimeoutMs }: Config): Promise<void> {

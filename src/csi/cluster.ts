@@ -28,6 +28,7 @@ import type { PathdApi } from '../pathd/api.ts';
 import { SECRET_ADVICE } from './chap.ts';
 import { askPv } from './ask-pv.ts';
 import { EventWriter, type VolumeEventText } from './event-writer.ts';
+import { InitiatorNaming } from './initiator-name.ts';
 import { Keeper, knownPv, newsOf, tellConfig } from './keeper.ts';
 import { KnownStore, type KnownVolume } from './known.ts';
 import { type NoticeSource, relayNotices } from './notice-relay.ts';
@@ -98,6 +99,7 @@ export class Cluster {
   readonly #releases: Releases;
   readonly #maintenance: MaintenanceWatch;
   readonly #standing: NodeTopology;
+  readonly #naming: InitiatorNaming;
 
   constructor(options: ClusterOptions) {
     const { node, log, stateDir, pathd } = options;
@@ -115,7 +117,18 @@ export class Cluster {
     const edges = { transport: this.#transport, outage: this.#outage, store: this.#store, log };
     const { topology, topologyKeys } = options;
     const told = { node, topology, topologyKeys };
-    this.#standing = new NodeTopology({ ...edges, ...told, api: this.#api, signal, changed });
+    this.#naming = new InitiatorNaming({
+      ...{ pathd, log, later },
+      tell: (object, event) => {
+        this.#events.recordNode(object, event);
+      },
+    });
+    this.#standing = new NodeTopology({
+      ...{ ...edges, ...told, api: this.#api, signal, changed },
+      seen: (object) => {
+        this.#naming.onNode(object);
+      },
+    });
     this.#maintenance = new MaintenanceWatch({
       ...{ ...edges, signal, changed },
       invalid: (map, message) => {
@@ -166,6 +179,7 @@ export class Cluster {
     this.#stopping.abort();
     for (const { keeper } of this.#followed.values()) keeper.stop();
     this.#statuses.stop();
+    this.#naming.stop();
     this.#events.stop();
     this.#transport.close();
     await this.#store.idle();
@@ -189,6 +203,7 @@ export class Cluster {
     };
     await this.#store.set(known);
     await this.#standing.need();
+    await this.#naming.settled();
     const { policyDefaults } = this.#options;
     const drained = this.#maintenance.now;
     const config = configOf(known, this.#standing.now, weights, policyDefaults, drained);
@@ -380,6 +395,14 @@ export class Cluster {
     const known = this.#store.get(volumeId);
     if (known !== undefined) this.#events.record(known, event);
   }
+}
+
+/** @see InitiatorNamingOptions.later */
+function later(run: () => void): () => void {
+  const timer = setTimeout(run, 60_000).unref();
+  return () => {
+    clearTimeout(timer);
+  };
 }
 
 /** pathd says what failed, and knows nothing of Secrets. */

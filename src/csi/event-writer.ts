@@ -9,6 +9,7 @@ import type { ApiResult, KubernetesApi } from '../kubernetes/client.ts';
 import { DRIVER_NAME } from '../kubernetes/contract.ts';
 import { EventCorrelator, type EventDecision } from '../kubernetes/event-correlator.ts';
 import type { EventReason } from '../pathd/api.ts';
+import type { NamingReason } from './initiator-name.ts';
 import type { KnownVolume } from './known.ts';
 
 /** Reasons of csi's own, beside pathd's. */
@@ -20,7 +21,8 @@ export type CsiEventReason =
   | 'CapacityMismatch'
   | 'OwnerTakenOver'
   | 'OwnerLost'
-  | 'InvalidMaintenance';
+  | 'InvalidMaintenance'
+  | NamingReason;
 
 export interface VolumeEventText {
   readonly reason: CsiEventReason;
@@ -32,7 +34,7 @@ export interface VolumeEventText {
 
 interface ObjectReference {
   readonly apiVersion: 'v1';
-  readonly kind: 'PersistentVolume' | 'PersistentVolumeClaim' | 'ConfigMap';
+  readonly kind: 'PersistentVolume' | 'PersistentVolumeClaim' | 'ConfigMap' | 'Node';
   readonly name: string;
   readonly uid: string;
   readonly namespace?: string;
@@ -86,6 +88,16 @@ export class EventWriter {
     const object = { apiVersion: 'v1', kind: 'ConfigMap', ...map } as const;
     const reason = 'InvalidMaintenance';
     this.#add(object, { reason, warning: true, message, atUnixMs: Date.now() });
+    void this.#send();
+  }
+
+  /** An event on this Node. */
+  recordNode(
+    { name, uid }: { readonly name: string; readonly uid: string },
+    event: Omit<VolumeEventText, 'atUnixMs'>,
+  ): void {
+    const object = { apiVersion: 'v1', kind: 'Node', name, uid } as const;
+    this.#add(object, { ...event, atUnixMs: Date.now() });
     void this.#send();
   }
 

@@ -1,10 +1,11 @@
 /**
  * Where this node stands: rack and room by flags, and by the labels of its Node where no flag says. The
- * labels are followed, and those known last serve while the API server does not answer.
+ * Node is followed, and its labels known last serve while the API server does not answer. What else the
+ * Node says is handed on.
  */
 import type { Logger } from '../base/log.ts';
 import type { SharedBackoff } from '../kubernetes/backoff.ts';
-import { type KubernetesApi, readNode } from '../kubernetes/client.ts';
+import { type KubernetesApi, type NodeObject, readNode } from '../kubernetes/client.ts';
 import { type KeyMap, type TopologyKeys, topologyOf } from '../kubernetes/keys.ts';
 import type { Topology } from '../kubernetes/topology.ts';
 import type { Transport } from '../kubernetes/transport.ts';
@@ -26,6 +27,8 @@ export interface NodeTopologyOptions {
   readonly log: Logger;
   /** It stands elsewhere. */
   readonly changed: () => void;
+  /** The Node, each time that it was read. */
+  readonly seen: (node: NodeObject) => void;
 }
 
 const NODES = '/api/v1/nodes';
@@ -56,7 +59,7 @@ export class NodeTopology {
     if (this.#labels !== undefined) return;
     const { api, node } = this.#options;
     const found = await api.getNode(node, TRY_MS);
-    if (found.ok) this.#onLabels(found.value.labels);
+    if (found.ok) this.#onNode(found.value);
   }
 
   async follow(): Promise<void> {
@@ -70,12 +73,17 @@ export class NodeTopology {
       outage,
       onObject: (object) => {
         const read = object === undefined ? undefined : readNode(object);
-        if (read?.ok === true) this.#onLabels(read.value.labels);
+        if (read?.ok === true) this.#onNode(read.value);
       },
       onFailure: ({ detail }, againMs) => {
         log.warn({ error: detail, againMs }, 'Node is not watched');
       },
     });
+  }
+
+  #onNode(node: NodeObject): void {
+    this.#onLabels(node.labels);
+    this.#options.seen(node);
   }
 
   /** Only the labels that matter are kept: a kubelet changes its Node every few seconds. */

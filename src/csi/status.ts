@@ -38,7 +38,9 @@ const MESSAGE_MAX = 2048;
 
 /** Code of any error: ours and pathd's say it themselves, everything else is INTERNAL. */
 export function codeOf(error: unknown): CsiCode {
-  return error instanceof CsiError || error instanceof PathdError ? error.code : 'INTERNAL';
+  if (error instanceof CsiError) return error.code;
+  // Of an older pathd. The caller would take it for csi's, and not come again.
+  return error instanceof PathdError && error.code !== 'UNIMPLEMENTED' ? error.code : 'INTERNAL';
 }
 
 /** The message as it goes out: one line, bounded. */

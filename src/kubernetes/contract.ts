@@ -23,6 +23,8 @@ export const DRIVER_NAME = `iscsi.${KEY_DOMAIN}`;
 export const PV_KEY = `${KEY_DOMAIN}/pv`;
 /** Path that carries the I/O as long as it is up. */
 export const PIN_KEY = `${KEY_DOMAIN}/pin`;
+/** Of a Node: the InitiatorName that it is to have, instead of the chart's. */
+export const INITIATOR_NAME_KEY = `${KEY_DOMAIN}/initiator-name`;
 
 /** Key prefixes (before "/"), each followed by the name of a path or parameter. */
 export const PATH_PREFIX = `path.${KEY_DOMAIN}`;

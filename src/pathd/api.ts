@@ -153,7 +153,9 @@ export type PathdErrorCode =
   | 'INTERNAL'
   | 'RESOURCE_EXHAUSTED'
   | 'OUT_OF_RANGE'
-  | 'UNAUTHENTICATED';
+  | 'UNAUTHENTICATED'
+  /** An older pathd, that has no such call. */
+  | 'UNIMPLEMENTED';
 
 /** A refusal or failure of pathd; the message says what to do. Thrown (rejected) by every call. */
 export class PathdError extends Error {
@@ -185,6 +187,11 @@ export interface PathdApi {
   readmit(volumeId: string, path: string): Promise<void>;
   /** Forgets the record of a volume that is not attached. */
   forget(volumeId: string): Promise<void>;
+  /**
+   * The InitiatorName that the cluster's Node asks for, from the next attach on; empty: none. Refused
+   * while volumes are attached or not cleanly left.
+   */
+  setInitiatorName(name: string): Promise<{ readonly before: string; readonly now: string }>;
   /** One volume (empty list when it is not attached), or all when no id is given. */
   status(volumeId?: string): Promise<readonly VolumeStatus[]>;
 }

@@ -81,6 +81,7 @@ export function connectPathd(endpoint: string): PathdClient {
     drain: (volumeId, path, drained) => order('drain', { volumeId, path, drained }),
     readmit: (volumeId, path) => order('readmit', { volumeId, path }),
     forget: (volumeId) => order('forget', { volumeId }),
+    setInitiatorName: (initiatorName) => call('setInitiatorName', { initiatorName }),
     status: async (volumeId = '') => volumesOf(await call('status', { volumeId })),
     watch: async function* (volumeId, signal) {
       const request = { volumeId: volumeId ?? '' };
@@ -120,6 +121,7 @@ const CODES: ReadonlySet<string> = new Set<PathdErrorCode>([
   'RESOURCE_EXHAUSTED',
   'OUT_OF_RANGE',
   'UNAUTHENTICATED',
+  'UNIMPLEMENTED',
 ]);
 
 function toPathdError(error: ServiceError, endpoint: string): PathdError {

@@ -6,6 +6,9 @@
  * lives on. So they are counted, never derived, and on disk before they are used (RFC 7143 4.4.3,
  * 11.12.5: type 10b, 24 bits of ours, qualifier 0).
  *
+ * The name is, in this order: what the cluster's Node asks for (`rename`), the operator's flag, what was
+ * used before, a new one.
+ *
  * `<state dir>/node.json`, loaded at the start of pathd.
  */
 import { randomBytes } from 'node:crypto';
@@ -16,6 +19,8 @@ import { readWhole, writeWhole } from '../host/durable-file.ts';
 interface NodeRecord {
   readonly version: 1;
   readonly initiatorName: string;
+  /** What the cluster's Node asks for instead; absent: nothing. */
+  readonly override?: string;
   /** Last number given out, 0..2^24-1. */
   readonly lastIsid: number;
   /** "volume/path" → ISID, 12 hex digits. */
@@ -38,8 +43,8 @@ export class NodeState {
   }
 
   /**
-   * `wanted` is the name the operator gave; without it the persisted one, or a new one. A changed name
-   * makes this node another initiator: `mayChange` says whether that is safe now.
+   * `wanted` is the name the operator gave by flag. A changed name makes this node another initiator:
+   * `mayChange` says whether that is safe now.
    */
   static async open(
     stateDir: string,
@@ -57,23 +62,44 @@ export class NodeState {
         `${path} cannot be used (cut short?): restore it, or remove it while no volume is staged`,
       );
     }
+    const fresh = { version: 1 as const, initiatorName: '', lastIsid: 0, isids: {} };
     const initiatorName = wanted ?? known?.initiatorName ?? newName();
-    const renamed = known !== undefined && known.initiatorName !== initiatorName;
-    if (renamed && !(await mayChange())) {
-      return err(
-        `the initiator name was ${known.initiatorName} and volumes are staged or not cleanly left: ` +
-          'keep it until they are unstaged, their sessions could not be reinstated under another name',
-      );
-    }
-    const isids = known?.isids ?? {};
-    const record = { version: 1 as const, initiatorName, lastIsid: known?.lastIsid ?? 0, isids };
+    const record: NodeRecord = { ...(known ?? fresh), initiatorName };
+    const renamed = known !== undefined && nameOf(known) !== nameOf(record);
+    if (renamed && !(await mayChange())) return err(cannotRename(nameOf(known)));
     const state = new NodeState(path, record);
     const saved = await state.#save(record);
     return saved.ok ? ok(state) : saved;
   }
 
   get initiatorName(): string {
-    return this.#record.initiatorName;
+    return nameOf(this.#record);
+  }
+
+  /**
+   * Takes the name that the cluster's Node asks for, or back the one without it (undefined). On disk when
+   * it resolves. As at `open`; nobody may use the name meanwhile.
+   */
+  rename(
+    override: string | undefined,
+    mayChange: () => Promise<boolean>,
+  ): Promise<Result<void, string>> {
+    const result = this.#queue.then(() => this.#rename(override, mayChange));
+    this.#queue = result;
+    return result;
+  }
+
+  async #rename(
+    override: string | undefined,
+    mayChange: () => Promise<boolean>,
+  ): Promise<Result<void, string>> {
+    if (override === this.#record.override) return ok(undefined);
+    const { version, initiatorName, lastIsid, isids } = this.#record;
+    const without = { version, initiatorName, lastIsid, isids };
+    const record = override === undefined ? without : { ...without, override };
+    const renamed = nameOf(record) !== this.initiatorName;
+    if (renamed && !(await mayChange())) return err(cannotRename(this.initiatorName));
+    return this.#save(record);
   }
 
   /** The ISIDs of a volume's paths, allocated and on disk. */
@@ -119,6 +145,17 @@ export class NodeState {
   }
 }
 
+function nameOf({ initiatorName, override }: NodeRecord): string {
+  return override ?? initiatorName;
+}
+
+function cannotRename(before: string): string {
+  return (
+    `the initiator name is ${before} and volumes are staged or not cleanly left: keep it until they ` +
+    'are unstaged, their sessions could not be reinstated under another name'
+  );
+}
+
 /** What is wrong with an InitiatorName; undefined: nothing. */
 export function initiatorNameProblem(name: string): string | undefined {
   if (INITIATOR_NAME.test(name) && name.length <= 223) return undefined;
@@ -128,7 +165,8 @@ export function initiatorNameProblem(name: string): string | undefined {
 /** The name that the pathd of this node uses; undefined where it cannot be read. */
 export async function persistedInitiatorName(stateDir: string): Promise<string | undefined> {
   const text = await readWhole(join(stateDir, 'node.json'));
-  return text.ok && text.value !== undefined ? parse(text.value)?.initiatorName : undefined;
+  const record = text.ok && text.value !== undefined ? parse(text.value) : undefined;
+  return record === undefined ? undefined : nameOf(record);
 }
 
 function newName(): string {
@@ -143,16 +181,19 @@ function parse(text: string): NodeRecord | undefined {
     return undefined;
   }
   if (typeof value !== 'object' || value === null) return undefined;
-  const { version, initiatorName, lastIsid, isids } = value as Partial<NodeRecord>;
+  const { version, initiatorName, override, lastIsid, isids } = value as Partial<NodeRecord>;
   if (typeof isids !== 'object' || (isids as unknown) === null) return undefined;
   const given = Object.values(isids);
   const good =
     version === 1 &&
     typeof initiatorName === 'string' &&
+    (override === undefined || typeof override === 'string') &&
     typeof lastIsid === 'number' &&
     Number.isInteger(lastIsid) &&
     // Two paths with one ISID would reinstate each other for ever.
     new Set(given).size === given.length &&
     given.every((isid) => ISID.test(isid) && Number.parseInt(isid.slice(2, 8), 16) <= lastIsid);
-  return good ? { version, initiatorName, lastIsid, isids } : undefined;
+  if (!good) return undefined;
+  const asked = override === undefined ? {} : { override };
+  return { version, initiatorName, ...asked, lastIsid, isids };
 }

@@ -42,6 +42,7 @@ interface Request {
   readonly drained: boolean;
   readonly afterSequence: number;
   readonly chap: ChapSpec | null;
+  readonly initiatorName: string;
 }
 
 export function createPathdServer(
@@ -108,6 +109,9 @@ function implementation(
     drain: unary('drain', ({ volumeId, path, drained }) => api.drain(volumeId, path, drained)),
     readmit: unary('readmit', ({ volumeId, path }) => api.readmit(volumeId, path)),
     forget: unary('forget', ({ volumeId }) => api.forget(volumeId)),
+    setInitiatorName: unary('setInitiatorName', ({ initiatorName }) =>
+      api.setInitiatorName(initiatorName),
+    ),
     status: unary('status', async ({ volumeId }) => ({ volumes: await api.status(volumeId) })),
     watch: (call: ServerWritableStream<Request, object>) => {
       watch(call, () => api.status(call.request.volumeId));

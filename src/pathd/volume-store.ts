@@ -1,4 +1,5 @@
 /** The records of volumes as files: `<state dir>/volumes/<volume id>.json`. */
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { err, ok, type Result } from '../base/result.ts';
 import { type FileError, readWhole, removeWhole, writeWhole } from '../host/durable-file.ts';
@@ -38,6 +39,17 @@ export function fileVolumeStore(stateDir: string, volumeId: string): VolumeStore
       return removed.ok ? removed : err(storeError(removed.error));
     },
   };
+}
+
+/** Every volume's record says that no path may hold writes. */
+export async function nothingUnfenced(stateDir: string): Promise<boolean> {
+  const files = await readdir(join(stateDir, 'volumes')).catch(() => []);
+  for (const file of files) {
+    if (!file.endsWith('.json')) continue;
+    const record = await fileVolumeStore(stateDir, file.slice(0, -'.json'.length)).load();
+    if (!record.ok || (record.value?.mayHoldWrites.length ?? 0) > 0) return false;
+  }
+  return true;
 }
 
 function storeError(error: FileError): StoreError {

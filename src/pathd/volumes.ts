@@ -24,11 +24,11 @@ import { Claims } from './claims.ts';
 import { fromStoreError, fromVolumeError } from './errors.ts';
 import { serialProblem } from './expected-serial.ts';
 import { Notices } from './notices.ts';
-import type { NodeState } from './node-state.ts';
+import { initiatorNameProblem, type NodeState } from './node-state.ts';
 import { openVolume, volumePaths } from './open-volume.ts';
 import { asText, checkRequest, checkVolumeId } from './requests.ts';
 import { type Places, placesOf, volumeStatus } from './status.ts';
-import { fileVolumeStore } from './volume-store.ts';
+import { fileVolumeStore, nothingUnfenced } from './volume-store.ts';
 
 export interface VolumesOptions {
   readonly stateDir: string;
@@ -66,6 +66,8 @@ export class Volumes implements PathdApi {
    */
   readonly #quietSince = new Map<string, Instant>();
   #stopping = false;
+  /** Whatever would use the name waits. */
+  #renaming = false;
 
   constructor(options: VolumesOptions) {
     this.#options = options;
@@ -327,6 +329,27 @@ export class Volumes implements PathdApi {
     });
   }
 
+  async setInitiatorName(name: string): Promise<{ readonly before: string; readonly now: string }> {
+    const problem = name === '' ? undefined : initiatorNameProblem(name);
+    if (problem !== undefined) throw new PathdError('INVALID_ARGUMENT', problem);
+    if (this.#renaming) throw new PathdError('ABORTED', 'the initiator name is being changed');
+    const { node, stateDir } = this.#options;
+    const before = node.initiatorName;
+    this.#renaming = true;
+    try {
+      const isIdle = this.#attached.size === 0 && this.#busy.size === 0;
+      const renamed = await node.rename(name === '' ? undefined : name, async () => {
+        return isIdle && (await nothingUnfenced(stateDir));
+      });
+      if (!renamed.ok) throw new PathdError('FAILED_PRECONDITION', renamed.error);
+      const now = node.initiatorName;
+      if (now !== before) this.#options.log.info({ initiatorName: now, before }, 'renamed');
+      return { before, now };
+    } finally {
+      this.#renaming = false;
+    }
+  }
+
   status(volumeId = ''): Promise<readonly VolumeStatus[]> {
     const all = [...this.#attached.entries()].filter(([id]) => volumeId === '' || id === volumeId);
     return Promise.resolve(
@@ -366,6 +389,7 @@ export class Volumes implements PathdApi {
   /** Every call that is about a volume, by an id that can be the name of a file. */
   async #alone<T>(volumeId: string, work: () => Promise<T>): Promise<T> {
     checkVolumeId(volumeId);
+    if (this.#renaming) throw new PathdError('ABORTED', 'the initiator name is being changed');
     if (this.#busy.has(volumeId)) {
       throw new PathdError('ABORTED', `another call for volume ${volumeId} is running`);
     }

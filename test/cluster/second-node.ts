@@ -17,9 +17,12 @@ import { API_SERVER } from './settings.ts';
 import { NAMESPACE, type World } from './world.ts';
 
 const NAME = 'node2';
+/** What its Node asks for by annotation; pathd's flag says something else. */
+const INITIATOR_NAME = 'iqn.2026-01.io.prioritypath.test:asked-for-by-node2';
 
 export class SecondNode {
   readonly name = NAME;
+  readonly initiatorName = INITIATOR_NAME;
   readonly #world: World;
   readonly #plugin: Plugin;
   readonly #kubelet: Kubelet;
@@ -99,6 +102,7 @@ function node(): object {
     kind: 'Node',
     metadata: {
       name: NAME,
+      annotations: { 'prioritypath.io/initiator-name': INITIATOR_NAME },
       labels: { 'kubernetes.io/hostname': NAME, 'kubernetes.io/os': 'linux' },
     },
     // For DaemonSets only: nobody would start another pod there.

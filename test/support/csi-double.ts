@@ -42,6 +42,10 @@ export class CsiDouble implements PathdApi {
   lastAttach: AttachRequest | undefined;
   /** Of the last setChap. */
   lastChap: ChapSpec | undefined;
+  initiatorName = 'iqn.2026-01.test:own';
+  renameError: Error | undefined;
+  /** setInitiatorName waits for it. */
+  renameGate: Promise<void> | undefined;
   /** Every update, newest last. */
   readonly updates: UpdateRequest[] = [];
   updateError: Error | undefined;
@@ -102,6 +106,15 @@ export class CsiDouble implements PathdApi {
   async setChap(volumeId: string, chap: ChapSpec): Promise<void> {
     this.calls.push(`setChap ${volumeId}`);
     this.lastChap = chap;
+  }
+
+  async setInitiatorName(name: string): Promise<{ before: string; now: string }> {
+    await this.renameGate;
+    if (name !== '') this.calls.push(`setInitiatorName ${name}`);
+    if (this.renameError !== undefined) throw this.renameError;
+    const before = this.initiatorName;
+    this.initiatorName = name === '' ? 'iqn.2026-01.test:own' : name;
+    return { before, now: this.initiatorName };
   }
 
   async detach(volumeId: string): Promise<void> {

@@ -140,6 +140,10 @@ export class FakeApi {
     this.#change('persistentvolumes', name, { metadata: { annotations } });
   }
 
+  annotateNode(name: string, annotations: Record<string, string | null>): void {
+    this.#change('nodes', name, { metadata: { annotations } });
+  }
+
   label(collection: Collection, name: string, labels: Record<string, string | null>): void {
     this.#change(collection, name, { metadata: { labels } });
   }

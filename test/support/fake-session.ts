@@ -99,6 +99,8 @@ export class Gateway extends DeviceServer {
   readonly sessions = new Set<FakeSession>();
   readonly tasks = new Set<Task>();
   logins = 0;
+  /** Who has logged in. */
+  readonly initiatorNames = new Set<string>();
   /** Digests that the logins asked for. */
   readonly digests: unknown[] = [];
   resets = 0;
@@ -382,6 +384,7 @@ export class FakeInitiator implements Initiator {
             finish(err(failure('authentication', 'login: authentication failure (0201)')));
           } else if (gateway.loginReject === undefined) {
             gateway.digests.push({ headerDigest, dataDigest });
+            gateway.initiatorNames.add(options.initiatorName);
             finish(ok(this.#login(gateway, isid, portal)));
           } else finish(err(failure('login-rejected', gateway.loginReject)));
         });

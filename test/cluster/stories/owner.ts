@@ -78,6 +78,10 @@ export function ownerStories(stage: Stage): void {
         const file = join(second.stagingPath(name), 'file');
         writeFileSync(file, 'precious\n', { flush: true });
       }
+      // The name that its Node asks for is what the targets have heard.
+      const sessions = await tainted.targets[0]!.admin('--op', 'show', '--mode', 'target');
+      expect(sessions).toContain(`Initiator: ${second.initiatorName} `);
+      expect(await eventsOfNode(stage, second.name)).toContain('InitiatorNameChanged');
       const status = `status.prioritypath.io/${second.name}`;
       for (const volume of volumes) {
         await cluster.waitFor('status of the second node', async () => {
@@ -97,6 +101,12 @@ export function ownerStories(stage: Stage): void {
       await expectTaken(stage, deleted, second.name);
     });
   });
+}
+
+async function eventsOfNode({ world }: Stage, name: string): Promise<string[]> {
+  const selector = `involvedObject.kind=Node,involvedObject.name=${name}`;
+  const events = await world.cluster.list('events', '--field-selector', selector);
+  return events.map((event) => String(event['reason']));
 }
 
 /** A pod of this node that wants the volume stays where it is, and its events say why. */

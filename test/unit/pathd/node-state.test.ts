@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { NodeState } from '../../../src/pathd/node-state.ts';
+import { NodeState, persistedInitiatorName } from '../../../src/pathd/node-state.ts';
 
 let dir: string;
 const yes = async (): Promise<boolean> => true;
@@ -74,6 +74,42 @@ describe('the initiator name', () => {
     expect((await open('iqn.2026-01.a:two', yes)).initiatorName).toBe('iqn.2026-01.a:two');
   });
 
+  it('that the Node asks for beats the flag, is kept, and gives way to it again', async () => {
+    const state = await open('iqn.2026-01.a:flag');
+    expect(await state.rename('iqn.2026-01.a:asked', yes)).toEqual({ ok: true });
+    expect(state.initiatorName).toBe('iqn.2026-01.a:asked');
+    const [isid] = await isids(state, 'a', 'p0');
+    const again = await open('iqn.2026-01.a:flag');
+    expect(again.initiatorName).toBe('iqn.2026-01.a:asked');
+    // The flag may change meanwhile: it is not what is used.
+    expect((await open('iqn.2026-01.a:other')).initiatorName).toBe('iqn.2026-01.a:asked');
+    expect(await persistedInitiatorName(dir)).toBe('iqn.2026-01.a:asked');
+    const last = await open('iqn.2026-01.a:flag');
+    await last.rename(undefined, yes);
+    expect(last.initiatorName).toBe('iqn.2026-01.a:flag');
+    expect(await isids(last, 'a', 'p0')).toEqual([isid]);
+  });
+
+  it('is not changed by the Node while something of the old name is left', async () => {
+    const state = await open('iqn.2026-01.a:one');
+    const refused = await state.rename('iqn.2026-01.a:two', no);
+    expect(refused.ok ? '' : refused.error).toContain('iqn.2026-01.a:one and volumes are staged');
+    expect([state.initiatorName, (await open()).initiatorName]).toEqual([
+      'iqn.2026-01.a:one',
+      'iqn.2026-01.a:one',
+    ]);
+    // The name that it has is no change.
+    expect((await state.rename('iqn.2026-01.a:one', no)).ok).toBe(true);
+  });
+
+  it('that cannot be saved is not used', async () => {
+    const state = await open('iqn.2026-01.a:one');
+    await rm(dir, { recursive: true });
+    await writeFile(dir, 'a file where the directory was');
+    expect((await state.rename('iqn.2026-01.a:two', yes)).ok).toBe(false);
+    expect(state.initiatorName).toBe('iqn.2026-01.a:one');
+  });
+
   it.each(['node1', 'iqn.2026-01.a:x y', `iqn.2026-01.a:${'x'.repeat(230)}`])(
     'refuses %s',
     async (name) => {
@@ -108,6 +144,7 @@ describe('a damaged file', () => {
     ['a counter that is none', { lastIsid: 1.5 }],
     ['another version', { version: 2 }],
     ['no name', { initiatorName: undefined }],
+    ['a name asked for that is none', { override: 7 }],
   ])('%s', async (_what, change) => {
     await writeFile(join(dir, 'node.json'), JSON.stringify({ ...good, ...change }));
     const result = await NodeState.open(dir, undefined, yes);

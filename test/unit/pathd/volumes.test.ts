@@ -277,3 +277,41 @@ describe('an id that leads out of the state directory is INVALID_ARGUMENT, and n
     expect(await readFile(outside, 'utf8')).toBe(text);
   });
 });
+
+describe('the initiator name that the Node asks for', () => {
+  const NAME = 'iqn.2026-01.a:asked';
+
+  it('is what targets see from the next attach on', async () => {
+    const { before, now } = await volumes.setInitiatorName(NAME);
+    expect([before, now]).toEqual([expect.stringContaining('iqn.2026-01.io.prioritypath:'), NAME]);
+    await run(volumes.attach(request));
+    expect(gateway.initiatorNames).toEqual(new Set([NAME]));
+    expect(await volumes.setInitiatorName(NAME)).toEqual({ before: NAME, now: NAME });
+  });
+
+  it('is refused while a volume is attached, being attached, or not cleanly left', async () => {
+    const refused = { code: 'FAILED_PRECONDITION' };
+    const attaching = volumes.attach(request);
+    await expect(volumes.setInitiatorName(NAME)).rejects.toMatchObject(refused);
+    await run(attaching);
+    await expect(volumes.setInitiatorName(NAME)).rejects.toMatchObject(refused);
+    await run(volumes.detach('v'));
+    const left = { ...emptyRecord('w'), mayHoldWrites: ['p0'] };
+    await writeFile(join(dir, 'volumes', 'w.json'), JSON.stringify(left));
+    await expect(volumes.setInitiatorName(NAME)).rejects.toMatchObject(refused);
+    await run(volumes.forget('w'));
+    await volumes.setInitiatorName(NAME);
+  });
+
+  it('nothing is attached while it changes', async () => {
+    const renaming = volumes.setInitiatorName(NAME);
+    await expect(volumes.attach(request)).rejects.toMatchObject({ code: 'ABORTED' });
+    await renaming;
+    await run(volumes.attach(request));
+  });
+
+  it('that is none is refused', async () => {
+    const wrong = volumes.setInitiatorName('node1');
+    await expect(wrong).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+  });
+});
