@@ -17,7 +17,7 @@ import type { PolicySet } from '../paths/policy.ts';
 import { ChapBook } from '../pathd/chap-book.ts';
 import { NodeState } from '../pathd/node-state.ts';
 import { createPathdServer } from '../pathd/server.ts';
-import { nothingUnfenced } from '../pathd/volume-store.ts';
+import { volumesUnderName } from '../pathd/volume-store.ts';
 import { Volumes } from '../pathd/volumes.ts';
 
 const FLAGS = {
@@ -111,7 +111,7 @@ async function serve(config: Config, io: CommandIo): Promise<number> {
   const stateDir = flags['state-dir'];
   await mkdir(flags['run-dir'], { recursive: true, mode: 0o700 });
   const wanted = flags['initiator-name'] === '' ? undefined : flags['initiator-name'];
-  const node = await NodeState.open(stateDir, wanted, () => nothingUnfenced(stateDir));
+  const node = await NodeState.open(stateDir, wanted, () => volumesUnderName(stateDir));
   if (!node.ok) return refuse(io, node.error);
   const exporter = createFuseLoopExporter({
     runDir: flags['run-dir'],

@@ -203,7 +203,7 @@ export class Cluster {
     };
     await this.#store.set(known);
     await this.#standing.need();
-    await this.#naming.settled();
+    await this.#naming.handOver();
     const { policyDefaults } = this.#options;
     const drained = this.#maintenance.now;
     const config = configOf(known, this.#standing.now, weights, policyDefaults, drained);

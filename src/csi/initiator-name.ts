@@ -4,7 +4,8 @@
  *
  * pathd keeps it over restarts and refuses it while a volume is attached, since a session can be
  * reinstated, which is what fencing lives on, only under the name that it was opened with. Refused, it is
- * told by an event on the Node and tried again every minute: it is taken when the last volume is gone.
+ * told by one event on the Node, and tried again every minute and before each volume that is staged: it is
+ * taken when the last volume of the old name is gone.
  */
 import type { Logger } from '../base/log.ts';
 import type { NodeObject } from '../kubernetes/client.ts';
@@ -30,7 +31,12 @@ export class InitiatorNaming {
   #node: NodeObject | undefined;
   /** What the Node asks for; empty: nothing. */
   #wanted: string | undefined;
-  #running: Promise<void> = Promise.resolve();
+  /** pathd's last answer was good. */
+  #isTaken = false;
+  /** The refusal that was told last. */
+  #told = '';
+  /** What pathd is being told. */
+  #handing: { readonly wanted: string; readonly end: Promise<void> } | undefined;
   #cancel: () => void = () => undefined;
   #stopped = false;
 
@@ -44,12 +50,28 @@ export class InitiatorNaming {
     const wanted = node.annotations[INITIATOR_NAME_KEY]?.trim() ?? '';
     if (wanted === this.#wanted) return;
     this.#wanted = wanted;
-    this.#again();
+    this.#isTaken = false;
+    this.#told = '';
+    void this.handOver();
   }
 
-  /** Resolves when pathd has answered what it was told last: before a volume is attached. */
-  settled(): Promise<void> {
-    return this.#running;
+  /**
+   * Resolves when pathd has answered: before a volume is attached. It is told again, for it may have
+   * refused, not been there, or be another one by now, unless there is nothing to say.
+   */
+  async handOver(): Promise<void> {
+    // What is under way may be about the annotation as it was before.
+    while (this.#handing !== undefined) {
+      const { wanted, end } = this.#handing;
+      await end;
+      if (wanted === this.#wanted) return;
+    }
+    if (this.#stopped || this.#wanted === undefined) return;
+    if (this.#isTaken && this.#wanted === '') return;
+    this.#cancel();
+    const end = this.#hand(this.#wanted).finally(() => (this.#handing = undefined));
+    this.#handing = { wanted: this.#wanted, end };
+    await end;
   }
 
   stop(): void {
@@ -57,16 +79,12 @@ export class InitiatorNaming {
     this.#cancel();
   }
 
-  #again(): void {
-    this.#cancel();
-    if (!this.#stopped) this.#running = this.#running.then(() => this.#hand());
-  }
-
-  async #hand(): Promise<void> {
-    const wanted = this.#wanted ?? '';
+  async #hand(wanted: string): Promise<void> {
     const { pathd, log } = this.#options;
     try {
       const { before, now } = await pathd.setInitiatorName(wanted);
+      this.#isTaken = wanted === this.#wanted;
+      this.#told = '';
       if (before === now) return;
       log.info({ before, now }, 'initiator name');
       const why = wanted === '' ? 'the annotation is gone' : `${INITIATOR_NAME_KEY} says so`;
@@ -82,6 +100,11 @@ export class InitiatorNaming {
     const code = error instanceof PathdError ? error.code : undefined;
     // Without the annotation there is nothing that an older pathd lacks.
     if (code === 'UNIMPLEMENTED' && wanted === '') return;
+    if (code !== 'INVALID_ARGUMENT') this.#cancel = later(() => void this.handOver());
+    // Once, not once a minute for as long as a volume is mounted: which ones it names changes all the time.
+    const refusal = `${wanted} ${String(code)}`;
+    if (this.#told === refusal) return;
+    this.#told = refusal;
     log.warn({ wanted, error: message }, 'initiator name is not taken');
     if (code !== 'UNAVAILABLE') {
       const advice =
@@ -89,7 +112,6 @@ export class InitiatorNaming {
       const name = wanted === '' ? 'without the annotation' : `${INITIATOR_NAME_KEY} "${wanted}"`;
       this.#tell('InitiatorNameRefused', true, `${name}: ${advice}`);
     }
-    if (code !== 'INVALID_ARGUMENT') this.#cancel = later(() => this.#again());
   }
 
   #tell(reason: NamingReason, warning: boolean, message: string): void {

@@ -36,6 +36,8 @@ const NODES = '/api/v1/nodes';
 export class NodeTopology {
   readonly #options: NodeTopologyOptions;
   #labels: KeyMap | undefined;
+  /** The Node was read, by this process. */
+  #isSeen = false;
 
   constructor(options: NodeTopologyOptions) {
     this.#options = options;
@@ -53,10 +55,11 @@ export class NodeTopology {
   }
 
   /**
-   * The watch says them a moment after start; a stage that comes first, or while it waits, asks.
+   * The watch shows the Node a moment after start; a stage that comes first, or while it waits, asks. What
+   * was known last serves where nobody answers.
    */
   async need(): Promise<void> {
-    if (this.#labels !== undefined) return;
+    if (this.#isSeen) return;
     const { api, node } = this.#options;
     const found = await api.getNode(node, TRY_MS);
     if (found.ok) this.#onNode(found.value);
@@ -82,6 +85,7 @@ export class NodeTopology {
   }
 
   #onNode(node: NodeObject): void {
+    this.#isSeen = true;
     this.#onLabels(node.labels);
     this.#options.seen(node);
   }

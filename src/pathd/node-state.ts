@@ -18,9 +18,10 @@ import { readWhole, writeWhole } from '../host/durable-file.ts';
 
 interface NodeRecord {
   readonly version: 1;
+  /** The one in use: what a pathd of before `own` would go on with. */
   readonly initiatorName: string;
-  /** What the cluster's Node asks for instead; absent: nothing. */
-  readonly override?: string;
+  /** The name without what the cluster's Node asks for; absent: it asks for nothing. */
+  readonly own?: string;
   /** Last number given out, 0..2^24-1. */
   readonly lastIsid: number;
   /** "volume/path" → ISID, 12 hex digits. */
@@ -32,9 +33,14 @@ const ISID = /^80[0-9a-f]{6}0000$/;
 const INITIATOR_NAME =
   /^(iqn\.\d{4}-\d{2}\.[a-z0-9.-]+(:[^\s]+)?|eui\.[0-9A-Fa-f]{16}|naa\.[0-9A-Fa-f]{16,32})$/;
 
+/** Volumes of which targets may have something under this name, for people; none: it may change. */
+type Obstacles = () => Promise<readonly string[]>;
+
 export class NodeState {
   readonly #path: string;
   #record: NodeRecord;
+  /** A change was not saved: which name is on disk nobody knows, and it may be another. */
+  #unsure = false;
   #queue: Promise<unknown> = Promise.resolve();
 
   private constructor(path: string, record: NodeRecord) {
@@ -44,12 +50,12 @@ export class NodeState {
 
   /**
    * `wanted` is the name the operator gave by flag. A changed name makes this node another initiator:
-   * `mayChange` says whether that is safe now.
+   * `obstacles` says which volumes stand against that now.
    */
   static async open(
     stateDir: string,
     wanted: string | undefined,
-    mayChange: () => Promise<boolean>,
+    obstacles: Obstacles,
   ): Promise<Result<NodeState, string>> {
     const path = join(stateDir, 'node.json');
     const problem = wanted === undefined ? undefined : initiatorNameProblem(wanted);
@@ -62,44 +68,52 @@ export class NodeState {
         `${path} cannot be used (cut short?): restore it, or remove it while no volume is staged`,
       );
     }
-    const fresh = { version: 1 as const, initiatorName: '', lastIsid: 0, isids: {} };
-    const initiatorName = wanted ?? known?.initiatorName ?? newName();
-    const record: NodeRecord = { ...(known ?? fresh), initiatorName };
-    const renamed = known !== undefined && nameOf(known) !== nameOf(record);
-    if (renamed && !(await mayChange())) return err(cannotRename(nameOf(known)));
+    const record = startRecord(known, wanted);
+    if (known !== undefined && known.initiatorName !== record.initiatorName) {
+      const against = await obstacles();
+      if (against.length > 0) return err(cannotRename(known.initiatorName, against));
+    }
     const state = new NodeState(path, record);
     const saved = await state.#save(record);
     return saved.ok ? ok(state) : saved;
   }
 
   get initiatorName(): string {
-    return nameOf(this.#record);
+    return this.#record.initiatorName;
+  }
+
+  /** What the cluster's Node asks for, if it does. */
+  get asked(): string | undefined {
+    return this.#record.own === undefined ? undefined : this.#record.initiatorName;
+  }
+
+  /** The name if the cluster's Node asked for this, or for nothing. */
+  nameWith(asked: string | undefined): string {
+    return asked ?? this.#record.own ?? this.#record.initiatorName;
   }
 
   /**
    * Takes the name that the cluster's Node asks for, or back the one without it (undefined). On disk when
-   * it resolves. As at `open`; nobody may use the name meanwhile.
+   * it resolves well. As at `open`; nobody may use the name meanwhile.
    */
-  rename(
-    override: string | undefined,
-    mayChange: () => Promise<boolean>,
-  ): Promise<Result<void, string>> {
-    const result = this.#queue.then(() => this.#rename(override, mayChange));
+  rename(asked: string | undefined, obstacles: Obstacles): Promise<Result<void, string>> {
+    const result = this.#queue.then(() => this.#rename(asked, obstacles));
     this.#queue = result;
     return result;
   }
 
-  async #rename(
-    override: string | undefined,
-    mayChange: () => Promise<boolean>,
-  ): Promise<Result<void, string>> {
-    if (override === this.#record.override) return ok(undefined);
-    const { version, initiatorName, lastIsid, isids } = this.#record;
-    const without = { version, initiatorName, lastIsid, isids };
-    const record = override === undefined ? without : { ...without, override };
-    const renamed = nameOf(record) !== this.initiatorName;
-    if (renamed && !(await mayChange())) return err(cannotRename(this.initiatorName));
-    return this.#save(record);
+  async #rename(asked: string | undefined, obstacles: Obstacles): Promise<Result<void, string>> {
+    const { initiatorName, own, ...rest } = this.#record;
+    const name = this.nameWith(asked);
+    const against = name === initiatorName ? [] : await obstacles();
+    if (against.length > 0) return err(cannotRename(initiatorName, against));
+    const without = own ?? initiatorName;
+    const saved = await this.#save({
+      ...{ ...rest, initiatorName: name },
+      ...(asked === undefined ? {} : { own: without }),
+    });
+    this.#unsure ||= !saved.ok;
+    return saved;
   }
 
   /** The ISIDs of a volume's paths, allocated and on disk. */
@@ -116,6 +130,10 @@ export class NodeState {
     volumeId: string,
     paths: readonly string[],
   ): Promise<Result<ReadonlyMap<string, string>, string>> {
+    if (this.#unsure) {
+      const saved = await this.#save(this.#record);
+      if (!saved.ok) return saved;
+    }
     const isids = { ...this.#record.isids };
     let { lastIsid } = this.#record;
     const mine = new Map<string, string>();
@@ -141,18 +159,26 @@ export class NodeState {
     const saved = await writeWhole(this.#path, `${JSON.stringify(record, undefined, 2)}\n`);
     if (!saved.ok) return err(saved.error.detail);
     this.#record = record;
+    this.#unsure = false;
     return ok(undefined);
   }
 }
 
-function nameOf({ initiatorName, override }: NodeRecord): string {
-  return override ?? initiatorName;
+function startRecord(known: NodeRecord | undefined, wanted: string | undefined): NodeRecord {
+  const fresh: NodeRecord = { version: 1, initiatorName: newName(), lastIsid: 0, isids: {} };
+  const before = known ?? fresh;
+  if (wanted === undefined) return before;
+  return before.own === undefined
+    ? { ...before, initiatorName: wanted }
+    : { ...before, own: wanted };
 }
 
-function cannotRename(before: string): string {
+function cannotRename(before: string, against: readonly string[]): string {
   return (
-    `the initiator name is ${before} and volumes are staged or not cleanly left: keep it until they ` +
-    'are unstaged, their sessions could not be reinstated under another name'
+    `the initiator name is ${before}, and targets may still have something of it: ` +
+    `${against.join(', ')} (attached, or not cleanly left). Keep it until they are unstaged: their ` +
+    'sessions could not be reinstated under another name. For a volume that never comes back: ' +
+    '`priority-path forget VOLUME`'
   );
 }
 
@@ -166,7 +192,7 @@ export function initiatorNameProblem(name: string): string | undefined {
 export async function persistedInitiatorName(stateDir: string): Promise<string | undefined> {
   const text = await readWhole(join(stateDir, 'node.json'));
   const record = text.ok && text.value !== undefined ? parse(text.value) : undefined;
-  return record === undefined ? undefined : nameOf(record);
+  return record?.initiatorName;
 }
 
 function newName(): string {
@@ -181,19 +207,19 @@ function parse(text: string): NodeRecord | undefined {
     return undefined;
   }
   if (typeof value !== 'object' || value === null) return undefined;
-  const { version, initiatorName, override, lastIsid, isids } = value as Partial<NodeRecord>;
+  const { version, initiatorName, own, lastIsid, isids } = value as Partial<NodeRecord>;
   if (typeof isids !== 'object' || (isids as unknown) === null) return undefined;
   const given = Object.values(isids);
   const good =
     version === 1 &&
     typeof initiatorName === 'string' &&
-    (override === undefined || typeof override === 'string') &&
+    (own === undefined || typeof own === 'string') &&
     typeof lastIsid === 'number' &&
     Number.isInteger(lastIsid) &&
     // Two paths with one ISID would reinstate each other for ever.
     new Set(given).size === given.length &&
     given.every((isid) => ISID.test(isid) && Number.parseInt(isid.slice(2, 8), 16) <= lastIsid);
   if (!good) return undefined;
-  const asked = override === undefined ? {} : { override };
-  return { version, initiatorName, ...asked, lastIsid, isids };
+  const named = own === undefined ? { initiatorName } : { initiatorName, own };
+  return { version, ...named, lastIsid, isids };
 }

@@ -41,15 +41,28 @@ export function fileVolumeStore(stateDir: string, volumeId: string): VolumeStore
   };
 }
 
-/** Every volume's record says that no path may hold writes. */
-export async function nothingUnfenced(stateDir: string): Promise<boolean> {
-  const files = await readdir(join(stateDir, 'volumes')).catch(() => []);
+/**
+ * Volumes of which a target may have something under this node's name: writes that were not fenced, or
+ * keys. One whose record cannot be read is among them.
+ */
+export async function volumesUnderName(stateDir: string): Promise<readonly string[]> {
+  const folder = join(stateDir, 'volumes');
+  let files: readonly string[];
+  try {
+    files = await readdir(folder);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    return code === 'ENOENT' ? [] : [message];
+  }
+  const found: string[] = [];
   for (const file of files) {
     if (!file.endsWith('.json')) continue;
-    const record = await fileVolumeStore(stateDir, file.slice(0, -'.json'.length)).load();
-    if (!record.ok || (record.value?.mayHoldWrites.length ?? 0) > 0) return false;
+    const volumeId = file.slice(0, -'.json'.length);
+    const record = await fileVolumeStore(stateDir, volumeId).load();
+    const { mayHoldWrites = [], keysLeft = false } = (record.ok && record.value) || {};
+    if (!record.ok || mayHoldWrites.length > 0 || keysLeft) found.push(volumeId);
   }
-  return true;
+  return found;
 }
 
 function storeError(error: FileError): StoreError {

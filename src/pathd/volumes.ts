@@ -28,7 +28,7 @@ import { initiatorNameProblem, type NodeState } from './node-state.ts';
 import { openVolume, volumePaths } from './open-volume.ts';
 import { asText, checkRequest, checkVolumeId } from './requests.ts';
 import { type Places, placesOf, volumeStatus } from './status.ts';
-import { fileVolumeStore, nothingUnfenced } from './volume-store.ts';
+import { fileVolumeStore, volumesUnderName } from './volume-store.ts';
 
 export interface VolumesOptions {
   readonly stateDir: string;
@@ -334,19 +334,23 @@ export class Volumes implements PathdApi {
     if (problem !== undefined) throw new PathdError('INVALID_ARGUMENT', problem);
     if (this.#renaming) throw new PathdError('ABORTED', 'the initiator name is being changed');
     const { node, stateDir } = this.#options;
+    const asked = name === '' ? undefined : name;
     const before = node.initiatorName;
-    this.#renaming = true;
+    // At every stage: it must not keep others from being attached.
+    if (node.asked === asked) return { before, now: before };
+    const inUse = [...this.#attached.keys(), ...this.#busy];
+    const isAlone = inUse.length === 0;
+    this.#renaming = isAlone;
     try {
-      const isIdle = this.#attached.size === 0 && this.#busy.size === 0;
-      const renamed = await node.rename(name === '' ? undefined : name, async () => {
-        return isIdle && (await nothingUnfenced(stateDir));
+      const renamed = await node.rename(asked, async () => {
+        return isAlone ? await volumesUnderName(stateDir) : inUse;
       });
       if (!renamed.ok) throw new PathdError('FAILED_PRECONDITION', renamed.error);
       const now = node.initiatorName;
       if (now !== before) this.#options.log.info({ initiatorName: now, before }, 'renamed');
       return { before, now };
     } finally {
-      this.#renaming = false;
+      if (isAlone) this.#renaming = false;
     }
   }
 

@@ -28,6 +28,8 @@ export interface VolumeRecord {
   readonly heldAt: Readonly<Record<string, string>>;
   /** Paths proved to lead to one device server, which is reserved for this node. */
   readonly oneServer: readonly string[];
+  /** Detached, and keys of this node stay at the target, for they keep the writes of a path out. */
+  readonly keysLeft?: true | undefined;
   readonly format: FormatState;
   /**
    * Paths found to be another logical unit, by `pathKey`, with what was found. Only the operator
@@ -167,6 +169,7 @@ export function parseRecord(text: string): Result<VolumeRecord, string> {
   const bans = banned as Record<string, string>;
   const held = heldAt as Record<string, string>;
   const memory = parseMemory(value['memory']);
-  const rest = { heldAt: held, oneServer, format, banned: bans, memory };
+  const keysLeft = value['keysLeft'] === true || undefined;
+  const rest = { heldAt: held, oneServer, keysLeft, format, banned: bans, memory };
   return ok({ version: 1, volumeId, lu, mayHoldWrites, ...rest });
 }

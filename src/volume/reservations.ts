@@ -299,6 +299,7 @@ export class Reservations {
       ring: this.#ring,
       prefix: this.#ring.prefix(victim),
       begun: this.#begun.has(victim.name),
+      cacheless: victim.cacheless === true,
       onBegin: () => this.#begun.add(victim.name),
       timeoutMs,
     });
@@ -340,13 +341,15 @@ export class Reservations {
    * Everything is written and flushed: the keys of this node go, and the reservation with them. It stays
    * where a fenced path has not been logged into since: only the reservation keeps its writes out.
    * `isAnothers`: only the keys of these logins go, the others are of another volume of this node.
+   * Returns whether keys stay for that.
    */
-  async leave(isAnothers: boolean): Promise<void> {
+  async leave(isAnothers: boolean): Promise<boolean> {
     this.#left = true;
     await this.#surveys;
-    if (this.#preempted.size > 0 || this.#begun.size > 0) return;
+    if (this.#preempted.size > 0 || this.#begun.size > 0) return true;
     for (const nexus of this.#nexuses.values()) await this.#leaveThrough(nexus, isAnothers);
     this.#nexuses.clear();
+    return false;
   }
 
   async #leaveThrough({ open, key }: Nexus, isAnothers: boolean): Promise<void> {

@@ -171,7 +171,8 @@ export class Volume implements BlockSource {
     if (flush === undefined && loss === undefined && !heard.some(asksForIdentity)) {
       dispatcher.abandon();
       await keeper.update(() => holding());
-      await reservations.leave(isAnothers);
+      const keysLeft = (await reservations.leave(isAnothers)) || undefined;
+      await keeper.update(() => ({ keysLeft }));
     }
     await switcher.end();
     dispatcher.fail(); // requests that came before the device went and that nothing can carry out

@@ -83,10 +83,11 @@ export class Stage {
   }
 
   async close(): Promise<void> {
-    await this.settled().catch((error: unknown) => say(String(error)));
+    const last = await Promise.allSettled([this.settled()]);
     await this.endIdle().catch(() => undefined); // stop() says what it left
     await this.#world?.stop();
     for (const line of this.#told) say(`  | ${line}`);
+    for (const end of last) if (end.status === 'rejected') throw end.reason;
   }
 }
 

@@ -29,6 +29,7 @@ export function chapStories(stage: Stage): void {
       await volume.targets[0]!.kill();
       await volume.waitCurrent('p1');
       expect(await pod.sh('cat /data/file')).toBe('precious');
+      await stage.settled(); // nothing comes and goes where it looks
       await expectNowhere(stage.world, volume);
     },
   );
@@ -54,6 +55,7 @@ export function chapStories(stage: Stage): void {
     expect(events.map((event) => event.replace(/:.*/s, ''))).toEqual(['AuthenticationFailed']);
     const phase = (await cluster.get('pod', volume.name))?.['status'] as { phase?: string };
     expect(phase.phase).toBe('Pending');
+    await stage.settled();
     await expectNowhere(stage.world, volume);
 
     await volume.makeSecret(ONE_WAY);

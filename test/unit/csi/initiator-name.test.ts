@@ -42,7 +42,12 @@ beforeEach(() => {
 async function see(annotations: Record<string, string>): Promise<void> {
   const meta = { name: 'n1', uid: 'u1', resourceVersion: '1', labels: {}, taints: [] };
   naming.onNode({ ...meta, annotations } satisfies NodeObject);
-  await naming.settled();
+  await turns();
+}
+
+/** Until everything that was begun has ended. */
+async function turns(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
 }
 
 test('it is handed over once, told, and taken back with the annotation', async () => {
@@ -66,10 +71,36 @@ test('refused for volumes that are staged: told, and tried again until it is tak
   refusal = new PathdError('FAILED_PRECONDITION', 'volumes are staged');
   await see({ [KEY]: NAME });
   expect(told).toEqual([`n1 Warning InitiatorNameRefused: ${KEY} "${NAME}": volumes are staged`]);
+  waiting?.();
+  await turns();
+  refusal = new PathdError('FAILED_PRECONDITION', 'others are staged');
+  waiting?.();
+  await turns();
+  expect(told).toHaveLength(1);
   refusal = undefined;
   waiting?.();
-  await naming.settled();
-  expect([asked, name]).toEqual([[NAME, NAME], NAME]);
+  await turns();
+  expect([asked.length, name]).toEqual([4, NAME]);
+  expect(told[1]).toContain('Normal InitiatorNameChanged');
+});
+
+test('before each stage pathd is told again, for it may be another one by now', async () => {
+  refusal = new PathdError('UNAVAILABLE', 'is it running?');
+  await see({ [KEY]: NAME });
+  refusal = undefined;
+  await naming.handOver();
+  expect(name).toBe(NAME);
+  name = 'iqn.of-another-pathd';
+  await Promise.all([naming.handOver(), naming.handOver(), naming.handOver()]);
+  expect([name, asked.length]).toEqual([NAME, 3]);
+  await see({});
+  await naming.handOver();
+  expect(asked.slice(3)).toEqual(['']); // nothing to say any more
+});
+
+test('nothing is said before the Node was heard of', async () => {
+  await naming.handOver();
+  expect(asked).toEqual([]);
 });
 
 test('a name that is none is told, and not tried again before it is another', async () => {
@@ -92,20 +123,28 @@ test('an older pathd: nothing without the annotation, with it what to do', async
   expect(told[0]).toContain('replace its pod');
 });
 
-test('whoever stages a volume waits until pathd has answered', async () => {
-  let answered = false;
+test('an annotation that changes while pathd is asked is handed over after it', async () => {
+  let answer: () => void = quiet;
   const slow = new InitiatorNaming({
     ...{ log, tell: quiet, later: () => quiet },
     pathd: {
       setInitiatorName: async (wanted) => {
-        await new Promise((resolve) => setImmediate(resolve));
-        answered = true;
+        asked.push(wanted);
+        await new Promise<void>((resolve) => (answer = resolve));
         return { before: wanted, now: wanted };
       },
     },
   });
   const meta = { name: 'n1', uid: 'u1', resourceVersion: '1', labels: {}, taints: [] };
   slow.onNode({ ...meta, annotations: { [KEY]: NAME } });
-  await slow.settled();
-  expect(answered).toBe(true);
+  await turns();
+  slow.onNode({ ...meta, annotations: { [KEY]: `${NAME}2` } });
+  let staged = false;
+  void slow.handOver().then(() => (staged = true));
+  answer();
+  await turns();
+  expect([asked, staged]).toEqual([[NAME, `${NAME}2`], false]);
+  answer();
+  await turns();
+  expect(staged).toBe(true);
 });

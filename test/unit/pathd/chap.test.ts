@@ -48,7 +48,7 @@ let volumes: Volumes;
 let book: ChapBook;
 
 async function start(): Promise<Volumes> {
-  const node = await NodeState.open(join(dir, 'state'), undefined, async () => true);
+  const node = await NodeState.open(join(dir, 'state'), undefined, async () => []);
   if (!node.ok) throw new Error(node.error);
   const device = {
     path: '/dev/loop9',

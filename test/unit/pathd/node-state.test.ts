@@ -1,13 +1,14 @@
 /** InitiatorName and ISIDs: unique, stable, on disk before use, never guessed from a damaged file. */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { NodeState, persistedInitiatorName } from '../../../src/pathd/node-state.ts';
 
 let dir: string;
-const yes = async (): Promise<boolean> => true;
-const no = async (): Promise<boolean> => false;
+/** No volume stands against another name; one does. */
+const yes = async (): Promise<readonly string[]> => [];
+const no = async (): Promise<readonly string[]> => ['vol-7'];
 
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'node-state-'));
@@ -81,6 +82,9 @@ describe('the initiator name', () => {
     const [isid] = await isids(state, 'a', 'p0');
     const again = await open('iqn.2026-01.a:flag');
     expect(again.initiatorName).toBe('iqn.2026-01.a:asked');
+    // What a pathd from before this goes on with, or refuses where its flag says something else.
+    const record = JSON.parse(await onDisk()) as { initiatorName: string };
+    expect(record.initiatorName).toBe('iqn.2026-01.a:asked');
     // The flag may change meanwhile: it is not what is used.
     expect((await open('iqn.2026-01.a:other')).initiatorName).toBe('iqn.2026-01.a:asked');
     expect(await persistedInitiatorName(dir)).toBe('iqn.2026-01.a:asked');
@@ -93,7 +97,9 @@ describe('the initiator name', () => {
   it('is not changed by the Node while something of the old name is left', async () => {
     const state = await open('iqn.2026-01.a:one');
     const refused = await state.rename('iqn.2026-01.a:two', no);
-    expect(refused.ok ? '' : refused.error).toContain('iqn.2026-01.a:one and volumes are staged');
+    expect(refused.ok ? '' : refused.error).toMatch(
+      /name is iqn.2026-01.a:one, .*: vol-7 .*priority-path forget/,
+    );
     expect([state.initiatorName, (await open()).initiatorName]).toEqual([
       'iqn.2026-01.a:one',
       'iqn.2026-01.a:one',
@@ -102,12 +108,20 @@ describe('the initiator name', () => {
     expect((await state.rename('iqn.2026-01.a:one', no)).ok).toBe(true);
   });
 
-  it('that cannot be saved is not used', async () => {
+  it('that cannot be saved is not used, and nothing is attached before the old one is on disk', async () => {
     const state = await open('iqn.2026-01.a:one');
+    await isids(state, 'a', 'p0');
+    const before = await onDisk();
     await rm(dir, { recursive: true });
     await writeFile(dir, 'a file where the directory was');
     expect((await state.rename('iqn.2026-01.a:two', yes)).ok).toBe(false);
     expect(state.initiatorName).toBe('iqn.2026-01.a:one');
+    expect((await state.isids('a', ['p0'])).ok).toBe(false);
+    await rm(dir);
+    await mkdir(dir);
+    await writeFile(join(dir, 'node.json'), before.replace('a:one', 'a:two')); // it was renamed after all
+    await isids(state, 'a', 'p0');
+    expect((await open()).initiatorName).toBe('iqn.2026-01.a:one');
   });
 
   it.each(['node1', 'iqn.2026-01.a:x y', `iqn.2026-01.a:${'x'.repeat(230)}`])(
@@ -144,7 +158,7 @@ describe('a damaged file', () => {
     ['a counter that is none', { lastIsid: 1.5 }],
     ['another version', { version: 2 }],
     ['no name', { initiatorName: undefined }],
-    ['a name asked for that is none', { override: 7 }],
+    ['an own name that is none', { own: 7 }],
   ])('%s', async (_what, change) => {
     await writeFile(join(dir, 'node.json'), JSON.stringify({ ...good, ...change }));
     const result = await NodeState.open(dir, undefined, yes);

@@ -131,7 +131,7 @@ beforeEach(async () => {
     profile(weak),
   ];
   gateways = profiles.map((is, i) => new Gateway(`g${String(i)}`, medium, is, { clock, watch }));
-  const node = await NodeState.open(dir, undefined, async () => true);
+  const node = await NodeState.open(dir, undefined, async () => []);
   if (!node.ok) throw new Error(node.error);
   const portals = gateways.map((gateway, i) => [`10.0.0.${String(i)}:3260`, gateway] as const);
   const device = {

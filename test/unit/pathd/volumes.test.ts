@@ -91,7 +91,7 @@ beforeEach(async () => {
   gateway = new Gateway('p0', new FakeMedium(), profile(), { clock, watch: {} });
   refusal = undefined;
   attached = [];
-  const node = await NodeState.open(dir, undefined, async () => true);
+  const node = await NodeState.open(dir, undefined, async () => []);
   if (!node.ok) throw new Error(node.error);
   const options = {
     stateDir: dir,
@@ -299,8 +299,30 @@ describe('the initiator name that the Node asks for', () => {
     const left = { ...emptyRecord('w'), mayHoldWrites: ['p0'] };
     await writeFile(join(dir, 'volumes', 'w.json'), JSON.stringify(left));
     await expect(volumes.setInitiatorName(NAME)).rejects.toMatchObject(refused);
+    await expect(volumes.setInitiatorName(NAME)).rejects.toThrow(/something of it: w \(/);
+    await writeFile(
+      join(dir, 'volumes', 'w.json'),
+      JSON.stringify({ ...emptyRecord('w'), keysLeft: true }),
+    );
+    await expect(volumes.setInitiatorName(NAME)).rejects.toThrow(/something of it: w \(/);
+    await writeFile(join(dir, 'volumes', 'w.json'), 'cut sho');
+    await expect(volumes.setInitiatorName(NAME)).rejects.toThrow(/something of it: w \(/);
     await run(volumes.forget('w'));
     await volumes.setInitiatorName(NAME);
+  });
+
+  it('is refused while it cannot be told what there is', async () => {
+    await rm(join(dir, 'volumes'), { recursive: true, force: true });
+    await writeFile(join(dir, 'volumes'), 'a file where the directory was');
+    await expect(volumes.setInitiatorName(NAME)).rejects.toThrow('ENOTDIR');
+    await rm(join(dir, 'volumes'));
+  });
+
+  it('that is in use already is taken at once, whatever is attached, and disturbs nobody', async () => {
+    await volumes.setInitiatorName(NAME);
+    const attaching = volumes.attach(request);
+    expect(await volumes.setInitiatorName(NAME)).toEqual({ before: NAME, now: NAME });
+    await run(attaching);
   });
 
   it('nothing is attached while it changes', async () => {

@@ -70,6 +70,20 @@ describe.each([
     await world.clock.advance(1_000);
     await world.close();
     expect([reservations.keys, reservations.holder]).toEqual([[], undefined]);
+    expect(world.store.disk?.keysLeft).toBeUndefined();
+  });
+
+  it('keys that stay to keep a fenced path out are on record: they go by the name of this node', async () => {
+    const { world, reservations } = build({}, is);
+    await world.start();
+    await world.clock.advance(1_000);
+    world.gateway(0).mode = 'frozen';
+    const first = world.write(2, 1);
+    await world.on('p1', 60_000);
+    await world.good(first);
+    await world.close();
+    expect(reservations.holder?.key).toMatch(NODE);
+    expect(world.store.disk).toMatchObject({ keysLeft: true, mayHoldWrites: [] });
   });
 
   it('a target that was restarted is registered with and reserved again', async () => {
