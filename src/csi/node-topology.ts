@@ -9,7 +9,7 @@ import { type KubernetesApi, type NodeObject, readNode } from '../kubernetes/cli
 import { type KeyMap, type TopologyKeys, topologyOf } from '../kubernetes/keys.ts';
 import type { Topology } from '../kubernetes/topology.ts';
 import type { Transport } from '../kubernetes/transport.ts';
-import { followObject } from '../kubernetes/watch.ts';
+import { followObject, isNewer } from '../kubernetes/watch.ts';
 import type { KnownStore } from './known.ts';
 import { TRY_MS } from './owner.ts';
 
@@ -36,8 +36,8 @@ const NODES = '/api/v1/nodes';
 export class NodeTopology {
   readonly #options: NodeTopologyOptions;
   #labels: KeyMap | undefined;
-  /** The Node was read, by this process. */
-  #isSeen = false;
+  /** UID and version of the Node as this process has read it last; empty: not yet. */
+  #seen = '';
 
   constructor(options: NodeTopologyOptions) {
     this.#options = options;
@@ -59,7 +59,7 @@ export class NodeTopology {
    * was known last serves where nobody answers.
    */
   async need(): Promise<void> {
-    if (this.#isSeen) return;
+    if (this.#seen !== '') return;
     const { api, node } = this.#options;
     const found = await api.getNode(node, TRY_MS);
     if (found.ok) this.#onNode(found.value);
@@ -85,7 +85,10 @@ export class NodeTopology {
   }
 
   #onNode(node: NodeObject): void {
-    this.#isSeen = true;
+    // A question and the watch cross each other, and a watch may begin behind.
+    const identity = `${node.uid} ${node.resourceVersion}`;
+    if (this.#seen !== '' && !isNewer(identity, this.#seen)) return;
+    this.#seen = identity;
     this.#onLabels(node.labels);
     this.#options.seen(node);
   }

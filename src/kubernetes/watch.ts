@@ -148,7 +148,7 @@ function handOn(options: WatchOptions, place: Place, type: string, object: unkno
 /**
  * Versions are opaque by contract; where both are numbers of one object, the lower one is older.
  */
-function isNewer(identity: string, seen: string): boolean {
+export function isNewer(identity: string, seen: string): boolean {
   if (identity === seen) return false;
   const [uid, version = ''] = identity.split(' ');
   const [seenUid, seenVersion = ''] = seen.split(' ');

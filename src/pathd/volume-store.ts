@@ -59,8 +59,13 @@ export async function volumesUnderName(stateDir: string): Promise<readonly strin
     if (!file.endsWith('.json')) continue;
     const volumeId = file.slice(0, -'.json'.length);
     const record = await fileVolumeStore(stateDir, volumeId).load();
-    const { mayHoldWrites = [], keysLeft = false } = (record.ok && record.value) || {};
-    if (!record.ok || mayHoldWrites.length > 0 || keysLeft) found.push(volumeId);
+    const {
+      mayHoldWrites = [],
+      keptOut = [],
+      keysLeft = false,
+    } = (record.ok && record.value) || {};
+    const paths = mayHoldWrites.length + keptOut.length;
+    if (!record.ok || paths > 0 || keysLeft) found.push(volumeId);
   }
   return found;
 }

@@ -66,8 +66,8 @@ export class Volumes implements PathdApi {
    */
   readonly #quietSince = new Map<string, Instant>();
   #stopping = false;
-  /** Whatever would use the name waits. */
-  #renaming = false;
+  /** Ends when the initiator name has changed: whatever would use it waits. */
+  #renaming: Promise<unknown> | undefined;
 
   constructor(options: VolumesOptions) {
     this.#options = options;
@@ -332,26 +332,22 @@ export class Volumes implements PathdApi {
   async setInitiatorName(name: string): Promise<{ readonly before: string; readonly now: string }> {
     const problem = name === '' ? undefined : initiatorNameProblem(name);
     if (problem !== undefined) throw new PathdError('INVALID_ARGUMENT', problem);
-    if (this.#renaming) throw new PathdError('ABORTED', 'the initiator name is being changed');
-    const { node, stateDir } = this.#options;
+    const { node, stateDir, log } = this.#options;
     const asked = name === '' ? undefined : name;
     const before = node.initiatorName;
-    // At every stage: it must not keep others from being attached.
+    // At every stage: where nothing changes, nobody waits.
     if (node.asked === asked) return { before, now: before };
     const inUse = [...this.#attached.keys(), ...this.#busy];
-    const isAlone = inUse.length === 0;
-    this.#renaming = isAlone;
-    try {
-      const renamed = await node.rename(asked, async () => {
-        return isAlone ? await volumesUnderName(stateDir) : inUse;
-      });
-      if (!renamed.ok) throw new PathdError('FAILED_PRECONDITION', renamed.error);
-      const now = node.initiatorName;
-      if (now !== before) this.#options.log.info({ initiatorName: now, before }, 'renamed');
-      return { before, now };
-    } finally {
-      if (isAlone) this.#renaming = false;
-    }
+    const renaming = node.rename(asked, async () => {
+      return inUse.length > 0 ? inUse : await volumesUnderName(stateDir);
+    });
+    if (inUse.length === 0) this.#renaming = renaming;
+    const renamed = await renaming;
+    if (this.#renaming === renaming) this.#renaming = undefined;
+    if (!renamed.ok) throw new PathdError('FAILED_PRECONDITION', renamed.error);
+    const now = node.initiatorName;
+    if (now !== before) log.info({ initiatorName: now, before }, 'renamed');
+    return { before, now };
   }
 
   status(volumeId = ''): Promise<readonly VolumeStatus[]> {
@@ -393,7 +389,7 @@ export class Volumes implements PathdApi {
   /** Every call that is about a volume, by an id that can be the name of a file. */
   async #alone<T>(volumeId: string, work: () => Promise<T>): Promise<T> {
     checkVolumeId(volumeId);
-    if (this.#renaming) throw new PathdError('ABORTED', 'the initiator name is being changed');
+    while (this.#renaming !== undefined) await this.#renaming;
     if (this.#busy.has(volumeId)) {
       throw new PathdError('ABORTED', `another call for volume ${volumeId} is running`);
     }

@@ -291,12 +291,19 @@ export class VolumeEngine {
         duty: () => this.#duty,
         mayTakeOver,
         inherited: record.oneServer,
+        keptOut: record.keptOut ?? [],
         paths: () => this.paths.length,
         stepMs: this.#policy.probeTimeoutMs,
       },
       {
         reserved: async (oneServer) => {
           await this.keeper.update(() => ({ oneServer }));
+        },
+        keptOut: async (names) => {
+          const saved = await this.keeper.update(() => {
+            return { keptOut: names.length === 0 ? undefined : names };
+          });
+          return saved.ok;
         },
         fenced: (detail) => void this.fail(`another node took the volume: ${detail}`),
         changed: () => {

@@ -42,18 +42,11 @@ export async function flushCache(
 /**
  * After a fence: a reset ends tasks and leaves the write cache as it is, and a gateway with one of its
  * own would destage old data later, over newer. Undefined when it is empty; a target that knows no
- * such command has nothing to empty. One that failed to write still has it, and will try again, unless
- * the unit is `cacheless`: known to have no volatile cache (WCE=0), so that a write was on the medium when
- * it was answered, and what was not answered has ended with the tasks.
+ * such command has nothing to empty. One that failed to write still has it, and will try again.
  */
-export async function emptyCache(
-  context: CommandContext,
-  cacheless = false,
-): Promise<CommandFault | undefined> {
+export async function emptyCache(context: CommandContext): Promise<CommandFault | undefined> {
   const result = await runCommand(context, synchronizeCache());
-  if (result.kind === 'good') return undefined;
-  const { fault } = result;
-  return fault.unsupported === true || (cacheless && fault.kind === 'error') ? undefined : fault;
+  return result.kind === 'good' || result.fault.unsupported === true ? undefined : result.fault;
 }
 
 function synchronizeCache(): OwnCommand {

@@ -15,8 +15,6 @@ import { readHolder, readKeys } from './reserve-commands.ts';
 export interface ReservedPath {
   readonly name: string;
   readonly isid: string;
-  /** What was written through it went to no volatile cache. Absent: not known. */
-  readonly cacheless?: boolean;
 }
 
 export interface Nexus extends ReservedPath {

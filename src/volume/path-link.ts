@@ -80,8 +80,6 @@ export class PathLink {
   /** Unit attentions that said "the logical unit has changed", and how many of them identity covers. */
   #changes = 0;
   #changesRead = 0;
-  /** The unit had no volatile write cache when it was read last. */
-  #hadNoCache = false;
   /** Sessions that we have reset ourselves: what they lose says nothing about the path. */
   readonly #severed = new WeakSet<Session>();
   /** When the last session of this path was reset by us. */
@@ -143,11 +141,6 @@ export class PathLink {
   /** Its identity must be read again before anything is written to it. */
   get mustIdentify(): boolean {
     return this.#changes !== this.#changesRead;
-  }
-
-  /** What was written went to no volatile cache, as far as the unit has said. */
-  get cacheless(): boolean {
-    return this.#hadNoCache && !this.mustIdentify;
   }
 
   /** Reads the identity again and reads recent writes back: before a planned switch. */
@@ -219,11 +212,11 @@ export class PathLink {
   }
 
   async #emptyCache(session: Session, timeoutMs: number): Promise<Result<void, TransportFailure>> {
-    let fault = await emptyCache(this.#context(session, timeoutMs), this.cacheless);
+    let fault = await emptyCache(this.#context(session, timeoutMs));
     if (fault?.kind === 'fenced') {
       // The unit is reserved, and to some targets a new session is a stranger.
       await this.#join(session, timeoutMs);
-      fault = await emptyCache(this.#context(session, timeoutMs), this.cacheless);
+      fault = await emptyCache(this.#context(session, timeoutMs));
     }
     return fault === undefined ? ok(undefined) : err({ kind: 'timeout', detail: fault.detail });
   }
@@ -338,7 +331,6 @@ export class PathLink {
     if (changes !== this.#changes) return this.#identify(session, deadlineMs);
     // Only now: until it was judged the unit is in doubt, and so it stays when nobody answers.
     this.#changesRead = changes;
-    this.#hadNoCache = reading.value.facts.writeCache === 'none';
     const identity = this.#events.judge(this, reading.value);
     if (identity.kind !== 'verified') {
       const why = identity.kind === 'unchecked' ? 'unchecked' : identity.detail;

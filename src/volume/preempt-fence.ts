@@ -26,8 +26,6 @@ export interface PreemptOptions {
   readonly prefix: string;
   /** Its key was seen there in an earlier attempt, which did not come to its end. */
   readonly begun: boolean;
-  /** The abandoned path has no volatile cache. */
-  readonly cacheless: boolean;
   readonly onBegin: () => void;
   /** Limit of each step. */
   readonly timeoutMs: number;
@@ -35,7 +33,7 @@ export interface PreemptOptions {
 
 /** The error says why it is not fenced, for people. */
 export async function preemptNexus(options: PreemptOptions): Promise<Result<void, string>> {
-  const { through, ring, prefix, begun, cacheless, onBegin, timeoutMs } = options;
+  const { through, ring, prefix, begun, onBegin, timeoutMs } = options;
   const context = (): CommandContext => through.open(timeoutMs);
   const before = await look(context());
   if (!before.ok) return err(before.error.detail);
@@ -55,6 +53,6 @@ export async function preemptNexus(options: PreemptOptions): Promise<Result<void
   if (!ring.holds(after.value.holder)) return err('the reservation did not hold');
   const reset = await through.session.resetLogicalUnit(timeoutMs);
   if (!reset.ok) return err(reset.error.detail);
-  const fault = await emptyCache(context(), cacheless);
+  const fault = await emptyCache(context());
   return fault === undefined ? ok(undefined) : err(fault.detail);
 }

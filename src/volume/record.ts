@@ -28,7 +28,12 @@ export interface VolumeRecord {
   readonly heldAt: Readonly<Record<string, string>>;
   /** Paths proved to lead to one device server, which is reserved for this node. */
   readonly oneServer: readonly string[];
-  /** Detached, and keys of this node stay at the target, for they keep the writes of a path out. */
+  /**
+   * Paths that were fenced by `preempt` and not logged in since: their writes may still come, and only the
+   * reservation refuses them. It stays when the volume is detached.
+   */
+  readonly keptOut?: readonly string[] | undefined;
+  /** Detached, and keys of this node may be registered at a target. */
   readonly keysLeft?: true | undefined;
   readonly format: FormatState;
   /**
@@ -169,7 +174,9 @@ export function parseRecord(text: string): Result<VolumeRecord, string> {
   const bans = banned as Record<string, string>;
   const held = heldAt as Record<string, string>;
   const memory = parseMemory(value['memory']);
+  const { keptOut } = value;
+  if (keptOut !== undefined && !isStrings(keptOut)) return err('keptOut is malformed');
   const keysLeft = value['keysLeft'] === true || undefined;
-  const rest = { heldAt: held, oneServer, keysLeft, format, banned: bans, memory };
+  const rest = { heldAt: held, oneServer, keptOut, keysLeft, format, banned: bans, memory };
   return ok({ version: 1, volumeId, lu, mayHoldWrites, ...rest });
 }

@@ -38,6 +38,8 @@ export interface ReservationOptions {
   readonly mayTakeOver: boolean;
   /** Paths that were proved to lead to one device server by a process before us. */
   readonly inherited: readonly string[];
+  /** `keptOut` as it was on disk. */
+  readonly keptOut: readonly string[];
   /** How many paths the volume has, up or not. */
   readonly paths: () => number;
   /** Limit of each step that nobody waits for with a limit of his own, ms. */
@@ -47,6 +49,11 @@ export interface ReservationOptions {
 export interface ReservationEvents {
   /** The paths that share the device server which is reserved; on disk before it is relied on. */
   reserved(paths: readonly string[]): Promise<void>;
+  /**
+   * Paths that were fenced here and not logged in since: only the reservation refuses what they bring.
+   * Resolves with true when that is on disk.
+   */
+  keptOut(paths: readonly string[]): Promise<boolean>;
   /** Another node has the unit: not one write more. */
   fenced(detail: string): void;
   /** Something about who shares a device server is known now. */
@@ -77,7 +84,7 @@ export class Reservations {
   /** Fences begun: the victim's key was seen there and is being taken away. */
   readonly #begun = new Set<string>();
   /** Fenced and not logged in since: their writes may still come, and must still be refused. */
-  readonly #preempted = new Set<string>();
+  readonly #preempted: Set<string>;
   #surveys: Promise<void> = Promise.resolve();
 
   constructor(options: ReservationOptions, events: ReservationEvents) {
@@ -85,11 +92,17 @@ export class Reservations {
     this.#events = events;
     this.#ring = new KeyRing(options.initiatorName);
     this.#mayTakeOver = options.mayTakeOver;
+    this.#preempted = new Set(options.keptOut);
   }
 
   /** Whether this session has registered a key. */
   has(session: Session): boolean {
     return [...this.#nexuses.values()].some((nexus) => nexus.session === session);
+  }
+
+  /** Whether keys of ours may be registered anywhere. */
+  get mayHaveKeys(): boolean {
+    return this.#nexuses.size > 0 || this.#preempted.size > 0 || this.#begun.size > 0;
   }
 
   /** Paths of the device server that is reserved for this node. */
@@ -147,7 +160,7 @@ export class Reservations {
     const nexus: Nexus = { ...path, session, open, key };
     this.#nexuses.set(path.name, nexus);
     this.#without.delete(path.name);
-    this.#preempted.delete(path.name);
+    if (this.#preempted.delete(path.name)) void this.#events.keptOut([...this.#preempted]);
     this.#begun.delete(path.name);
     if (this.#members.has(path.name)) await this.#reserveThrough(nexus, context);
     void this.survey();
@@ -223,6 +236,10 @@ export class Reservations {
     this.#members = new Set([...this.#members].filter((member) => member !== path));
     this.#nexuses.delete(path);
     this.#without.delete(path);
+    // A path that gets its name logs in elsewhere: that says nothing of what this one may bring.
+    if (!this.#preempted.delete(path)) return;
+    this.#preempted.add(`${path}, removed`);
+    void this.#events.keptOut([...this.#preempted]);
   }
 
   // --------------------------------------------------------------------------------- reserve
@@ -298,14 +315,17 @@ export class Reservations {
       through: first,
       ring: this.#ring,
       prefix: this.#ring.prefix(victim),
-      begun: this.#begun.has(victim.name),
-      cacheless: victim.cacheless === true,
+      begun: this.#begun.has(victim.name) || this.#preempted.has(victim.name),
       onBegin: () => this.#begun.add(victim.name),
       timeoutMs,
     });
     if (!done.ok) return done;
-    this.#begun.delete(victim.name);
     this.#preempted.add(victim.name);
+    // Whoever detaches this volume next must know: the reservation must outlive it.
+    if (!(await this.#events.keptOut([...this.#preempted]))) {
+      return err('that the path is kept out could not be recorded');
+    }
+    this.#begun.delete(victim.name);
     return done;
   }
 
@@ -341,26 +361,38 @@ export class Reservations {
    * Everything is written and flushed: the keys of this node go, and the reservation with them. It stays
    * where a fenced path has not been logged into since: only the reservation keeps its writes out.
    * `isAnothers`: only the keys of these logins go, the others are of another volume of this node.
-   * Returns whether keys stay for that.
+   * Returns whether keys stay, for that or because nobody answers.
    */
   async leave(isAnothers: boolean): Promise<boolean> {
     this.#left = true;
     await this.#surveys;
     if (this.#preempted.size > 0 || this.#begun.size > 0) return true;
-    for (const nexus of this.#nexuses.values()) await this.#leaveThrough(nexus, isAnothers);
+    const all = [...this.#nexuses.values()];
+    const done: Nexus[] = [];
+    for (const nexus of all) if (await this.#leaveThrough(nexus, isAnothers)) done.push(nexus);
     this.#nexuses.clear();
-    return false;
+    // Whoever gave its own key back has taken those of a path beside it, which does not answer, as well.
+    return !all.every((nexus) =>
+      done.some((one) => one === nexus || (!isAnothers && this.#isKin(nexus, one.name))),
+    );
   }
 
-  async #leaveThrough({ open, key }: Nexus, isAnothers: boolean): Promise<void> {
+  /** Whether its key, and those of this node beside it, are gone for sure. */
+  async #leaveThrough({ open, key }: Nexus, isAnothers: boolean): Promise<boolean> {
     const context = (): CommandContext => open(this.#options.stepMs);
     const keys = await pr.readKeys(context());
-    if (!keys.ok || !keys.value.includes(key)) return;
+    if (!keys.ok) return false;
+    if (!keys.value.includes(key)) return true;
     const others = keys.value.filter((other) => this.#ring.has(other) && other !== key);
-    for (const other of isAnothers ? [] : new Set(others)) await pr.preempt(context(), key, other);
+    let gone = true;
+    for (const other of isAnothers ? [] : new Set(others)) {
+      const preempted = await pr.preempt(context(), key, other);
+      gone = preempted.ok && gone;
+    }
     const holder = await pr.readHolder(context());
     if (holder.ok && holder.value?.key === key) await pr.release(context(), key);
-    await pr.unregister(context(), key);
+    const unregistered = await pr.unregister(context(), key);
+    return gone && unregistered.ok;
   }
 }
 

@@ -170,7 +170,9 @@ export class Volume implements BlockSource {
     // A unit that has changed was flushed for nothing: who knows which one it was.
     if (flush === undefined && loss === undefined && !heard.some(asksForIdentity)) {
       dispatcher.abandon();
-      await keeper.update(() => holding());
+      // First that there may be keys, then that there are none: a kill in between must not hide them.
+      const mayHaveKeys = reservations.mayHaveKeys || undefined;
+      await keeper.update(() => ({ ...holding(), keysLeft: mayHaveKeys }));
       const keysLeft = (await reservations.leave(isAnothers)) || undefined;
       await keeper.update(() => ({ keysLeft }));
     }

@@ -139,6 +139,12 @@ export const VOLUMES: readonly Mutation[] = [
     volume('ledger', '(unanswered > 0 || unflushed)', 'unanswered > 0'),
   ),
   mutation(
+    'kept-out-forgotten',
+    'the next detach takes away the reservation that keeps out what a path that was fenced may bring',
+    ['test/unit/volume/reservations.test.ts', 'meanwhile: what is kept out is on disk'],
+    volume('reservations', 'new Set(options.keptOut)', 'new Set()'),
+  ),
+  mutation(
     'failed-write-in-a-cache',
     'what a write that failed has left in the cache of the old path needs no fence',
     ['test/unit/volume/switching.test.ts', 'a write that failed in part'],

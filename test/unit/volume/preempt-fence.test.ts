@@ -19,8 +19,6 @@ class Server {
   holder: string | undefined = OURS;
   resets = 0;
   preempts = 0;
-  /** Of SYNCHRONIZE CACHE: CHECK CONDITION with a medium error. */
-  cannotFlush = false;
   afterPreempt: () => void = () => undefined;
 
   execute({ cdb, dataIn, dataOut, done }: ScsiCommand): void {
@@ -31,10 +29,9 @@ class Server {
       this.keys = this.keys.filter((key) => key !== dataOut.toString('hex', 8, 16));
       this.afterPreempt();
     }
-    const fails = this.cannotFlush && cdb[0] === 0x91;
     const outcome: ScsiOutcome = {
-      ...{ kind: 'status', status: fails ? 2 : 0, residual: 0, received },
-      sense: fails ? { key: 3, asc: 0x0c, ascq: 0 } : undefined,
+      ...{ kind: 'status', status: 0, sense: undefined, residual: 0 },
+      received,
     };
     queueMicrotask(() => done(outcome));
   }
@@ -53,7 +50,7 @@ class Server {
     return 24;
   }
 
-  fence(begun = false, cacheless = false) {
+  fence(begun = false) {
     const session = {
       execute: (command: ScsiCommand) => this.execute(command),
       resetLogicalUnit: async () => {
@@ -67,7 +64,7 @@ class Server {
       open: (deadlineMs) => ({ session, clock, deadlineMs, attention: () => undefined }),
     };
     const ring = new KeyRing(NODE);
-    const asked = { through, ring, prefix: VICTIM, begun, cacheless, onBegin: () => undefined };
+    const asked = { through, ring, prefix: VICTIM, begun, onBegin: () => undefined };
     return clock.run(preemptNexus({ ...asked, timeoutMs: 1_000 }));
   }
 }
@@ -77,15 +74,6 @@ describe('the rung preempt', () => {
     const server = new Server();
     expect(await server.fence()).toEqual({ ok: true, value: undefined });
     expect([server.keys, server.resets, server.preempts]).toEqual([[OURS], 1, 1]);
-  });
-
-  it.each([
-    ['is no fence while its cache cannot be written', false],
-    ['is one, whatever a flush says, where there is no cache', true],
-  ])('%s', async (_, cacheless) => {
-    const server = new Server();
-    server.cannotFlush = true;
-    expect((await server.fence(false, cacheless)).ok).toBe(cacheless);
   });
 
   it('is no fence where the old path has no key: it may lead to another device server', async () => {

@@ -73,19 +73,6 @@ describe.each([
     expect(world.store.disk?.keysLeft).toBeUndefined();
   });
 
-  it('keys that stay to keep a fenced path out are on record: they go by the name of this node', async () => {
-    const { world, reservations } = build({}, is);
-    await world.start();
-    await world.clock.advance(1_000);
-    world.gateway(0).mode = 'frozen';
-    const first = world.write(2, 1);
-    await world.on('p1', 60_000);
-    await world.good(first);
-    await world.close();
-    expect(reservations.holder?.key).toMatch(NODE);
-    expect(world.store.disk).toMatchObject({ keysLeft: true, mayHoldWrites: [] });
-  });
-
   it('a target that was restarted is registered with and reserved again', async () => {
     const { world, reservations } = build({}, is);
     await world.start();
@@ -296,9 +283,58 @@ it('a fenced path that was not logged into since keeps the reservation beyond th
   await world.wrote(3, 2);
   await world.close();
   expect(reservations.holder?.key).toMatch(NODE);
+  expect(world.store.disk).toMatchObject({ keptOut: ['p0'], keysLeft: true, mayHoldWrites: [] });
   world.gateway(0).revive();
   await world.clock.advance(5_000);
   expect(world.medium.value(3)).toBe(2);
+});
+
+it.each(['detached and staged again', 'killed'])(
+  'and so it does when the volume was %s meanwhile: what is kept out is on disk',
+  async (how) => {
+    const { world, reservations } = build();
+    await world.start();
+    await world.clock.advance(1_000);
+    world.gateway(0).mode = 'frozen';
+    await world.good(world.write(3, 1));
+    await world.wrote(3, 2);
+    if (how === 'killed') world.write(4, 1); // with requests open a close is as good as a crash
+    await world.close();
+    const { clock, gateways, store, medium } = world;
+    const again = { singleNode: true, clock, gateways, store, medium };
+    const next = new VolumeWorld(again);
+    await next.start();
+    await next.wrote(5, 5);
+    await next.close();
+    expect(reservations.holder?.key).toMatch(NODE);
+    expect(store.disk).toMatchObject({ keptOut: ['p0'], keysLeft: true });
+    world.gateway(0).revive();
+    await clock.advance(5_000);
+    expect(medium.value(3)).toBe(2);
+
+    // Logged in again it has nothing any more, and everything is given back.
+    const last = new VolumeWorld(again);
+    await last.start();
+    await clock.advance(5_000);
+    await last.close();
+    expect([reservations.keys, reservations.holder]).toEqual([[], undefined]);
+    expect([store.disk?.keptOut, store.disk?.keysLeft]).toEqual([undefined, undefined]);
+  },
+);
+
+it('a fence that cannot be recorded is none yet: the next detach would let its writes in', async () => {
+  const { world } = build();
+  await world.start();
+  await world.clock.advance(1_000);
+  world.gateway(0).mode = 'frozen';
+  world.store.failure = { kind: 'no-space', detail: 'the disk is full' };
+  const first = world.write(3, 1);
+  await world.clock.advance(10_000);
+  expect([first.answers, world.current]).toEqual([0, undefined]);
+  world.store.failure = undefined;
+  await world.good(first);
+  expect(world.store.disk?.keptOut).toEqual(['p0']);
+  await world.close();
 });
 
 it('another node that holds the unit ends the volume, even if it has left us our keys', async () => {

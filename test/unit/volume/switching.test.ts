@@ -124,18 +124,6 @@ describe('forced switch', () => {
     expect(w.medium.value(1)).toBe(22);
   });
 
-  it('a unit without a volatile cache is fenced, whatever its medium says to a flush', async () => {
-    const w = await started();
-    const p0 = w.gateway(0);
-    p0.mode = 'frozen';
-    const first = w.write(1, 11);
-    await w.clock.advance(5_000);
-    p0.inject('sync', check(3, 0x0c, 0), 1_000);
-    p0.revive();
-    await w.good(first);
-    expect(w.event('switched').at(-1)?.report).toMatchObject({ fence: 'reset', replayed: 1 });
-  });
-
   it('a write that failed in part, and sits in that cache, does not come back either', async () => {
     const cached = { writeCache: true, dpofua: false, maxTransferBlocks: 1 };
     const w = await started({ profiles: [cached, cached] });
