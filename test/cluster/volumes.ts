@@ -176,7 +176,8 @@ export class Volume {
   /** Starts a pod that has the volume at /data (Block: at /dev/data) and waits until it runs. */
   async startPod(name: string, options: { readonly readOnly?: boolean } = {}): Promise<Pod> {
     const pod = await this.makePod(name, options);
-    await this.#world.cluster.waitReady('pod', name);
+    // A kubelet that found no API server comes back by its reflectors' backoff, a minute and more.
+    await this.#world.cluster.waitReady('pod', name, { limitMs: 150_000 });
     return pod;
   }
 
