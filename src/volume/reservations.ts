@@ -237,7 +237,8 @@ export class Reservations {
     this.#nexuses.delete(path);
     this.#without.delete(path);
     // A path that gets its name logs in elsewhere: that says nothing of what this one may bring.
-    if (!this.#preempted.delete(path)) return;
+    const isOut = [this.#preempted, this.#begun].map((paths) => paths.delete(path)).includes(true);
+    if (!isOut) return;
     this.#preempted.add(`${path}, removed`);
     void this.#events.keptOut([...this.#preempted]);
   }
@@ -315,7 +316,7 @@ export class Reservations {
       through: first,
       ring: this.#ring,
       prefix: this.#ring.prefix(victim),
-      begun: this.#begun.has(victim.name) || this.#preempted.has(victim.name),
+      begun: this.#begun.has(victim.name),
       onBegin: () => this.#begun.add(victim.name),
       timeoutMs,
     });
