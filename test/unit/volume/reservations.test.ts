@@ -3,6 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { nodePrefix } from '../../../src/volume/reservation-key.ts';
 import { FakeReservations } from '../../support/fake-reservations.ts';
 import type { FakeSession } from '../../support/fake-session.ts';
+import { profile } from '../../support/fake-lu.ts';
+import { Gateway } from '../../support/fake-session.ts';
 import { VolumeWorld, type WorldOptions } from '../../support/volume-world.ts';
 
 const NODE = nodePrefix('iqn.2026-01.test:n');
@@ -321,6 +323,51 @@ it.each(['detached and staged again', 'killed'])(
     expect([store.disk?.keptOut, store.disk?.keysLeft]).toEqual([undefined, undefined]);
   },
 );
+
+it('that a path was kept out is no fence for what it leads to now', async () => {
+  const { world } = build();
+  await world.start();
+  await world.clock.advance(1_000);
+  world.gateway(0).mode = 'frozen';
+  await world.good(world.write(3, 1));
+  await world.close();
+  const { clock, store, medium } = world;
+  // Edited while it was detached: p0 leads to a gateway of its own now, which has no reservations.
+  const moved = new Gateway('p0', medium, profile(), { clock, watch: {} });
+  const gateways = [moved, world.gateway(1)];
+  const next = new VolumeWorld({ singleNode: true, clock, gateways, store, medium });
+  await next.start();
+  await clock.advance(60_000);
+  await next.wrote(1, 1);
+  expect(next.current).toBe('p0');
+  moved.mode = 'frozen';
+  const held = next.write(2, 1);
+  await clock.advance(60_000);
+  expect([held.answers, next.current]).toEqual([0, undefined]);
+  expect(next.event('stuck')[0]).toMatchObject({ what: 'fence' });
+  moved.revive();
+  await next.good(held);
+  await next.close();
+});
+
+it('a path that is removed while it is kept out stays out, whoever gets its name', async () => {
+  const { world, reservations } = build();
+  await world.start();
+  await world.clock.advance(1_000);
+  world.gateway(0).mode = 'frozen';
+  await world.good(world.write(3, 1));
+  await world.wrote(3, 2);
+  const { paths, policy } = world.volume.wanted;
+  const left = paths.filter(({ name }) => name !== 'p0');
+  const done = world.volume.reconfigure({ paths: left, policy, pin: '' });
+  expect(await world.clock.run(done)).toMatchObject({ ok: true });
+  await world.close();
+  expect(reservations.holder?.key).toMatch(NODE);
+  expect(world.store.disk).toMatchObject({ keptOut: ['p0, removed'], keysLeft: true });
+  world.gateway(0).revive();
+  await world.clock.advance(5_000);
+  expect(world.medium.value(3)).toBe(2);
+});
 
 it('a fence that cannot be recorded is none yet: the next detach would let its writes in', async () => {
   const { world } = build();
