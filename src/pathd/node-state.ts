@@ -87,11 +87,6 @@ export class NodeState {
     return this.#record.own === undefined ? undefined : this.#record.initiatorName;
   }
 
-  /** The name if the cluster's Node asked for this, or for nothing. */
-  nameWith(asked: string | undefined): string {
-    return asked ?? this.#record.own ?? this.#record.initiatorName;
-  }
-
   /**
    * Takes the name that the cluster's Node asks for, or back the one without it (undefined). On disk when
    * it resolves well. As at `open`; nobody may use the name meanwhile.
@@ -104,10 +99,10 @@ export class NodeState {
 
   async #rename(asked: string | undefined, obstacles: Obstacles): Promise<Result<void, string>> {
     const { initiatorName, own, ...rest } = this.#record;
-    const name = this.nameWith(asked);
+    const without = own ?? initiatorName;
+    const name = asked ?? without;
     const against = name === initiatorName ? [] : await obstacles();
     if (against.length > 0) return err(cannotRename(initiatorName, against));
-    const without = own ?? initiatorName;
     const saved = await this.#save({
       ...{ ...rest, initiatorName: name },
       ...(asked === undefined ? {} : { own: without }),

@@ -9,6 +9,7 @@ test.each([
   [new PathdError('UNAVAILABLE', 'x'), status.UNAVAILABLE],
   [new PathdError('FAILED_PRECONDITION', 'x'), status.FAILED_PRECONDITION],
   [new PathdError('RESOURCE_EXHAUSTED', 'x'), status.RESOURCE_EXHAUSTED],
+  [new PathdError('UNIMPLEMENTED', 'of an older pathd'), status.INTERNAL],
   [new Error('x'), status.INTERNAL],
   ['text', status.INTERNAL],
 ])('%s becomes its code', (error, code) => {

@@ -94,6 +94,19 @@ describe('the initiator name', () => {
     expect(await isids(last, 'a', 'p0')).toEqual([isid]);
   });
 
+  it('made by itself comes back when the Node asks for nothing any more', async () => {
+    const { initiatorName } = await open();
+    await (await open()).rename('iqn.2026-01.a:asked', yes);
+    const last = await open();
+    expect(last.initiatorName).toBe('iqn.2026-01.a:asked');
+    await last.rename('iqn.2026-01.a:again', yes);
+    await last.rename(undefined, yes);
+    expect([last.initiatorName, (await open()).initiatorName]).toEqual([
+      initiatorName,
+      initiatorName,
+    ]);
+  });
+
   it('is not changed by the Node while something of the old name is left', async () => {
     const state = await open('iqn.2026-01.a:one');
     const refused = await state.rename('iqn.2026-01.a:two', no);

@@ -24,6 +24,7 @@ let dir: string;
 let clock: VirtualClock;
 let gateway: Gateway;
 let volumes: Volumes;
+let node: NodeState;
 let refusal: ExportError | undefined;
 let attached: string[];
 let served: BlockSource | undefined;
@@ -91,11 +92,12 @@ beforeEach(async () => {
   gateway = new Gateway('p0', new FakeMedium(), profile(), { clock, watch: {} });
   refusal = undefined;
   attached = [];
-  const node = await NodeState.open(dir, undefined, async () => []);
-  if (!node.ok) throw new Error(node.error);
+  const opened = await NodeState.open(dir, undefined, async () => []);
+  if (!opened.ok) throw new Error(opened.error);
+  node = opened.value;
   const options = {
     stateDir: dir,
-    node: node.value,
+    node,
     chap: await ChapBook.open(join(dir, 'secrets'), log, async () => true),
     policySet: 'default',
     maxVolumes: 2,
@@ -326,13 +328,28 @@ describe('the initiator name that the Node asks for', () => {
   it('that is in use already is taken at once, whatever is attached, and disturbs nobody', async () => {
     await volumes.setInitiatorName(NAME);
     const attaching = volumes.attach(request);
+    node.rename = () => Promise.reject(new Error('nothing is to be written'));
     expect(await volumes.setInitiatorName(NAME)).toEqual({ before: NAME, now: NAME });
     await run(attaching);
   });
 
-  it('whoever is attached while it changes gets the new one', async () => {
+  it('whoever is attached while it changes waits, and gets the new one', async () => {
+    let open: () => void = quiet;
+    const gate = new Promise<void>((resolve) => (open = resolve));
+    const rename = node.rename.bind(node);
+    node.rename = async (asked, obstacles) => {
+      const against = await obstacles();
+      await gate;
+      return await rename(asked, async () => against);
+    };
     const renaming = volumes.setInitiatorName(NAME);
     const attaching = volumes.attach(request);
+    for (let turn = 0; turn < 50; turn++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      await clock.advance(10);
+    }
+    expect([attached, gateway.logins]).toEqual([[], 0]);
+    open();
     await renaming;
     await run(attaching);
     expect(gateway.initiatorNames).toEqual(new Set([NAME]));

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { nodePrefix } from '../../../src/volume/reservation-key.ts';
 import { FakeReservations } from '../../support/fake-reservations.ts';
 import type { FakeSession } from '../../support/fake-session.ts';
-import { profile } from '../../support/fake-lu.ts';
+import { check, profile } from '../../support/fake-lu.ts';
 import { Gateway } from '../../support/fake-session.ts';
 import { VolumeWorld, type WorldOptions } from '../../support/volume-world.ts';
 
@@ -73,6 +73,27 @@ describe.each([
     await world.close();
     expect([reservations.keys, reservations.holder]).toEqual([[], undefined]);
     expect(world.store.disk?.keysLeft).toBeUndefined();
+    // A kill in the middle would have left some: that there may be any was written first.
+    const last = world.store.history.at(-2);
+    expect([last?.keysLeft, last?.mayHoldWrites]).toEqual([true, []]);
+  });
+
+  it.each([
+    ['nobody answers any more', 'frozen'],
+    ['the target refuses to take them away', 'refuses'],
+  ])('keys that stay because %s are on record', async (_why, how) => {
+    const { world, reservations } = build({}, is);
+    await world.start();
+    await world.clock.advance(1_000);
+    const execute = reservations.execute.bind(reservations);
+    if (how === 'frozen') for (const gateway of world.gateways) gateway.mode = 'frozen';
+    else {
+      reservations.execute = (session, cdb, ...more) =>
+        cdb[0] === 0x5f ? check(5, 0x26, 0) : execute(session, cdb, ...more);
+    }
+    await world.close();
+    expect(reservations.keys.length).toBeGreaterThan(0);
+    expect(world.store.disk).toMatchObject({ keysLeft: true, mayHoldWrites: [] });
   });
 
   it('a target that was restarted is registered with and reserved again', async () => {
