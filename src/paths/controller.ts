@@ -125,19 +125,14 @@ function take(turn: Turn, event: PathEvent): void {
       onSwitchAbandoned(turn, event.path);
       return;
     case 'pinned':
-      orders.onPinned(turn, event.path);
-      return;
     case 'drain-set':
-      orders.onDrainSet(turn, event.path, event.drained);
-      return;
     case 'max-weight-set':
-      orders.onMaxWeightSet(turn, event.path, event.maxWeight);
-      return;
     case 'path-added':
-      orders.onPathAdded(turn, event.config);
-      return;
     case 'path-removed':
-      orders.onPathRemoved(turn, event.path);
+      orders.onOrdered(turn, [event]);
+      return;
+    case 'ordered':
+      orders.onOrdered(turn, event.orders);
       return;
     case 'policy-set':
       turn.set({ policy: event.policy });

@@ -52,6 +52,14 @@ export type Identity =
   /** Proved to be another logical unit: never used until the operator re-admits it. */
   | { readonly kind: 'banned'; readonly detail: string };
 
+/** What the operator wants of a path. */
+export type PathOrder =
+  | { readonly kind: 'pinned'; readonly path: PathName | undefined }
+  | { readonly kind: 'drain-set'; readonly path: PathName; readonly drained: boolean }
+  | { readonly kind: 'max-weight-set'; readonly path: PathName; readonly maxWeight: number }
+  | { readonly kind: 'path-added'; readonly config: PathConfig }
+  | { readonly kind: 'path-removed'; readonly path: PathName };
+
 export type PathEvent =
   /** The probe asked for by the effect of the same number was answered well. */
   | {
@@ -85,11 +93,9 @@ export type PathEvent =
   | { readonly kind: 'switched'; readonly path: PathName }
   /** A planned switch was given up (drain took too long, re-verification failed): still on the old path. */
   | { readonly kind: 'switch-abandoned'; readonly path: PathName; readonly reason: string }
-  | { readonly kind: 'pinned'; readonly path: PathName | undefined }
-  | { readonly kind: 'drain-set'; readonly path: PathName; readonly drained: boolean }
-  | { readonly kind: 'max-weight-set'; readonly path: PathName; readonly maxWeight: number }
-  | { readonly kind: 'path-added'; readonly config: PathConfig }
-  | { readonly kind: 'path-removed'; readonly path: PathName }
+  | PathOrder
+  /** Several orders that belong to one change: all of them are taken in before anything is decided. */
+  | { readonly kind: 'ordered'; readonly orders: readonly PathOrder[] }
   /** The operator changed parameters; they hold from the next decision on. */
   | { readonly kind: 'policy-set'; readonly policy: Policy }
   /** The operator lifts a ban: the path is probed and its identity checked anew. */

@@ -3,64 +3,98 @@
  * at once: no lead, no jitter, no token, and no waiting for an earlier attempt that was given up.
  */
 import type { PathName } from '../base/brand.ts';
-import type { PathConfig } from './model.ts';
+import type { PathConfig, PathOrder } from './model.ts';
 import { newPath, usable } from './path-state.ts';
 import { probeSoon } from './probing.ts';
+import { best } from './select.ts';
 import type { Turn } from './turn.ts';
 import { withMaxWeight } from './weight.ts';
 
+/** What an order makes of the volume's favour: these paths may take over without a lead. */
+type Favoured = readonly PathName[];
+
+/**
+ * Takes in the orders of one change. Who is favoured is settled when the last one is in: a change that
+ * leaves every path as heavy as the others moves nothing, in whatever order its parts come.
+ */
+export function onOrdered(turn: Turn, orders: readonly PathOrder[]): void {
+  const favoured = orders.flatMap((order) => taken(turn, order));
+  if (favoured.length > 0) favour(turn, favoured);
+}
+
+function taken(turn: Turn, order: PathOrder): Favoured {
+  switch (order.kind) {
+    case 'pinned':
+      return onPinned(turn, order.path);
+    case 'drain-set':
+      return onDrainSet(turn, order.path, order.drained);
+    case 'max-weight-set':
+      return onMaxWeightSet(turn, order.path, order.maxWeight);
+    case 'path-added':
+      return onPathAdded(turn, order.config);
+    case 'path-removed':
+      onPathRemoved(turn, order.path);
+      return [];
+  }
+}
+
+/** The best of them; where none is usable yet, the last one, which takes over when it is. */
+function favour(turn: Turn, names: Favoured): void {
+  const candidates = turn.usable().filter(({ name }) => names.includes(name));
+  const top = best(candidates, { ...turn.terms(), evidenceSince: undefined });
+  turn.set({ favoured: top?.name ?? names.at(-1) });
+}
+
+/** The current path has lost the operator's favour: whichever is best now has it. */
+function everyUsable(turn: Turn): Favoured {
+  return turn.usable().map(({ name }) => name);
+}
+
 /** A pin on a path that is down is void: it holds until removed or its path is down. */
-export function onPinned(turn: Turn, name: PathName | undefined): void {
+function onPinned(turn: Turn, name: PathName | undefined): Favoured {
   const { pin } = turn.state;
   turn.set({ backoffUntil: undefined });
   if (name === undefined) {
-    if (pin !== undefined) favourHeaviest(turn);
     turn.set({ pin: undefined });
-    return;
+    return pin === undefined ? [] : everyUsable(turn);
   }
   const path = turn.path(name);
   if (path !== undefined && path.liveness !== 'down' && !path.leaving) turn.set({ pin: name });
+  return [];
 }
 
-export function onDrainSet(turn: Turn, name: PathName, drained: boolean): void {
+function onDrainSet(turn: Turn, name: PathName, drained: boolean): Favoured {
   const path = turn.path(name);
-  if (path === undefined || path.drained === drained) return;
+  if (path === undefined || path.drained === drained) return [];
   turn.put({ ...path, drained });
   turn.set({ backoffUntil: undefined });
-  if (!drained) turn.set({ favoured: name });
+  return drained ? [] : [name];
 }
 
-export function onMaxWeightSet(turn: Turn, name: PathName, maxWeight: number): void {
+function onMaxWeightSet(turn: Turn, name: PathName, maxWeight: number): Favoured {
   const path = turn.path(name);
-  if (path === undefined || path.maxWeight === maxWeight) return;
+  if (path === undefined || path.maxWeight === maxWeight) return [];
   turn.put(withMaxWeight(path, maxWeight));
-  if (name === turn.state.current) favourHeaviest(turn);
-  else if (maxWeight > path.maxWeight) turn.set({ favoured: name });
+  if (name === turn.state.current) return everyUsable(turn);
+  return maxWeight > path.maxWeight ? [name] : [];
 }
 
-/** The current path has lost the operator's favour: whichever is heaviest now has it. */
-function favourHeaviest(turn: Turn): void {
-  let heaviest: { readonly name: PathName; readonly weight: number } | undefined;
-  for (const path of turn.state.paths) {
-    if (usable(path) && (heaviest === undefined || path.weight > heaviest.weight)) heaviest = path;
-  }
-  turn.set({ favoured: heaviest?.name });
-}
-
-export function onPathAdded(turn: Turn, config: PathConfig): void {
+function onPathAdded(turn: Turn, config: PathConfig): Favoured {
   const known = turn.path(config.name);
   if (known === undefined) {
     turn.set({ paths: [...turn.state.paths, newPath(config, turn.now)] });
-    return;
+    return [];
   }
   // Removed and added again before it could go.
   turn.put({ ...known, leaving: false });
-  onDrainSet(turn, config.name, config.drained);
-  onMaxWeightSet(turn, config.name, config.maxWeight);
+  return [
+    ...onDrainSet(turn, config.name, config.drained),
+    ...onMaxWeightSet(turn, config.name, config.maxWeight),
+  ];
 }
 
 /** The current path stays until another one has taken over, or it is down. */
-export function onPathRemoved(turn: Turn, name: PathName): void {
+function onPathRemoved(turn: Turn, name: PathName): void {
   const path = turn.path(name);
   if (path === undefined) return;
   if (turn.state.pin === name) turn.set({ pin: undefined });

@@ -7,6 +7,7 @@
  */
 import type { PathName } from '../base/brand.ts';
 import { err, ok, type Result } from '../base/result.ts';
+import type { PathOrder } from '../paths/model.ts';
 import type { Bell } from './bell.ts';
 import type { ControllerDriver } from './controller-driver.ts';
 import type { PathBoard, VolumePath } from './path-board.ts';
@@ -94,46 +95,67 @@ export interface Changeable {
 const LEAVE_TIMEOUT_MS = 15_000;
 const LOGOUT_TIMEOUT_MS = 1_000;
 
-/** Carries a checked change out, step by step; stops with an error when a path cannot be left. */
-export async function carryOut(change: Change, on: Changeable): Promise<Result<void, string>> {
-  const { driver, board } = on;
-  for (const path of change.reweighted) {
-    const { name, maxWeight } = path;
+/**
+ * Carries a checked change out. Its orders reach the controller as one event, so that no half of the
+ * change moves the I/O; then each path that has to go is waited for. Ends with an error when one cannot
+ * be left: that one stays, the others have gone.
+ *
+ * @param pin what is pinned from now on, where that changes; undefined in it: nothing.
+ */
+export async function carryOut(
+  change: Change,
+  on: Changeable,
+  pin?: Extract<PathOrder, { kind: 'pinned' }>,
+): Promise<Result<void, string>> {
+  const orders: PathOrder[] = [];
+  for (const { name, maxWeight } of change.reweighted) {
     alter(on, name, { maxWeight });
-    driver.dispatch({ kind: 'max-weight-set', path: name as PathName, maxWeight });
+    orders.push({ kind: 'max-weight-set', path: name as PathName, maxWeight });
   }
   for (const { name, drained } of change.redrained) {
     alter(on, name, { drained });
-    driver.dispatch({ kind: 'drain-set', path: name as PathName, drained });
+    orders.push({ kind: 'drain-set', path: name as PathName, drained });
   }
-  // New names first: the more choice there is when an old path has to be left.
-  for (const path of change.arriving) if (!change.leaving.includes(path.name)) arrive(path, on);
+  for (const path of change.arriving) {
+    if (!change.leaving.includes(path.name)) orders.push(arrive(path, on));
+  }
+  for (const name of change.leaving) orders.push({ kind: 'path-removed', path: name as PathName });
+  if (pin !== undefined) orders.push(pin);
+  if (orders.length > 0) on.driver.dispatch({ kind: 'ordered', orders });
+  return await leave(change, on);
+}
+
+async function leave(change: Change, on: Changeable): Promise<Result<void, string>> {
+  const deadline = on.clock.now() + LEAVE_TIMEOUT_MS;
+  const stayed: string[] = [];
   for (const name of change.leaving) {
-    driver.dispatch({ kind: 'path-removed', path: name as PathName });
-    if (!(await dropped(name, on))) {
+    if (!(await dropped(name, deadline, on))) {
       stay(name, on);
-      return err(`${name} could not be left in time; try again`);
+      stayed.push(name);
+      continue;
     }
     on.paths = on.paths.filter((path) => path.name !== name);
-    await board.remove(name, LOGOUT_TIMEOUT_MS);
+    await on.board.remove(name, LOGOUT_TIMEOUT_MS);
     const successor = change.arriving.find((path) => path.name === name);
-    if (successor !== undefined) arrive(successor, on);
+    if (successor !== undefined) on.driver.dispatch(arrive(successor, on));
   }
-  return ok(undefined);
+  if (stayed.length === 0) return ok(undefined);
+  return err(`${stayed.join(', ')} could not be left in time; try again`);
 }
 
 function alter(on: Changeable, name: string, change: Partial<VolumePath>): void {
   on.paths = on.paths.map((path) => (path.name === name ? { ...path, ...change } : path));
 }
 
-function arrive(path: VolumePath, on: Changeable): void {
+/** The board knows the path before the controller asks for its first probe. */
+function arrive(path: VolumePath, on: Changeable): PathOrder {
   on.paths = [...on.paths, path];
   on.board.add(path);
-  tell(path, on);
+  return added(path);
 }
 
-function tell({ name, maxWeight, drained }: VolumePath, { driver }: Changeable): void {
-  driver.dispatch({ kind: 'path-added', config: { name: name as PathName, maxWeight, drained } });
+function added({ name, maxWeight, drained }: VolumePath): PathOrder {
+  return { kind: 'path-added', config: { name: name as PathName, maxWeight, drained } };
 }
 
 /** It could not be left, so it is a path like the others again. */
@@ -142,7 +164,7 @@ function stay(name: string, on: Changeable): void {
   if (path === undefined) return;
   // A controller that has dropped it knows nothing of it any more.
   if (!isKnown(name, on)) on.board.forgetIdentity(name);
-  tell(path, on);
+  on.driver.dispatch(added(path));
 }
 
 function isKnown(name: string, { driver }: Changeable): boolean {
@@ -150,9 +172,8 @@ function isKnown(name: string, { driver }: Changeable): boolean {
 }
 
 /** The controller has done with it, and so has the I/O: nothing of ours can come to effect there. */
-async function dropped(name: string, on: Changeable): Promise<boolean> {
+async function dropped(name: string, deadline: number, on: Changeable): Promise<boolean> {
   const { clock, bell } = on;
-  const deadline = clock.now() + LEAVE_TIMEOUT_MS;
   while (isKnown(name, on) || on.isHeld(name)) {
     if (clock.now() >= deadline) return false;
     await bell.within(50);

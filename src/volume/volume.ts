@@ -9,6 +9,7 @@
  */
 import type { PathName } from '../base/brand.ts';
 import { err, ok, type Result } from '../base/result.ts';
+import type { PathOrder } from '../paths/model.ts';
 import { LOGOUT_TIMEOUT_MS, VolumeEngine } from './engine.ts';
 import type { FenceOutlook } from './fence-outlook.ts';
 import { flushCache } from './flush-cache.ts';
@@ -234,7 +235,7 @@ export class Volume implements BlockSource {
   pin(name: string): boolean {
     const { board, driver } = this.#engine;
     if (name !== '' && board.link(name) === undefined) return false;
-    driver.dispatch({ kind: 'pinned', path: name === '' ? undefined : (name as PathName) });
+    driver.dispatch(pinned(name));
     return true;
   }
 
@@ -257,10 +258,12 @@ export class Volume implements BlockSource {
     const allowed = checkChange(change, names, engine.switcher.unfenced);
     if (!allowed.ok) return err({ kind: 'refused', detail: allowed.error });
     engine.setPolicy(wanted.policy);
-    const done = await carryOut(change, engine);
+    const isPinned = (): boolean => wanted.pin === (engine.driver.pinned ?? '');
+    const done = await carryOut(change, engine, isPinned() ? undefined : pinned(wanted.pin));
     if (!done.ok) return err({ kind: 'refused', detail: done.error });
     engine.paths = wanted.paths;
-    if (wanted.pin !== (engine.driver.pinned ?? '')) this.pin(wanted.pin);
+    // A path that has just moved could not be pinned before it was there.
+    if (!isPinned()) this.pin(wanted.pin);
     return ok(change.text);
   }
 
@@ -269,4 +272,8 @@ export class Volume implements BlockSource {
   status(): VolumeSnapshot {
     return this.#engine.snapshot();
   }
+}
+
+function pinned(name: string): Extract<PathOrder, { kind: 'pinned' }> {
+  return { kind: 'pinned', path: name === '' ? undefined : (name as PathName) };
 }

@@ -1,6 +1,7 @@
 /** Every mutation, in the order in which they are run. */
 import { CONTROLLER } from './controller-mutations.ts';
 import type { Mutation } from './mutation.ts';
+import { ORDERS } from './order-mutations.ts';
 import { VOLUMES } from './volume-mutations.ts';
 
-export const MUTATIONS: readonly Mutation[] = [...CONTROLLER, ...VOLUMES];
+export const MUTATIONS: readonly Mutation[] = [...CONTROLLER, ...VOLUMES, ...ORDERS];

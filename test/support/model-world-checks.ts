@@ -99,6 +99,11 @@ function checkProbe(
   }
 }
 
+function isReweighed(event: PathEvent): boolean {
+  const orders = event.kind === 'ordered' ? event.orders : [event];
+  return orders.some(({ kind }) => kind === 'max-weight-set');
+}
+
 function checkWeight(
   old: PathState,
   path: PathState,
@@ -106,7 +111,7 @@ function checkWeight(
   fail: Fail,
 ): void {
   if (path.weight < 1 || path.weight > path.maxWeight) fail('P6: weight out of range');
-  if (old.weight === path.weight || event.kind === 'max-weight-set') return;
+  if (old.weight === path.weight || isReweighed(event)) return;
   const isUndone = effects.some(
     (effect) =>
       effect.kind === 'note' && effect.note === 'brown-out-undone' && effect.path === path.name,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { PathEffect } from '../../../src/paths/model.ts';
+import type { PathEffect, PathOrder } from '../../../src/paths/model.ts';
 import { Hand, kinds, moves, n } from './hand.ts';
 
 const three = (): Hand => {
@@ -171,5 +171,53 @@ describe('a switch under way', () => {
     drain(hand, 'p0');
     hand.feed({ kind: 'switch-abandoned', path: n('p1'), reason: 'busy' });
     expect(moves(pin(hand, 'p2'))).toEqual(['p0→p2 planned pinned']);
+  });
+});
+
+describe('several orders of one change', () => {
+  const weigh = (path: string, maxWeight: number): PathOrder => ({
+    kind: 'max-weight-set',
+    path: n(path),
+    maxWeight,
+  });
+  const drained = (path: string, is = true): PathOrder => ({
+    kind: 'drain-set',
+    path: n(path),
+    drained: is,
+  });
+  const removed = (path: string): PathOrder => ({ kind: 'path-removed', path: n(path) });
+  const permuted = <T>(all: readonly T[]): T[][] =>
+    all.length < 2
+      ? [[...all]]
+      : all.flatMap((one) =>
+          permuted(all.filter((other) => other !== one)).map((r) => [one, ...r]),
+        );
+
+  it.each([
+    ['weights that end equal', [weigh('p0', 80), weigh('p1', 80)], []],
+    ['weights that swap', [weigh('p0', 90), weigh('p1', 100)], ['p0→p1 planned better-path']],
+    ['weights that all rise', [weigh('p0', 120), weigh('p1', 110), weigh('p2', 105)], []],
+    ['two drains', [drained('p0'), drained('p1')], ['p0→p2 planned drained']],
+    ['three drains', [drained('p0'), drained('p1'), drained('p2')], []],
+    ['two removals', [removed('p0'), removed('p1')], ['p0→p2 planned removed']],
+    [
+      'a pin and a drain',
+      [{ kind: 'pinned', path: n('p2') } as const, drained('p0')],
+      ['p0→p2 planned pinned'],
+    ],
+    ['a drain and a weight', [drained('p1'), weigh('p0', 70)], ['p0→p2 planned better-path']],
+  ])('%s: decided once, in whatever order they come', (_, orders, expected) => {
+    for (const some of permuted<PathOrder>(orders)) {
+      const hand = three();
+      expect(moves(hand.feed({ kind: 'ordered', orders: some }))).toEqual(expected);
+      expect(hand.state.switches).toBe(1);
+    }
+  });
+
+  it('the current path lowered below a drained one: the best in service takes over', () => {
+    const hand = three();
+    drain(hand, 'p1');
+    const effects = hand.feed({ kind: 'ordered', orders: [weigh('p0', 70)] });
+    expect(moves(effects)).toEqual(['p0→p2 planned better-path']);
   });
 });

@@ -213,6 +213,48 @@ describe('paths that come, go and move', () => {
   });
 });
 
+describe('a change of several parts is one change', () => {
+  const weighed = (w: VolumeWorld, weights: readonly number[]) =>
+    w.volume.wanted.paths.map((one, i) => ({ ...one, maxWeight: weights[i] ?? 0 }));
+  const moves = (w: VolumeWorld) => w.event('switched').map(({ report }) => report.to);
+
+  it('the labels of the node are removed: all weights end equal, and nothing moves', async () => {
+    const w = await started({ paths: 3 });
+    await w.clock.run(reconfigure(w, { paths: weighed(w, [100, 90, 80]) }));
+    await w.clock.advance(5_000);
+    const before = moves(w);
+    expect(w.current).toBe('p0');
+    const done = await underLoad(w, reconfigure(w, { paths: weighed(w, [80, 80, 80]) }));
+    expect(done.ok).toBe(true);
+    await w.clock.advance(120_000);
+    expect(moves(w)).toEqual(before);
+  });
+
+  it('two drained at once: the I/O goes to the third at once, not by way of the second', async () => {
+    const w = await started({ paths: 3 });
+    const paths = w.volume.wanted.paths.map((one, i) => ({ ...one, drained: i < 2 }));
+    await underLoad(w, reconfigure(w, { paths }));
+    await w.on('p2');
+    expect(moves(w)).toEqual(['p0', 'p2']);
+  });
+
+  it('two removed at once: likewise, and both are closed', async () => {
+    const w = await started({ paths: 3 });
+    const done = await underLoad(w, reconfigure(w, { paths: w.volume.wanted.paths.slice(2) }));
+    expect(done).toEqual({ ok: true, value: 'p0 removed, p1 removed' });
+    expect(moves(w)).toEqual(['p0', 'p2']);
+    expect([w.gateway(0).sessions.size, w.gateway(1).sessions.size]).toEqual([0, 0]);
+  });
+
+  it('a pin and a weight that speaks for another path: one move', async () => {
+    const w = await started({ paths: 3 });
+    await underLoad(w, reconfigure(w, { paths: weighed(w, [100, 200, 80]), pin: 'p2' }));
+    await w.on('p2');
+    await w.clock.advance(5_000);
+    expect(moves(w)).toEqual(['p0', 'p2']);
+  });
+});
+
 describe('a policy set while the volume serves', () => {
   it('fencing none while the I/O is held for a fence: it goes on, and says so', async () => {
     const w = await started();
