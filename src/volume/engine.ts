@@ -37,6 +37,8 @@ import { controllerOptions, type VolumeOptions, type VolumeSnapshot } from './vo
 import { unflushedText } from './write-log.ts';
 
 export const LOGOUT_TIMEOUT_MS = 1_000;
+/** How often a volume that is closed looks whether its own requests are answered. */
+const SETTLE_LOOK_MS = 5;
 /** That the target is busy is told at most this often. */
 const BUSY_TOLD_MS = 60_000;
 
@@ -148,10 +150,29 @@ export class VolumeEngine {
 
   /** The controller falls silent, and nothing new is sent. */
   stop(): void {
+    this.#silence();
+    this.dispatcher.hold();
+  }
+
+  #silence(): void {
     this.#stalls.close();
     this.#memory.stop();
     this.driver.stop();
-    this.dispatcher.hold();
+  }
+
+  /**
+   * The device is gone: what is still under way is our own, a planned switch and flushes ahead of the log's
+   * bound. They end first, so that what follows finds one path, and nothing that it has not answered.
+   */
+  async settleDown(): Promise<void> {
+    const { bell, clock, dispatcher, switcher } = this;
+    this.#silence();
+    await switcher.calm();
+    const until = clock.now() + this.#policy.drainTimeoutMs;
+    while (!dispatcher.held && dispatcher.ledger.size > 0 && clock.now() < until) {
+      await bell.within(SETTLE_LOOK_MS);
+    }
+    dispatcher.hold();
   }
 
   /** Fails the volume until it is staged again: a failed write is never followed by a good flush. */

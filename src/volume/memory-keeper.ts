@@ -78,6 +78,7 @@ export class MemoryKeeper {
     if (!quiet && (content !== this.#saved || isOld)) {
       const saved = await keeper.update(() => (this.#stopped ? {} : { memory }));
       if (saved.ok) [this.#saved, this.#savedAt] = [content, clock.now()];
+      else this.#again();
     }
     if (!isUnremarkable) this.#again();
   }

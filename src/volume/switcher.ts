@@ -53,6 +53,8 @@ export class Switcher {
   #order: SwitchOrder | undefined;
   /** What we want ourselves; any forced order of the controller's replaces it. */
   #restart: SwitchOrder | undefined;
+  /** The planned switch under way. */
+  #planned: Promise<void> | undefined;
   #mustLeave = false;
   #mustRecheck = false;
   #running = false;
@@ -114,6 +116,17 @@ export class Switcher {
     else this.#run();
   }
 
+  /**
+   * The volume is closed: a planned switch under way is given up, or has gone, when this resolves, and what
+   * it had to say on disk is said.
+   */
+  async calm(): Promise<void> {
+    if (this.#planned === undefined) return;
+    this.#order = undefined;
+    this.#wake?.();
+    await this.#planned;
+  }
+
   /** Stops for good; resolves when the old path is left, so that no callback can come any more. */
   async end(): Promise<void> {
     this.#ended = true;
@@ -131,9 +144,7 @@ export class Switcher {
     this.#wake?.();
     if (this.#running || this.#ended) return;
     this.#running = true;
-    void this.#loop().finally(() => {
-      this.#running = false;
-    });
+    void this.#loop();
   }
 
   async #loop(): Promise<void> {
@@ -150,11 +161,17 @@ export class Switcher {
         const order = this.#order;
         if (order.how === 'failover' || this.#options.dispatcher.route === undefined) {
           await this.#arrive(order);
-        } else await this.#plan(order);
+        } else {
+          this.#planned = this.#plan(order);
+          await this.#planned;
+          this.#planned = undefined;
+        }
       } else if (this.#restart !== undefined && this.#options.dispatcher.route === undefined) {
         await this.#arrive(this.#restart);
-      } else return;
+      } else break;
     }
+    // Without a wait since the last look: an order that comes a moment later begins a loop of its own.
+    this.#running = false;
   }
 
   async #leaveNow(): Promise<void> {

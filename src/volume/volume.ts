@@ -155,11 +155,10 @@ export class Volume implements BlockSource {
   async close({ isAnothers = false }: { readonly isAnothers?: boolean } = {}): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    const { board, clock, dispatcher, failure, keeper, policy, reservations, switcher } =
-      this.#engine;
-    this.#engine.stop();
+    const { board, clock, dispatcher, keeper, policy, reservations, switcher } = this.#engine;
+    await this.#engine.settleDown();
     const { route, ledger } = dispatcher;
-    const idle = failure === undefined && route !== undefined && ledger.size === 0;
+    const idle = this.#engine.failure === undefined && route !== undefined && ledger.size === 0;
     const heard: Sense[] = [];
     const flush = idle
       ? await flushCache(dispatcher, clock, policy.drainTimeoutMs, (sense) => heard.push(sense))

@@ -101,6 +101,18 @@ describe('memory of a volume', () => {
     await world.close();
   });
 
+  it('that the volume is home again is written when the disk takes it again, though all is well', async () => {
+    const world = await failedOver();
+    await world.on('p0', 600_000);
+    world.store.failure = { kind: 'no-space', detail: 'full' };
+    await world.clock.advance(4_200_000);
+    expect(world.store.disk?.memory?.current).toContain('p1 ');
+    world.store.failure = undefined;
+    await world.clock.advance(61_000);
+    expect(world.store.disk?.memory?.current).toContain('p0 ');
+    await world.close();
+  });
+
   it('nothing of it is left to be done when the volume is closed', async () => {
     const world = await failedOver();
     await world.close();

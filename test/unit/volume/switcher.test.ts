@@ -60,6 +60,7 @@ function bench() {
   const seen: string[] = [];
   /** Where the record on disk says that a path's writes go, when it got the token. */
   const heldAt: (string | undefined)[] = [];
+  let onSwitched: (() => Promise<void>) | undefined;
   const switcher = new Switcher(
     {
       clock,
@@ -74,6 +75,8 @@ function bench() {
       switched: ({ to }) => {
         seen.push(`switched ${to}`);
         heldAt.push(store.disk?.heldAt[to]);
+        void onSwitched?.();
+        onSwitched = undefined;
       },
       abandoned: (_, reason) => void seen.push(`abandoned: ${reason}`),
       rejected: (path) => void seen.push(`rejected ${path}`),
@@ -116,6 +119,8 @@ function bench() {
     swapWhileSaving,
     switcher,
     order,
+    /** At the next switch, once. */
+    whenSwitched: (run: () => Promise<void>) => void (onSwitched = run),
   };
 }
 
@@ -150,6 +155,22 @@ describe('an order', () => {
     order('failover');
     await clock.advance(10);
     expect([seen, flushes.length]).toEqual([['rejected p1', 'switched p1'], 2]);
+  });
+
+  it('is never lost, however soon after the end of the one before it comes', async () => {
+    // Each wait of the code in between is a microtask or a few: one of these counts hits each of them.
+    for (let microtasks = 0; microtasks < 40; microtasks++) {
+      const { clock, onP0, p1, seen, order, whenSwitched } = bench();
+      p1.verified = { ...p1.verified, facts: { writeCache: 'none' } };
+      onP0();
+      whenSwitched(async () => {
+        for (let i = 0; i < microtasks; i++) await Promise.resolve();
+        order('planned');
+      });
+      order('planned');
+      await clock.advance(10);
+      expect([microtasks, seen]).toEqual([microtasks, ['switched p1', 'switched p1']]);
+    }
   });
 
   it('to a path whose identity is in doubt at the last moment is given up', async () => {

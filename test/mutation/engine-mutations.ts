@@ -1,0 +1,25 @@
+/** Mutations of what joins the parts of a volume: orders, ends, bounds, the record on disk. */
+import { type Mutation, mutation } from './mutation.ts';
+
+export const ENGINE: readonly Mutation[] = [
+  mutation(
+    'order-lost',
+    'the loop of the switcher counts as running for a moment after it has looked last',
+    ['test/unit/volume/switcher.test.ts', 'is never lost, however soon'],
+    {
+      file: 'src/volume/switcher.ts',
+      was: '    this.#running = false;\n  }\n\n  async #leaveNow',
+      is: '    await undefined;\n    this.#running = false;\n  }\n\n  async #leaveNow',
+    },
+  ),
+  mutation(
+    'close-overtakes-plan',
+    'a volume is closed without waiting for the end of a planned switch',
+    ['test/unit/volume/close.test.ts', 'leaves a clean record'],
+    {
+      file: 'src/volume/engine.ts',
+      was: '    await switcher.calm();\n',
+      is: '',
+    },
+  ),
+];
