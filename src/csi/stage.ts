@@ -120,7 +120,10 @@ async function stageAfresh(
     const mayTakeOver = claim !== undefined;
     const wanted = { paths, policy, readOnly, pin, chap, singleNode, mayTakeOver };
     const { device } = await attach(node, { volumeId, ...wanted });
-    if (before === undefined) rollback.push('attach', () => node.pathd.detach(volumeId));
+    if (before === undefined)
+      rollback.push('attach', async () => {
+        await node.pathd.detach(volumeId);
+      });
     if (capability.access.kind === 'mount') {
       const { fsType, flags } = capability.access;
       const mount = { ...call, device, fsType, flags, readOnly };

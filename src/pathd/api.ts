@@ -3,6 +3,10 @@
  * numbers: every size here is below 2^53) and the client's contract. csi and the CLI use `PathdApi`;
  * client.ts implements it over gRPC, tests with a double.
  */
+import type { Debt } from '../volume/debt.ts';
+
+export type { Debt, DebtPath } from '../volume/debt.ts';
+
 export interface PathSpec {
   readonly name: string;
   readonly host: string;
@@ -46,8 +50,16 @@ export interface AttachRequest {
   readonly chap?: ChapSpec | null;
   /** One node at a time writes: the unit may be reserved for this one. Absent: it is not. */
   readonly singleNode?: boolean;
-  /** The claim of this node was confirmed for this call. */
+  /** The claim of this node was taken from another one for this call. */
   readonly mayTakeOver?: boolean;
+  /** Of earlier holders; absent: none left anything. */
+  readonly debts?: readonly Debt[];
+  /** Somebody vouches that `debts` is complete; absent: nobody does. */
+  readonly historyKnown?: boolean;
+  /** As `AttachResponse.identity` gave it; empty or absent: not pinned. */
+  readonly expectedIdentity?: string;
+  /** The caller answers `ClaimQuestioned`; absent: it is not asked. */
+  readonly claimQuestions?: boolean;
 }
 
 /** What is wanted of an attached volume from now on. */
@@ -68,7 +80,9 @@ export type EventReason =
   | 'PathUnverified'
   | 'PathsChanged'
   | 'VolumeFailed'
-  | 'AuthenticationFailed';
+  | 'AuthenticationFailed'
+  | 'ClaimQuestioned'
+  | 'DebtsLeft';
 
 /** Something that happened to a volume, for people. */
 export interface VolumeNotice {
@@ -87,7 +101,25 @@ export interface AttachResponse {
   readonly device: string;
   readonly sizeBytes: number;
   readonly blockSize: number;
+  /** What earlier holders have left and is not settled. */
+  readonly unpaid: readonly Debt[];
+  /** Of the logical unit, one line, opaque. */
+  readonly identity: string;
 }
+
+export interface DetachResponse {
+  /** What may still take effect at targets; empty: clean. */
+  readonly debts: readonly Debt[];
+}
+
+/** Who this node is to the targets of a volume's paths. */
+export interface NexusesResponse {
+  readonly initiatorName: string;
+  readonly isids: readonly { readonly path: string; readonly isid: string }[];
+}
+
+/** `lost`: this node is not the owner any more. */
+export type ClaimState = 'confirmed' | 'lost';
 
 export interface PathStatus {
   readonly name: string;
@@ -170,7 +202,7 @@ export class PathdError extends Error {
 
 export interface PathdApi {
   attach(request: AttachRequest): Promise<AttachResponse>;
-  detach(volumeId: string): Promise<void>;
+  detach(volumeId: string): Promise<DetachResponse>;
   expand(volumeId: string, requiredBytes: number): Promise<{ readonly sizeBytes: number }>;
   beginFormat(volumeId: string): Promise<{ readonly mayFormat: boolean; readonly reason: string }>;
   endFormat(volumeId: string): Promise<void>;
@@ -187,6 +219,10 @@ export interface PathdApi {
   readmit(volumeId: string, path: string): Promise<void>;
   /** Forgets the record of a volume that is not attached. */
   forget(volumeId: string): Promise<void>;
+  /** Who this node is to the targets of these paths; on disk when it resolves. */
+  nexuses(volumeId: string, paths: readonly string[]): Promise<NexusesResponse>;
+  /** What became of the claim on an attached volume; `detail` is for people. */
+  confirmClaim(volumeId: string, state: ClaimState, detail: string): Promise<void>;
   /**
    * The InitiatorName that the cluster's Node asks for, from the next attach on; empty: none. Refused
    * while volumes are attached or not cleanly left.

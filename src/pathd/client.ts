@@ -3,6 +3,8 @@ import { type Client, credentials, type ServiceError, status as Status } from '@
 import {
   type AttachRequest,
   type AttachResponse,
+  type DetachResponse,
+  type NexusesResponse,
   type PathdApi,
   PathdError,
   type PathdErrorCode,
@@ -70,7 +72,7 @@ export function connectPathd(endpoint: string): PathdClient {
   };
   return {
     attach: (request: AttachRequest) => call<AttachResponse>('attach', request),
-    detach: (volumeId) => order('detach', { volumeId }),
+    detach: (volumeId) => call<DetachResponse>('detach', { volumeId }),
     expand: (volumeId, requiredBytes) => call('expand', { volumeId, requiredBytes }),
     beginFormat: (volumeId) => call('beginFormat', { volumeId }),
     endFormat: (volumeId) => order('endFormat', { volumeId }),
@@ -81,6 +83,8 @@ export function connectPathd(endpoint: string): PathdClient {
     drain: (volumeId, path, drained) => order('drain', { volumeId, path, drained }),
     readmit: (volumeId, path) => order('readmit', { volumeId, path }),
     forget: (volumeId) => order('forget', { volumeId }),
+    nexuses: (volumeId, paths) => call<NexusesResponse>('nexuses', { volumeId, paths }),
+    confirmClaim: (volumeId, state, detail) => order('confirmClaim', { volumeId, state, detail }),
     setInitiatorName: (initiatorName) => call('setInitiatorName', { initiatorName }),
     status: async (volumeId = '') => volumesOf(await call('status', { volumeId })),
     watch: async function* (volumeId, signal) {

@@ -54,6 +54,7 @@ export async function openVolume(
     readOnly,
     singleNode: request.singleNode === true,
     mayTakeOver: request.mayTakeOver === true,
+    debts: request.debts ?? [],
     quietSince,
     clock,
     initiator,

@@ -14,6 +14,18 @@ export function checkVolumeId(text: string): void {
   throw new PathdError('INVALID_ARGUMENT', `volume id ${shown}: expected letters, digits, . _ -`);
 }
 
+/** Names of paths, each once; throws INVALID_ARGUMENT. */
+export function checkPathNames(names: readonly string[]): void {
+  const bad = names.find((name) => !PATH_NAME.test(name));
+  if (bad !== undefined) {
+    throw new PathdError('INVALID_ARGUMENT', `path name "${bad}": expected a-z, 0-9 and -`);
+  }
+  if (names.length > PATHS_MAX) {
+    const text = `${String(names.length)} paths: a volume has at most ${String(PATHS_MAX)}`;
+    throw new PathdError('INVALID_ARGUMENT', text);
+  }
+}
+
 /** The policy of a request whose values are all good; throws INVALID_ARGUMENT. */
 export function checkRequest(request: UpdateRequest, policySet: PolicySet): Policy {
   const { volumeId, paths, pin } = request;

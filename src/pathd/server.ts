@@ -16,6 +16,7 @@ import { clearSocket, protectSocket, socketPath } from '../host/unix-socket.ts';
 import {
   type AttachRequest,
   type ChapSpec,
+  type ClaimState,
   NO_CHAP,
   type PathdApi,
   PathdError,
@@ -38,7 +39,9 @@ interface Request {
   readonly volumeId: string;
   readonly requiredBytes: number;
   readonly path: string;
-  readonly paths: readonly PathSpec[];
+  readonly paths: readonly unknown[];
+  readonly state: string;
+  readonly detail: string;
   readonly drained: boolean;
   readonly afterSequence: number;
   readonly chap: ChapSpec | null;
@@ -103,12 +106,20 @@ function implementation(
     beginFormat: unary('beginFormat', ({ volumeId }) => api.beginFormat(volumeId)),
     endFormat: unary('endFormat', ({ volumeId }) => api.endFormat(volumeId)),
     update: unary('update', (request) => api.update(request as unknown as UpdateRequest)),
-    setPaths: unary('setPaths', ({ volumeId, paths }) => api.setPaths(volumeId, paths)),
+    setPaths: unary('setPaths', ({ volumeId, paths }) =>
+      api.setPaths(volumeId, paths as readonly PathSpec[]),
+    ),
     setChap: unary('setChap', ({ volumeId, chap }) => api.setChap(volumeId, chap ?? NO_CHAP)),
     pin: unary('pin', ({ volumeId, path }) => api.pin(volumeId, path)),
     drain: unary('drain', ({ volumeId, path, drained }) => api.drain(volumeId, path, drained)),
     readmit: unary('readmit', ({ volumeId, path }) => api.readmit(volumeId, path)),
     forget: unary('forget', ({ volumeId }) => api.forget(volumeId)),
+    nexuses: unary('nexuses', ({ volumeId, paths }) =>
+      api.nexuses(volumeId, paths as readonly string[]),
+    ),
+    confirmClaim: unary('confirmClaim', ({ volumeId, state, detail }) =>
+      api.confirmClaim(volumeId, claimState(state), detail),
+    ),
     setInitiatorName: unary('setInitiatorName', ({ initiatorName }) =>
       api.setInitiatorName(initiatorName),
     ),
@@ -125,6 +136,11 @@ function implementation(
       call.on('error', stop);
     },
   };
+}
+
+function claimState(text: string): ClaimState {
+  if (text === 'confirmed' || text === 'lost') return text;
+  throw new PathdError('INVALID_ARGUMENT', `state "${text}": expected confirmed or lost`);
 }
 
 /** Sends the status whenever it differs from the last one sent; a slow reader gets fewer. */

@@ -7,12 +7,17 @@ import type { Instant } from '../base/brand.ts';
 import type { Logger } from '../base/log.ts';
 import type { Policy, PolicySet } from '../paths/policy.ts';
 import type { BlockExporter, Clock, ExportedDevice, Initiator } from '../volume/ports.ts';
+import type { Debt } from '../volume/debt.ts';
+import { debtsOf } from '../volume/left-behind.ts';
 import { withoutBan } from '../volume/record.ts';
 import type { Volume } from '../volume/volume.ts';
 import {
   type AttachRequest,
   type AttachResponse,
   type ChapSpec,
+  type ClaimState,
+  type DetachResponse,
+  type NexusesResponse,
   type PathdApi,
   PathdError,
   type PathSpec,
@@ -26,7 +31,7 @@ import { serialProblem } from './expected-serial.ts';
 import { Notices } from './notices.ts';
 import { initiatorNameProblem, type NodeState } from './node-state.ts';
 import { openVolume, volumePaths } from './open-volume.ts';
-import { asText, checkRequest, checkVolumeId } from './requests.ts';
+import { asText, checkPathNames, checkRequest, checkVolumeId } from './requests.ts';
 import { type Places, placesOf, volumeStatus } from './status.ts';
 import { fileVolumeStore, volumesUnderName } from './volume-store.ts';
 
@@ -244,7 +249,7 @@ export class Volumes implements PathdApi {
     });
   }
 
-  detach(volumeId: string): Promise<void> {
+  detach(volumeId: string): Promise<DetachResponse> {
     return this.#alone(volumeId, async () => {
       const attached = this.#attached.get(volumeId);
       const { exporter, chap } = this.#options;
@@ -253,7 +258,7 @@ export class Volumes implements PathdApi {
         const cleaned = await exporter.cleanUp(volumeId);
         if (!cleaned.ok) throw new PathdError('FAILED_PRECONDITION', cleaned.error.detail);
         await chap.forget(volumeId);
-        return;
+        return { debts: await this.#recordedDebts(volumeId) };
       }
       // A failed volume answers its flush with an error too, and holds nothing that could be saved.
       const force = attached.volume.status().state === 'failed';
@@ -263,7 +268,35 @@ export class Volumes implements PathdApi {
       await attached.volume.close();
       this.#claims.release(volumeId);
       await chap.forget(volumeId);
+      return { debts: attached.volume.debts };
     });
+  }
+
+  /** What a volume that is not attached has left, as its record says. */
+  async #recordedDebts(volumeId: string): Promise<readonly Debt[]> {
+    const { clock, node, stateDir } = this.#options;
+    const record = await fileVolumeStore(stateDir, volumeId).load();
+    if (!record.ok) throw fromStoreError(record.error);
+    if (record.value === undefined) return [];
+    return debtsOf(record.value, node.initiatorName, clock.wallTime().getTime());
+  }
+
+  nexuses(volumeId: string, paths: readonly string[]): Promise<NexusesResponse> {
+    return this.#alone(volumeId, async () => {
+      const { node } = this.#options;
+      checkPathNames(paths);
+      const isids = await node.isids(volumeId, paths);
+      if (!isids.ok) throw new PathdError('RESOURCE_EXHAUSTED', isids.error);
+      const { initiatorName } = node;
+      return { initiatorName, isids: [...isids.value].map(([path, isid]) => ({ path, isid })) };
+    });
+  }
+
+  /** Not one call at a time: a volume that must stop writing does not wait for a detach. */
+  async confirmClaim(volumeId: string, state: ClaimState, detail: string): Promise<void> {
+    checkVolumeId(volumeId);
+    const { volume } = this.#find(volumeId);
+    if (state === 'lost') await volume.disown(detail);
   }
 
   expand(volumeId: string, requiredBytes: number): Promise<{ readonly sizeBytes: number }> {
@@ -403,6 +436,7 @@ export class Volumes implements PathdApi {
 }
 
 function response(volume: Volume, device: ExportedDevice): AttachResponse {
-  const { sizeBytes, blockSize } = volume;
-  return { device: device.path, sizeBytes, blockSize };
+  const { sizeBytes, blockSize, unpaid } = volume;
+  const { identity } = volume.status();
+  return { device: device.path, sizeBytes, blockSize, unpaid, identity };
 }

@@ -10,6 +10,7 @@
  * error for a human, never an empty record.
  */
 import { err, ok, type Result } from '../base/result.ts';
+import { type Debt, parseDebts, parseNexuses, type RecordedNexus } from './debt.ts';
 import { type MemoryRecord, parseMemory } from './memory-record.ts';
 import type { LuIdentity, LuRecord } from './identity.ts';
 import { formatPortal, parseTargetAddress } from '../protocol/iscsi/address.ts';
@@ -35,6 +36,12 @@ export interface VolumeRecord {
   readonly keptOut?: readonly string[] | undefined;
   /** Detached, and keys of this node may be registered at a target. */
   readonly keysLeft?: true | undefined;
+  /** Since when this node has left the volume without a clean end, Unix ms. */
+  readonly leftUnixMs?: number | undefined;
+  /** Of earlier holders, other nodes: not fenced yet, or kept out by the reservation of this one alone. */
+  readonly debts?: readonly Debt[] | undefined;
+  /** Who this node is on each path that may hold writes or is kept out, configured still or not. */
+  readonly nexuses?: Readonly<Record<string, RecordedNexus>> | undefined;
   readonly format: FormatState;
   /**
    * Paths found to be another logical unit, by `pathKey`, with what was found. Only the operator
@@ -177,6 +184,12 @@ export function parseRecord(text: string): Result<VolumeRecord, string> {
   const { keptOut } = value;
   if (keptOut !== undefined && !isStrings(keptOut)) return err('keptOut is malformed');
   const keysLeft = value['keysLeft'] === true || undefined;
-  const rest = { heldAt: held, oneServer, keptOut, keysLeft, format, banned: bans, memory };
+  const debts = parseDebts(value['debts']);
+  if (debts === 'malformed') return err('debts is malformed');
+  const nexuses = parseNexuses(value['nexuses']);
+  if (nexuses === 'malformed') return err('nexuses is malformed');
+  const leftUnixMs = isCount(value['leftUnixMs']) ? value['leftUnixMs'] : undefined;
+  const left = { keptOut, keysLeft, leftUnixMs, debts, nexuses };
+  const rest = { heldAt: held, oneServer, ...left, format, banned: bans, memory };
   return ok({ version: 1, volumeId, lu, mayHoldWrites, ...rest });
 }

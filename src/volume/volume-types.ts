@@ -6,6 +6,7 @@ import type { Instant, PathName, VolumeId } from '../base/brand.ts';
 import type { ControllerOptions } from '../paths/controller.ts';
 import type { Cause, Identity, PathEffect, PathView } from '../paths/model.ts';
 import type { Policy } from '../paths/policy.ts';
+import type { Debt } from './debt.ts';
 import type { LastError, VolumePath } from './path-board.ts';
 import type { ChapCredentials, Clock, Initiator } from './ports.ts';
 import { recollect } from './memory-record.ts';
@@ -26,6 +27,8 @@ export interface VolumeOptions {
   readonly singleNode?: boolean;
   /** This node has just been given the volume: what another node has reserved is taken from it. */
   readonly mayTakeOver?: boolean;
+  /** Of earlier holders; absent: none left anything. */
+  readonly debts?: readonly Debt[];
   /**
    * Since when no process has sent anything to its paths: from then on `delay` counts for those that may
    * hold writes of a process before us. Absent: since now.

@@ -10,6 +10,7 @@
 import type { PathName } from '../base/brand.ts';
 import { err, ok, type Result } from '../base/result.ts';
 import type { PathOrder } from '../paths/model.ts';
+import type { Debt } from './debt.ts';
 import { LOGOUT_TIMEOUT_MS, VolumeEngine } from './engine.ts';
 import type { FenceOutlook } from './fence-outlook.ts';
 import { flushCache } from './flush-cache.ts';
@@ -17,6 +18,7 @@ import { type FormatVerdict, judgeFormat } from './format-guard.ts';
 import { grownRecord } from './grow.ts';
 import type { LuIdentity } from './identity.ts';
 import { asksForIdentity, deferredText, tellsOfLoss } from './outcome.ts';
+import { debtsOf } from './left-behind.ts';
 import type { BlockSource, IoRequest, Sense } from './ports.ts';
 import { RecentWrites } from './recent-writes.ts';
 import { carryOut, checkChange, planChange } from './reconfigure.ts';
@@ -264,6 +266,24 @@ export class Volume implements BlockSource {
     // A path that has just moved could not be pinned before it was there.
     if (!isPinned()) this.pin(wanted.pin);
     return ok(change.text);
+  }
+
+  // ----------------------------------------------------------------------------------- owner
+
+  /** Another node is the owner now, or may be at any moment: not one write more. */
+  async disown(detail: string): Promise<void> {
+    await this.#engine.fail(`this node is not the owner of the volume any more: ${detail}`);
+  }
+
+  /** What this node, and earlier holders, may still have under way at targets. */
+  get debts(): readonly Debt[] {
+    const { clock, initiatorName } = this.options;
+    return debtsOf(this.#engine.keeper.record, initiatorName, clock.wallTime().getTime());
+  }
+
+  /** What earlier holders have left and is not settled. */
+  get unpaid(): readonly Debt[] {
+    return this.#engine.keeper.record.debts ?? [];
   }
 
   // ---------------------------------------------------------------------------------- status

@@ -11,6 +11,10 @@ import {
   type AttachRequest,
   type AttachResponse,
   type ChapSpec,
+  type ClaimState,
+  type Debt,
+  type DetachResponse,
+  type NexusesResponse,
   type PathStatus,
   type PathdApi,
   PathdError,
@@ -31,6 +35,11 @@ export class CsiDouble implements PathdApi {
   /** Bent answers; undefined: as it is. */
   attachError: Error | undefined;
   detachError: Error | undefined;
+  /** What detach answers. */
+  debts: readonly Debt[] = [];
+  /** What attach answers. */
+  unpaid: readonly Debt[] = [];
+  identity = 'naa.6001405000000001';
   endFormatError: Error | undefined;
   /** attach waits for it. */
   attachGate: Promise<void> | undefined;
@@ -100,7 +109,9 @@ export class CsiDouble implements PathdApi {
     } else if (JSON.stringify(attached.request) !== JSON.stringify(request)) {
       throw new PathdError('FAILED_PRECONDITION', 'attached with other parameters');
     }
-    return { device: attached.device, sizeBytes: statSync(image).size, blockSize: 512 };
+    const { device } = attached;
+    const { unpaid, identity } = this;
+    return { device, sizeBytes: statSync(image).size, blockSize: 512, unpaid, identity };
   }
 
   async setChap(volumeId: string, chap: ChapSpec): Promise<void> {
@@ -117,17 +128,30 @@ export class CsiDouble implements PathdApi {
     return { before, now: this.initiatorName };
   }
 
-  async detach(volumeId: string): Promise<void> {
+  async nexuses(volumeId: string, paths: readonly string[]): Promise<NexusesResponse> {
+    this.calls.push(`nexuses ${volumeId}`);
+    const isids = paths.map((path, i) => ({ path, isid: `8000000${String(i)}0000` }));
+    return { initiatorName: this.initiatorName, isids };
+  }
+
+  async confirmClaim(volumeId: string, state: ClaimState): Promise<void> {
+    this.calls.push(`confirmClaim ${volumeId} ${state}`);
+    if (!this.#attached.has(volumeId)) throw new PathdError('NOT_FOUND', 'not attached');
+  }
+
+  async detach(volumeId: string): Promise<DetachResponse> {
     this.calls.push(`detach ${volumeId}`);
     if (this.detachError !== undefined) throw this.detachError;
     const device = this.device(volumeId);
-    if (device === undefined) return;
+    const { debts } = this;
+    if (device === undefined) return { debts };
     const holders = await findHolders(device);
     if (holders.length > 0) {
       throw new PathdError('FAILED_PRECONDITION', `${device} is busy: ${describeHolders(holders)}`);
     }
     await run('losetup', ['--detach', device]);
     this.#attached.delete(volumeId);
+    return { debts };
   }
 
   async expand(volumeId: string, requiredBytes: number): Promise<{ readonly sizeBytes: number }> {
