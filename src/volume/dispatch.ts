@@ -22,6 +22,12 @@ import { type SyncContext, synchronize } from './synchronize.ts';
 import { needsFlush, type Piece, translate } from './translate.ts';
 import type { LogLimits } from './write-log.ts';
 
+/**
+ * Commands of one request at the target at once: enough to keep it busy, and few enough that a discard of
+ * the whole device takes no memory to speak of and no other request has to wait behind a million commands.
+ */
+const PIECES_AT_ONCE = 32;
+
 function isQuick(request: IoRequest): boolean {
   return request.kind === 'read' || request.kind === 'write';
 }
@@ -205,14 +211,24 @@ export class Dispatcher {
 
   #issue(entry: Entry, route: Route): void {
     const { request } = entry;
-    const pieces = translate(request, route.facts, entry.logged);
-    entry.unfinished = pieces.length;
-    entry.unanswered = pieces.length;
-    if (pieces.length === 0) {
-      this.#sync.join(entry);
-      return;
+    entry.rest = translate(request, route.facts, entry.logged)[Symbol.iterator]();
+    entry.unfinished = 0;
+    entry.unanswered = 0;
+    while (entry.unfinished < PIECES_AT_ONCE && this.#sendNext(entry, route));
+    if (entry.unfinished === 0) this.#sync.join(entry);
+  }
+
+  /** The next command of the request; false: there is none, or it is not to be carried out to its end. */
+  #sendNext(entry: Entry, route: Route): boolean {
+    const next = entry.error === undefined ? entry.rest?.next().value : undefined;
+    if (next === undefined) {
+      entry.rest = undefined;
+      return false;
     }
-    for (const piece of pieces) this.#send(entry, piece, route, FIRST_TRY);
+    entry.unfinished++;
+    entry.unanswered++;
+    this.#send(entry, next, route, FIRST_TRY);
+    return true;
   }
 
   #send(entry: Entry, piece: Piece, route: Route, tries: Tries): void {
@@ -287,12 +303,26 @@ export class Dispatcher {
 
   /** One command has ended. The request is answered when all have: until then its buffer is in use. */
   #ended(entry: Entry, route: Route): void {
-    if (--entry.unfinished > 0) return;
+    entry.unfinished--;
+    if (entry.rest !== undefined && this.#goOn(entry, route)) return;
+    if (entry.unfinished > 0) return;
     const { error } = entry;
     const flushed = error === undefined && this.#needsFlush(entry, route);
     this.#debt.ended(entry);
     if (flushed) this.#sync.join(entry);
     else this.#finish(entry, error, route.facts.writeCache === 'none');
+  }
+
+  /** A command has ended, and another one takes its place; false: none does. */
+  #goOn(entry: Entry, route: Route): boolean {
+    if (!this.#frozen) return this.#sendNext(entry, route);
+    const epoch = this.#epoch;
+    // Its place is kept: it ends once more when it is known what comes of the unit.
+    entry.unfinished++;
+    this.#parked.push(() => {
+      if (epoch === this.#epoch && entry.state === 'issued') this.#ended(entry, route);
+    });
+    return true;
   }
 
   #needsFlush(entry: Entry, { facts }: Route): boolean {

@@ -29,6 +29,7 @@
  */
 import { assert } from '../base/assert.ts';
 import type { IoError, IoKind, IoRequest } from './ports.ts';
+import type { Piece } from './translate.ts';
 import { type Change, type LogLimits, WriteLog } from './write-log.ts';
 
 export class Entry {
@@ -42,6 +43,8 @@ export class Entry {
   unanswered = 0;
   /** Commands of this issue that have not ended: unanswered ones and those to be retried. */
   unfinished = 0;
+  /** Commands of this issue that were not made yet: no more than a few are at the target at once. */
+  rest: Iterator<Piece, void> | undefined;
   /**
    * A command of this issue was answered, but what it wrote may sit in the volatile cache of its path:
    * left behind there it would be destaged later, over newer data. As good as unanswered.
@@ -189,6 +192,7 @@ export class Ledger {
       entry.state = 'waiting';
       entry.unanswered = 0;
       entry.unfinished = 0;
+      entry.rest = undefined;
       entry.unflushed = false;
       entry.error = undefined;
     }

@@ -36,9 +36,10 @@ export function needsFlush(request: IoRequest, facts: LuFacts, logged = false): 
 
 /**
  * The commands of a request, none for a flush. Offsets are whole blocks by contract. `logged`: under
- * write policy `log`.
+ * write policy `log`. One is made when it is asked for: a unit that zeros a few blocks with a command needs
+ * a million of them for a large discard.
  */
-export function translate(request: IoRequest, facts: LuFacts, logged = false): readonly Piece[] {
+export function translate(request: IoRequest, facts: LuFacts, logged = false): Iterable<Piece> {
   switch (request.kind) {
     case 'read':
     case 'write':
@@ -51,7 +52,7 @@ export function translate(request: IoRequest, facts: LuFacts, logged = false): r
   }
 }
 
-function transfer(request: IoRequest, facts: LuFacts, stable: boolean): readonly Piece[] {
+function transfer(request: IoRequest, facts: LuFacts, stable: boolean): Iterable<Piece> {
   const { kind, offset, length, late } = request;
   // Not even looked at where it can wait: looking takes the memory.
   const data = kind === 'read' && late !== undefined ? late : request.data;
@@ -66,13 +67,21 @@ function transfer(request: IoRequest, facts: LuFacts, stable: boolean): readonly
       : { cdb: cdb.write16(lba, blocks, { fua }), dataOut: part, dataIn: undefined };
   };
   if (length <= step) return [piece(offset, data, request.tailroom)];
-  const pieces: Piece[] = [];
-  for (let at = 0; at < length; at += step) {
-    const part = slice(data, at, Math.min(at + step, length));
+  return steps(0, length, step, (at, size) => {
     // Behind any piece but the last lies the data of the next.
-    pieces.push(piece(offset + at, part, at + step < length ? undefined : request.tailroom));
-  }
-  return pieces;
+    const tailroom = at + size < length ? undefined : request.tailroom;
+    return piece(offset + at, slice(data, at, at + size), tailroom);
+  });
+}
+
+/** What `make` makes of each step from `start` to `end`, when it is asked for. */
+function* steps(
+  start: number,
+  end: number,
+  step: number,
+  make: (at: number, size: number) => Piece,
+): Generator<Piece, void, undefined> {
+  for (let at = start; at < end; at += step) yield make(at, Math.min(step, end - at));
 }
 
 function slice(data: Buffer | LateBuffer, start: number, end: number): Buffer | LateBuffer {
@@ -80,16 +89,13 @@ function slice(data: Buffer | LateBuffer, start: number, end: number): Buffer | 
   return { length: end - start, buffer: () => data.buffer().subarray(start, end) };
 }
 
-function writeSame(request: IoRequest, facts: LuFacts): readonly Piece[] {
+function writeSame(request: IoRequest, facts: LuFacts): Iterable<Piece> {
   const { kind, offset, length } = request;
   const { blockSize, maxWriteSameBlocks } = facts;
   const unmap = kind === 'discard' && facts.unmapsToZeros;
   const dataOut = ZERO_BLOCK.subarray(0, blockSize);
   const end = (offset + length) / blockSize;
-  const pieces: Piece[] = [];
-  for (let lba = offset / blockSize; lba < end; lba += maxWriteSameBlocks) {
-    const blocks = Math.min(maxWriteSameBlocks, end - lba);
-    pieces.push({ cdb: cdb.writeSame16(lba, blocks, { unmap }), dataOut, dataIn: undefined });
-  }
-  return pieces;
+  return steps(offset / blockSize, end, maxWriteSameBlocks, (lba, blocks) => {
+    return { cdb: cdb.writeSame16(lba, blocks, { unmap }), dataOut, dataIn: undefined };
+  });
 }

@@ -22,4 +22,14 @@ export const ENGINE: readonly Mutation[] = [
       is: '',
     },
   ),
+  mutation(
+    'million-at-once',
+    'every command of a request goes to the target at once',
+    ['test/unit/volume/dispatch-window.test.ts', 'has a few of them at the target at once'],
+    {
+      file: 'src/volume/dispatch.ts',
+      was: 'const PIECES_AT_ONCE = 32;',
+      is: 'const PIECES_AT_ONCE = 3_200;',
+    },
+  ),
 ];
