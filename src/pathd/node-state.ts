@@ -121,6 +121,13 @@ export class NodeState {
     return result;
   }
 
+  /** The ISIDs of all other volumes that this node has ever had. */
+  isidsOfOthers(volumeId: string): readonly string[] {
+    const mine = `${volumeId}/`;
+    const all = Object.entries(this.#record.isids);
+    return all.flatMap(([path, isid]) => (path.startsWith(mine) ? [] : [isid]));
+  }
+
   async #allocate(
     volumeId: string,
     paths: readonly string[],

@@ -51,6 +51,7 @@ export async function openVolume(
     paths,
     policy,
     initiatorName: node.initiatorName,
+    otherIsids: () => node.isidsOfOthers(volumeId),
     readOnly,
     singleNode: request.singleNode === true,
     mayTakeOver: request.mayTakeOver === true,

@@ -23,8 +23,9 @@ import { MemoryKeeper } from './memory-keeper.ts';
 import { type BoardOptions, PathBoard, type VolumePath } from './path-board.ts';
 import type { Clock } from './ports.ts';
 import type { RecentWrites } from './recent-writes.ts';
-import { banRecord, bansOf, holder, type VolumeRecord } from './record.ts';
+import { banRecord, bansOf, holder, keysLeftBefore, type VolumeRecord } from './record.ts';
 import { RecordKeeper } from './record-keeper.ts';
+import { namesPath } from './reservation-key.ts';
 import { type Duty, Reservations } from './reservations.ts';
 import { type SwitchHistory, takeSnapshot } from './snapshot.ts';
 import { watchStalls } from './stall-report.ts';
@@ -305,7 +306,8 @@ export class VolumeEngine {
   }
 
   #makeReservations(): Reservations {
-    const { initiatorName, mayTakeOver = false, record } = this.options;
+    const { initiatorName, mayTakeOver = false, otherIsids, record } = this.options;
+    const left = keysLeftBefore(record);
     return new Reservations(
       {
         initiatorName,
@@ -313,6 +315,8 @@ export class VolumeEngine {
         mayTakeOver,
         inherited: record.oneServer,
         keptOut: record.keptOut ?? [],
+        left,
+        isOfAnotherVolume: (key) => otherIsids?.().some((isid) => namesPath(key, isid)) ?? false,
         paths: () => this.paths.length,
         stepMs: this.#policy.probeTimeoutMs,
       },
@@ -325,6 +329,12 @@ export class VolumeEngine {
             return { keptOut: names.length === 0 ? undefined : names };
           });
           return saved.ok;
+        },
+        registering: async () => {
+          if (this.keeper.record.keysLeft === true) return undefined;
+          const layout = left === 'none' ? ({ keyLayout: 2 } as const) : {};
+          const saved = await this.keeper.update(() => ({ keysLeft: true, ...layout }));
+          return saved.ok ? undefined : saved.error.detail;
         },
         fenced: (detail) => void this.fail(`another node took the volume: ${detail}`),
         changed: () => {

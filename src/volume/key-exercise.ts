@@ -4,7 +4,6 @@
  * key while another looks on.
  */
 import { type Nexus } from './nexus.ts';
-import { nextKey } from './reservation-key.ts';
 import { readKeys, register } from './reserve-commands.ts';
 
 export type Exercise =
@@ -16,7 +15,7 @@ export type Exercise =
 /** `nexuses`: two or more of one device server. The one that has registered first is the subject. */
 export async function exerciseKeys(
   nexuses: readonly Nexus[],
-  prefix: (nexus: Nexus) => string,
+  next: (nexus: Nexus, registered: readonly string[]) => string | undefined,
   stepMs: number,
 ): Promise<Exercise> {
   const witness = nexuses.at(-1);
@@ -24,7 +23,7 @@ export async function exerciseKeys(
   if (witness === undefined || before?.ok !== true) return { kind: 'unknown' };
   const place = ({ key }: Nexus): number => before.value.indexOf(key);
   const subject = nexuses.slice(0, -1).sort((a, b) => place(a) - place(b))[0];
-  const key = subject === undefined ? undefined : nextKey(prefix(subject), before.value);
+  const key = subject === undefined ? undefined : next(subject, before.value);
   if (subject === undefined || key === undefined) return { kind: 'unknown' };
   const registered = await register(subject.open(stepMs), key, subject.key);
   if (!registered.ok) return { kind: 'unknown' };

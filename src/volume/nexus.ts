@@ -9,7 +9,13 @@ import {
 } from '../protocol/scsi/persistent-reserve.ts';
 import type { CommandContext, CommandFault } from './command.ts';
 import type { Session } from './ports.ts';
-import { nodePrefix, pathPrefix } from './reservation-key.ts';
+import {
+  formerNodePrefix,
+  formerPathPrefix,
+  nextKey,
+  nodePrefix,
+  pathPrefix,
+} from './reservation-key.ts';
 import { readHolder, readKeys } from './reserve-commands.ts';
 
 export interface ReservedPath {
@@ -40,19 +46,51 @@ export async function look(context: CommandContext): Promise<Result<Look, Comman
 export class KeyRing {
   readonly #initiatorName: string;
   readonly #node: string;
+  readonly #former: string | undefined;
+  /** Keys that this process has registered, and those that are known to be of one before it. */
+  readonly #known = new Set<string>();
+  /** Keys that begin like ours and that another node has registered. */
+  readonly #strange = new Set<string>();
 
-  constructor(initiatorName: string) {
+  /** `hasFormer`: a version before this layout of keys may have left some (reservation-key.ts). */
+  constructor(initiatorName: string, hasFormer = false) {
     this.#initiatorName = initiatorName;
     this.#node = nodePrefix(initiatorName);
+    this.#former = hasFormer ? formerNodePrefix(initiatorName) : undefined;
   }
 
-  /** What all keys of a path begin with. */
-  prefix({ isid }: Pick<ReservedPath, 'isid'>): string {
-    return pathPrefix(this.#initiatorName, isid);
+  /** A key for the next login of a path; undefined: all of them are registered. */
+  next({ isid }: Pick<ReservedPath, 'isid'>, registered: readonly string[]): string | undefined {
+    const key = nextKey(pathPrefix(this.#initiatorName, isid), registered);
+    if (key !== undefined) this.#known.add(key);
+    return key;
   }
 
   has(key: string): boolean {
-    return key.startsWith(this.#node);
+    return this.#looksLikeOurs(key) && !this.#strange.has(key);
+  }
+
+  /** It is one of this path's, of whatever login. */
+  isOf({ isid }: Pick<ReservedPath, 'isid'>, key: string): boolean {
+    const former = this.#former !== undefined && formerPathPrefix(this.#initiatorName, isid);
+    const is = key.startsWith(pathPrefix(this.#initiatorName, isid));
+    return this.has(key) && (is || (former !== false && key.startsWith(former)));
+  }
+
+  #looksLikeOurs(key: string): boolean {
+    if (key.startsWith(this.#node)) return true;
+    return this.#former !== undefined && key.startsWith(this.#former);
+  }
+
+  /** Those that look like ours and that nobody has accounted for. */
+  doubtful(keys: readonly string[]): readonly string[] {
+    return keys.filter((key) => this.#looksLikeOurs(key) && !this.#known.has(key));
+  }
+
+  /** Whose a doubtful key is (strange-keys.ts). */
+  settle(key: string, isOurs: boolean): void {
+    (isOurs ? this.#known : this.#strange).add(key);
+    if (isOurs) this.#strange.delete(key);
   }
 
   /** This node holds the unit, so that nobody writes who has not registered. */

@@ -16,14 +16,14 @@
 import { err, ok, type Result } from '../base/result.ts';
 import type { CommandContext } from './command.ts';
 import { emptyCache } from './flush-cache.ts';
-import { type KeyRing, look, type Nexus } from './nexus.ts';
+import { type KeyRing, look, type Nexus, type ReservedPath } from './nexus.ts';
 import { preempt } from './reserve-commands.ts';
 
 export interface PreemptOptions {
   readonly through: Nexus;
   readonly ring: KeyRing;
-  /** What the keys of the abandoned path begin with. */
-  readonly prefix: string;
+  /** The abandoned path. */
+  readonly victim: Pick<ReservedPath, 'isid'>;
   /** Its key was seen there in an earlier attempt, which did not come to its end. */
   readonly begun: boolean;
   readonly onBegin: () => void;
@@ -33,21 +33,21 @@ export interface PreemptOptions {
 
 /** The error says why it is not fenced, for people. */
 export async function preemptNexus(options: PreemptOptions): Promise<Result<void, string>> {
-  const { through, ring, prefix, begun, onBegin, timeoutMs } = options;
+  const { through, ring, victim, begun, onBegin, timeoutMs } = options;
   const context = (): CommandContext => through.open(timeoutMs);
   const before = await look(context());
   if (!before.ok) return err(before.error.detail);
   const { keys, holder } = before.value;
   if (!ring.holds(holder)) return err('the unit is not reserved for this node');
   if (!keys.includes(through.key)) return err(`${through.name} has lost its key`);
-  const victims = [...new Set(keys.filter((key) => key.startsWith(prefix)))];
+  const victims = [...new Set(keys.filter((key) => ring.isOf(victim, key)))];
   // Seen there it is the same device server, now: where it is not, nothing is known about the old nexus.
   if (victims.length === 0 && !begun) return err('its key is not registered there');
   onBegin();
-  for (const victim of victims) await preempt(context(), through.key, victim);
+  for (const key of victims) await preempt(context(), through.key, key);
   const after = await look(context());
   if (!after.ok) return err(after.error.detail);
-  const left = after.value.keys.some((key) => key.startsWith(prefix));
+  const left = after.value.keys.some((key) => ring.isOf(victim, key));
   if (left || !after.value.keys.includes(through.key))
     return err('its key could not be taken away');
   if (!ring.holds(after.value.holder)) return err('the reservation did not hold');

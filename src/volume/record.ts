@@ -34,7 +34,7 @@ export interface VolumeRecord {
    * reservation refuses them. It stays when the volume is detached.
    */
   readonly keptOut?: readonly string[] | undefined;
-  /** Detached, and keys of this node may be registered at a target. */
+  /** Keys of this node may be registered at a target; on disk before the first one is. */
   readonly keysLeft?: true | undefined;
   /** Since when this node has left the volume without a clean end, Unix ms. */
   readonly leftUnixMs?: number | undefined;
@@ -42,6 +42,8 @@ export interface VolumeRecord {
   readonly debts?: readonly Debt[] | undefined;
   /** Who this node is on each path that may hold writes or is kept out, configured still or not. */
   readonly nexuses?: Readonly<Record<string, RecordedNexus>> | undefined;
+  /** 2: none of them is of the layout of versions before (reservation-key.ts). */
+  readonly keyLayout?: 2 | undefined;
   readonly format: FormatState;
   /**
    * Paths found to be another logical unit, by `pathKey`, with what was found. Only the operator
@@ -81,6 +83,13 @@ export function withoutBan(record: VolumeRecord, path: string): VolumeRecord | u
   const bans = Object.entries(record.banned);
   const left = bans.filter(([key]) => !key.startsWith(`${path} `));
   return left.length === bans.length ? undefined : { ...record, banned: Object.fromEntries(left) };
+}
+
+/** Whether keys of this node may be registered for the volume; `former`: of the layout before. */
+export function keysLeftBefore(record: VolumeRecord): 'none' | 'some' | 'former' {
+  const { mayHoldWrites, keptOut = [], keysLeft, keyLayout } = record;
+  if (keysLeft !== true && mayHoldWrites.length + keptOut.length === 0) return 'none';
+  return keyLayout === 2 ? 'some' : 'former';
 }
 
 export interface StoreError {
@@ -189,7 +198,8 @@ export function parseRecord(text: string): Result<VolumeRecord, string> {
   const nexuses = parseNexuses(value['nexuses']);
   if (nexuses === 'malformed') return err('nexuses is malformed');
   const leftUnixMs = isCount(value['leftUnixMs']) ? value['leftUnixMs'] : undefined;
-  const left = { keptOut, keysLeft, leftUnixMs, debts, nexuses };
+  const keyLayout = value['keyLayout'] === 2 ? (2 as const) : undefined;
+  const left = { keptOut, keysLeft, keyLayout, leftUnixMs, debts, nexuses };
   const rest = { heldAt: held, oneServer, ...left, format, banned: bans, memory };
   return ok({ version: 1, volumeId, lu, mayHoldWrites, ...rest });
 }

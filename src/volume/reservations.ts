@@ -25,8 +25,8 @@ import { firstToAnswer, KeyRing, look, type Look, type Nexus, type ReservedPath 
 import type { Session } from './ports.ts';
 import { preemptNexus } from './preempt-fence.ts';
 import { faultAnswer, type ProbeAnswer } from './probe-answer.ts';
-import { nextKey } from './reservation-key.ts';
 import * as pr from './reserve-commands.ts';
+import { examineKeys } from './strange-keys.ts';
 
 /** What is wanted of each nexus: nothing, a key, or a key and the unit. */
 export type Duty = 'none' | 'register' | 'reserve';
@@ -40,6 +40,10 @@ export interface ReservationOptions {
   readonly inherited: readonly string[];
   /** `keptOut` as it was on disk. */
   readonly keptOut: readonly string[];
+  /** Keys of this volume may be registered since before this process; `former`: of the layout before. */
+  readonly left: 'none' | 'some' | 'former';
+  /** The path that a key of this node names is one of another volume. */
+  readonly isOfAnotherVolume: (key: string) => boolean;
   /** How many paths the volume has, up or not. */
   readonly paths: () => number;
   /** Limit of each step that nobody waits for with a limit of his own, ms. */
@@ -54,6 +58,8 @@ export interface ReservationEvents {
    * Resolves with true when that is on disk.
    */
   keptOut(paths: readonly string[]): Promise<boolean>;
+  /** A key is about to be registered. Resolves with why that could not be put on disk, if so. */
+  registering(): Promise<string | undefined>;
   /** Another node has the unit: not one write more. */
   fenced(detail: string): void;
   /** Something about who shares a device server is known now. */
@@ -90,7 +96,7 @@ export class Reservations {
   constructor(options: ReservationOptions, events: ReservationEvents) {
     this.#options = options;
     this.#events = events;
-    this.#ring = new KeyRing(options.initiatorName);
+    this.#ring = new KeyRing(options.initiatorName, options.left === 'former');
     this.#mayTakeOver = options.mayTakeOver;
     this.#preempted = new Set(options.keptOut);
   }
@@ -133,15 +139,23 @@ export class Reservations {
     const context = open(deadlineMs);
     const before = await look(context);
     if (!before.ok) return this.#cannot(path.name, before.error);
-    const foreign = duty === 'reserve' ? this.#ring.foreign(before.value) : [];
-    if (this.#ring.isForeign(before.value.holder) && duty === 'reserve' && !this.#mayTakeOver) {
-      return this.#refused(path.name, before.value.holder);
-    }
+    const { initiatorName, left, isOfAnotherVolume } = this.#options;
+    const origins = { ring: this.#ring, initiatorName, mayHaveLeft: left !== 'none' };
     const { keys } = before.value;
-    const prefix = this.#ring.prefix(path);
-    const stale = [...new Set(keys.filter((key) => key.startsWith(prefix)))];
-    const key = nextKey(prefix, keys);
+    const strange = await examineKeys(context, keys, { ...origins, isOfAnotherVolume });
+    if (!strange.ok) return this.#cannot(path.name, strange.error);
+    const foreign = duty === 'reserve' ? this.#ring.foreign(before.value) : [];
+    if (!(duty === 'reserve' && this.#mayTakeOver)) {
+      if (strange.value !== undefined) return this.#refused(path.name, strange.value);
+      const { holder } = before.value;
+      const isTaken = this.#ring.isForeign(holder) && duty === 'reserve';
+      if (isTaken) return this.#refused(path.name, `reserved by another node (key ${holder.key})`);
+    }
+    const stale = [...new Set(keys.filter((key) => this.#ring.isOf(path, key)))];
+    const key = this.#ring.next(path, keys);
     if (key === undefined) return this.#cannot(path.name, exhausted());
+    const unsaved = await this.#events.registering();
+    if (unsaved !== undefined) return this.#unusable(`keys must be on record first: ${unsaved}`);
     const registered = await pr.register(context, key, heldOf(stale, before.value.holder));
     if (!registered.ok) return this.#cannot(path.name, registered.error);
     const victims = [...(this.#mayTakeOver ? foreign : []), ...stale];
@@ -185,8 +199,7 @@ export class Reservations {
     return undefined;
   }
 
-  #refused(path: string, holder: Reservation | undefined): ProbeAnswer {
-    const detail = `reserved by another node (key ${holder?.key ?? 'unknown'})`;
+  #refused(path: string, detail: string): ProbeAnswer {
     if (this.#members.has(path)) this.#events.fenced(detail);
     return this.#unusable(detail);
   }
@@ -281,7 +294,11 @@ export class Reservations {
   /** Whether the target's account of keys is right (key-exercise.ts); where it is not, none is left there. */
   async #exercise(names: readonly string[]): Promise<boolean> {
     const nexuses = names.flatMap((name) => this.#nexuses.get(name) ?? []);
-    const result = await exerciseKeys(nexuses, (at) => this.#ring.prefix(at), this.#options.stepMs);
+    const result = await exerciseKeys(
+      nexuses,
+      (at, keys) => this.#ring.next(at, keys),
+      this.#options.stepMs,
+    );
     const { changed } = result;
     const isStale = nexuses.some((nexus) => this.#isStale(nexus));
     if (changed !== undefined && this.#nexuses.get(changed.name)?.session === changed.session) {
@@ -315,7 +332,7 @@ export class Reservations {
     const done = await preemptNexus({
       through: first,
       ring: this.#ring,
-      prefix: this.#ring.prefix(victim),
+      victim,
       begun: this.#begun.has(victim.name),
       onBegin: () => this.#begun.add(victim.name),
       timeoutMs,

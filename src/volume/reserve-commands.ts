@@ -9,11 +9,13 @@
 import { err, ok, type Result } from '../base/result.ts';
 import type { Decoded } from '../protocol/scsi/decode.ts';
 import {
+  decodeFullStatus,
   decodeReadKeys,
   decodeReadReservation,
   NO_KEY,
   persistentReserveIn,
   persistentReserveOut,
+  type Registrant,
   ReserveIn,
   type ReserveInAction,
   ReserveOut,
@@ -38,6 +40,11 @@ export async function readKeys(context: CommandContext): Answer<readonly string[
 export function readHolder(context: CommandContext): Answer<Reservation | undefined> {
   const action = ReserveIn.READ_RESERVATION;
   return reserveIn(context, 'READ RESERVATION', action, decodeReadReservation);
+}
+
+/** Who has registered each key; tgt has no such command. */
+export function readRegistrants(context: CommandContext): Answer<readonly Registrant[]> {
+  return reserveIn(context, 'READ FULL STATUS', ReserveIn.READ_FULL_STATUS, decodeFullStatus);
 }
 
 /**

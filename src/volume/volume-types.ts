@@ -19,6 +19,8 @@ export interface VolumeOptions {
   readonly paths: readonly VolumePath[];
   readonly policy: Policy;
   readonly initiatorName: string;
+  /** ISIDs of the other volumes of this node: keys that name them are no stranger's. */
+  readonly otherIsids?: () => readonly string[];
   readonly readOnly: boolean;
   /**
    * One node writes at a time: the unit may be reserved for it. Absent: nothing is reserved. False: others

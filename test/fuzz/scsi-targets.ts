@@ -7,6 +7,7 @@ import { decodeInquiry } from '../../src/protocol/scsi/inquiry.ts';
 import { decodeReportLuns, encodeLun } from '../../src/protocol/scsi/lun.ts';
 import { decodeCachingMode10, decodeCachingMode6 } from '../../src/protocol/scsi/mode.ts';
 import {
+  decodeFullStatus,
   decodeReadKeys,
   decodeReadReservation,
   decodeReserveCapabilities,
@@ -134,6 +135,22 @@ export const SCSI_TARGETS: readonly FuzzTarget[] = [
     [hex('00 00 00 01 00 00 00 10 00 00 00 00 00 00 00 ab 00 00 00 00 00 05 00 00')],
     (held) => {
       must(held === undefined || (held.scope <= 15 && held.type <= 15), 'scope or type too large');
+    },
+  ),
+  target(
+    'scsi-pr-full-status',
+    decodeFullStatus,
+    [
+      hex(
+        '00000002 00000038 0102030405060708 00000000 01 05 00000000 0001 00000020 45 00 001c' +
+          '69716e2e323032362d30312e746573743a612c692c307838300000',
+      ),
+    ],
+    (registrants, input) => {
+      must(registrants.length * 24 + 8 <= input.length, 'more registrations than fit');
+      for (const { initiatorName } of registrants) {
+        must(/^[!-~]{0,223}$/.test(initiatorName), 'a name that is none');
+      }
     },
   ),
   target('scsi-pr-capabilities', decodeReserveCapabilities, [hex('00 08 0d 80 ea 01 00 00')]),

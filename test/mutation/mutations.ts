@@ -1,8 +1,15 @@
 /** Every mutation, in the order in which they are run. */
 import { CONTROLLER } from './controller-mutations.ts';
 import { ENGINE } from './engine-mutations.ts';
+import { FENCES } from './fence-mutations.ts';
 import type { Mutation } from './mutation.ts';
 import { ORDERS } from './order-mutations.ts';
 import { VOLUMES } from './volume-mutations.ts';
 
-export const MUTATIONS: readonly Mutation[] = [...CONTROLLER, ...VOLUMES, ...ORDERS, ...ENGINE];
+export const MUTATIONS: readonly Mutation[] = [
+  ...CONTROLLER,
+  ...VOLUMES,
+  ...ORDERS,
+  ...ENGINE,
+  ...FENCES,
+];

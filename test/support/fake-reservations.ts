@@ -33,6 +33,8 @@ export class FakeReservations {
   hasAbort = true;
   /** Accepts a reservation and lets everybody write all the same. */
   enforces = true;
+  /** READ FULL STATUS; tgt has none. */
+  tellsRegistrants = false;
   /** As istgt: taking one of several away takes the last one instead. */
   removesWrongly = false;
   registrations: Registration[] = [];
@@ -65,7 +67,9 @@ export class FakeReservations {
 
   of(session: FakeSession): Registration | undefined {
     return this.registrations.find((one) =>
-      this.owner === 'session' ? one.session === session : one.isid === session.isid,
+      this.owner === 'session'
+        ? one.session === session
+        : one.isid === session.isid && one.session.initiatorName === session.initiatorName,
     );
   }
 
@@ -83,6 +87,7 @@ export class FakeReservations {
       for (const [i, key] of keys.entries()) data.write(key, 8 + 8 * i, 'hex');
       return { ...GOOD, data };
     }
+    if (action === 3 && this.tellsRegistrants) return { ...GOOD, data: this.#fullStatus() };
     if (action !== 1) return INVALID_FIELD;
     const data = Buffer.alloc(this.holder === undefined ? 8 : 24);
     if (this.holder !== undefined) {
@@ -91,6 +96,24 @@ export class FakeReservations {
       data[21] = TYPE;
     }
     return { ...GOOD, data };
+  }
+
+  #fullStatus(): Buffer {
+    const descriptors = this.registrations.map(({ key, session, isid }) => {
+      const name = `${session.initiatorName},i,0x${isid}\0`;
+      const length = Math.ceil(name.length / 4) * 4;
+      const one = Buffer.alloc(24 + 4 + length);
+      one.write(key, 0, 'hex');
+      one.writeUInt32BE(4 + length, 20);
+      one[24] = 0x45;
+      one.writeUInt16BE(length, 26);
+      one.write(name, 28);
+      return one;
+    });
+    const list = Buffer.concat(descriptors);
+    const header = Buffer.alloc(8);
+    header.writeUInt32BE(list.length, 4);
+    return Buffer.concat([header, list]);
   }
 
   #out(session: FakeSession, action: number, parameters: Buffer): Answer {

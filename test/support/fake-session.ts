@@ -215,6 +215,7 @@ export class Gateway extends DeviceServer {
 
 export class FakeSession implements Session {
   readonly gateway: Gateway;
+  readonly initiatorName: string;
   readonly isid: string;
   readonly portal: Portal;
   readonly closed: Promise<TransportFailure>;
@@ -224,8 +225,13 @@ export class FakeSession implements Session {
   ended: TransportFailure | undefined;
   progress = 0;
 
-  constructor(gateway: Gateway, isid: string, portal: Portal) {
+  constructor(
+    gateway: Gateway,
+    { initiatorName, isid }: Pick<ConnectOptions, 'initiatorName' | 'isid'>,
+    portal: Portal,
+  ) {
     this.gateway = gateway;
+    this.initiatorName = initiatorName;
     this.isid = isid;
     this.portal = portal;
     this.attentions = [...gateway.attentionsAtLogin];
@@ -359,7 +365,7 @@ export class FakeInitiator implements Initiator {
   }
 
   #connect(options: ConnectOptions): Promise<Result<Session, TransportFailure>> {
-    const { isid, timeoutMs, signal, headerDigest, dataDigest } = options;
+    const { timeoutMs, signal, headerDigest, dataDigest } = options;
     const { host, port } = options.target;
     const portal = this.redirects.get(`${host}:${String(port)}`) ?? { host, port };
     const gateway = this.#at(portal);
@@ -385,25 +391,28 @@ export class FakeInitiator implements Initiator {
           } else if (gateway.loginReject === undefined) {
             gateway.digests.push({ headerDigest, dataDigest });
             gateway.initiatorNames.add(options.initiatorName);
-            finish(ok(this.#login(gateway, isid, portal)));
+            finish(ok(this.#login(gateway, options, portal)));
           } else finish(err(failure('login-rejected', gateway.loginReject)));
         });
       }
     });
   }
 
-  #login(gateway: Gateway, isid: string, portal: Portal): Session {
+  #login(gateway: Gateway, options: ConnectOptions, portal: Portal): Session {
+    const { initiatorName, isid } = options;
     gateway.logins++;
     for (const old of [...gateway.sessions]) {
-      if (old.isid !== isid) continue;
+      if (old.isid !== isid || old.initiatorName !== initiatorName) continue;
       old.end(failure('reset', 'session reinstated'));
     }
     if (gateway.reinstatementAborts) {
       for (const task of gateway.tasks) {
-        if (task.session.isid === isid) gateway.tasks.delete(task);
+        const { session } = task;
+        const isOld = session.isid === isid && session.initiatorName === initiatorName;
+        if (isOld) gateway.tasks.delete(task);
       }
     }
-    const session = new FakeSession(gateway, isid, portal);
+    const session = new FakeSession(gateway, options, portal);
     gateway.sessions.add(session);
     return session;
   }

@@ -94,6 +94,8 @@ export interface WorldOptions {
   readonly credentials?: () => ChapCredentials | undefined;
   /** Persistent reservations: one object for all gateways (one device server), or one each. */
   readonly reservations?: FakeReservations | readonly FakeReservations[];
+  readonly initiatorName?: string;
+  readonly otherIsids?: () => readonly string[];
   readonly singleNode?: boolean;
   readonly mayTakeOver?: boolean;
 }
@@ -152,8 +154,9 @@ export class VolumeWorld {
         isid: `8000000${String(i)}0000`,
       })),
       policy: parsed.value,
-      initiatorName: 'iqn.2026-01.test:n',
+      initiatorName: options.initiatorName ?? 'iqn.2026-01.test:n',
       readOnly,
+      ...(options.otherIsids === undefined ? {} : { otherIsids: options.otherIsids }),
       ...(options.singleNode === undefined ? {} : { singleNode: options.singleNode }),
       mayTakeOver: options.mayTakeOver ?? false,
       clock,

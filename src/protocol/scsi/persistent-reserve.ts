@@ -26,6 +26,7 @@ export const ReserveIn = {
   READ_KEYS: 0x00,
   READ_RESERVATION: 0x01,
   REPORT_CAPABILITIES: 0x02,
+  READ_FULL_STATUS: 0x03,
 } as const;
 export type ReserveInAction = (typeof ReserveIn)[keyof typeof ReserveIn];
 
@@ -131,4 +132,48 @@ export function decodeReserveCapabilities(bytes: Uint8Array): Decoded<ReserveCap
     persistsThroughPowerLoss: ((bytes[2] as number) & 0x01) !== 0,
     writeExclusiveRegistrantsOnly: masked ? ((bytes[4] as number) & 0x20) !== 0 : undefined,
   });
+}
+
+/** One registration, and the initiator port that it belongs to. */
+export interface Registrant {
+  readonly key: string;
+  /** iSCSI name, lower case; empty: the target does not say, or the transport is another one. */
+  readonly initiatorName: string;
+}
+
+const STATUS_DESCRIPTOR_BYTES = 24;
+const TRANSPORT_ISCSI = 0x5;
+/** Of an iSCSI name (RFC 7143 4.2.7.1). */
+const NAME_MAX = 223;
+
+/** READ FULL STATUS parameter data (SPC-4 6.15.5). */
+export function decodeFullStatus(bytes: Uint8Array): Decoded<readonly Registrant[]> {
+  if (bytes.length < 8) return short('READ FULL STATUS data', 8, bytes.length);
+  const end = 8 + get32(bytes, 4);
+  if (end > bytes.length) return short('READ FULL STATUS data', end, bytes.length);
+  const registrants: Registrant[] = [];
+  for (let at = 8; at < end;) {
+    if (at + STATUS_DESCRIPTOR_BYTES > end) return malformed('READ FULL STATUS: a cut descriptor');
+    const next = at + STATUS_DESCRIPTOR_BYTES + get32(bytes, at + 20);
+    if (next > end) return malformed('READ FULL STATUS: a descriptor beyond the end');
+    const initiatorName = portName(bytes.subarray(at + STATUS_DESCRIPTOR_BYTES, next));
+    registrants.push({ key: hex(bytes.subarray(at, at + 8)), initiatorName });
+    at = next;
+  }
+  return ok(registrants);
+}
+
+/**
+ * The name in an iSCSI TransportID (SPC-4 7.6.4.6): "name" or "name,i,0xISID". istgt leaves the header of
+ * four bytes out.
+ */
+function portName(transportId: Uint8Array): string {
+  const text = Buffer.from(transportId).toString('latin1');
+  const isBare = /^(iqn|eui|naa)\./u.test(text);
+  if (!isBare && ((transportId[0] ?? 0) & 0x0f) !== TRANSPORT_ISCSI) return '';
+  const [name = ''] = (isBare ? text : text.slice(4)).split(/\0|,i,/u);
+  return name
+    .toLowerCase()
+    .replace(/[^!-~]/gu, '?')
+    .slice(0, NAME_MAX);
 }

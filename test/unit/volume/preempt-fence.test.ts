@@ -10,7 +10,8 @@ import { VirtualClock } from '../../support/virtual-clock.ts';
 
 const NODE = 'iqn.2026-01.test:n';
 const OURS = `${pathPrefix(NODE, '800000010000')}01`;
-const VICTIM = pathPrefix(NODE, '800000020000');
+const VICTIM_ISID = '800000020000';
+const VICTIM = pathPrefix(NODE, VICTIM_ISID);
 const WRITE_EXCLUSIVE_REGISTRANTS_ONLY = 5;
 
 /** A device server as far as the rung asks it; `afterPreempt` is what a wrong one does then. */
@@ -64,7 +65,7 @@ class Server {
       open: (deadlineMs) => ({ session, clock, deadlineMs, attention: () => undefined }),
     };
     const ring = new KeyRing(NODE);
-    const asked = { through, ring, prefix: VICTIM, begun, onBegin: () => undefined };
+    const asked = { through, ring, victim: { isid: VICTIM_ISID }, begun, onBegin: () => undefined };
     return clock.run(preemptNexus({ ...asked, timeoutMs: 1_000 }));
   }
 }

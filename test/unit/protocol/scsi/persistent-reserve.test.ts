@@ -1,6 +1,7 @@
 /** Persistent reservations, byte for byte as SPC-4 draws them (6.15, 6.16). */
 import { describe, expect, it } from 'vitest';
 import {
+  decodeFullStatus,
   decodeReadKeys,
   decodeReadReservation,
   decodeReserveCapabilities,
@@ -30,6 +31,7 @@ describe('command blocks', () => {
     ['READ KEYS', ReserveIn.READ_KEYS, '5e000000000000102800'],
     ['READ RESERVATION', ReserveIn.READ_RESERVATION, '5e010000000000102800'],
     ['REPORT CAPABILITIES', ReserveIn.REPORT_CAPABILITIES, '5e020000000000102800'],
+    ['READ FULL STATUS', ReserveIn.READ_FULL_STATUS, '5e030000000000102800'],
   ])('PERSISTENT RESERVE IN, %s', (_, action, cdb) => {
     expect(hex(persistentReserveIn(action, 0x1028))).toBe(cdb);
   });
@@ -94,5 +96,43 @@ describe('REPORT CAPABILITIES', () => {
   it('cut or of another length it is refused', () => {
     expect(decodeReserveCapabilities(bytes('0008 01 80'))).toMatchObject({ ok: false });
     expect(decodeReserveCapabilities(bytes('0004 01 80 20 00 0000'))).toMatchObject({ ok: false });
+  });
+});
+
+describe('READ FULL STATUS', () => {
+  const name = 'iqn.2026-01.io.test:A';
+  const text = (tail: string): string => Buffer.from(`${name}${tail}`, 'latin1').toString('hex');
+  const one = (transportId: string): string => {
+    const length = (transportId.length / 2).toString(16).padStart(8, '0');
+    return `0102030405060708 00000000 01 05 00000000 0001 ${length} ${transportId}`;
+  };
+  const list = (...each: string[]): Buffer => {
+    const body = bytes(each.join(''));
+    return Buffer.concat([bytes(`00000002 ${body.length.toString(16).padStart(8, '0')}`), body]);
+  };
+
+  it.each([
+    ['an initiator port, as LIO tells it', `45 00 0028 ${text(',i,0x800000010000')}00`],
+    ['an initiator device', `05 00 0018 ${text('')}000000`],
+    ['no header at all, as istgt does it', text(',i,0x800000000001')],
+  ])('names %s, in lower case', (_, transportId) => {
+    const registrant = { key: '0102030405060708', initiatorName: 'iqn.2026-01.io.test:a' };
+    const id = transportId.replaceAll(' ', '');
+    const read = decodeFullStatus(list(one(id), one(id)));
+    expect(read).toEqual({ ok: true, value: [registrant, registrant] });
+  });
+
+  it('of another transport, or without an identifier, names nobody', () => {
+    const read = decodeFullStatus(list(one('00'.repeat(24)), one('')));
+    expect(read.ok && read.value.map(({ initiatorName }) => initiatorName)).toEqual(['', '']);
+  });
+
+  it.each([
+    ['a cut list', list(one('')).subarray(0, 20)],
+    ['a cut header', bytes('0000')],
+    ['half a descriptor', list('0102030405060708')],
+    ['an identifier beyond the end', list(`${one('').trimEnd().slice(0, -8)}000000ff`)],
+  ])('refuses %s', (_, cut) => {
+    expect(decodeFullStatus(cut).ok).toBe(false);
   });
 });
