@@ -104,6 +104,14 @@ export class SocketSession implements Session, SessionOwner {
     return this.#core.progress;
   }
 
+  get heard(): number {
+    return this.#core.receiver.pdus;
+  }
+
+  ping(): void {
+    this.#core.ping();
+  }
+
   execute(command: ScsiCommand): void {
     if (this.#core.end === undefined) {
       this.#core.execute(command);

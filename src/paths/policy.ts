@@ -29,6 +29,7 @@ export interface Policy {
   readonly probeSuccesses: number;
   readonly ioDeadlineMs: number;
   readonly flushDeadlineMs: number;
+  readonly resetTimeoutMs: number;
   readonly ownStallExtensions: number;
   readonly weightStep: number;
   readonly failbackLead: number;
@@ -113,6 +114,9 @@ export const PARAMETERS: Table = {
   }),
   flushDeadlineMs: duration('flush-deadline', [100, 600_000], '30s', {
     doc: 'the same for FLUSH, UNMAP and WRITE SAME',
+  }),
+  resetTimeoutMs: duration('reset-timeout', [100, 120_000], '5s', {
+    doc: 'limit for LOGICAL UNIT RESET and other task management, while the target answers pings',
   }),
   ownStallExtensions: count('own-stall-extensions', [0, 10], '3', {
     doc: 'how often in a row a stall of our own process may excuse a path',

@@ -273,7 +273,7 @@ export class VolumeEngine {
       digests,
       reservations: {
         join: (path, session, open, ms) => reservations.join(path, session, open, ms),
-        preempt: (path, ms) => reservations.fence(path, ms),
+        preempt: (path, limits) => reservations.fence(path, limits),
         forget: (path) => reservations.forget(path),
       },
     };

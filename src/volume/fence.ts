@@ -34,13 +34,31 @@ export interface FencePolicy {
   readonly none: boolean;
 }
 
+/** What is declared, and how long the commands of a fence may take. */
+export interface FenceTerms extends FencePolicy {
+  /** LOGICAL UNIT RESET. */
+  readonly resetTimeoutMs: number;
+  /** SYNCHRONIZE CACHE takes as long as any flush. */
+  readonly flushDeadlineMs: number;
+}
+
+/**
+ * Limits of one rung, ms. A login, and every sign of life after it, has `stepMs`: a silent portal is left
+ * that fast, whatever its commands may take.
+ */
+export interface FenceLimits {
+  readonly stepMs: number;
+  readonly resetMs: number;
+  readonly flushMs: number;
+}
+
 /** The abandoned path, as far as a fence needs it. Its connection was reset already. */
 export interface FencedPath {
   readonly name: string;
-  /** Reinstates the session and resets the logical unit; each step within `timeoutMs`. */
-  resetNexus(timeoutMs: number): Promise<Result<void, TransportFailure>>;
+  /** Reinstates the session, resets the logical unit and empties its cache. */
+  resetNexus(limits: FenceLimits): Promise<Result<void, TransportFailure>>;
   /** Takes its registration away through another path; the error says why not. */
-  preempt(timeoutMs: number): Promise<Result<void, string>>;
+  preempt(limits: FenceLimits): Promise<Result<void, string>>;
   knock(timeoutMs: number): Promise<'accepted' | 'refused' | 'silent'>;
 }
 
@@ -65,14 +83,22 @@ type Attempt = { readonly fenced: true } | { readonly fenced: false; readonly wh
 interface Climb {
   readonly path: FencedPath;
   readonly policy: FencePolicy;
+  readonly limits: FenceLimits;
   /** Time since the connection of the path was reset, ms. */
   readonly severedForMs: number;
 }
 
-/** Limit of each step of the rungs reset and preempt. */
+/** Limit of a login and of silence in the rungs reset and preempt. */
 const STEP_MS = 1_000;
 /** Where going on unfenced was asked for, a fence may only cost this much. */
 const STEP_MS_BEFORE_NONE = 150;
+
+function limitsOf({ none, resetTimeoutMs, flushDeadlineMs }: FenceTerms): FenceLimits {
+  const hurried = STEP_MS_BEFORE_NONE;
+  return none
+    ? { stepMs: hurried, resetMs: hurried, flushMs: hurried }
+    : { stepMs: STEP_MS, resetMs: resetTimeoutMs, flushMs: flushDeadlineMs };
+}
 
 const FENCED: Attempt = { fenced: true };
 
@@ -86,23 +112,23 @@ const RUNGS: readonly {
 }[] = [
   {
     rung: 'reset',
-    attempt: async ({ path, policy }) => {
-      const done = await path.resetNexus(policy.none ? STEP_MS_BEFORE_NONE : STEP_MS);
+    attempt: async ({ path, limits }) => {
+      const done = await path.resetNexus(limits);
       return done.ok ? FENCED : failed(`reset: ${done.error.detail}`);
     },
   },
   {
     rung: 'preempt',
-    attempt: async ({ path, policy }) => {
-      const done = await path.preempt(policy.none ? STEP_MS_BEFORE_NONE : STEP_MS);
+    attempt: async ({ path, limits }) => {
+      const done = await path.preempt(limits);
       return done.ok ? FENCED : failed(`preempt: ${done.error}`);
     },
   },
   {
     rung: 'gone',
-    attempt: async ({ path, policy }) => {
+    attempt: async ({ path, policy, limits }) => {
       if (!policy.gone) return failed('gone: not declared');
-      const answer = await path.knock(policy.none ? STEP_MS_BEFORE_NONE : STEP_MS);
+      const answer = await path.knock(limits.stepMs);
       return answer === 'refused' ? FENCED : failed(`gone: the portal ${knocked(answer)}`);
     },
   },
@@ -132,13 +158,14 @@ const ADVICE =
 /** Climbs the ladder once for one path. */
 export async function climbFence(
   path: FencedPath,
-  policy: FencePolicy,
+  policy: FenceTerms,
   severedAt: Instant,
   now: () => Instant,
 ): Promise<FenceResult> {
   const failures: string[] = [];
+  const limits = limitsOf(policy);
   for (const { rung, attempt } of RUNGS) {
-    const result = await attempt({ path, policy, severedForMs: now() - severedAt });
+    const result = await attempt({ path, policy, limits, severedForMs: now() - severedAt });
     if (result.fenced) return { kind: 'fenced', rung };
     failures.push(result.why);
   }

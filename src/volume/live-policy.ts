@@ -10,7 +10,8 @@ export function switchPolicy(
 ): Pick<SwitcherOptions, 'fencing' | 'drainTimeoutMs' | 'probeTimeoutMs'> {
   return {
     get fencing() {
-      return policy().fencing;
+      const { fencing, resetTimeoutMs, flushDeadlineMs } = policy();
+      return { ...fencing, resetTimeoutMs, flushDeadlineMs };
     },
     get drainTimeoutMs() {
       return policy().drainTimeoutMs;

@@ -14,7 +14,7 @@ import type { Cause, Identity } from '../paths/model.ts';
 import { formatPortal } from '../protocol/iscsi/address.ts';
 import * as cdb from '../protocol/scsi/cdb.ts';
 import { type CommandContext, type CommandFault, runCommand } from './command.ts';
-import type { FencedPath } from './fence.ts';
+import type { FencedPath, FenceLimits } from './fence.ts';
 import { emptyCache } from './flush-cache.ts';
 import { decodeNames, type LuReading, readLu, sameNames } from './lu.ts';
 import { Medium } from './medium.ts';
@@ -30,6 +30,7 @@ import {
   reservedByOthers,
 } from './probe-answer.ts';
 import type { RecentWrites } from './recent-writes.ts';
+import { whileAnswering } from './while-answering.ts';
 
 export interface LinkOptions extends LoginOptions {
   readonly name: string;
@@ -55,7 +56,7 @@ export interface LinkEvents {
     deadlineMs: number,
   ): Promise<ProbeAnswer | undefined>;
   /** Takes this path's registration away through another path; the error says why not. */
-  preempt(link: PathLink, timeoutMs: number): Promise<Result<void, string>>;
+  preempt(link: PathLink, limits: FenceLimits): Promise<Result<void, string>>;
 }
 
 /** A session whose identity was read and judged to be the volume's. */
@@ -77,6 +78,8 @@ export class PathLink {
   #verified: Verified | undefined;
   #exclusive: Promise<unknown> = Promise.resolve();
   #closed = false;
+  /** Its session is that of a fence. */
+  #isFencing = false;
   /** Unit attentions that said "the logical unit has changed", and how many of them identity covers. */
   #changes = 0;
   #changesRead = 0;
@@ -189,26 +192,49 @@ export class PathLink {
    * Session reinstatement and LOGICAL UNIT RESET, at the configured portal or at `at`; the new session
    * stays, to be verified by a probe, if it leads to where the path is configured.
    */
-  async resetNexus(timeoutMs: number, at?: Portal): Promise<Result<void, TransportFailure>> {
+  async resetNexus(limits: FenceLimits, at?: Portal): Promise<Result<void, TransportFailure>> {
     this.#login.abort();
     return this.#serially(async () => {
       await this.sever('reinstating the session');
-      const connected = await this.#connect(timeoutMs, at);
-      if (!connected.ok) return connected;
-      const session = connected.value;
-      const moved = astray(at, session.portal);
-      if (moved !== undefined) {
-        this.#discard(session, moved);
-        return err({ kind: 'protocol', detail: moved });
+      this.#isFencing = true;
+      try {
+        return await this.#reinstate(limits, at);
+      } finally {
+        this.#isFencing = false;
       }
-      const reset = await session.resetLogicalUnit(timeoutMs);
-      const done = reset.ok ? await this.#emptyCache(session, timeoutMs) : reset;
-      if (!done.ok) session.abort(`fence failed: ${done.error.detail}`);
-      else if (astray(at, this.target) !== undefined) {
-        this.#discard(session, 'fenced; the path is configured to lead elsewhere');
-      }
-      return done;
     });
+  }
+
+  async #reinstate(limits: FenceLimits, at?: Portal): Promise<Result<void, TransportFailure>> {
+    const connected = await this.#connect(limits.stepMs, at);
+    if (!connected.ok) return connected;
+    const session = connected.value;
+    const moved = astray(at, session.portal);
+    if (moved !== undefined) {
+      this.#discard(session, moved);
+      return err({ kind: 'protocol', detail: moved });
+    }
+    const done = await this.#endTasks(session, limits);
+    if (!done.ok) session.abort(`fence failed: ${done.error.detail}`);
+    else if (astray(at, this.target) !== undefined) {
+      this.#discard(session, 'fenced; the path is configured to lead elsewhere');
+    }
+    return done;
+  }
+
+  /** LOGICAL UNIT RESET, then SYNCHRONIZE CACHE; given up as soon as the target falls silent. */
+  async #endTasks(
+    session: Session,
+    { stepMs, resetMs, flushMs }: FenceLimits,
+  ): Promise<Result<void, TransportFailure>> {
+    const { clock } = this.#options;
+    const work = async (): Promise<Result<void, TransportFailure>> => {
+      const reset = await session.resetLogicalUnit(resetMs);
+      return reset.ok ? this.#emptyCache(session, flushMs) : reset;
+    };
+    const done = await whileAnswering(session, { clock, stepMs }, work());
+    const detail = `no answer to anything within ${String(stepMs)} ms`;
+    return done ?? err({ kind: 'timeout', detail });
   }
 
   async #emptyCache(session: Session, timeoutMs: number): Promise<Result<void, TransportFailure>> {
@@ -230,17 +256,19 @@ export class PathLink {
     const { initiator } = this.#options;
     return {
       name,
-      resetNexus: (timeoutMs) => this.resetNexus(timeoutMs, portal),
-      preempt: (timeoutMs) => this.#events.preempt(this, timeoutMs),
+      resetNexus: (limits) => this.resetNexus(limits, portal),
+      preempt: (limits) => this.#events.preempt(this, limits),
       knock: (timeoutMs) => initiator.knock({ ...target, ...portal }, timeoutMs),
     };
   }
 
   /**
    * Drops the connection with RST; resolves when the socket is closed. A login under way goes on: it
-   * carries nothing of ours, and a fence may be what it is for.
+   * carries nothing of ours, and a fence may be what it is for. So does a fence that has logged in: its
+   * commands may take longer than a probe that waits for them.
    */
   async sever(reason: string): Promise<void> {
+    if (this.#isFencing) return;
     const session = this.#session;
     this.#forget();
     this.severedAt = this.#options.clock.now();

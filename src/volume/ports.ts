@@ -128,6 +128,13 @@ export interface Session {
    * about the peer). NOPs do not count: a target whose back end hangs answers those.
    */
   readonly progress: number;
+  /**
+   * Counter that grows with every PDU received, of whatever kind: the front end lives, whatever its back
+   * end does. Unlike `progress` it counts answers to pings.
+   */
+  readonly heard: number;
+  /** NOP-Out that asks for an answer (RFC 7143 11.18), beside the CmdSN window; one at a time. */
+  ping(): void;
   /** LOGICAL UNIT RESET (RFC 7143 11.5.1, function 5); resolves when the target says it is complete. */
   resetLogicalUnit(timeoutMs: number): Promise<Result<void, TransportFailure>>;
   /** Drops the connection with RST at once; outstanding commands are reported `lost`. Idempotent. */

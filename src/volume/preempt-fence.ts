@@ -15,9 +15,11 @@
  */
 import { err, ok, type Result } from '../base/result.ts';
 import type { CommandContext } from './command.ts';
+import type { FenceLimits } from './fence.ts';
 import { emptyCache } from './flush-cache.ts';
 import { type KeyRing, look, type Nexus, type ReservedPath } from './nexus.ts';
 import { preempt } from './reserve-commands.ts';
+import { whileAnswering } from './while-answering.ts';
 
 export interface PreemptOptions {
   readonly through: Nexus;
@@ -27,14 +29,13 @@ export interface PreemptOptions {
   /** Its key was seen there in an earlier attempt, which did not come to its end. */
   readonly begun: boolean;
   readonly onBegin: () => void;
-  /** Limit of each step. */
-  readonly timeoutMs: number;
+  readonly limits: FenceLimits;
 }
 
 /** The error says why it is not fenced, for people. */
 export async function preemptNexus(options: PreemptOptions): Promise<Result<void, string>> {
-  const { through, ring, victim, begun, onBegin, timeoutMs } = options;
-  const context = (): CommandContext => through.open(timeoutMs);
+  const { through, ring, victim, begun, onBegin, limits } = options;
+  const context = (): CommandContext => through.open(limits.stepMs);
   const before = await look(context());
   if (!before.ok) return err(before.error.detail);
   const { keys, holder } = before.value;
@@ -51,8 +52,20 @@ export async function preemptNexus(options: PreemptOptions): Promise<Result<void
   if (left || !after.value.keys.includes(through.key))
     return err('its key could not be taken away');
   if (!ring.holds(after.value.holder)) return err('the reservation did not hold');
-  const reset = await through.session.resetLogicalUnit(timeoutMs);
-  if (!reset.ok) return err(reset.error.detail);
-  const fault = await emptyCache(context());
-  return fault === undefined ? ok(undefined) : err(fault.detail);
+  return endTasks(through, limits);
+}
+
+/** What passed the check before ends, and the cache is emptied, while the target answers pings. */
+async function endTasks(
+  { open, session }: Nexus,
+  { stepMs, resetMs, flushMs }: FenceLimits,
+): Promise<Result<void, string>> {
+  const work = async (): Promise<Result<void, string>> => {
+    const reset = await session.resetLogicalUnit(resetMs);
+    if (!reset.ok) return err(reset.error.detail);
+    const fault = await emptyCache(open(flushMs));
+    return fault === undefined ? ok(undefined) : err(fault.detail);
+  };
+  const done = await whileAnswering(session, { clock: open(stepMs).clock, stepMs }, work());
+  return done ?? err('its target has fallen silent');
 }

@@ -19,6 +19,7 @@
 import { err, type Result } from '../base/result.ts';
 import type { Reservation } from '../protocol/scsi/persistent-reserve.ts';
 import type { CommandContext, CommandFault } from './command.ts';
+import type { FenceLimits } from './fence.ts';
 import { exerciseKeys } from './key-exercise.ts';
 import { Kinship, relate } from './kinship.ts';
 import { firstToAnswer, KeyRing, look, type Look, type Nexus, type ReservedPath } from './nexus.ts';
@@ -320,14 +321,14 @@ export class Reservations {
   // ----------------------------------------------------------------------------------- fence
 
   /**
-   * Takes the registration of an abandoned path away, through another path of its device server; each
-   * step within `timeoutMs`. The error says why not, for people.
+   * Takes the registration of an abandoned path away, through another path of its device server. The
+   * error says why not, for people.
    */
-  async fence(victim: ReservedPath, timeoutMs: number): Promise<Result<void, string>> {
+  async fence(victim: ReservedPath, limits: FenceLimits): Promise<Result<void, string>> {
     const helpers = [...this.#nexuses.values()].filter((nexus) => this.#isKin(victim, nexus.name));
     if (this.#options.duty() !== 'reserve') return err('no reservation is wanted');
     if (helpers.length === 0) return err('no other path is proved to lead to its device server');
-    const first = await firstToAnswer(helpers, timeoutMs);
+    const first = await firstToAnswer(helpers, limits.stepMs);
     if (first === undefined) return err('no other path of its device server answers');
     const done = await preemptNexus({
       through: first,
@@ -335,7 +336,7 @@ export class Reservations {
       victim,
       begun: this.#begun.has(victim.name),
       onBegin: () => this.#begun.add(victim.name),
-      timeoutMs,
+      limits,
     });
     if (!done.ok) return done;
     this.#preempted.add(victim.name);

@@ -16,7 +16,7 @@
  */
 import type { Instant } from '../base/brand.ts';
 import type { Cause } from '../paths/model.ts';
-import { absentPath, type FencedPath, type FencePolicy } from './fence.ts';
+import { absentPath, type FencedPath, type FenceTerms } from './fence.ts';
 import type { PathLink, Verified } from './path-link.ts';
 import { type PlanOptions, planSwitch } from './planned-switch.ts';
 import type { Sense, Timer } from './ports.ts';
@@ -37,7 +37,7 @@ export interface SwitchEvents {
 }
 
 export interface SwitcherOptions extends PlanOptions {
-  readonly fencing: FencePolicy;
+  readonly fencing: FenceTerms;
   readonly link: (path: string) => PathLink | undefined;
 }
 
@@ -274,7 +274,7 @@ export class Switcher {
    * read: not every rung of the fence has emptied that.
    */
   async #settleInherited(path: PathLink): Promise<ProbeAnswer | undefined> {
-    return this.#hasInherited ? path.settleCache(this.#options.drainTimeoutMs) : undefined;
+    return this.#hasInherited ? path.settleCache(this.#options.fencing.flushDeadlineMs) : undefined;
   }
 
   async #plan(order: SwitchOrder): Promise<void> {

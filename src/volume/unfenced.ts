@@ -9,9 +9,9 @@ import type { Instant } from '../base/brand.ts';
 import {
   climbFence,
   type FencedPath,
-  type FencePolicy,
   type FenceResult,
   type FenceRung,
+  type FenceTerms,
 } from './fence.ts';
 
 interface Left {
@@ -40,7 +40,7 @@ export class UnfencedPaths {
    * not fenced is not. Undefined: `isEnded`, which is asked after each, says that it is all over.
    */
   async climb(
-    policy: FencePolicy,
+    policy: FenceTerms,
     now: () => Instant,
     isEnded: () => boolean,
   ): Promise<FenceResult | undefined> {

@@ -89,6 +89,7 @@ export class Gateway extends DeviceServer {
   reinstatementAborts = false;
   /** LOGICAL UNIT RESET ends every task. */
   resetWorks = true;
+  resetDelayMs = 1;
   /** Persistent reservations of its device server; undefined: it has none. */
   reservations: FakeReservations | undefined;
   /** Other gateways of the same device server: a reset through one ends the tasks of all. */
@@ -224,6 +225,8 @@ export class FakeSession implements Session {
   #resolve: (failure: TransportFailure) => void = () => undefined;
   ended: TransportFailure | undefined;
   progress = 0;
+  heard = 0;
+  #pinging = false;
 
   constructor(
     gateway: Gateway,
@@ -259,6 +262,7 @@ export class FakeSession implements Session {
 
   answer(task: Task, { status, sense, data }: Answer): void {
     if (task.reported || this.ended !== undefined) return;
+    this.heard++;
     if (task.command.aside !== true) this.progress++;
     let received = 0;
     const { dataIn } = task.command;
@@ -271,6 +275,21 @@ export class FakeSession implements Session {
     this.#report(task, { kind: 'status', status, sense, received, residual });
   }
 
+  /** Answered by the front end, however slow its back end is; a frozen one answers when it is thawed. */
+  ping(): void {
+    if (this.#pinging || this.ended !== undefined) return;
+    this.#pinging = true;
+    this.gateway.clock.after(1, () => this.#pong());
+  }
+
+  #pong(): void {
+    if (this.ended !== undefined) return;
+    if (this.gateway.mode === 'up') {
+      this.#pinging = false;
+      this.heard++;
+    } else this.gateway.clock.after(10, () => this.#pong());
+  }
+
   resetLogicalUnit(timeoutMs: number): Promise<Result<void, TransportFailure>> {
     const { gateway } = this;
     if (this.ended !== undefined) return Promise.resolve(err(this.ended));
@@ -281,8 +300,9 @@ export class FakeSession implements Session {
         resolve(err(why));
       });
       if (gateway.mode !== 'up') return;
-      gateway.clock.after(1, () => {
+      gateway.clock.after(gateway.resetDelayMs, () => {
         if (gateway.mode !== 'up' || this.ended !== undefined) return;
+        this.heard++;
         timer.cancel();
         if (!gateway.resetWorks) {
           resolve(err(failure('protocol', 'LOGICAL UNIT RESET: function not supported')));

@@ -33,6 +33,7 @@ export class LateSession implements Session {
   readonly sent: Sent[] = [];
   readonly portal = { host: 'late', port: 3260 };
   progress = 0;
+  heard = 0;
   outstanding = 0;
   readonly closed = new Promise<never>(() => undefined);
   /** Answers at once (in the next turn) instead of waiting for the test. */
@@ -61,6 +62,10 @@ export class LateSession implements Session {
 
   get pauses(): number[] {
     return this.sent.slice(1).map(({ at }, i) => at - (this.sent[i]?.at ?? 0));
+  }
+
+  ping(): void {
+    this.heard++;
   }
 
   resetLogicalUnit(): Promise<Result<void, TransportFailure>> {

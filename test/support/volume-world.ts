@@ -12,6 +12,7 @@
 import { err, ok, type Result } from '../../src/base/result.ts';
 import { parsePolicy } from '../../src/paths/policy.ts';
 import { formatPortal } from '../../src/protocol/iscsi/address.ts';
+import type { FenceTerms } from '../../src/volume/fence.ts';
 import type { ChapCredentials, IoError, IoKind } from '../../src/volume/ports.ts';
 import {
   emptyRecord,
@@ -25,6 +26,12 @@ import { changesMedium, FakeMedium, type FakeProfile, profile } from './fake-lu.
 import { FakeReservations } from './fake-reservations.ts';
 import { FakeInitiator, Gateway, type Task } from './fake-session.ts';
 import { VirtualClock } from './virtual-clock.ts';
+
+/** Nothing declared. */
+export const FENCING: FenceTerms = {
+  ...{ gone: false, delayMs: undefined, none: false },
+  ...{ resetTimeoutMs: 5_000, flushDeadlineMs: 30_000 },
+};
 
 /** A record store that can be slow, fail, and remember what it was told. */
 export class MemoryStore implements VolumeStore {

@@ -2,11 +2,21 @@
 import { describe, expect, it } from 'vitest';
 import type { Instant } from '../../../src/base/brand.ts';
 import { err, ok } from '../../../src/base/result.ts';
-import { absentPath, climbFence, type FencePolicy } from '../../../src/volume/fence.ts';
+import {
+  absentPath,
+  climbFence,
+  type FenceLimits,
+  type FenceTerms,
+} from '../../../src/volume/fence.ts';
 import { type InFlight, StallWatch } from '../../../src/volume/stall-watch.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 
-const NOTHING: FencePolicy = { gone: false, delayMs: undefined, none: false };
+const NOTHING: FenceTerms = {
+  ...{ gone: false, delayMs: undefined, none: false },
+  ...{ resetTimeoutMs: 5_000, flushDeadlineMs: 30_000 },
+};
+const text = ({ stepMs, resetMs, flushMs }: FenceLimits): string =>
+  [stepMs, resetMs, flushMs].join();
 const at = (ms: number): Instant => ms as Instant;
 
 function path(resets: boolean, knock: 'accepted' | 'refused' | 'silent', preempts = false) {
@@ -14,12 +24,12 @@ function path(resets: boolean, knock: 'accepted' | 'refused' | 'silent', preempt
   return {
     calls,
     name: 'p0',
-    resetNexus: async (timeoutMs: number) => {
-      calls.push(`reset ${String(timeoutMs)}`);
+    resetNexus: async (limits: FenceLimits) => {
+      calls.push(`reset ${text(limits)}`);
       return resets ? ok(undefined) : err({ kind: 'timeout' as const, detail: 'no answer' });
     },
-    preempt: async (timeoutMs: number) => {
-      calls.push(`preempt ${String(timeoutMs)}`);
+    preempt: async (limits: FenceLimits) => {
+      calls.push(`preempt ${text(limits)}`);
       return preempts ? ok(undefined) : err('not one device server');
     },
     knock: async (timeoutMs: number) => {
@@ -50,11 +60,11 @@ describe('the ladder', () => {
   });
 
   it('preempts where the old portal is silent, before anything declared is tried', async () => {
-    const policy = { gone: true, delayMs: 0, none: true };
+    const policy = { ...NOTHING, gone: true, delayMs: 0, none: true };
     const silent = path(false, 'refused', true);
     const result = await climbFence(silent, policy, at(0), () => at(9));
     expect(result).toEqual({ kind: 'fenced', rung: 'preempt' });
-    expect(silent.calls).toEqual(['reset 150', 'preempt 150']);
+    expect(silent.calls).toEqual(['reset 150,150,150', 'preempt 150,150,150']);
   });
 
   it('held, it says why each rung failed and what could be declared', async () => {
@@ -68,10 +78,11 @@ describe('the ladder', () => {
   it('does not knock where gone is not declared, and hurries where none was asked for', async () => {
     const plain = path(false, 'refused');
     await climbFence(plain, NOTHING, at(0), () => at(0));
-    expect(plain.calls).toEqual(['reset 1000', 'preempt 1000']);
+    // A login is short, commands take what they take.
+    expect(plain.calls).toEqual(['reset 1000,5000,30000', 'preempt 1000,5000,30000']);
     const hurried = path(false, 'silent');
     await climbFence(hurried, { ...NOTHING, gone: true, none: true }, at(0), () => at(0));
-    expect(hurried.calls).toEqual(['reset 150', 'preempt 150', 'knock 150']);
+    expect(hurried.calls).toEqual(['reset 150,150,150', 'preempt 150,150,150', 'knock 150']);
   });
 
   it('a path that is not configured any more is fenced by time or by order only', async () => {

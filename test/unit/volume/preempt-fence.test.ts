@@ -58,6 +58,8 @@ class Server {
         this.resets++;
         return ok(undefined);
       },
+      heard: 0,
+      ping: () => undefined,
     } as unknown as Session;
     const clock = new VirtualClock();
     const through: Nexus = {
@@ -66,7 +68,8 @@ class Server {
     };
     const ring = new KeyRing(NODE);
     const asked = { through, ring, victim: { isid: VICTIM_ISID }, begun, onBegin: () => undefined };
-    return clock.run(preemptNexus({ ...asked, timeoutMs: 1_000 }));
+    const limits = { stepMs: 1_000, resetMs: 5_000, flushMs: 30_000 };
+    return clock.run(preemptNexus({ ...asked, limits }));
   }
 }
 

@@ -15,7 +15,12 @@ import type { LuFacts } from '../../../src/volume/lu.ts';
 import type { Session, TransportFailure } from '../../../src/volume/ports.ts';
 import { check, UA_LUNS_CHANGED, UA_POWER_ON } from '../../support/fake-lu.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
-import { MemoryStore, VolumeWorld, type WorldOptions } from '../../support/volume-world.ts';
+import {
+  FENCING,
+  MemoryStore,
+  VolumeWorld,
+  type WorldOptions,
+} from '../../support/volume-world.ts';
 import { wordEvent } from '../../../src/pathd/notices.ts';
 
 let world: VolumeWorld | undefined;
@@ -66,7 +71,7 @@ function bench() {
       clock,
       dispatcher,
       keeper: new RecordKeeper(store, emptyRecord('v')),
-      fencing: { gone: false, delayMs: undefined, none: false },
+      fencing: FENCING,
       drainTimeoutMs: 1_000,
       probeTimeoutMs: 1_000,
       link: (path) => (removed.has(path) ? undefined : (p1 as unknown as PathLink)),
@@ -106,19 +111,8 @@ function bench() {
   const order = (how: SwitchKind) =>
     switcher.order({ from: 'p0', to: 'p1', how, cause: { kind: 'refused', detail: '' } });
   return {
-    clock,
-    dispatcher,
-    fence,
-    heldAt,
-    onP0,
-    p0,
-    p1,
-    removed,
-    seen,
-    store,
-    swapWhileSaving,
-    switcher,
-    order,
+    ...{ clock, dispatcher, fence, heldAt, onP0, p0, p1 },
+    ...{ removed, seen, store, swapWhileSaving, switcher, order },
     /** At the next switch, once. */
     whenSwitched: (run: () => Promise<void>) => void (onSwitched = run),
   };

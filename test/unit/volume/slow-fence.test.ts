@@ -1,0 +1,82 @@
+/** Commands of a fence take what they take on a slow target; a silent one is left as fast as ever. */
+import { afterEach, describe, expect, it } from 'vitest';
+import type { Task } from '../../support/fake-session.ts';
+import { FakeReservations } from '../../support/fake-reservations.ts';
+import { VolumeWorld, type WorldOptions } from '../../support/volume-world.ts';
+
+let world: VolumeWorld;
+
+/** A write is unanswered on p0, whose connection is then lost. */
+async function abandoned(options: WorldOptions = {}): Promise<VolumeWorld> {
+  world = new VolumeWorld({ profiles: [{ writeCache: true, dpofua: false }, {}], ...options });
+  await world.start();
+  await world.clock.advance(2_000);
+  world.gateway(0).delayMs = ({ what }: Task) => (what.op === 'write' ? 1e9 : 1);
+  world.write(1, 11);
+  await world.clock.advance(10);
+  return world;
+}
+
+function cut(w: VolumeWorld): void {
+  for (const session of [...w.gateway(0).sessions]) {
+    session.end({ kind: 'reset', detail: 'connection reset' });
+  }
+}
+
+const fence = (w: VolumeWorld) => w.event('switched').at(-1)?.report.fence;
+
+afterEach(() => {
+  expect(world.violations).toEqual([]);
+});
+
+describe('the fence of a slow target', () => {
+  it('waits for a SYNCHRONIZE CACHE that takes as long as a flush may', async () => {
+    const w = await abandoned();
+    w.gateway(0).delayMs = ({ what }) => (what.op === 'sync' ? 20_000 : 1);
+    cut(w);
+    await w.on('p1', 25_000);
+    expect([fence(w), w.event('stuck')]).toEqual(['reset', []]);
+  });
+
+  it('waits for a LOGICAL UNIT RESET as long as reset-timeout says', async () => {
+    const w = await abandoned();
+    w.gateway(0).resetDelayMs = 4_500;
+    cut(w);
+    await w.on('p1', 6_000);
+    expect([fence(w), w.event('stuck')]).toEqual(['reset', []]);
+  });
+
+  it('does so for the rung preempt as well', async () => {
+    const reservations = new FakeReservations();
+    const w = await abandoned({ reservations, singleNode: true });
+    w.gateway(0).mode = 'dark';
+    w.gateway(1).delayMs = ({ what }) => (what.op === 'sync' ? 20_000 : 1);
+    w.gateway(1).profile = { ...w.gateway(1).profile, writeCache: true };
+    w.gateway(1).resetDelayMs = 4_500;
+    await w.on('p1', 40_000);
+    expect([fence(w), w.event('stuck')]).toEqual(['preempt', []]);
+  });
+
+  it('leaves a portal that falls silent after the login within two seconds', async () => {
+    const w = await abandoned({ policy: { fencing: 'delay=1s' } });
+    w.gateway(0).resetDelayMs = 4_500;
+    cut(w);
+    // The login gets through; then there is nothing any more.
+    await w.clock.until(() => w.gateway(0).sessions.size > 0);
+    w.gateway(0).mode = 'frozen';
+    const since = w.clock.now();
+    await w.on('p1', 5_000);
+    expect(fence(w)).toBe('delay');
+    expect(w.clock.now() - since).toBeLessThan(2_000);
+  });
+
+  it('a restart waits for the flush of the path that it arrives at, however slow', async () => {
+    const cached = { writeCache: true, dpofua: false };
+    world = new VolumeWorld({ profiles: [cached, cached], record: { mayHoldWrites: ['p0'] } });
+    for (const gateway of world.gateways) {
+      gateway.delayMs = ({ what }) => (what.op === 'sync' ? 3_000 : 1);
+    }
+    await world.start();
+    expect([world.event('stuck'), world.event('note')]).toEqual([[], []]);
+  });
+});
