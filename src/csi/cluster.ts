@@ -199,6 +199,8 @@ export class Cluster {
       pv: pv === undefined ? (before?.pv ?? null) : knownPv(pv, node),
       isOwner: before?.isOwner ?? false,
       applied: before?.applied ?? '',
+      // Of a volume that is about to be staged nothing is in force yet.
+      ...(this.#followed.has(volumeId) && before?.good ? { good: before.good } : {}),
       isReleased: false,
     };
     await this.#store.set(known);
@@ -288,7 +290,8 @@ export class Cluster {
     const config = this.#staging.get(volumeId);
     const known = this.#store.get(volumeId);
     if (known === undefined || config === undefined) return;
-    await this.#store.set({ ...known, applied: wanted(config, this.#options.policyDefaults) });
+    const applied = wanted(config, this.#options.policyDefaults);
+    await this.#store.set({ ...known, applied, good: config.good });
     this.#attend(volumeId);
   }
 

@@ -4,6 +4,7 @@
  * dropped: what is new matters), sent one after another; nobody waits for it.
  */
 import type { Logger } from '../base/log.ts';
+import { printable } from '../base/printable.ts';
 import { backoffMs } from '../kubernetes/backoff.ts';
 import type { ApiResult, KubernetesApi } from '../kubernetes/client.ts';
 import { DRIVER_NAME } from '../kubernetes/contract.ts';
@@ -48,8 +49,8 @@ interface Queued {
 
 const QUEUE_MAX = 200;
 const CALL_TIMEOUT_MS = 5_000;
-/** Event.message: 1 KiB. */
-const MESSAGE_MAX = 1_000;
+/** Event.message has 1 KiB; the correlator may put words before it. */
+const MESSAGE_MAX = 960;
 /** Events of cluster-scoped objects live here; describe looks for them here. */
 const CLUSTER_NAMESPACE = 'default';
 
@@ -72,8 +73,9 @@ export class EventWriter {
     this.#log = log;
   }
 
-  record(volume: KnownVolume, event: VolumeEventText): void {
+  record(volume: KnownVolume, told: VolumeEventText): void {
     const { volumeId } = volume;
+    const event = cleaned(told);
     this.#log.info({ volumeId, reason: event.reason, text: event.message }, 'volume event');
     for (const object of objectsOf(volume)) this.#add(object, event);
     void this.#send();
@@ -87,7 +89,8 @@ export class EventWriter {
     this.#log.warn({ configMap: map.name, text: message }, 'malformed');
     const object = { apiVersion: 'v1', kind: 'ConfigMap', ...map } as const;
     const reason = 'InvalidMaintenance';
-    this.#add(object, { reason, warning: true, message, atUnixMs: Date.now() });
+    const event = { reason, warning: true, message, atUnixMs: Date.now() } as const;
+    this.#add(object, cleaned(event));
     void this.#send();
   }
 
@@ -97,7 +100,7 @@ export class EventWriter {
     event: Omit<VolumeEventText, 'atUnixMs'>,
   ): void {
     const object = { apiVersion: 'v1', kind: 'Node', name, uid } as const;
-    this.#add(object, { ...event, atUnixMs: Date.now() });
+    this.#add(object, cleaned({ ...event, atUnixMs: Date.now() }));
     void this.#send();
   }
 
@@ -148,7 +151,7 @@ export class EventWriter {
     const known = this.#names.get(decision.key);
     if (decision.kind === 'count' && known !== undefined) {
       const { count, message } = decision;
-      const patch = { count, message: clip(message), lastTimestamp: time(event.atUnixMs) };
+      const patch = { count, message, lastTimestamp: time(event.atUnixMs) };
       const done = await this.#api.patchEvent(namespace, known.name, patch, CALL_TIMEOUT_MS);
       if (done.ok || done.error.kind !== 'not-found') return done;
       // Events live an hour.
@@ -177,7 +180,7 @@ export class EventWriter {
       metadata,
       involvedObject: object,
       reason: event.reason,
-      message: clip(message),
+      message,
       type: event.warning ? 'Warning' : 'Normal',
       source: { component: DRIVER_NAME, host: this.#node },
       reportingComponent: DRIVER_NAME,
@@ -207,6 +210,7 @@ function time(unixMs: number): string {
   return new Date(unixMs).toISOString().replace(/\.\d+Z$/, 'Z');
 }
 
-function clip(message: string): string {
-  return message.length > MESSAGE_MAX ? `${message.slice(0, MESSAGE_MAX)}...` : message;
+/** As it may be shown to people: in the log, and by describe. */
+function cleaned(event: VolumeEventText): VolumeEventText {
+  return { ...event, message: printable(event.message, MESSAGE_MAX) };
 }

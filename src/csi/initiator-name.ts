@@ -8,6 +8,7 @@
  * taken when the last volume of the old name is gone.
  */
 import type { Logger } from '../base/log.ts';
+import { printable } from '../base/printable.ts';
 import type { NodeObject } from '../kubernetes/client.ts';
 import { INITIATOR_NAME_KEY } from '../kubernetes/contract.ts';
 import { type PathdApi, PathdError } from '../pathd/api.ts';
@@ -23,6 +24,9 @@ export interface InitiatorNamingOptions {
   /** Runs the callback after a minute; returns how to give that up. */
   readonly later: (run: () => void) => () => void;
 }
+
+/** An iSCSI name has 223 bytes; longer ones are shown cut, and refused. */
+const NAME_MAX = 256;
 
 export type NamingReason = 'InitiatorNameChanged' | 'InitiatorNameRefused';
 
@@ -47,7 +51,7 @@ export class InitiatorNaming {
   /** The Node as it is now. */
   onNode(node: NodeObject): void {
     this.#node = node;
-    const wanted = node.annotations[INITIATOR_NAME_KEY]?.trim() ?? '';
+    const wanted = printable(node.annotations[INITIATOR_NAME_KEY]?.trim() ?? '', NAME_MAX);
     if (wanted === this.#wanted) return;
     this.#wanted = wanted;
     this.#isTaken = false;

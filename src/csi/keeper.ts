@@ -7,7 +7,8 @@
  * edit that is taken back within the debounce time causes nothing, and a lost message repairs
  * itself.
  *
- * Malformed values are told as `InvalidPath`, the good ones work. Where none is left, or pathd
+ * Malformed values are told as `InvalidPath`; in place of each what was good before stays in force, so
+ * that a typing error takes nothing from a volume that is mounted. Where no path is left, or pathd
  * refuses (it never gives up the last usable path), what is in use stays in use and the refusal is
  * told.
  */
@@ -126,7 +127,11 @@ export class Keeper {
     const config = configOf(known, topology(), weights, policyDefaults, maintenance());
     this.#tellNews(known, config);
     const want = wanted(config, policyDefaults);
-    if (config.paths.length === 0 || want === known.applied) return;
+    if (config.paths.length === 0) return;
+    if (want === known.applied) {
+      await store.set({ ...known, good: config.good });
+      return;
+    }
     if (want === this.#refused?.want && performance.now() < this.#refused.untilMs) return;
     this.#running = true;
     this.#again = false;
@@ -137,7 +142,7 @@ export class Keeper {
       this.#refused = undefined;
       this.#failures = 0;
       const now = store.get(volumeId);
-      if (now !== undefined) await store.set({ ...now, applied: want });
+      if (now !== undefined) await store.set({ ...now, applied: want, good: config.good });
     } catch (error) {
       this.#onFailure(known, want, error);
     } finally {

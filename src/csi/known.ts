@@ -36,6 +36,11 @@ export interface KnownVolume {
   readonly isOwner: boolean;
   /** What pathd was given last, as keeper.ts spells it; empty: not known. */
   readonly applied: string;
+  /**
+   * The values that went into that, by key (contract.ts): what a malformed edit leaves in force, also
+   * after a restart. Not there in files of the versions before it.
+   */
+  readonly good?: KeyMap;
   /** Unstaged; what this node wrote on the PV is still to be removed. */
   readonly isReleased: boolean;
 }
@@ -175,6 +180,7 @@ function isKnownVolume(value: unknown, volumeId: string): value is KnownVolume {
     isTexts(known.attributes) &&
     (known.pv === null || isKnownPv(known.pv)) &&
     typeof known.applied === 'string' &&
+    (known.good === undefined || isTexts(known.good)) &&
     typeof known.isOwner === 'boolean' &&
     typeof known.isReleased === 'boolean'
   );

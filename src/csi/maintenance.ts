@@ -7,6 +7,7 @@
 import type { Logger } from '../base/log.ts';
 import type { SharedBackoff } from '../kubernetes/backoff.ts';
 import { child, text } from '../kubernetes/client.ts';
+import { describeProblems } from '../kubernetes/contract.ts';
 import type { KeyMap } from '../kubernetes/keys.ts';
 import { type Maintenance, NO_MAINTENANCE, parseMaintenance } from '../kubernetes/maintenance.ts';
 import type { Transport } from '../kubernetes/transport.ts';
@@ -75,7 +76,7 @@ export class MaintenanceWatch {
     const { racks, portals, problems } = this.now;
     log.info({ racks, portals }, 'drained for maintenance');
     void store.setMaintenance(data);
-    const told = problems.join('; ');
+    const told = describeProblems(problems);
     if (told !== '' && told !== this.#told) invalid(map, told);
     this.#told = told;
     changed();

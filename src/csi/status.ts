@@ -7,6 +7,7 @@
  * the specification demands: nothing is put into the trailing metadata.
  */
 import { Metadata, type ServerErrorResponse, status } from '@grpc/grpc-js';
+import { printable } from '../base/printable.ts';
 import { PathdError } from '../pathd/api.ts';
 
 export type CsiCode =
@@ -46,8 +47,7 @@ export function codeOf(error: unknown): CsiCode {
 /** The message as it goes out: one line, bounded. */
 export function messageOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
-  const line = text.replace(/\s+/g, ' ').trim() || 'unknown error';
-  return line.length > MESSAGE_MAX ? `${line.slice(0, MESSAGE_MAX - 1)}…` : line;
+  return printable(text.trim().replace(/\s+/g, ' '), MESSAGE_MAX) || 'unknown error';
 }
 
 /** What grpc-js wants to hear from a handler that failed. */

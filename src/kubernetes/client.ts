@@ -12,6 +12,7 @@
 import type { Result } from '../base/result.ts';
 import { err, ok } from '../base/result.ts';
 import { hash32 } from '../base/hash.ts';
+import { printable } from '../base/printable.ts';
 import { type KeyMap, OWNER_KEY, statusKey } from './keys.ts';
 import type { ApiRequest, ApiResponse, Transport } from './transport.ts';
 
@@ -169,7 +170,10 @@ async function ask(
     return answer.status < 300 ? ok(answer.body) : err(apiError(answer));
   } catch (error) {
     // Not reached, reading a token file, an exec plugin: whatever it is, the API cannot be asked now.
-    return err({ kind: 'unavailable', detail: error instanceof Error ? error.message : 'unknown' });
+    return err({
+      kind: 'unavailable',
+      detail: printable(error instanceof Error ? error.message : 'unknown', 500),
+    });
   }
 }
 
@@ -177,7 +181,7 @@ async function ask(
 export function apiError({ status, body }: ApiResponse): ApiError {
   const message = isObject(body) ? body['message'] : undefined;
   const text = typeof message === 'string' ? message : `HTTP status ${String(status)}`;
-  return { kind: errorKind(status), detail: text.slice(0, 500) };
+  return { kind: errorKind(status), detail: printable(text, 500) };
 }
 
 function errorKind(status: number): ApiErrorKind {
@@ -256,7 +260,10 @@ function texts(value: unknown): KeyMap {
   );
 }
 
+/** A Node's name: 253 characters. */
+const NODE_NAME_MAX = 253;
+
 /** Owner named on a PV; undefined: free. */
 export function ownerOf({ annotations }: { readonly annotations: KeyMap }): string | undefined {
-  return annotations[OWNER_KEY] || undefined;
+  return printable(annotations[OWNER_KEY] ?? '', NODE_NAME_MAX) || undefined;
 }

@@ -6,11 +6,15 @@
  * and volumeAttributes (whoever merges them decides who wins). It is total: good paths come out
  * even when others are malformed, and every malformed value is reported with what was expected, all
  * at once: people mend a PV in one edit, not in six. Unknown keys of our domain are reported too,
- * since a misspelt `drain.` that is silently ignored is a maintenance window that goes wrong.
+ * since a misspelt `drain.` that is silently ignored is a maintenance window that goes wrong. Of a volume
+ * that is in use a malformed value leaves in force what the key said before (kept.ts).
  *
  * Pure: no node, no Kubernetes client, no clock.
  */
+import { printable } from '../base/printable.ts';
+import { err, ok, type Result } from '../base/result.ts';
 import type { PathSpec } from '../pathd/api.ts';
+import { hidden, KeptValues, shown, type Values } from './kept.ts';
 import { type PathUrl, parsePathUrl } from './path-url.ts';
 import { type Topology, type TopologyWeights, distance } from './topology.ts';
 
@@ -48,34 +52,42 @@ export interface VolumeConfig {
   /** Name of one of `paths`. */
   readonly pin: string | undefined;
   /** Policy parameters by name, values as typed; pathd knows which exist. */
-  readonly policy: Readonly<Record<string, string>>;
+  readonly policy: Values;
   /** PV named by `prioritypath.io/pv`. */
   readonly pvName: string | undefined;
   /** Paths whose weight is a guess because rack and room labels are missing. */
   readonly topologyUnknown: readonly string[];
   /** One line per malformed key: `key "value": expected …`. Empty when all is well. */
   readonly problems: readonly string[];
+  /** By key, the values in force: to be given back as `before` when the keys are read again. */
+  readonly good: Values;
 }
 
-/** Reads our keys out of a map; other people's keys are ignored. */
+/**
+ * Reads our keys out of a map; other people's keys are ignored.
+ *
+ * @param before `good` of what the volume in use has now; empty: it is not in use.
+ */
 export function parseVolumeConfig(
-  keys: Readonly<Record<string, string>>,
+  keys: Values,
   node: Topology,
   weights: TopologyWeights,
+  before: Values = {},
 ): VolumeConfig {
-  const problems: string[] = [];
-  const sections = sortKeys(keys, problems);
+  const kept = new KeptValues(before);
+  const own = cleaned(keys);
+  const sections = sortKeys(own, kept);
   const paths: PathSpec[] = [];
   const topologyUnknown: string[] = [];
-  for (const [name, url] of goodUrls(sections.path, problems)) {
+  for (const [name, url] of goodUrls(sections.path, kept)) {
     // An empty label is no label: it would equal other empty ones, or hide that it is missing.
     const place = (of: ReadonlyMap<string, string>): string | undefined =>
       of.get(name)?.trim() || undefined;
     const target = { rack: place(sections.rack), room: place(sections.room) };
     const { tier, unknown } = distance(node, target);
-    const byHand = weightByHand(sections.weight.get(name), name, problems);
+    const byHand = readValue(WEIGHT_PREFIX, sections.weight, name, kept, parseWeight);
     if (unknown && byHand === undefined) topologyUnknown.push(name);
-    const drained = isDrained(sections.drain.get(name), name, problems);
+    const drained = readValue(DRAIN_PREFIX, sections.drain, name, kept, parseDrain) ?? false;
     const { rack, room } = target;
     const stands = {
       ...(rack === undefined ? {} : { rack }),
@@ -83,24 +95,42 @@ export function parseVolumeConfig(
     };
     paths.push({ name, ...url, maxWeight: byHand ?? weights[tier], drained, ...stands });
   }
-  reportDangling(sections, problems);
-  const pin = keys[PIN_KEY];
-  if (pin !== undefined && !sections.path.has(pin)) {
-    problems.push(`${PIN_KEY} "${pin}": expected the name of a path`);
-  }
+  reportDangling(sections, kept);
+  const names = new Set(paths.map(({ name }) => name));
   return {
     paths,
-    pin: paths.some((path) => path.name === pin) ? pin : undefined,
-    policy: goodPolicy(sections.policy, problems),
-    pvName: keys[PV_KEY],
+    pin: readPin(own[PIN_KEY], names, kept),
+    policy: goodPolicy(sections.policy, kept),
+    pvName: own[PV_KEY],
     topologyUnknown,
-    problems,
+    problems: kept.problems,
+    good: kept.good,
   };
 }
 
+/** More than any good value has; a target's name has 223 bytes at most. */
+const VALUE_MAX = 1024;
+/** `prefix/name`: 253 and 63 characters. volumeAttributes may have longer keys. */
+const KEY_MAX = 317;
+
+/** Keys and values as they may be kept, compared and repeated: see base/printable.ts. */
+export function cleaned(keys: Values): Values {
+  return Object.fromEntries(
+    Object.entries(keys).map(([key, value]) => [
+      printable(key, KEY_MAX),
+      printable(value.length > VALUE_MAX ? hidden(value) : value, VALUE_MAX).trim(),
+    ]),
+  );
+}
+
+/** As many problems as one error or Event repeats; people mend the first ones first. */
+const PROBLEMS_MAX = 16;
+
 /** All problems as one text for an error or an Event. */
 export function describeProblems(problems: readonly string[]): string {
-  return problems.join('; ');
+  const left = problems.length - PROBLEMS_MAX;
+  const more = left > 0 ? [`and ${String(left)} more`] : [];
+  return [...problems.slice(0, PROBLEMS_MAX), ...more].join('; ');
 }
 
 /** Why there is no path at all: what is wrong with those there are, or that there is none. */
@@ -125,7 +155,7 @@ const KNOWN_KEYS =
   `${POLICY_PREFIX}/<parameter>, ${PIN_KEY} or ${PV_KEY}`;
 
 /** Puts every key of ours into its section, in the order of names, whatever the map's order was. */
-function sortKeys(keys: Readonly<Record<string, string>>, problems: string[]): Sections {
+function sortKeys(keys: Values, kept: KeptValues): Sections {
   const sections: Sections = {
     path: new Map(),
     rack: new Map(),
@@ -142,12 +172,11 @@ function sortKeys(keys: Readonly<Record<string, string>>, problems: string[]): S
     if (key === PIN_KEY || key === PV_KEY) continue;
     const section = PREFIXES.get(prefix);
     if (section === undefined || name === undefined || rest.length > 0) {
-      problems.push(`${key} "${shown(value)}": unknown key, expected ${KNOWN_KEYS}`);
+      kept.problem(key, value, `unknown key, expected ${KNOWN_KEYS}`);
     } else if (!NAME_PATTERN.test(name) || name.length > MAX_NAME_LENGTH) {
-      problems.push(
-        `${key} "${shown(value)}": the name after "/" must be lower-case letters, digits and "-", ` +
-          `at most ${String(MAX_NAME_LENGTH)}`,
-      );
+      const most = String(MAX_NAME_LENGTH);
+      const why = `the name after "/" must be lower-case letters, digits and "-", at most ${most}`;
+      kept.problem(key, value, why);
     } else {
       sections[section].set(name, value);
     }
@@ -155,55 +184,118 @@ function sortKeys(keys: Readonly<Record<string, string>>, problems: string[]): S
   return sections;
 }
 
-/** Parsed URLs by path name, without duplicates and without more than MAX_PATHS. */
-function goodUrls(texts: ReadonlyMap<string, string>, problems: string[]): Map<string, PathUrl> {
-  const urls = new Map<string, PathUrl>();
-  const seen = new Map<string, string>();
-  for (const [name, text] of texts) {
+/** A path that is to be in force: as the key says now, or as it was. */
+interface Claim {
+  readonly name: string;
+  readonly key: string;
+  readonly text: string;
+  readonly isNew: boolean;
+}
+
+/**
+ * Parsed URLs by path name, without duplicates and without more than MAX_PATHS. What has not changed goes
+ * before what has: of two paths that an edit made equal, the one that was edited is at fault.
+ */
+function goodUrls(texts: ReadonlyMap<string, string>, kept: KeptValues): Map<string, PathUrl> {
+  /** Why a value is not taken, by path. */
+  const refused = new Map<string, string>();
+  for (;;) {
+    const claims = claimsOf(texts, refused, kept);
+    const { urls, clashes } = place(claims);
+    const news = [...clashes].filter(([name]) => !refused.has(name));
+    for (const [name, why] of news) refused.set(name, why);
+    // What came into force in place of a refused value may be in the way of another new one.
+    if (news.length > 0) continue;
+    for (const [name, text] of texts) {
+      const key = `${PATH_PREFIX}/${name}`;
+      const inForce = claims.find((claim) => claim.name === name && urls.has(name))?.text;
+      if (inForce !== undefined) kept.accept(key, inForce);
+      const why = refused.get(name);
+      if (why === undefined) continue;
+      kept.problem(key, text, inForce === undefined ? why : `${why}; it stays "${shown(inForce)}"`);
+    }
+    return new Map([...urls].sort(([a], [b]) => (a < b ? -1 : 1)));
+  }
+}
+
+/** Those in force before come first, each group in the order of names. */
+function claimsOf(
+  texts: ReadonlyMap<string, string>,
+  refused: ReadonlyMap<string, string>,
+  kept: KeptValues,
+): readonly Claim[] {
+  const claims: Claim[] = [];
+  for (const [name, typed] of texts) {
     const key = `${PATH_PREFIX}/${name}`;
+    const before = kept.before(key);
+    const text = refused.has(name) ? before : typed;
+    if (text !== undefined) claims.push({ name, key, text, isNew: text !== before });
+  }
+  return claims.toSorted((a, b) => Number(a.isNew) - Number(b.isNew));
+}
+
+function place(claims: readonly Claim[]): {
+  readonly urls: Map<string, PathUrl>;
+  readonly clashes: ReadonlyMap<string, string>;
+} {
+  const urls = new Map<string, PathUrl>();
+  const clashes = new Map<string, string>();
+  const seen = new Map<string, string>();
+  for (const { name, text } of claims) {
     const url = parsePathUrl(text);
     if (!url.ok) {
-      problems.push(`${key} "${shown(text)}": ${url.error}`);
+      clashes.set(name, url.error);
       continue;
     }
     const { host, port, targetName, lun } = url.value;
-    const place = `${host} ${String(port)} ${targetName} ${String(lun)}`;
-    const other = seen.get(place);
+    const where = `${host} ${String(port)} ${targetName} ${String(lun)}`;
+    const other = seen.get(where);
     if (other !== undefined) {
-      problems.push(`${key} "${text}": the same portal, target and LUN as path ${other}`);
+      clashes.set(name, `the same portal, target and LUN as path ${other}`);
     } else if (urls.size === MAX_PATHS) {
-      problems.push(`${key} "${text}": expected at most ${String(MAX_PATHS)} paths`);
+      clashes.set(name, `expected at most ${String(MAX_PATHS)} paths`);
     } else {
-      seen.set(place, name);
+      seen.set(where, name);
       urls.set(name, url.value);
     }
   }
-  return urls;
+  return { urls, clashes };
 }
 
-function weightByHand(
-  text: string | undefined,
+function readValue<T>(
+  prefix: string,
+  section: ReadonlyMap<string, string>,
   name: string,
-  problems: string[],
-): number | undefined {
-  if (text === undefined) return undefined;
-  const weight = Number(text);
-  if (/^[1-9]\d{0,3}$/.test(text) && weight <= MAX_WEIGHT) return weight;
-  problems.push(
-    `${WEIGHT_PREFIX}/${name} "${text}": expected a number from 1 to ${String(MAX_WEIGHT)}`,
-  );
-  return undefined;
+  kept: KeptValues,
+  parse: (text: string) => Result<T, string>,
+): T | undefined {
+  const text = section.get(name);
+  return text === undefined ? undefined : kept.read(`${prefix}/${name}`, text, parse);
 }
 
-function isDrained(text: string | undefined, name: string, problems: string[]): boolean {
-  if (text !== undefined && text !== 'true' && text !== 'false') {
-    problems.push(`${DRAIN_PREFIX}/${name} "${text}": expected true or false`);
-  }
-  return text === 'true';
+function parseWeight(text: string): Result<number, string> {
+  const weight = Number(text);
+  if (/^[1-9]\d{0,3}$/.test(text) && weight <= MAX_WEIGHT) return ok(weight);
+  return err(`expected a number from 1 to ${String(MAX_WEIGHT)}`);
+}
+
+function parseDrain(text: string): Result<boolean, string> {
+  return text === 'true' || text === 'false' ? ok(text === 'true') : err('expected true or false');
+}
+
+function readPin(
+  text: string | undefined,
+  names: ReadonlySet<string>,
+  kept: KeptValues,
+): string | undefined {
+  if (text === undefined) return undefined;
+  return kept.read(PIN_KEY, text, (name) =>
+    names.has(name) ? ok(name) : err('expected the name of a path'),
+  );
 }
 
 /** `weight.…/p7` where there is no path p7, well-formed or not. */
-function reportDangling(sections: Sections, problems: string[]): void {
+function reportDangling(sections: Sections, kept: KeptValues): void {
   const about = [
     [RACK_PREFIX, sections.rack],
     [ROOM_PREFIX, sections.room],
@@ -213,25 +305,18 @@ function reportDangling(sections: Sections, problems: string[]): void {
   for (const [prefix, section] of about) {
     for (const [name, value] of section) {
       if (sections.path.has(name)) continue;
-      problems.push(`${prefix}/${name} "${value}": there is no ${PATH_PREFIX}/${name}`);
+      kept.problem(`${prefix}/${name}`, value, `there is no ${PATH_PREFIX}/${name}`);
     }
   }
 }
 
-function goodPolicy(
-  texts: ReadonlyMap<string, string>,
-  problems: string[],
-): Readonly<Record<string, string>> {
+function goodPolicy(texts: ReadonlyMap<string, string>, kept: KeptValues): Values {
   const policy: Record<string, string> = {};
-  for (const [name, value] of texts) {
-    if (value.trim() === '') problems.push(`${POLICY_PREFIX}/${name} "": expected a value`);
-    else policy[name] = value;
+  const parse = (text: string): Result<string, string> =>
+    text === '' ? err('expected a value') : ok(text);
+  for (const name of texts.keys()) {
+    const value = readValue(POLICY_PREFIX, texts, name, kept, parse);
+    if (value !== undefined) policy[name] = value;
   }
   return policy;
-}
-
-/** A value as an error may repeat it: no credentials, no novel. */
-function shown(value: string): string {
-  const safe = value.replace(/^([a-z]+:\/\/)?.*@/is, '$1…@');
-  return safe.length > 256 ? `${safe.slice(0, 256)}…` : safe;
 }

@@ -10,7 +10,7 @@
  * Pure.
  */
 import { hash32 } from '../base/hash.ts';
-import { KEY_DOMAIN, OWNER_PREFIX, STATUS_PREFIX } from './contract.ts';
+import { cleaned, KEY_DOMAIN, OWNER_PREFIX, STATUS_PREFIX } from './contract.ts';
 import type { Topology } from './topology.ts';
 
 export type KeyMap = Readonly<Record<string, string>>;
@@ -41,14 +41,15 @@ export function mergeKeys({ attributes, labels, annotations }: KeySources): KeyM
   return merged;
 }
 
-/** Those of our domain, the driver's own included. */
+/** Those of our domain, cleaned; the driver's own (whose tables have several lines) as they are. */
 export function ourKeys(map: KeyMap): KeyMap {
-  return Object.fromEntries(
-    Object.entries(map).filter(([key]) => {
-      const [prefix = ''] = key.split('/', 1);
-      return prefix === KEY_DOMAIN || prefix.endsWith(`.${KEY_DOMAIN}`);
-    }),
-  );
+  const ours = Object.entries(map).filter(([key]) => {
+    const [prefix = ''] = key.split('/', 1);
+    return prefix === KEY_DOMAIN || prefix.endsWith(`.${KEY_DOMAIN}`);
+  });
+  const driver = ours.filter(([key]) => isDriverKey(key));
+  const others = ours.filter(([key]) => !isDriverKey(key));
+  return { ...cleaned(Object.fromEntries(others)), ...Object.fromEntries(driver) };
 }
 
 /** Written by the driver: status and owner. Never configuration, never a reason to act. */

@@ -9,6 +9,7 @@
  *
  * Pure.
  */
+import { printable } from '../base/printable.ts';
 import type { PathSpec } from '../pathd/api.ts';
 import type { KeyMap } from './keys.ts';
 import { parsePortal } from './path-url.ts';
@@ -37,7 +38,7 @@ export function parseMaintenance(data: KeyMap): Maintenance {
   const problems: string[] = [];
   for (const key of Object.keys(data)) {
     if (key === RACKS_KEY || key === PORTALS_KEY) continue;
-    problems.push(`${key}: unknown key, expected ${RACKS_KEY} or ${PORTALS_KEY}`);
+    problems.push(`${printable(key, 253)}: unknown key, expected ${RACKS_KEY} or ${PORTALS_KEY}`);
   }
   const racks = words(data[RACKS_KEY]).filter((word) => {
     const good = /^[^/\s]+(\/[^/\s]+)?$/.test(word);
@@ -53,8 +54,12 @@ export function parseMaintenance(data: KeyMap): Maintenance {
   return { racks, portals, problems };
 }
 
+/** A DNS name has 253 characters, a label's value 63. */
+const WORD_MAX = 320;
+
 function words(text = ''): readonly string[] {
-  return text.split(/[\s,]+/).filter((word) => word !== '');
+  const found = text.split(/[\s,]+/).filter((word) => word !== '');
+  return found.map((word) => printable(word, WORD_MAX));
 }
 
 /** `HOST[:PORT]`, or what is wrong with it. */

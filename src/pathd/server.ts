@@ -12,6 +12,7 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import type { Logger } from '../base/log.ts';
+import { printable } from '../base/printable.ts';
 import { clearSocket, protectSocket, socketPath } from '../host/unix-socket.ts';
 import {
   type AttachRequest,
@@ -31,6 +32,9 @@ export interface PathdServer {
   start(): Promise<void>;
   stop(): Promise<void>;
 }
+
+/** gRPC sends them as a header: well below the usual 8 KiB. */
+const DETAILS_MAX = 2048;
 
 /** How often a watched status is looked at. */
 const WATCH_MS = 100;
@@ -173,7 +177,9 @@ function watch(
 }
 
 function serviceError(error: unknown): { readonly code: Status; readonly details: string } {
-  if (error instanceof PathdError) return { code: Status[error.code], details: error.message };
+  if (error instanceof PathdError) {
+    return { code: Status[error.code], details: printable(error.message, DETAILS_MAX) };
+  }
   const details = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  return { code: Status.INTERNAL, details };
+  return { code: Status.INTERNAL, details: printable(details, DETAILS_MAX) };
 }

@@ -7,6 +7,7 @@
  * one level further down is printed. A walk over a handful of fields costs microseconds, and lines are
  * written on state changes, never per I/O.
  */
+import { printable } from '../base/printable.ts';
 
 /** Keys whose value is a secret whatever it is: CHAP (`node.session.auth.password`), CSI, tokens. */
 const SECRET_KEY = /secret|passw|chap|credential|token|authorization|private.?key/i;
@@ -14,9 +15,23 @@ const REDACTED = '[redacted]';
 /** Deeper than anything logged on purpose; also ends cycles. */
 const DEPTH_MAX = 6;
 const ITEMS_MAX = 100;
+/** Longest text of a field or a message: what others may put into it must not fill the disk. */
+const TEXT_MAX = 4096;
 
-/** Removes `user:password@` from every URL in a text. */
+/** One bounded line, without `user:password@` in any URL. */
 export function redactText(text: string): string {
+  // Credentials first: half of them, cut off, would not be recognised.
+  return printable(withoutCredentials(text.slice(0, 2 * TEXT_MAX)), TEXT_MAX);
+}
+
+/** The same for a field: its line breaks stay, for both formats write them as \\n. */
+function redactField(text: string): string {
+  const lines = withoutCredentials(text.slice(0, 2 * TEXT_MAX)).split('\n');
+  const clean = lines.map((line) => printable(line, TEXT_MAX)).join('\n');
+  return clean.length > TEXT_MAX ? `${clean.slice(0, TEXT_MAX - 1)}…` : clean;
+}
+
+function withoutCredentials(text: string): string {
   return text.replace(/(\b[a-z][a-z0-9+.-]*:\/\/)[^/\s@]*@/gi, `$1${REDACTED}@`);
 }
 
@@ -35,7 +50,7 @@ function redactObject(object: object, depth: number): Record<string, unknown> {
 }
 
 function redactValue(value: unknown, depth: number): unknown {
-  if (typeof value === 'string') return redactText(value);
+  if (typeof value === 'string') return redactField(value);
   if (typeof value === 'bigint') return value.toString();
   if (typeof value !== 'object' || value === null) return value;
   if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) {
@@ -61,6 +76,6 @@ function redactError(error: Error, depth: number): Record<string, unknown> {
     message: redactText(error.message),
     ...redactObject(error, depth), // code, errno, details …
     ...(error.cause === undefined ? {} : { cause: redactValue(error.cause, depth + 1) }),
-    stack: redactText(error.stack ?? ''),
+    stack: redactField(error.stack ?? ''),
   };
 }

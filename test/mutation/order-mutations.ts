@@ -15,4 +15,20 @@ export const ORDERS: readonly Mutation[] = [
       'for (const order of orders) on.driver.dispatch(order);',
     ),
   ),
+  mutation(
+    'typo-takes-a-path',
+    'a malformed value of a mounted volume is as good as a removed one',
+    ['test/unit/csi/keeper.test.ts', 'a typing error in a mounted volume takes no path'],
+    edit(
+      'kubernetes/contract',
+      'const text = refused.has(name) ? before : typed;',
+      'const text = refused.has(name) ? undefined : typed;',
+    ),
+  ),
+  mutation(
+    'good-values-forgotten',
+    'what was good is not on disk',
+    ['test/unit/csi/keeper.test.ts', 'made while csi was away'],
+    edit('csi/keeper', 'applied: want, good: config.good }', 'applied: want }'),
+  ),
 ];

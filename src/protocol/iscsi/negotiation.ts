@@ -8,8 +8,12 @@
  * parameters, and that corrupts data later. Such a login fails now.
  */
 import { assert } from '../../base/assert.ts';
+import { printable } from '../../base/printable.ts';
 import { err, ok, type Result } from '../../base/result.ts';
 import { type KeyValues, parseNumber } from './text.ts';
+
+/** Longest answer of a target that an error repeats. */
+const SHOWN_MAX = 64;
 
 type Rule =
   /** Both sides compute a AND b, or a OR b. */
@@ -231,7 +235,9 @@ export class Negotiation {
         return `target rejects ${key}=${offerText(rule)}`;
       default: {
         const value = outcome(rule, text);
-        if (value === undefined) return `illegal answer ${key}=${text} to ${offerText(rule)}`;
+        if (value === undefined) {
+          return `illegal answer ${key}=${printable(text, SHOWN_MAX)} to ${offerText(rule)}`;
+        }
         this.#values.set(key, value);
         return undefined;
       }

@@ -8,6 +8,7 @@
  * A target that leaves the stage with an exchange unfinished has skipped authentication and is
  * refused, as is one that never began what was demanded of it.
  */
+import { printable } from '../../base/printable.ts';
 import { err, ok, type Result } from '../../base/result.ts';
 import { ChapExchange, type ChapCrypto, type ChapSecrets } from './chap.ts';
 import type { LoginFailure } from './login-status.ts';
@@ -79,7 +80,7 @@ export class Security {
     if (!this.#offered.includes(method)) {
       if (this.#authentication === undefined) return `login: ${WANTED}`;
       const offered = this.#offered.join(',');
-      return `login: the target answers AuthMethod=${method.slice(0, 40)} to ${offered}`;
+      return `login: the target answers AuthMethod=${printable(method, 40)} to ${offered}`;
     }
     if (method === 'CHAP' && this.#authentication !== undefined) {
       this.#method = 'CHAP';

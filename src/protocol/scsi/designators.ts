@@ -4,6 +4,7 @@
  * lead to one logical unit is for the volume to judge (association 0, and how unique the kind is).
  */
 import { ascii, hex, utf8 } from '../../base/bytes.ts';
+import { printable } from '../../base/printable.ts';
 import { ok } from '../../base/result.ts';
 import { type Decoded, malformed } from './decode.ts';
 import { vpdBody, VpdPage } from './vpd.ts';
@@ -82,15 +83,23 @@ function decodeOne(bytes: Uint8Array): Designator {
     association: ASSOCIATIONS[((bytes[1] as number) >> 4) & 3] ?? 'reserved',
     type,
     codeSet,
-    value: codeSet === 2 ? trim(ascii(name)) : codeSet === 3 ? trim(utf8(name)) : hex(name),
+    value:
+      codeSet === 2
+        ? trim(ascii(name))
+        : codeSet === 3
+          ? trim(printable(utf8(name), NAME_MAX))
+          : hex(name),
     nonZero: name.some((byte) => byte !== 0),
     oui: companyId(kind, name),
   };
 }
 
-/** NULs pad SCSI name strings; `ascii` has turned them into question marks. */
+/** A DESIGNATOR LENGTH is one byte. */
+const NAME_MAX = 255;
+
+/** NULs pad SCSI name strings; `ascii` has made question marks of them, `printable` U+FFFD. */
 function trim(text: string): string {
-  return text.replace(/[\0 ]+$/u, '').replace(/\?+$/u, '');
+  return text.replace(/[\uFFFD ]+$/u, '').replace(/\?+$/u, '');
 }
 
 function naaKind(name: Uint8Array): DesignatorKind {

@@ -40,15 +40,8 @@ function pv(
 const weights = (): (readonly [string, number])[] | undefined =>
   updates.at(-1)?.paths.map(({ name, maxWeight }) => [name, maxWeight] as const);
 
-beforeEach(async () => {
-  dir = mkdtempSync(join(tmpdir(), 'keeper-'));
-  store = new KnownStore(dir, LOG);
-  await store.open();
-  const more = { attributes: {}, pv: null, isOwner: false, isReleased: false, applied: '' };
-  await store.set({ version: 1, volumeId: 'v', ...more });
-  maintenance = NO_MAINTENANCE;
-  [updates, errors, told, topology] = [[], [], [], { rack: 'r1', room: 'a' }];
-  keeper = new Keeper({
+const newKeeper = (): Keeper =>
+  new Keeper({
     ...{ volumeId: 'v', node: 'n', store, log: LOG, weights: DEFAULT_WEIGHTS, policyDefaults: {} },
     pathd: {
       update: async (request) => {
@@ -62,6 +55,16 @@ beforeEach(async () => {
     tell: (_, { reason, message }) => void told.push(`${reason}: ${message}`),
     staged: undefined,
   });
+
+beforeEach(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'keeper-'));
+  store = new KnownStore(dir, LOG);
+  await store.open();
+  const more = { attributes: {}, pv: null, isOwner: false, isReleased: false, applied: '' };
+  await store.set({ version: 1, volumeId: 'v', ...more });
+  maintenance = NO_MAINTENANCE;
+  [updates, errors, told, topology] = [[], [], [], { rack: 'r1', room: 'a' }];
+  keeper = newKeeper();
   // File writes are real, timers are not.
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
 });
@@ -199,4 +202,71 @@ test('a rack or a portal under maintenance is drained for the volume, live, and 
   keeper.check();
   await pass(1_000);
   expect(updates).toHaveLength(3);
+});
+
+const LIVE = {
+  'path.prioritypath.io/p0': URL_OF(0),
+  'path.prioritypath.io/p1': URL_OF(1),
+  'policy.prioritypath.io/fencing': 'gone',
+};
+const hosts = (): string[] | undefined => updates.at(-1)?.paths.map(({ host }) => host);
+
+test('a typing error in a mounted volume takes no path, and is told; removing one does', async () => {
+  await keeper.onPv(pv(LIVE));
+  await pass(1_000);
+  told.length = 0;
+  await keeper.onPv(pv({ ...LIVE, 'path.prioritypath.io/p0': 'iscsi:/10.0.0.0' }));
+  await pass(1_000);
+  expect(updates).toHaveLength(1);
+  expect(told).toEqual([
+    `InvalidPath: path.prioritypath.io/p0 "iscsi:/10.0.0.0": expected ` +
+      `iscsi://host[:port]/<target name>/<lun>; it stays "${URL_OF(0)}"`,
+  ]);
+  await keeper.onPv(pv({ 'path.prioritypath.io/p1': URL_OF(1) }));
+  await pass(1_000);
+  expect(hosts()).toEqual(['10.0.0.1']);
+});
+
+test('a typing error that was made while csi was away takes no path either', async () => {
+  await keeper.onPv(pv(LIVE));
+  await pass(1_000);
+  keeper.stop();
+  store = new KnownStore(dir, LOG);
+  await store.open();
+  keeper = newKeeper();
+  await keeper.onPv(
+    pv({ ...LIVE, 'path.prioritypath.io/p0': '', 'drain.prioritypath.io/p1': 'no' }),
+  );
+  await pass(1_000);
+  expect(updates).toHaveLength(1);
+  expect(told.join()).toContain(`it stays "${URL_OF(0)}"`);
+});
+
+test('what pathd refused is not what a malformed edit falls back to', async () => {
+  await keeper.onPv(pv(LIVE));
+  await pass(1_000);
+  errors.push(new PathdError('FAILED_PRECONDITION', 'p0 is the last usable path'));
+  await keeper.onPv(pv({ ...LIVE, 'path.prioritypath.io/p0': URL_OF(7) }));
+  await pass(1_000);
+  await keeper.onPv(pv({ ...LIVE, 'path.prioritypath.io/p0': 'x' }));
+  await pass(1_000);
+  expect(told.at(-1)).toContain(`it stays "${URL_OF(0)}"`);
+  expect(updates).toHaveLength(1);
+});
+
+test.each([
+  ['malformed', { fencing: 'gnoe' }, /"gnoe" is none of .*; it stays "gone"/],
+  ['unknown', { fencing: 'gone', 'io-deadlin': '1s' }, /no parameter has the name "io-deadlin"/],
+  ['a clash', { fencing: 'delay=30s', 'no-path-timeout': '5s' }, /ends before.*; the policy stays/],
+])('a policy that is no good (%s) stays as it was', async (_, policy, words) => {
+  await keeper.onPv(pv(LIVE));
+  await pass(1_000);
+  const keys = Object.entries(policy).map(([name, value]) => [
+    `policy.prioritypath.io/${name}`,
+    value,
+  ]);
+  await keeper.onPv(pv({ ...LIVE, ...(Object.fromEntries(keys) as Record<string, string>) }));
+  await pass(1_000);
+  expect(updates.map((update) => update.policy)).toEqual([{ fencing: 'gone' }]);
+  expect(told.at(-1)).toMatch(words);
 });
