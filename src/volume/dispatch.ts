@@ -81,7 +81,8 @@ export class Dispatcher {
     limits?: () => LogLimits | undefined,
   ) {
     this.ledger = new Ledger(limits);
-    this.ahead = new FlushAhead(this.ledger, (request) => this.submit(request));
+    const isCacheOff = (): boolean => this.facts?.writeCache === 'none';
+    this.ahead = new FlushAhead(this.ledger, isCacheOff, (request) => this.submit(request));
     this.#clock = clock;
     this.#recent = recent;
     this.#events = events;
@@ -157,7 +158,9 @@ export class Dispatcher {
   #renew(route: Route, facts: LuFacts): void {
     this.#route = { ...route, facts };
     this.facts = facts;
-    if (route.facts.writeCache !== 'none' || facts.writeCache === 'none') return;
+    const [before, now] = [route.facts.writeCache, facts.writeCache];
+    if (now === 'none') this.ahead.relieve();
+    if (before !== 'none' || now === 'none') return;
     this.#debt.expose(this.ledger.outstanding());
     // What was answered while nobody knew of the cache is in it.
     const done = (): void => undefined;
@@ -411,8 +414,10 @@ export class Dispatcher {
   #finish(entry: Entry, error: IoError | undefined, stable: boolean): void {
     const { request, changesData } = entry;
     const { log } = this.ledger;
-    // While there is something older in the log, what comes after it is kept whatever the policy says.
-    const keep = error === undefined && changesData && !stable && (entry.logged || log.count > 0);
+    // While there is something older in the log, what comes after it is kept whatever the policy and the
+    // cache are by then: replayed, the older one would undo it.
+    const mayLose = entry.logged && !stable;
+    const keep = error === undefined && changesData && (mayLose || log.count > 0);
     if (error === undefined && request.kind === 'write' && !keep) {
       const overlapped = entry.dependents.some((later) => later.changesData);
       this.#recent()?.note(request, this.#clock.now(), overlapped);
@@ -421,7 +426,7 @@ export class Dispatcher {
       this.ioErrors++;
       this.#debt.failed(entry, this.facts);
     }
-    this.ledger.settle(entry, keep);
+    this.ledger.settle(entry, keep ? (stable ? 'stable' : 'unstable') : 'no');
     this.lastAnswer = this.#clock.now();
     const next = this.onNextAnswer;
     this.onNextAnswer = undefined;

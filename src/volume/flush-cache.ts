@@ -19,7 +19,8 @@ export async function flushCache(
   const { route, ledger } = dispatcher;
   if (route === undefined) return 'no path';
   const { writeCache } = route.facts;
-  if (writeCache === 'none') return undefined;
+  // A cache that was switched off may still hold what was written before that.
+  if (writeCache === 'none' && !dispatcher.mayTakeEffect) return undefined;
   const mark = dispatcher.flushMark;
   const { count } = ledger.log;
   const heard: Sense[] = [];
@@ -31,7 +32,7 @@ export async function flushCache(
   const result = await runCommand(context, synchronizeCache());
   // A target that has no such command and no cache that anybody knows of.
   const needless =
-    result.kind === 'fault' && result.fault.unsupported === true && writeCache === 'unknown';
+    result.kind === 'fault' && result.fault.unsupported === true && writeCache !== 'volatile';
   if (result.kind === 'fault' && !needless) return result.fault.detail;
   // What was in the cache may have gone with the commands: flushed was what was left of it.
   if (count > 0 && heard.some(endsOutstanding)) return 'the unit has lost what it was to flush';

@@ -158,15 +158,16 @@ export class Ledger {
 
   /**
    * The entry was answered; what waited for it may go. `keep`: what it wrote is not on stable storage
-   * yet, so the log takes a copy, for the payload is its owner's again as soon as it is told.
+   * yet, or only that of older ones is not, so the log takes a copy, for the payload is its owner's again
+   * as soon as it is told.
    */
-  settle(entry: Entry, keep = false): void {
+  settle(entry: Entry, keep: 'no' | 'unstable' | 'stable' = 'no'): void {
     assert(entry.state === 'issued', 'only an issued entry is settled, and once');
     entry.state = 'settled';
     this.#issued--;
     this.#live.delete(entry);
     this.#writes.delete(entry);
-    if (keep) this.#keep(entry);
+    if (keep !== 'no') this.#keep(entry, keep === 'stable');
     this.#leaveRoom(entry);
     for (const dependent of entry.dependents) {
       dependent.blockers--;
@@ -320,11 +321,11 @@ export class Ledger {
     }
   }
 
-  #keep({ request, acknowledged }: Entry): void {
+  #keep({ request, acknowledged }: Entry, stable: boolean): void {
     const { kind, offset, length, data } = request;
     assert(kind !== 'read' && kind !== 'flush', 'only what changes data is kept');
     const own = acknowledged || data === undefined ? data : Buffer.from(data);
-    this.log.append({ kind, offset, length, data: own });
+    this.log.append({ kind, offset, length, data: own }, stable);
   }
 
   /** Whether the entry may be issued: what will be kept must fit. One alone always fits. */

@@ -22,6 +22,11 @@ export interface Change {
   readonly data: Buffer | undefined;
 }
 
+interface Kept extends Change {
+  /** It was on stable storage when it was acknowledged. */
+  readonly stable: boolean;
+}
+
 /** Bounds of what may be unflushed. */
 export interface LogLimits {
   /** Payload. */
@@ -37,10 +42,12 @@ export function unflushedText(count: number): string {
 
 export class WriteLog {
   /** In the order of acknowledgement. */
-  #kept: Change[] = [];
+  #kept: Kept[] = [];
   /** How many were dropped or taken since the beginning: the number of the oldest one kept. */
   #gone = 0;
   #bytes = 0;
+  /** Those that are not on stable storage, as far as is known. */
+  #unstable = 0;
 
   get count(): number {
     return this.#kept.length;
@@ -57,16 +64,28 @@ export class WriteLog {
   }
 
   /** The target has acknowledged it. */
-  append(change: Change): void {
-    this.#kept.push(change);
+  append(change: Change, stable = false): void {
+    this.#kept.push({ ...change, stable });
     this.#bytes += change.data?.length ?? 0;
+    if (!stable) this.#unstable++;
   }
 
   /** Everything up to the mark is on stable storage. Returns the newest of it; undefined: nothing. */
   flushed(mark: number): Change | undefined {
-    const dropped = this.#kept.splice(0, Math.max(0, mark - this.#gone));
+    const dropped = this.#drop(Math.max(0, mark - this.#gone));
+    // What is left was kept for the sake of what has gone.
+    if (this.#unstable === 0) this.#drop(this.#kept.length);
+    return dropped;
+  }
+
+  /** The oldest ones; returns the newest of them. */
+  #drop(count: number): Change | undefined {
+    const dropped = this.#kept.splice(0, count);
     this.#gone += dropped.length;
-    for (const { data } of dropped) this.#bytes -= data?.length ?? 0;
+    for (const { data, stable } of dropped) {
+      this.#bytes -= data?.length ?? 0;
+      if (!stable) this.#unstable--;
+    }
     return dropped.at(-1);
   }
 
@@ -81,6 +100,7 @@ export class WriteLog {
     this.#gone += this.#kept.length;
     this.#kept = [];
     this.#bytes = 0;
+    this.#unstable = 0;
     return parts.reverse();
   }
 

@@ -32,4 +32,14 @@ export const ENGINE: readonly Mutation[] = [
       is: 'const PIECES_AT_ONCE = 3_200;',
     },
   ),
+  mutation(
+    'stable-past-the-log',
+    'what is stable when it is acknowledged is not logged, though older writes are',
+    ['test/unit/volume/cache-disabled.test.ts', 'an older write is not replayed over a newer one'],
+    {
+      file: 'src/volume/dispatch.ts',
+      was: '(mayLose || log.count > 0)',
+      is: '(mayLose || (!stable && log.count > 0))',
+    },
+  ),
 ];

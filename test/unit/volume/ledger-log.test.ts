@@ -21,7 +21,7 @@ function drainReady(ledger: Ledger): Entry[] {
 function acknowledge(ledger: Ledger, what: IoRequest): void {
   const entry = ledger.admit(what);
   expect(ledger.next()).toBe(entry);
-  ledger.settle(entry, true);
+  ledger.settle(entry, 'unstable');
 }
 
 const seen = (entries: readonly Entry[]): string[] =>
@@ -58,7 +58,7 @@ describe('what was acknowledged and not flushed', () => {
       expect(ledger.abandon()).toBe(1);
       const [replay] = drainReady(ledger);
       expect([ledger.log.count, ledger.unflushed]).toEqual([0, 1]);
-      ledger.settle(replay as Entry, true);
+      ledger.settle(replay as Entry, 'unstable');
       expect([ledger.log.count, ledger.unflushed]).toEqual([1, 1]);
     }
   });
@@ -68,7 +68,7 @@ describe('what was acknowledged and not flushed', () => {
     for (const offset of [0, 4096]) acknowledge(ledger, request('write', offset));
     ledger.abandon();
     const [first] = drainReady(ledger);
-    ledger.settle(first as Entry, true);
+    ledger.settle(first as Entry, 'unstable');
     expect(ledger.abandon()).toBe(2);
     expect(seen(drainReady(ledger)).sort()).toEqual(['write 0', 'write 4096']);
   });
@@ -94,7 +94,7 @@ describe('until it is replayed', () => {
     const apart = ledger.admit(request('read', 512));
     const [replay, ...others] = drainReady(ledger);
     expect(others).toEqual([apart]);
-    ledger.settle(replay as Entry, true);
+    ledger.settle(replay as Entry, 'unstable');
     expect(drainReady(ledger)).toEqual([early, late]);
   });
 
@@ -107,9 +107,9 @@ describe('until it is replayed', () => {
     const late = ledger.admit(request('discard', 0));
     const [replay, ...others] = drainReady(ledger);
     expect([replay?.acknowledged, others]).toEqual([true, []]);
-    ledger.settle(replay as Entry, true);
+    ledger.settle(replay as Entry, 'unstable');
     expect(drainReady(ledger)).toEqual([under]);
-    ledger.settle(under, true);
+    ledger.settle(under, 'unstable');
     expect(drainReady(ledger)).toEqual([late]);
   });
 
@@ -122,7 +122,7 @@ describe('until it is replayed', () => {
     const late = ledger.admit(request('flush'));
     const [replay, ...others] = drainReady(ledger);
     expect(others).toEqual([]);
-    ledger.settle(replay as Entry, true);
+    ledger.settle(replay as Entry, 'unstable');
     expect(drainReady(ledger)).toEqual([early, late]);
   });
 });
@@ -141,7 +141,7 @@ describe('the bound', () => {
     expect(ledger.wantsFlush).toBe(true);
     ledger.flushed(ledger.log.mark);
     expect(drainReady(ledger)).toEqual([third]);
-    ledger.settle(second, true);
+    ledger.settle(second, 'unstable');
     expect(drainReady(ledger)).toEqual([]);
     ledger.flushed(ledger.log.mark);
     expect(drainReady(ledger)).toEqual([fourth]);
@@ -158,9 +158,9 @@ describe('the bound', () => {
     expect(drainReady(ledger)).toEqual([apart, flush]);
     ledger.flushed(ledger.log.mark);
     expect(drainReady(ledger)).toEqual([waits]);
-    ledger.settle(waits, true);
+    ledger.settle(waits, 'unstable');
     expect(drainReady(ledger)).toEqual([over]);
-    ledger.settle(over, true);
+    ledger.settle(over, 'unstable');
     expect(drainReady(ledger)).toEqual([behind]);
   });
 
@@ -177,7 +177,7 @@ describe('the bound', () => {
     const flush = ledger.admit(request('flush'));
     const replays = drainReady(ledger);
     expect(seen(replays)).toEqual(['write 0', 'write 8192']);
-    for (const replay of replays) ledger.settle(replay, true);
+    for (const replay of replays) ledger.settle(replay, 'unstable');
     expect(drainReady(ledger)).toEqual([flush]);
     ledger.settle(flush);
     ledger.flushed(ledger.log.mark);
@@ -206,7 +206,7 @@ describe('the bound', () => {
     const late = ledger.admit(request('write', 4096));
     const replays = drainReady(ledger);
     expect(seen(replays)).toEqual(['write 0', 'write 512']);
-    for (const replay of replays) ledger.settle(replay, true);
+    for (const replay of replays) ledger.settle(replay, 'unstable');
     expect(ledger.next()).toBeUndefined();
     ledger.flushed(ledger.log.mark);
     expect(ledger.next()).toBe(late);
