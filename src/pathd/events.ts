@@ -38,6 +38,9 @@ export function logVolumeEvent(log: Logger, event: VolumeEvent): void {
     case 'fence-undeclared':
       log.warn({ why: event.detail }, 'a silent path could not be fenced');
       return;
+    case 'claim-questioned':
+      log.warn({ path: event.path }, 'registrations are gone: is this node still the owner?');
+      return;
     case 'failed':
       log.error({ why: event.why, discarded: event.discarded }, 'volume failed');
       return;

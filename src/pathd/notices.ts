@@ -131,6 +131,12 @@ export function wordEvent(event: VolumeEvent): Worded | undefined {
         `the target of ${event.path} has put off "${event.command}" for 30 s (BUSY, TASK SET FULL or ` +
           'becoming ready). It is asked again every second; see what the target is busy with',
       );
+    case 'claim-questioned':
+      return warning(
+        'ClaimQuestioned',
+        `the registrations of this node are gone from the target of ${event.path}: it asks whether it is ` +
+          'still the owner, and holds I/O there until that is confirmed',
+      );
     case 'failed': {
       const { requests, bytesToChange } = event.discarded;
       const lost = `${String(requests)} requests discarded, ${String(bytesToChange)} bytes of writes`;

@@ -56,6 +56,7 @@ export async function openVolume(
     singleNode: request.singleNode === true,
     mayTakeOver: request.mayTakeOver === true,
     debts: request.debts ?? [],
+    claimQuestions: request.claimQuestions === true,
     quietSince,
     clock,
     initiator,

@@ -63,6 +63,8 @@ export class Volumes implements PathdApi {
   readonly #attached = new Map<string, Attached>();
   readonly #claims = new Claims();
   readonly #busy = new Set<string>();
+  /** Being attached: a claim may be lost before that ends. */
+  readonly #opening = new Map<string, Volume>();
   readonly notices = new Notices();
   /**
    * Since when nobody serves a volume that is being attached: the first attempt. Kept over attempts that
@@ -106,6 +108,7 @@ export class Volumes implements PathdApi {
     try {
       await chap.use(volumeId, request.chap);
       volume = await openVolume(request, policy, this.#options, this.notices, quietSince);
+      this.#opening.set(volumeId, volume);
       const device = await this.#serve(volume, request);
       this.#quietSince.delete(volumeId);
       this.notices.release(volumeId);
@@ -120,6 +123,8 @@ export class Volumes implements PathdApi {
       else this.notices.release(volumeId);
       chap.drop(volumeId);
       throw error;
+    } finally {
+      this.#opening.delete(volumeId);
     }
   }
 
@@ -161,6 +166,7 @@ export class Volumes implements PathdApi {
       const detail = `the volume is attached ${known.readOnly ? 'read-only' : 'for writing'}`;
       throw new PathdError('FAILED_PRECONDITION', `${detail}: unstage it first`);
     }
+    volume.askForClaims(request.claimQuestions === true);
     await this.#rekey(request.volumeId, request.chap);
     await this.#apply(known, request, policy);
     return response(volume, device);
@@ -295,8 +301,9 @@ export class Volumes implements PathdApi {
   /** Not one call at a time: a volume that must stop writing does not wait for a detach. */
   async confirmClaim(volumeId: string, state: ClaimState, detail: string): Promise<void> {
     checkVolumeId(volumeId);
-    const { volume } = this.#find(volumeId);
+    const volume = this.#opening.get(volumeId) ?? this.#find(volumeId).volume;
     if (state === 'lost') await volume.disown(detail);
+    else volume.confirmClaim();
   }
 
   expand(volumeId: string, requiredBytes: number): Promise<{ readonly sizeBytes: number }> {

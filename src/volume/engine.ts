@@ -13,6 +13,7 @@ import type { PathName } from '../base/brand.ts';
 import type { PathEffect } from '../paths/model.ts';
 import type { Policy } from '../paths/policy.ts';
 import { Bell } from './bell.ts';
+import { ClaimQuestion } from './claim-question.ts';
 import { ControllerDriver } from './controller-driver.ts';
 import { Dispatcher } from './dispatch.ts';
 import { absentPath } from './fence.ts';
@@ -54,11 +55,14 @@ export class VolumeEngine {
   readonly driver: ControllerDriver;
   readonly switcher: Switcher;
   readonly reservations: Reservations;
+  readonly question: ClaimQuestion;
   readonly #news: UnitNews;
   readonly #stalls: StallWatch;
   readonly #memory: MemoryKeeper;
   /** What is wanted now; the options are what was wanted at the start. */
   paths: readonly VolumePath[];
+  /** Somebody answers `claim-questioned`. */
+  claimQuestions: boolean;
   #policy: Policy;
   /** From the end of the start on: what standbys have to show. */
   recent: RecentWrites | undefined;
@@ -72,6 +76,7 @@ export class VolumeEngine {
   constructor(options: VolumeOptions) {
     const { clock, policy, record, store } = options;
     this.options = options;
+    this.claimQuestions = options.claimQuestions === true;
     this.clock = clock;
     this.paths = options.paths;
     this.#policy = policy;
@@ -95,6 +100,7 @@ export class VolumeEngine {
     };
     const limits = logLimits(policy, () => this.#policy);
     this.dispatcher = new Dispatcher(clock, () => this.recent, events, limits);
+    this.question = this.#makeQuestion();
     this.reservations = this.#makeReservations();
     this.board = this.#makeBoard();
     this.driver = new ControllerDriver(
@@ -106,10 +112,16 @@ export class VolumeEngine {
     this.switcher = this.#makeSwitcher();
     const { keeper, driver, dispatcher, board, switcher, reservations } = this;
     const parts = { clock, dispatcher, board, switcher, reservations };
-    this.#news = new UnitNews(parts, () => this.#duty, {
+    const failing = {
       hasFailed: () => this.#failure !== undefined,
-      fail: (why) => void this.fail(why),
-    });
+      fail: (why: string) => void this.fail(why),
+    };
+    this.#news = new UnitNews(
+      parts,
+      () => this.#duty,
+      failing,
+      () => this.claimQuestions,
+    );
     this.#memory = new MemoryKeeper({ clock, keeper, driver, paths: () => this.paths });
     this.#stalls = watchStalls(clock, () => this.#policy, this.dispatcher, this.driver);
   }
@@ -181,6 +193,7 @@ export class VolumeEngine {
     if (this.#failure !== undefined) return;
     this.#failure = why;
     this.stop();
+    this.reservations.stop();
     const { bytesToChange, requests, unflushed } = this.dispatcher.ledger;
     this.#failure += unflushedText(unflushed);
     await this.switcher.end();
@@ -305,6 +318,17 @@ export class VolumeEngine {
     return singleNode === true ? 'reserve' : 'register';
   }
 
+  #makeQuestion(): ClaimQuestion {
+    return new ClaimQuestion({
+      clock: this.clock,
+      isAnswered: () => this.claimQuestions,
+      ask: (path) => this.options.onEvent({ kind: 'claim-questioned', path }),
+      confirmed: (paths) => {
+        for (const path of paths) void this.board.identify(path, this.#policy.probeTimeoutMs);
+      },
+    });
+  }
+
   #makeReservations(): Reservations {
     const { initiatorName, mayTakeOver = false, otherIsids, record } = this.options;
     const left = keysLeftBefore(record);
@@ -317,6 +341,7 @@ export class VolumeEngine {
         keptOut: record.keptOut ?? [],
         left,
         isOfAnotherVolume: (key) => otherIsids?.().some((isid) => namesPath(key, isid)) ?? false,
+        question: this.question,
         paths: () => this.paths.length,
         stepMs: this.#policy.probeTimeoutMs,
       },

@@ -164,6 +164,16 @@ export class PathBoard {
     this.#events.changed();
   }
 
+  /** Looks once more who a path is, though no probe is due. */
+  async identify(name: string, deadlineMs: number): Promise<void> {
+    const link = this.#links.get(name);
+    const answer = await link?.probe(deadlineMs, false);
+    if (answer === undefined || this.#links.get(name) !== link) return;
+    if (answer.kind === 'good') this.#identified(name as PathName, { kind: 'verified' });
+    else this.report(name, answer);
+    this.#events.changed();
+  }
+
   /** The next answer about the path's identity is news again. */
   forgetIdentity(path: string): void {
     this.#identities.delete(path);

@@ -18,6 +18,7 @@
  */
 import { err, type Result } from '../base/result.ts';
 import type { Reservation } from '../protocol/scsi/persistent-reserve.ts';
+import type { ClaimQuestion } from './claim-question.ts';
 import type { CommandContext, CommandFault } from './command.ts';
 import type { FenceLimits } from './fence.ts';
 import { exerciseKeys } from './key-exercise.ts';
@@ -45,6 +46,8 @@ export interface ReservationOptions {
   readonly left: 'none' | 'some' | 'former';
   /** The path that a key of this node names is one of another volume. */
   readonly isOfAnotherVolume: (key: string) => boolean;
+  /** Whether a path that finds all registrations of this node gone may register. */
+  readonly question: Pick<ClaimQuestion, 'mayRegister' | 'settled'>;
   /** How many paths the volume has, up or not. */
   readonly paths: () => number;
   /** Limit of each step that nobody waits for with a limit of his own, ms. */
@@ -66,6 +69,10 @@ export interface ReservationEvents {
   /** Something about who shares a device server is known now. */
   changed(): void;
 }
+
+const VANISHED =
+  'the registrations of this node are gone from the target: whether this node is still the owner is asked ' +
+  'first (ClaimQuestioned), and nothing is written here until that is confirmed';
 
 /** `fine`: registered. `lost`: our key went by itself, log in again. `unknown`: nobody answers. */
 export type Finding = 'fine' | 'lost' | 'fenced' | 'unknown';
@@ -152,6 +159,10 @@ export class Reservations {
       const isTaken = this.#ring.isForeign(holder) && duty === 'reserve';
       if (isTaken) return this.#refused(path.name, `reserved by another node (key ${holder.key})`);
     }
+    const { question } = this.#options;
+    if (this.#haveVanished(path.name, before.value) && !question.mayRegister(path.name)) {
+      return this.#unusable(VANISHED);
+    }
     const stale = [...new Set(keys.filter((key) => this.#ring.isOf(path, key)))];
     const key = this.#ring.next(path, keys);
     if (key === undefined) return this.#cannot(path.name, exhausted());
@@ -177,9 +188,24 @@ export class Reservations {
     this.#without.delete(path.name);
     if (this.#preempted.delete(path.name)) void this.#events.keptOut([...this.#preempted]);
     this.#begun.delete(path.name);
+    question.settled(path.name);
     if (this.#members.has(path.name)) await this.#reserveThrough(nexus, context);
     void this.survey();
     return undefined;
+  }
+
+  /**
+   * Every registration of ours is gone from a device server that was, or could be, reserved for this node.
+   * Where paths are proved to lead to several of them nothing is reserved, and a restart of one is common:
+   * there only another node's key makes it a question.
+   */
+  #haveVanished(path: string, { keys, holder }: Look): boolean {
+    const isSettled = this.#settled && this.#options.duty() === 'reserve';
+    if (!isSettled || keys.some((key) => this.#ring.has(key))) return false;
+    const members = [...this.#members];
+    if (members.length > 0) return members.some((member) => this.#kin.of(path, member) !== 'two');
+    const isTaken = this.#ring.foreign({ keys, holder }).length > 0;
+    return this.#nexuses.has(path) && (isTaken || this.#kin.apart.length === 0);
   }
 
   #wrong(look: Look, key: string, victims: readonly string[]): string | undefined {
@@ -247,6 +273,7 @@ export class Reservations {
   /** A path was removed from the volume. */
   forget(path: string): void {
     this.#kin.forget(path);
+    this.#options.question.settled(path);
     this.#members = new Set([...this.#members].filter((member) => member !== path));
     this.#nexuses.delete(path);
     this.#without.delete(path);
@@ -287,7 +314,7 @@ export class Reservations {
   async #reserveThrough(nexus: Nexus, context: CommandContext): Promise<boolean> {
     const before = await pr.readHolder(context);
     if (!before.ok) return false;
-    if (before.value === undefined) await pr.reserve(context, nexus.key);
+    if (before.value === undefined && !this.#left) await pr.reserve(context, nexus.key);
     const after = await pr.readHolder(context);
     return after.ok && this.#ring.holds(after.value);
   }
@@ -372,6 +399,11 @@ export class Reservations {
       return 'fine';
     }
     return alone && this.#ring.foreign(now.value).length > 0 ? 'fenced' : 'lost';
+  }
+
+  /** Nothing is registered, reserved or taken away any more. */
+  stop(): void {
+    this.#left = true;
   }
 
   // ----------------------------------------------------------------------------------- leave

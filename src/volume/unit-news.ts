@@ -44,12 +44,15 @@ export class UnitNews {
   readonly #parts: Parts;
   readonly #duty: () => Duty;
   readonly #failing: Failing;
+  readonly #isAsked: () => boolean;
   #lastConflict = -Infinity;
   /** Session whose conflict is, or was, looked into. */
   #conflicted: Session | undefined;
 
-  constructor(parts: Parts, duty: () => Duty, failing: Failing) {
+  /** `isAsked`: keys that are gone make this node ask for its claim. */
+  constructor(parts: Parts, duty: () => Duty, failing: Failing, isAsked: () => boolean) {
     this.#parts = parts;
+    this.#isAsked = isAsked;
     this.#duty = duty;
     this.#failing = failing;
   }
@@ -73,7 +76,14 @@ export class UnitNews {
       }
       return;
     }
-    if (registered && endsOutstanding(sense)) void this.#inspect(path);
+    if (registered && endsOutstanding(sense)) {
+      // Its power may be gone, and every key with it: not one write until they were looked at.
+      const waits = path === route?.path && this.#isAsked();
+      if (waits) dispatcher.freeze();
+      void this.#inspect(path).then(() => {
+        if (waits) switcher.recheck();
+      });
+    }
     if (path !== route?.path || board.link(path)?.verified === undefined) {
       // A login sees the attentions of its own new nexus: nothing was outstanding on it.
     } else if (endsOutstanding(sense) && ledger.issued + ledger.log.count > 0) {

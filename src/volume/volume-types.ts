@@ -31,6 +31,8 @@ export interface VolumeOptions {
   readonly mayTakeOver?: boolean;
   /** Of earlier holders; absent: none left anything. */
   readonly debts?: readonly Debt[];
+  /** Somebody answers `claim-questioned`; absent: it is not asked. */
+  readonly claimQuestions?: boolean;
   /**
    * Since when no process has sent anything to its paths: from then on `delay` counts for those that may
    * hold writes of a process before us. Absent: since now.
@@ -60,6 +62,8 @@ export type VolumeEvent =
   | { readonly kind: 'busy'; readonly path: string; readonly command: string }
   /** A silent path could not be fenced, as far as is known; told when it becomes known. */
   | { readonly kind: 'fence-undeclared'; readonly detail: string }
+  /** The registrations of this node are gone from the target of this path: is it still the owner? */
+  | { readonly kind: 'claim-questioned'; readonly path: string }
   /** With what is answered with an error for it: requests, and bytes that they were to change. */
   | {
       readonly kind: 'failed';

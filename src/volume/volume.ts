@@ -275,6 +275,16 @@ export class Volume implements BlockSource {
     await this.#engine.fail(`this node is not the owner of the volume any more: ${detail}`);
   }
 
+  /** This node is the owner still: paths whose registrations are gone may register again. */
+  confirmClaim(): void {
+    if (this.#engine.failure === undefined) this.#engine.question.confirm();
+  }
+
+  /** Whether somebody answers `claim-questioned` from now on. */
+  askForClaims(isAnswered: boolean): void {
+    this.#engine.claimQuestions = isAnswered;
+  }
+
   /** What this node, and earlier holders, may still have under way at targets. */
   get debts(): readonly Debt[] {
     const { clock, initiatorName } = this.options;

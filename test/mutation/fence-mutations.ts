@@ -2,6 +2,7 @@
 import { type Mutation, mutation } from './mutation.ts';
 import type { Edit } from './patches.ts';
 
+const CLAIM = 'test/unit/volume/claim-question.test.ts';
 const STRANGE = 'test/unit/volume/strange-keys.test.ts';
 
 const volume = (file: string, was: string, is: string): Edit => ({
@@ -32,5 +33,38 @@ export const FENCES: readonly Mutation[] = [
     'keys that a version before an upgrade has left are another node’s',
     [STRANGE, 'has left are taken away'],
     volume('nexus', 'this.#former = hasFormer ?', 'this.#former = !hasFormer ?'),
+  ),
+  mutation(
+    'vanished-unasked',
+    'whoever logs in first after a target has lost its registrations has the unit',
+    [CLAIM, 'it does not write its stale page'],
+    volume(
+      'reservations',
+      'this.#haveVanished(path.name, before.value) && !question.mayRegister(path.name)',
+      'this.#haveVanished(path.name, before.value) && question.mayRegister(path.name) === undefined',
+    ),
+  ),
+  mutation(
+    'confirmed-for-ever',
+    'a claim that was confirmed once is confirmed for every loss that comes',
+    [CLAIM, 'an old answer is none'],
+    volume(
+      'claim-question',
+      '(this.#granted.get(path) ?? -Infinity) > now',
+      'this.#granted.size > 0',
+    ),
+    volume('claim-question', '    this.#granted.delete(path);\n', ''),
+  ),
+  mutation(
+    'written-while-keys-are-looked-at',
+    'a unit that has lost its power is written to before its registrations were looked at',
+    [CLAIM, 'where the unit alone lost its power'],
+    volume('unit-news', '      if (waits) dispatcher.freeze();\n', ''),
+  ),
+  mutation(
+    'reserved-after-the-claim-was-lost',
+    'a reservation that is being taken is taken although the claim is lost',
+    [CLAIM, 'stops a reservation that is being taken'],
+    volume('engine', '    this.reservations.stop();\n', ''),
   ),
 ];

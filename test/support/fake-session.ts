@@ -357,6 +357,8 @@ export class FakeInitiator implements Initiator {
   readonly gateways: Map<string, Gateway>;
   /** Portals that send every login to another one. */
   readonly redirects = new Map<string, Portal>();
+  /** The network of this node alone is cut: no login is answered. */
+  isCut = false;
   /** Connection attempts under way. */
   connecting = 0;
 
@@ -399,7 +401,7 @@ export class FakeInitiator implements Initiator {
       };
       signal?.addEventListener('abort', () => finish(err(failure('aborted'))), { once: true });
       if (signal?.aborted === true) finish(err(failure('aborted')));
-      else if (gateway === undefined) finish(err(failure('unreachable')));
+      else if (gateway === undefined || this.isCut) finish(err(failure('unreachable')));
       else if (gateway.mode === 'dead') finish(err(failure('refused', 'connection refused')));
       else if (gateway.mode === 'up') {
         this.#clock.after(gateway.loginDelayMs, () => {

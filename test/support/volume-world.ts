@@ -102,6 +102,7 @@ export interface WorldOptions {
   /** Persistent reservations: one object for all gateways (one device server), or one each. */
   readonly reservations?: FakeReservations | readonly FakeReservations[];
   readonly initiatorName?: string;
+  readonly claimQuestions?: boolean;
   readonly otherIsids?: () => readonly string[];
   readonly singleNode?: boolean;
   readonly mayTakeOver?: boolean;
@@ -163,6 +164,7 @@ export class VolumeWorld {
       policy: parsed.value,
       initiatorName: options.initiatorName ?? 'iqn.2026-01.test:n',
       readOnly,
+      claimQuestions: options.claimQuestions ?? false,
       ...(options.otherIsids === undefined ? {} : { otherIsids: options.otherIsids }),
       ...(options.singleNode === undefined ? {} : { singleNode: options.singleNode }),
       mayTakeOver: options.mayTakeOver ?? false,

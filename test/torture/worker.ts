@@ -44,6 +44,7 @@ function newsOf(event: VolumeEvent): News | undefined {
     case 'unauthenticated':
     case 'all-paths-down':
     case 'fence-undeclared':
+    case 'claim-questioned':
     case 'busy':
     case 'note':
       return undefined;

@@ -17,6 +17,7 @@ import type {
   IoRequest,
 } from '../../../src/volume/ports.ts';
 import { FakeMedium, profile } from '../../support/fake-lu.ts';
+import { FakeReservations } from '../../support/fake-reservations.ts';
 import { FakeInitiator, Gateway } from '../../support/fake-session.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 
@@ -358,5 +359,62 @@ describe('the initiator name that the Node asks for', () => {
   it('that is none is refused', async () => {
     const wrong = volumes.setInitiatorName('node1');
     await expect(wrong).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+  });
+});
+
+describe('the claim of this node', () => {
+  const single = { ...request, singleNode: true, claimQuestions: true };
+  const reasons = (): string[] => {
+    const told: string[] = [];
+    volumes.notices.follow(0, ({ reason }) => told.push(reason))();
+    return told;
+  };
+
+  it('that is lost fails the volume, while it is attached and while it is being attached', async () => {
+    await run(volumes.attach(single));
+    await run(volumes.confirmClaim('v', 'lost', 'node-b has it'));
+    const [status] = await volumes.status('v');
+    expect(status).toMatchObject({ state: 'failed' });
+    expect(status?.reason).toContain('not the owner of the volume any more: node-b has it');
+    await run(volumes.detach('v'));
+
+    gateway.loginDelayMs = 2_000;
+    const attaching = run(volumes.attach(single));
+    attaching.catch(() => undefined);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    await volumes.confirmClaim('v', 'lost', 'node-b has it');
+    await expect(attaching).rejects.toThrow(/not the owner/);
+    await expect(volumes.confirmClaim('v', 'lost', '')).rejects.toThrow(/not attached/);
+  });
+
+  it('is asked for when the registrations are gone, and confirmed the volume goes on', async () => {
+    const reservations = new FakeReservations();
+    gateway.reservations = reservations;
+    await run(volumes.attach(single));
+    expect(reservations.holder).toBeDefined();
+    gateway.kill();
+    gateway.revive();
+    reservations.clear();
+    await clock.advance(10_000);
+    expect(reasons()).toContain('ClaimQuestioned');
+    expect(reservations.keys).toEqual([]);
+    await run(volumes.confirmClaim('v', 'confirmed', ''));
+    await clock.advance(5_000);
+    expect(reservations.holder).toBeDefined();
+    await run(volumes.detach('v'));
+  });
+
+  it('is not asked for once a csi that answers no questions has attached it again', async () => {
+    const reservations = new FakeReservations();
+    gateway.reservations = reservations;
+    await run(volumes.attach(single));
+    await run(volumes.attach({ ...single, claimQuestions: false }));
+    gateway.kill();
+    gateway.revive();
+    reservations.clear();
+    await clock.advance(10_000);
+    expect(reservations.holder).toBeDefined();
+    expect(reasons()).not.toContain('ClaimQuestioned');
+    await run(volumes.detach('v'));
   });
 });
