@@ -1,15 +1,16 @@
 /**
  * Tells the cluster what happened to a volume: each event on the PV and on its PVC, because people
- * look at either. Correlated as client-go does (event-correlator.ts), queued with a bound (oldest
- * dropped: what is new matters), sent one after another; nobody waits for it.
+ * look at either. Correlated as client-go does (event-correlator.ts), queued with a bound (the oldest
+ * dropped, since what is new matters, and flapping before all else), sent one after another; nobody waits for it.
  */
 import type { Logger } from '../base/log.ts';
+import { makeRoom } from '../base/make-room.ts';
 import { printable } from '../base/printable.ts';
 import { backoffMs } from '../kubernetes/backoff.ts';
 import type { ApiResult, KubernetesApi } from '../kubernetes/client.ts';
 import { DRIVER_NAME } from '../kubernetes/contract.ts';
 import { EventCorrelator, type EventDecision } from '../kubernetes/event-correlator.ts';
-import type { EventReason } from '../pathd/api.ts';
+import { type EventReason, isChatty } from '../pathd/api.ts';
 import type { NamingReason } from './initiator-name.ts';
 import type { KnownVolume } from './known.ts';
 
@@ -107,10 +108,12 @@ export class EventWriter {
   #add(object: ObjectReference, event: VolumeEventText): void {
     const { reason, warning, message } = event;
     const id = `${object.kind} ${object.uid}`;
-    const decision = this.#correlator.observe({ object: id, reason, warning, message }, Date.now());
+    const isSevere = !isChatty(event);
+    const record = { object: id, reason, warning, message, isSevere };
+    const decision = this.#correlator.observe(record, Date.now());
     if (decision.kind === 'drop') return;
     this.#queue.push({ object, event, decision });
-    if (this.#queue.length > QUEUE_MAX) this.#queue.shift();
+    if (this.#queue.length > QUEUE_MAX) makeRoom(this.#queue, (queued) => isChatty(queued.event));
   }
 
   stop(): void {

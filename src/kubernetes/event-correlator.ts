@@ -1,12 +1,16 @@
 /**
- * Which events reach the API server: client-go's three steps (tools/record/events_cache.go). Then
- * `kubectl describe` reads as it does for every other component, and a flapping path costs what a
- * flapping container costs.
+ * Which events reach the API server: client-go's three steps (tools/record/events_cache.go), with one
+ * difference. So `kubectl describe` reads as it does for every other component, and a flapping path costs
+ * what a flapping container costs.
  *
  * 1. Aggregation: from the tenth different message of one object and reason within 600 s on, they are one
  *    event "(combined from similar events): …".
  * 2. Deduplication: an event seen before is counted up (PATCH), not created again.
  * 3. Spam filter: a token bucket per object, 25 at once, one more every 300 s.
+ *
+ * The difference: client-go has one bucket for all reasons of an object, so what flaps for a minute silences
+ * what comes of it. Here reasons that say so have a bucket of their own, each, that fills again within a
+ * minute a token: too slow to be a load, and the latest one is never long in coming.
  *
  * client-go keeps the last 4096 keys of each table; so does this. Pure: time is passed in.
  */
@@ -17,6 +21,8 @@ export interface EventRecord {
   readonly reason: string;
   readonly warning: boolean;
   readonly message: string;
+  /** The reason has a bucket of its own; default: it shares the object's with the others. */
+  readonly isSevere?: boolean;
 }
 
 export type EventDecision =
@@ -32,6 +38,7 @@ export type EventDecision =
 
 const BURST = 25;
 const REFILL_MS = 300_000;
+const SEVERE_REFILL_MS = 60_000;
 /** As many messages stand alone; client-go: `localKeys.Len() < maxEvents`, with maxEvents 10. */
 const SIMILAR_MAX = 9;
 const SIMILAR_WINDOW_MS = 600_000;
@@ -56,7 +63,7 @@ export class EventCorrelator {
     const { key, message } = this.#aggregate(event, nowMs);
     const count = (this.#counts.get(key) ?? 0) + 1;
     remember(this.#counts, key, count);
-    if (!this.#mayPass(event.object, nowMs)) return { kind: 'drop' };
+    if (!this.#mayPass(event, nowMs)) return { kind: 'drop' };
     return count === 1 ? { kind: 'create', key, message } : { kind: 'count', key, message, count };
   }
 
@@ -83,11 +90,13 @@ export class EventCorrelator {
     return { key: JSON.stringify([group, event.message]), message: event.message };
   }
 
-  #mayPass(object: string, nowMs: number): boolean {
-    const { tokens, atMs } = this.#buckets.get(object) ?? { tokens: BURST, atMs: nowMs };
-    const available = Math.min(BURST, tokens + Math.max(0, nowMs - atMs) / REFILL_MS);
+  #mayPass({ object, reason, isSevere = false }: EventRecord, nowMs: number): boolean {
+    const bucket = JSON.stringify(isSevere ? [object, reason] : [object]);
+    const refillMs = isSevere ? SEVERE_REFILL_MS : REFILL_MS;
+    const { tokens, atMs } = this.#buckets.get(bucket) ?? { tokens: BURST, atMs: nowMs };
+    const available = Math.min(BURST, tokens + Math.max(0, nowMs - atMs) / refillMs);
     const passes = available >= 1;
-    remember(this.#buckets, object, { tokens: passes ? available - 1 : available, atMs: nowMs });
+    remember(this.#buckets, bucket, { tokens: passes ? available - 1 : available, atMs: nowMs });
     return passes;
   }
 }

@@ -71,6 +71,7 @@ export type EventReason =
   | 'PathUp'
   | 'FailedOver'
   | 'FailedBack'
+  | 'Moved'
   | 'AllPathsDown'
   | 'FenceFailed'
   | 'FenceUndeclared'
@@ -83,6 +84,18 @@ export type EventReason =
   | 'AuthenticationFailed'
   | 'ClaimQuestioned'
   | 'DebtsLeft';
+
+/**
+ * Reasons that a path which comes and goes produces by itself, as often as it does. Wherever room for events
+ * is short (what pathd keeps, what waits for the API server, what the API server is spared) they share it and
+ * give way; every other reason has room of its own. So a flapping path cannot use up what FailedOver,
+ * AllPathsDown or VolumeFailed need to be heard, and a reason that is new counts as severe.
+ */
+const CHATTY: ReadonlySet<string> = new Set<EventReason>(['PathDown', 'PathUp']);
+
+export function isChatty({ reason }: { readonly reason: string }): boolean {
+  return CHATTY.has(reason);
+}
 
 /** Something that happened to a volume, for people. */
 export interface VolumeNotice {

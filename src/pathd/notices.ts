@@ -1,14 +1,15 @@
 /**
- * What happened to the volumes of this process, as notices for people: numbered, the last few hundred
- * kept, so that a csi that was away (rolled, restarted) can ask for what it missed. Kubernetes events
+ * What happened to the volumes of this process, as notices for people: numbered, a few hundred kept (the
+ * latest; flapping gives way first), so that a csi that was away (rolled, restarted) can ask for what it missed. Kubernetes events
  * are made of them; pathd itself knows no Kubernetes.
  *
  * While a volume is being attached, what its caller may be told by the error of the attach is held back:
  * twice would be once too often.
  */
 import { randomUUID } from 'node:crypto';
+import { makeRoom } from '../base/make-room.ts';
 import type { VolumeEvent } from '../volume/volume-types.ts';
-import type { EventReason, VolumeNotice } from './api.ts';
+import { type EventReason, isChatty, type VolumeNotice } from './api.ts';
 
 const KEPT = 500;
 
@@ -60,7 +61,7 @@ export class Notices {
       atUnixMs: Date.now(),
     };
     this.#kept.push(notice);
-    if (this.#kept.length > KEPT) this.#kept.shift();
+    if (this.#kept.length > KEPT) makeRoom(this.#kept, isChatty);
     for (const listener of this.#listeners) listener(notice);
   }
 
@@ -103,6 +104,7 @@ export function wordEvent(event: VolumeEvent): Worded | undefined {
     case 'switched': {
       const { from, to, how, fence, replayed, cause } = event.report;
       if (from === undefined || from === to) return undefined;
+      if (how === 'planned') return normal('Moved', `${from} -> ${to}: ${cause.detail}`);
       const moved = `${from} -> ${to}, fence ${fence}, ${String(replayed)} replayed: ${cause.detail}`;
       return how === 'failover' ? warning('FailedOver', moved) : normal('FailedBack', moved);
     }

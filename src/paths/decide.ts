@@ -236,7 +236,7 @@ function followFavour(turn: Turn, current: PathState): boolean {
   const top = best(turn.usable(), { ...turn.terms(), evidenceSince: undefined });
   if (top?.name !== favoured.name || favoured.weight <= current.weight) return false;
   const ours = `${current.name} ${current.weight}`;
-  const detail = `${favoured.name} weighs ${favoured.weight} by order, ${ours}`;
+  const detail = `${favoured.name} weighs ${favoured.weight} since the operator's change, ${ours}`;
   switchTo(turn, favoured, 'planned', { kind: 'better-path', detail });
   return true;
 }

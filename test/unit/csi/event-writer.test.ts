@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { EventWriter } from '../../../src/csi/event-writer.ts';
+import { type CsiEventReason, EventWriter } from '../../../src/csi/event-writer.ts';
 import type { KnownVolume } from '../../../src/csi/known.ts';
 import { ok } from '../../../src/base/result.ts';
 import type { ApiErrorKind, ApiResult, KubernetesApi } from '../../../src/kubernetes/client.ts';
@@ -138,4 +138,36 @@ test('an hour without an API server: the queue is bounded and keeps the newest',
   await vi.advanceTimersByTimeAsync(60_000);
   expect(api.calls).toHaveLength(200);
   expect(api.calls.at(-1)?.body['message']).toBe('299');
+});
+
+test('a path flaps for a minute, then everything fails: what matters is told, on PV and PVC', async () => {
+  const tell = (reason: CsiEventReason, message: string): void => {
+    writer.record(VOLUME, { reason, warning: true, message, atUnixMs: Date.now() });
+  };
+  for (let n = 0; n < 60; n += 1) {
+    tell(n % 2 === 0 ? 'PathDown' : 'PathUp', `p0 (weight ${String(n)})`);
+    await vi.advanceTimersByTimeAsync(1_000);
+  }
+  api.calls.length = 0;
+  const severe = ['FailedOver', 'AllPathsDown', 'VolumeFailed'] as const;
+  for (const reason of severe) tell(reason, 'p1');
+  tell('PathDown', 'p1 is down');
+  await vi.advanceTimersByTimeAsync(0);
+  expect(api.calls.map(({ body }) => body['reason'])).toEqual(severe.flatMap((one) => [one, one]));
+});
+
+test('without an API server flapping gives way to what is severe', async () => {
+  api.failures.push(...Array.from({ length: 100 }, () => 'unavailable' as const));
+  const tell = (reason: CsiEventReason, n: number): void => {
+    const pv = { ...ALONE.pv, uid: `u-${String(n)}` };
+    writer.record({ ...ALONE, pv }, { reason, warning: true, message: String(n), atUnixMs: 0 });
+  };
+  tell('VolumeFailed', 0);
+  for (let n = 1; n < 300; n += 1) tell('PathDown', n);
+  await vi.advanceTimersByTimeAsync(1_000);
+  api.failures.length = 0;
+  api.calls.length = 0;
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(api.calls.map(({ body }) => body['reason'])).toContain('VolumeFailed');
+  expect(api.calls).toHaveLength(200);
 });

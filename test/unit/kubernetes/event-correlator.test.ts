@@ -80,3 +80,32 @@ describe('spam filter', () => {
     expect(passed('pv a', 300_002)).toBe(false);
   });
 });
+
+describe('a path that flaps, and what comes of it', () => {
+  test('a minute of flapping silences neither a failover, nor the loss of all paths, nor the failure', () => {
+    const correlator = new EventCorrelator();
+    const flapped = Array.from({ length: 120 }, (_, n) => {
+      const reason = n % 2 === 0 ? 'PathDown' : 'PathUp';
+      const message = `p0 (weight ${String(n)})`;
+      return correlator.observe(event({ reason, message }), n * 500).kind !== 'drop';
+    });
+    expect(flapped.filter(Boolean)).toHaveLength(25);
+    for (const reason of ['FailedOver', 'AllPathsDown', 'FenceFailed', 'VolumeFailed']) {
+      const severe = event({ reason, message: 'x', isSevere: true });
+      expect(correlator.observe(severe, 60_000)).toMatchObject({ kind: 'create', message: 'x' });
+    }
+    expect(correlator.observe(event(), 60_000).kind).toBe('drop');
+  });
+
+  test('severe reasons do not use up each other’s room; each fills again by one a minute', () => {
+    const correlator = new EventCorrelator();
+    const passed = (reason: string, nowMs: number): boolean =>
+      correlator.observe(event({ reason, isSevere: true }), nowMs).kind !== 'drop';
+    for (let n = 0; n < 25; n += 1) expect(passed('FailedOver', 0)).toBe(true);
+    expect(passed('FailedOver', 0)).toBe(false);
+    expect(passed('VolumeFailed', 0)).toBe(true);
+    expect(passed('FailedOver', 59_000)).toBe(false);
+    expect(passed('FailedOver', 60_001)).toBe(true);
+    expect(passed('FailedOver', 60_002)).toBe(false);
+  });
+});

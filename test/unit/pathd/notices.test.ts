@@ -48,6 +48,26 @@ test('the last 500 are kept; who was away asks for those after a number', () => 
   expect(heard(notices, 9_999)).toHaveLength(500);
 });
 
+test('flapping gives way to what is severe, however long nobody listens', () => {
+  const notices = new Notices();
+  notices.add('v', { reason: 'VolumeFailed', warning: true, message: 'failed' });
+  for (let n = 1; n <= 2_000; n += 1) {
+    notices.add('w', { reason: 'PathDown', warning: true, message: String(n) });
+  }
+  const kept = heard(notices, 0);
+  expect([kept.length, kept[0], kept.at(-1)]).toEqual([500, 'failed', '2000']);
+});
+
+test.each([
+  ['failover', 'FailedOver', 'p0 -> p1, fence reset, 3 replayed: why'],
+  ['failback', 'FailedBack', 'p0 -> p1, fence reset, 3 replayed: why'],
+  ['planned', 'Moved', 'p0 -> p1: why'],
+] as const)('a %s is told as %s', (how, reason, message) => {
+  const cause = { kind: 'drained', detail: 'why' } as const;
+  const report = { from: 'p0', to: 'p1', how, fence: 'reset', replayed: 3, cause };
+  expect(wordEvent({ kind: 'switched', report } as never)).toMatchObject({ reason, message });
+});
+
 const DOWN = { kind: 'all-paths-down', cause: { kind: 'refused', detail: 'x' } } as const;
 const WRONG = { kind: 'unauthenticated', path: 'p0', detail: 'y' } as const;
 const FAILED = { kind: 'failed', why: 'z', discarded: { requests: 0, bytesToChange: 0 } } as const;
