@@ -25,7 +25,7 @@ export async function exerciseKeys(
   const subject = nexuses.slice(0, -1).sort((a, b) => place(a) - place(b))[0];
   const key = subject === undefined ? undefined : next(subject, before.value);
   if (subject === undefined || key === undefined) return { kind: 'unknown' };
-  const registered = await register(subject.open(stepMs), key, subject.key);
+  const registered = await register(subject.open(stepMs), key, subject.key, subject.persists);
   if (!registered.ok) return { kind: 'unknown' };
   const changed = { ...subject, key };
   const after = await readKeys(witness.open(stepMs));

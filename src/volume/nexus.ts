@@ -28,6 +28,8 @@ export interface Nexus extends ReservedPath {
   /** Commands of our own through its session, each within so many ms. */
   readonly open: (deadlineMs: number) => CommandContext;
   readonly key: string;
+  /** It outlives a loss of the target's power. */
+  readonly persists: boolean;
 }
 
 export interface Look {

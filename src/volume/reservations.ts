@@ -17,7 +17,7 @@
  * the socket of a frozen front end comes later, and without a reservation it would be executed.
  */
 import { err, type Result } from '../base/result.ts';
-import type { Reservation } from '../protocol/scsi/persistent-reserve.ts';
+import { NO_KEY, type Reservation } from '../protocol/scsi/persistent-reserve.ts';
 import type { ClaimQuestion } from './claim-question.ts';
 import type { CommandContext, CommandFault } from './command.ts';
 import type { FenceLimits } from './fence.ts';
@@ -145,7 +145,7 @@ export class Reservations {
     const duty = this.#options.duty();
     if (duty === 'none' || this.#broken || this.#left || this.has(session)) return undefined;
     const context = open(deadlineMs);
-    const before = await look(context);
+    const [before, canPersist] = await Promise.all([look(context), pr.readCanPersist(context)]);
     if (!before.ok) return this.#cannot(path.name, before.error);
     const { initiatorName, left, isOfAnotherVolume } = this.#options;
     const origins = { ring: this.#ring, initiatorName, mayHaveLeft: left !== 'none' };
@@ -168,7 +168,8 @@ export class Reservations {
     if (key === undefined) return this.#cannot(path.name, exhausted());
     const unsaved = await this.#events.registering();
     if (unsaved !== undefined) return this.#unusable(`keys must be on record first: ${unsaved}`);
-    const registered = await pr.register(context, key, heldOf(stale, before.value.holder));
+    const former = heldOf(stale, before.value.holder);
+    const registered = await pr.registerLasting(context, key, former, canPersist);
     if (!registered.ok) return this.#cannot(path.name, registered.error);
     const victims = [...(this.#mayTakeOver ? foreign : []), ...stale];
     for (const victim of victims) await pr.preempt(context, key, victim);
@@ -183,7 +184,7 @@ export class Reservations {
     if (!after.ok) return this.#cannot(path.name, after.error);
     const wrong = this.#wrong(after.value, key, victims);
     if (wrong !== undefined) return this.#unusable(wrong);
-    const nexus: Nexus = { ...path, session, open, key };
+    const nexus: Nexus = { ...path, session, open, key, persists: registered.value };
     this.#nexuses.set(path.name, nexus);
     this.#without.delete(path.name);
     if (this.#preempted.delete(path.name)) void this.#events.keptOut([...this.#preempted]);
@@ -340,7 +341,9 @@ export class Reservations {
   async #giveUp(): Promise<void> {
     this.#broken = true;
     const { stepMs } = this.#options;
-    for (const { open, key } of this.#nexuses.values()) await pr.unregister(open(stepMs), key);
+    for (const { open, key, persists } of this.#nexuses.values()) {
+      await pr.unregister(open(stepMs), key, persists);
+    }
     this.#nexuses.clear();
     this.#events.changed();
   }
@@ -429,7 +432,7 @@ export class Reservations {
   }
 
   /** Whether its key, and those of this node beside it, are gone for sure. */
-  async #leaveThrough({ open, key }: Nexus, isAnothers: boolean): Promise<boolean> {
+  async #leaveThrough({ open, key, persists }: Nexus, isAnothers: boolean): Promise<boolean> {
     const context = (): CommandContext => open(this.#options.stepMs);
     const keys = await pr.readKeys(context());
     if (!keys.ok) return false;
@@ -442,14 +445,14 @@ export class Reservations {
     }
     const holder = await pr.readHolder(context());
     if (holder.ok && holder.value?.key === key) await pr.release(context(), key);
-    const unregistered = await pr.unregister(context(), key);
+    const unregistered = await pr.unregister(context(), key, persists);
     return gone && unregistered.ok;
   }
 }
 
 /** The key among these that holds the reservation, or the last one. */
-function heldOf(stale: readonly string[], holder: Reservation | undefined): string | undefined {
-  return stale.find((key) => key === holder?.key) ?? stale.at(-1);
+function heldOf(stale: readonly string[], holder: Reservation | undefined): string {
+  return stale.find((key) => key === holder?.key) ?? stale.at(-1) ?? NO_KEY;
 }
 
 function exhausted(): CommandFault {

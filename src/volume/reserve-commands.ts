@@ -12,6 +12,7 @@ import {
   decodeFullStatus,
   decodeReadKeys,
   decodeReadReservation,
+  decodeReserveCapabilities,
   NO_KEY,
   persistentReserveIn,
   persistentReserveOut,
@@ -47,27 +48,57 @@ export function readRegistrants(context: CommandContext): Answer<readonly Regist
   return reserveIn(context, 'READ FULL STATUS', ReserveIn.READ_FULL_STATUS, decodeFullStatus);
 }
 
-/**
- * Registers `key` for this nexus, whatever it had. `former` is what it may have had: the standard
- * ignores it, istgt needs it to keep a reservation with its holder.
- */
-export function register(context: CommandContext, key: string, former = NO_KEY): Answer<void> {
-  const action = ReserveOut.REGISTER_AND_IGNORE_EXISTING_KEY;
-  return reserveOut(context, 'REGISTER', action, former, key);
+/** Whether the target says that it can keep registrations over a loss of its power (PTPL_C). */
+export async function readCanPersist(context: CommandContext): Promise<boolean> {
+  const what = 'REPORT CAPABILITIES';
+  const decode = decodeReserveCapabilities;
+  const read = await reserveIn(context, what, ReserveIn.REPORT_CAPABILITIES, decode);
+  return read.ok && read.value.persistsThroughPowerLoss;
 }
 
-export function unregister(context: CommandContext, key: string): Answer<void> {
+/**
+ * Registers `key` for this nexus, whatever it had. `former` is what it may have had: the standard
+ * ignores it, istgt needs it to keep a reservation with its holder. `persist`: this registration and all
+ * others outlive a loss of power (APTPL); the latest REGISTER decides for all of them.
+ */
+export function register(
+  context: CommandContext,
+  key: string,
+  former: string,
+  persist: boolean,
+): Answer<void> {
   const action = ReserveOut.REGISTER_AND_IGNORE_EXISTING_KEY;
-  return reserveOut(context, 'unregister', action, key, NO_KEY);
+  return reserveOut(context, { what: 'REGISTER', action, key: former, actionKey: key, persist });
+}
+
+/** The same, without `persist` where the target refuses that; the value says which it was. */
+export async function registerLasting(
+  context: CommandContext,
+  key: string,
+  former: string,
+  canPersist: boolean,
+): Promise<Result<boolean, CommandFault>> {
+  for (const persist of canPersist ? [true, false] : [false]) {
+    const done = await register(context, key, former, persist);
+    if (done.ok) return ok(persist);
+    if (!persist || done.error.kind !== 'error') return done;
+  }
+  return ok(false);
+}
+
+/** `persist`: as the others of this node are registered, or this would end it for them. */
+export function unregister(context: CommandContext, key: string, persist: boolean): Answer<void> {
+  const action = ReserveOut.REGISTER_AND_IGNORE_EXISTING_KEY;
+  return reserveOut(context, { what: 'unregister', action, key, actionKey: NO_KEY, persist });
 }
 
 /** WRITE EXCLUSIVE - REGISTRANTS ONLY, for the nexus that has registered `key`. */
 export function reserve(context: CommandContext, key: string): Answer<void> {
-  return reserveOut(context, 'RESERVE', ReserveOut.RESERVE, key, NO_KEY);
+  return reserveOut(context, { what: 'RESERVE', action: ReserveOut.RESERVE, key });
 }
 
 export function release(context: CommandContext, key: string): Answer<void> {
-  return reserveOut(context, 'RELEASE', ReserveOut.RELEASE, key, NO_KEY);
+  return reserveOut(context, { what: 'RELEASE', action: ReserveOut.RELEASE, key });
 }
 
 /**
@@ -77,19 +108,25 @@ export function release(context: CommandContext, key: string): Answer<void> {
  */
 export async function preempt(context: CommandContext, key: string, victim: string): Answer<void> {
   const action = ReserveOut.PREEMPT_AND_ABORT;
-  const both = await reserveOut(context, 'PREEMPT AND ABORT', action, key, victim);
+  const actionKey = victim;
+  const both = await reserveOut(context, { what: 'PREEMPT AND ABORT', action, key, actionKey });
   if (both.ok || both.error.kind !== 'error') return both;
-  return reserveOut(context, 'PREEMPT', ReserveOut.PREEMPT, key, victim);
+  return reserveOut(context, { what: 'PREEMPT', action: ReserveOut.PREEMPT, key, actionKey });
+}
+
+interface OutAction {
+  readonly what: string;
+  readonly action: ReserveOutAction;
+  readonly key: string;
+  readonly actionKey?: string;
+  readonly persist?: boolean;
 }
 
 async function reserveOut(
   context: CommandContext,
-  what: string,
-  action: ReserveOutAction,
-  key: string,
-  actionKey: string,
+  { what, action, key, actionKey, persist }: OutAction,
 ): Answer<void> {
-  const dataOut = reserveOutParameters(key, actionKey);
+  const dataOut = reserveOutParameters(key, actionKey, persist);
   const command = { what, cdb: persistentReserveOut(action), receive: 0, dataOut };
   const result = await runCommand(context, command);
   return result.kind === 'good' ? ok(undefined) : err(result.fault);

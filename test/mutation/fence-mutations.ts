@@ -45,6 +45,12 @@ export const FENCES: readonly Mutation[] = [
     ),
   ),
   mutation(
+    'persistence-ended',
+    'the exercise of keys ends what the target keeps over a loss of its power',
+    [CLAIM, 'by every REGISTER'],
+    volume('key-exercise', 'subject.key, subject.persists)', 'subject.key, false)'),
+  ),
+  mutation(
     'confirmed-for-ever',
     'a claim that was confirmed once is confirmed for every loss that comes',
     [CLAIM, 'an old answer is none'],

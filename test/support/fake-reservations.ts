@@ -33,6 +33,10 @@ export class FakeReservations {
   hasAbort = true;
   /** Accepts a reservation and lets everybody write all the same. */
   enforces = true;
+  /** What it says of APTPL: nothing, that it has it, that it has it and then refuses it (LIO, disk full). */
+  aptpl: 'none' | 'has' | 'refuses' = 'none';
+  /** What the latest REGISTER has asked for. */
+  persists = false;
   /** READ FULL STATUS; tgt has none. */
   tellsRegistrants = false;
   /** As istgt: taking one of several away takes the last one instead. */
@@ -48,6 +52,7 @@ export class FakeReservations {
 
   /** The target was started anew. */
   clear(): void {
+    if (this.persists) return;
     this.registrations = [];
     this.holder = undefined;
   }
@@ -86,6 +91,9 @@ export class FakeReservations {
       data.writeUInt32BE(8 * keys.length, 4);
       for (const [i, key] of keys.entries()) data.write(key, 8 + 8 * i, 'hex');
       return { ...GOOD, data };
+    }
+    if (action === 2 && this.aptpl !== 'none') {
+      return { ...GOOD, data: Buffer.from('00080d80ea010000', 'hex') };
     }
     if (action === 3 && this.tellsRegistrants) return { ...GOOD, data: this.#fullStatus() };
     if (action !== 1) return INVALID_FIELD;
@@ -129,7 +137,12 @@ export class FakeReservations {
       6: other === NOBODY ? 'UNREGISTER' : 'REGISTER',
     };
     this.log.push(names[action] ?? String(action));
-    if (action === 6) return this.#register(session, mine, other);
+    if (action === 6) {
+      const persists = ((parameters[20] ?? 0) & 1) !== 0;
+      if (persists && this.aptpl !== 'has') return INVALID_FIELD;
+      this.persists = persists;
+      return this.#register(session, mine, other);
+    }
     if (mine?.key !== key) return CONFLICT;
     switch (action) {
       case 1:

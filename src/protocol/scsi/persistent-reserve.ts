@@ -57,14 +57,16 @@ export function persistentReserveOut(
 }
 
 /**
- * The parameter list that goes with it: SPEC_I_PT, ALL_TG_PT and APTPL are 0. `key` is what this
- * nexus has registered, `actionKey` what is to be registered or preempted.
+ * The parameter list that goes with it: SPEC_I_PT and ALL_TG_PT are 0. `key` is what this nexus has
+ * registered, `actionKey` what is to be registered or preempted. `persist` (APTPL): all registrations and
+ * the reservation outlive a loss of power, until a REGISTER says otherwise.
  */
-export function reserveOutParameters(key: string, actionKey: string = NO_KEY): Buffer {
+export function reserveOutParameters(key: string, actionKey = NO_KEY, persist = false): Buffer {
   assert(KEY.test(key) && KEY.test(actionKey), 'a reservation key is 16 hex digits');
   const list = Buffer.alloc(PARAMETER_LIST_BYTES);
   list.write(key, 0, 'hex');
   list.write(actionKey, 8, 'hex');
+  list[20] = persist ? 1 : 0;
   return list;
 }
 

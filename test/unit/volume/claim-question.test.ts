@@ -198,6 +198,27 @@ it('without an answer I/O is held for no-path-timeout, and the reason says what 
   await world.close();
 });
 
+describe('a target that says that it can keep registrations over a loss of its power', () => {
+  it('is asked to (APTPL), by every REGISTER, and the node goes on without a question', async () => {
+    const reservations = Object.assign(new FakeReservations(), { aptpl: 'has' });
+    const { world } = await serving({ reservations });
+    expect(reservations.persists).toBe(true);
+    await powerLoss(world);
+    await world.wrote(1, 7);
+    expect(world.event('claim-questioned')).toEqual([]);
+    await world.close();
+    expect([reservations.keys, reservations.holder]).toEqual([[], undefined]);
+  });
+
+  it('and then refuses it is registered with all the same', async () => {
+    const reservations = Object.assign(new FakeReservations(), { aptpl: 'refuses' });
+    const { world } = await serving({ reservations });
+    expect([reservations.persists, new Set(reservations.keys).size]).toEqual([false, 2]);
+    expect(isKeyOf(A, reservations.holder?.key ?? '')).toBe(true);
+    await world.close();
+  });
+});
+
 describe.each([
   ['with reservations', {}],
   ['without', { reservations: [], policy: { reservation: 'off' } }],

@@ -63,7 +63,7 @@ class Server {
     } as unknown as Session;
     const clock = new VirtualClock();
     const through: Nexus = {
-      ...{ name: 'p1', isid: '800000010000', key: OURS, session },
+      ...{ name: 'p1', isid: '800000010000', key: OURS, session, persists: false },
       open: (deadlineMs) => ({ session, clock, deadlineMs, attention: () => undefined }),
     };
     const ring = new KeyRing(NODE);

@@ -39,6 +39,8 @@ describe('command blocks', () => {
   it('the parameter list carries both keys and no flag', () => {
     const list = reserveOutParameters('0123456789abcdef', 'fedcba9876543210');
     expect(hex(list)).toBe('0123456789abcdeffedcba98765432100000000000000000');
+    const lasting = reserveOutParameters('0123456789abcdef', 'fedcba9876543210', true);
+    expect(hex(lasting)).toBe('0123456789abcdeffedcba98765432100000000001000000');
     expect(() => reserveOutParameters('12', '0123456789abcdef')).toThrow(/16 hex digits/);
   });
 });
