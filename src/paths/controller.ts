@@ -12,7 +12,7 @@ import { assert, assertNever } from '../base/assert.ts';
 import type { Instant, PathName, VolumeId } from '../base/brand.ts';
 import * as brownOut from './brown-out.ts';
 import { decide, graceMs, judgeStall, latch, latchAt, raisePaths } from './decide.ts';
-import { failbackAt } from './failback.ts';
+import { failbackAt, leader, patience } from './failback.ts';
 import { p90 } from './latency.ts';
 import { isFresh, recalledPath, recalledTokens, type Recollection } from './memory.ts';
 import type { PathConfig, PathEffect, PathEvent, PathView } from './model.ts';
@@ -208,7 +208,11 @@ function wakeAt(state: ControllerState): Instant | undefined {
     if (heldDown(path, now)) instants.push(path.holdDownUntil);
   }
   if (!started && firstUsableAt !== undefined) instants.push(after(firstUsableAt, graceMs(state)));
-  if (!latched && move === undefined) instants.push(failbackAt(state, now), state.backoffUntil);
+  if (!latched && move === undefined) {
+    const from = paths.find(({ name }) => name === state.current);
+    const ahead = from === undefined ? undefined : leader(state, from, now);
+    instants.push(failbackAt(state, now), patience(state, ahead, now), state.backoffUntil);
+  }
   instants.push(latchAt(state));
   return earliest(instants.filter((instant) => instant === undefined || instant > now));
 }

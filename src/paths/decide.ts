@@ -5,7 +5,7 @@
  */
 import { pathDown } from './receive.ts';
 import type { Instant } from '../base/brand.ts';
-import { failbackAt, leader } from './failback.ts';
+import { failbackAt, leader, patience } from './failback.ts';
 import { mayRise, risen, stallProved } from './liveness.ts';
 import type { Cause, CauseKind, SwitchKind } from './model.ts';
 import type { PathState } from './path-state.ts';
@@ -203,6 +203,7 @@ function considerPlanned(turn: Turn, current: PathState): void {
   if (leaveOnOrder(turn, current) || followFavour(turn, current)) return;
   const at = failbackAt(turn.state, turn.now);
   if (ahead === undefined || at === undefined || turn.now < at) return;
+  if (patience(turn.state, ahead, turn.now) !== undefined) return;
   turn.set({ tokens: taken(turn.state.tokens) });
   const detail = `${ahead.name} weighs ${ahead.weight}, ${current.name} ${current.weight}`;
   const kind = turn.state.brownOut.punished === undefined ? 'better-path' : 'brown-out';

@@ -4,11 +4,15 @@
  * quick succession; the jitter against thousands of volumes coming home in the same second (they
  * all hit the floor and all grow at the same pace, so the ramp itself synchronises them); the token
  * against everything nobody thought of: it bounds voluntary switches for any failure trace.
+ *
+ * And patience: paths that recover together shall cost one switch and one token, not one each. The move
+ * waits for a better path that would be chosen within the dwell.
  */
 import type { Instant } from '../base/brand.ts';
 import { hash32 } from '../base/hash.ts';
 import type { PathState } from './path-state.ts';
 import { heldDown, usable } from './path-state.ts';
+import type { Policy } from './policy.ts';
 import { best, standing } from './select.ts';
 import type { ControllerState } from './state.ts';
 import { after, later } from './time.ts';
@@ -43,8 +47,46 @@ function jitterMs(state: ControllerState): number {
 export function failbackAt(state: ControllerState, now: Instant): Instant | undefined {
   const { leadSince, lastSwitchAt, backoffUntil, policy, tokens } = state;
   if (leadSince === undefined) return undefined;
-  let at = later(after(leadSince, jitterMs(state)), tokenAt(tokens, policy, now));
+  let at = after(leadSince, jitterMs(state));
+  if (tokens.tokens === 0) at = later(at, tokenAt(tokens, policy, now));
   if (lastSwitchAt !== undefined) at = later(at, after(lastSwitchAt, policy.failbackDwellMs));
   if (backoffUntil !== undefined) at = later(at, backoffUntil);
   return at;
+}
+
+/**
+ * Until when the move to `ahead`, which nothing else holds back, waits for a better path; undefined: there
+ * is none to wait for. A second move would follow the first: that path is up, can come to lead `ahead`, and
+ * `ahead` will not lead it any more within the dwell. It is waited for twice as long at most, whatever
+ * becomes of it.
+ */
+export function patience(
+  state: ControllerState,
+  ahead: PathState | undefined,
+  now: Instant,
+): Instant | undefined {
+  const { paths, current, policy } = state;
+  const since = failbackAt(state, now);
+  if (ahead === undefined || since === undefined) return undefined;
+  const until = after(since, 2 * policy.failbackDwellMs);
+  if (now >= until) return undefined;
+  const soon = after(now, policy.failbackDwellMs);
+  const isAwaited = paths.some(
+    (path) =>
+      path.name !== current &&
+      usable(path) &&
+      path.suspectSince === undefined &&
+      standing(path) >= standing(ahead) &&
+      path.maxWeight >= ahead.maxWeight + policy.failbackLead &&
+      levelAt(path, ahead, policy, now) <= soon,
+  );
+  return isAwaited ? until : undefined;
+}
+
+/** When a path that is well will be level with `ahead` at its heaviest, and out of its hold-down. */
+function levelAt(path: PathState, ahead: PathState, policy: Policy, now: Instant): Instant {
+  const missing = ahead.maxWeight - policy.failbackLead + 1 - path.weight;
+  const probes = Math.ceil(Math.max(0, missing) / policy.weightStep);
+  const grown = after(now, probes * policy.probeIntervalStandbyMs);
+  return path.holdDownUntil === undefined ? grown : later(grown, path.holdDownUntil);
 }

@@ -303,4 +303,10 @@ export const CONTROLLER: readonly Mutation[] = [
     ['test/unit/paths/outage.test.ts', 'is told from paths that are down'],
     paths('decide', 'if (!isTold) return outage', 'return outage'),
   ),
+  mutation(
+    'impatient',
+    'a failback does not wait for a better path that is about to be there',
+    ['test/property/paths-recovery.test.ts', 'P22:'],
+    paths('decide', 'if (patience(turn.state, ahead, turn.now) !== undefined) return;', ''),
+  ),
 ];

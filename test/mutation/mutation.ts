@@ -1,6 +1,6 @@
 /**
  * A named mutation: one rule taken away, and the test that notices. `npm run test:mutation` (main.ts) runs
- * that test with the rule gone and expects it to fail. The invariants P1 to P20 are those of
+ * that test with the rule gone and expects it to fail. The invariants P1 … are those of
  * test/property/README.md.
  */
 import type { Edit, Patch } from './patches.ts';
