@@ -6,7 +6,8 @@
  * A redirect (RFC 7143 11.13.5, class 1) is followed at once, with the same ISID and everything proved
  * anew at each hop, at most MAX_HOPS times, never to a portal that has already sent us on, and all of
  * it within the one timeout. After a temporary one (0101) the next attempt asks the configured portal
- * again. A permanent one (0102) is remembered, in memory only, and forgotten as soon as the new portal
+ * again. Addresses that only this node can reach are not followed (announced-address.ts). A permanent one
+ * (0102) is remembered, in memory only, and forgotten as soon as the new portal
  * is no good: the configuration is the operator's, and a wrong redirect must not outlive its sender.
  */
 import { randomInt } from 'node:crypto';
@@ -25,6 +26,7 @@ import type {
   SessionTarget,
   TransportFailure,
 } from '../volume/ports.ts';
+import { refusalOf } from './announced-address.ts';
 import { createChapCrypto } from './chap-crypto.ts';
 import { socketFailure } from './initiator-errors.ts';
 import { SocketSession } from './initiator-session.ts';
@@ -54,12 +56,17 @@ export function createInitiator(
   return { connect: (options) => initiator.connect(options), knock };
 }
 
+interface Moved extends Portal {
+  /** The address of the configured portal that sent us there first. */
+  readonly origin: string;
+}
+
 class SocketInitiator {
   readonly #events: InitiatorEvents;
   readonly #offers: Partial<SessionOffers>;
   readonly #crypto: ChapCrypto = createChapCrypto();
   /** Where targets have moved for good, by `keyOf`. */
-  readonly #moved = new Map<string, Portal>();
+  readonly #moved = new Map<string, Moved>();
 
   constructor(events: InitiatorEvents, offers: Partial<SessionOffers>) {
     this.#events = events;
@@ -73,12 +80,12 @@ class SocketInitiator {
     const key = keyOf(options.target);
     const moved = this.#moved.get(key);
     if (moved !== undefined) {
-      const there = await this.#follow(options, login.value, moved, deadline);
+      const there = await this.#follow(options, login.value, deadline, moved);
       if (there.ok || there.error.kind === 'aborted') return there;
       this.#moved.delete(key);
       if (deadline <= performance.now()) return there;
     }
-    return this.#follow(options, login.value, options.target, deadline);
+    return this.#follow(options, login.value, deadline);
   }
 
   #loginOptions(options: ConnectOptions): Result<LoginOptions, TransportFailure> {
@@ -98,24 +105,26 @@ class SocketInitiator {
     });
   }
 
-  /** Logs in at `start` and wherever it sends us. */
+  /** Logs in at the configured portal, or at the one it has moved to, and wherever that sends us. */
   async #follow(
     options: ConnectOptions,
     login: LoginOptions,
-    start: Portal,
     deadline: number,
+    moved?: Moved,
   ): Promise<Result<Session, TransportFailure>> {
-    const route = [formatPortal(start)];
-    let portal = start;
+    let portal: Portal = moved ?? options.target;
+    let origin = moved?.origin;
+    const route = [formatPortal(portal)];
     for (;;) {
-      const arrival = await this.#attempt(options, login, portal, deadline);
+      const arrival = await this.#attempt(options, login, deadline, { portal, origin });
       if (!arrival.ok) {
         if (route.length === 1) return arrival;
         const { kind, detail } = arrival.error;
         return err({ kind, detail: `${detail} (redirected ${route.join(' -> ')})` });
       }
       if (arrival.value.kind === 'session') return ok(arrival.value.session);
-      const { address, permanent } = arrival.value;
+      const { address, permanent, from } = arrival.value;
+      origin ??= from;
       const next = formatPortal(address);
       const loop = route.includes(next);
       route.push(next);
@@ -124,19 +133,21 @@ class SocketInitiator {
         return lost(`redirected more than ${MAX_HOPS} times: ${route.join(' -> ')}`);
       }
       portal = { host: address.host, port: address.port };
-      if (permanent) this.#remember(keyOf(options.target), portal);
+      if (permanent) this.#remember(keyOf(options.target), { ...portal, origin });
     }
   }
 
   #attempt(
     options: ConnectOptions,
     login: LoginOptions,
-    portal: Portal,
     deadline: number,
+    { portal, origin }: { readonly portal: Portal; readonly origin: string | undefined },
   ): Promise<Result<Arrival<Session>, TransportFailure>> {
     const { target, signal, connectTimeoutMs } = options;
     const timeoutMs = Math.max(1, Math.ceil(deadline - performance.now()));
-    const attempt = { portal, login, timeoutMs, connectTimeoutMs, signal };
+    const refusal =
+      origin === undefined ? undefined : (address: string) => refusalOf(address, origin);
+    const attempt = { portal, login, refusal, timeoutMs, connectTimeoutMs, signal };
     return attemptLogin<Session>(attempt, (connection) => {
       this.#events.loggedIn?.(target, connection.login.parameters);
       return new SocketSession(
@@ -150,7 +161,7 @@ class SocketInitiator {
     });
   }
 
-  #remember(key: string, portal: Portal): void {
+  #remember(key: string, portal: Moved): void {
     this.#moved.delete(key);
     this.#moved.set(key, portal);
     for (const oldest of this.#moved.keys()) {

@@ -49,6 +49,8 @@ export interface AttemptOptions {
   /** Host name or address, and port. */
   readonly portal: Portal;
   readonly login: LoginOptions;
+  /** Why an address of the portal may not be connected to; undefined: it may. Default: any may. */
+  readonly refusal?: ((address: string) => string | undefined) | undefined;
   /** For all of it. */
   readonly timeoutMs: number;
   /** For the TCP connection, all addresses together; default: no limit of its own. */
@@ -58,7 +60,13 @@ export interface AttemptOptions {
 
 export type Arrival<T> =
   | { readonly kind: 'session'; readonly session: T }
-  | { readonly kind: 'redirect'; readonly address: TargetAddress; readonly permanent: boolean };
+  | {
+      readonly kind: 'redirect';
+      readonly address: TargetAddress;
+      readonly permanent: boolean;
+      /** The address that said so. */
+      readonly from: string;
+    };
 
 /** `take` makes a session of the connection, synchronously. */
 export function attemptLogin<T>(
@@ -106,6 +114,12 @@ class Attempt<T> {
     if (this.#isOver()) return;
     if (!addresses.ok) {
       this.#fail(addresses.error);
+      return;
+    }
+    const refused = addresses.value.map((address) => this.#options.refusal?.(address));
+    const why = refused.find((reason) => reason !== undefined);
+    if (why !== undefined) {
+      this.#fail({ kind: 'login-rejected', detail: `login: ${why}` });
       return;
     }
     this.#phase = 'connecting';
@@ -185,7 +199,7 @@ class Attempt<T> {
           const { address, permanent } = step;
           this.#finish();
           socket.destroy();
-          this.#settle(ok({ kind: 'redirect', address, permanent }));
+          this.#settle(ok({ kind: 'redirect', address, permanent, from: portal.host }));
           return;
         }
         case 'done':

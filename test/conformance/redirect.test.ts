@@ -115,6 +115,57 @@ describe('a redirect', () => {
   });
 });
 
+describe('a redirect to an address that only this node can reach', () => {
+  /** Configured as 0.0.0.0: of another kind than the loopback address that it leads to. */
+  const strange = (target: ScriptedTarget): Partial<ConnectOptions> => {
+    const { port, script } = target;
+    return { target: { host: '0.0.0.0', port, targetName: script.targetName, lun: 1 } };
+  };
+
+  it.each([
+    ['loopback', '127.0.0.1'],
+    ['loopback, mapped', '[::ffff:127.0.0.1]'],
+    ['loopback, by name', 'localhost'],
+    ['loopback, spelled strangely', '127.1'],
+  ])('%s: not followed, nothing is connected to', async (_, host) => {
+    for (const permanent of [false, true]) {
+      const target = await startTarget();
+      const first = await redirector(`${host}:${String(target.port)}`, permanent);
+      const initiator = createInitiator();
+      for (let login = 1; login <= 2; login++) {
+        const result = await initiator.connect(optionsFor(first, strange(first)));
+        expect(result).toMatchObject({ ok: false, error: { kind: 'login-rejected' } });
+        if (!result.ok) expect(result.error.detail).toMatch(/loopback address.*not followed/);
+      }
+      expect(target.connections).toHaveLength(0);
+    }
+  });
+
+  it.each([
+    ['link-local', '169.254.169.254'],
+    ['link-local', '[fe80::1]'],
+    ['unspecified', '0.0.0.0'],
+    ['unspecified', '[::]'],
+    ['multicast', '224.0.0.1'],
+  ])('%s (%s), by a target on loopback: not followed', async (kind, host) => {
+    const first = await redirector(`${host}:3260`);
+    const result = await createInitiator().connect(optionsFor(first));
+    expect(result).toMatchObject({ ok: false, error: { kind: 'login-rejected' } });
+    if (!result.ok) {
+      expect(result.error.detail).toContain(`${kind} address, and the configured portal`);
+    }
+  });
+
+  it('at the second hop: the configured portal counts, not the one that sends us there', async () => {
+    const last = await startTarget();
+    const second = await redirector(last.portal);
+    const first = await redirector(`0.0.0.0:${String(second.port)}`);
+    const result = await createInitiator().connect(optionsFor(first, strange(first)));
+    expect(result.ok ? '' : result.error.detail).toContain('127.0.0.1 is a loopback address');
+    expect([second.connections.length, last.connections.length]).toEqual([1, 0]);
+  });
+});
+
 describe('what is remembered', () => {
   it('nothing of a temporary redirect: the next login asks again', async () => {
     const target = await startTarget();

@@ -37,4 +37,10 @@ export const ORDERS: readonly Mutation[] = [
     ['test/unit/csi/event-writer.test.ts', 'a path flaps for a minute'],
     edit('csi/event-writer', 'const isSevere = !isChatty(event);', 'const isSevere = false;'),
   ),
+  mutation(
+    'any-redirect',
+    'a target may send a login to an address that only this node can reach',
+    ['test/unit/host/announced-address.test.ts', 'is not, and why is said'],
+    edit('host/announced-address', 'if (kind === undefined || ', 'if (kind !== undefined || '),
+  ),
 ];

@@ -3,6 +3,7 @@
  * what is in them. What iscsi-ls does, on the initiator that the volumes use.
  */
 import { ok, type Result } from '../../base/result.ts';
+import { refusalOfHost } from '../../host/announced-address.ts';
 import type { DiscoveredTarget } from '../../host/initiator-discovery.ts';
 import { parsePortal } from '../../kubernetes/path-url.ts';
 import type { Portal, SessionTarget } from '../../volume/ports.ts';
@@ -66,7 +67,10 @@ async function lunsOf(
 ): Promise<{ readonly found: FoundLuns; readonly exit: number }> {
   // By the way we came, if the target is there: others may be of networks that this machine is not in.
   const same = portals.find(({ host, port }) => host === asked.host && port === asked.port);
-  const { host, port } = same ?? portals[0] ?? asked;
+  const announced = same ?? portals[0] ?? asked;
+  const { host, port } = announced;
+  const refusal = announced === same ? undefined : await refusalOfHost(host, asked.host);
+  if (refusal !== undefined) return { found: { units: [], problem: refusal }, exit: EXIT.failed };
   const at = (lun: number): SessionTarget => ({ host, port, targetName, lun });
   const first = await unitsAt(at(0), options, signal, async (context) => listLuns(context));
   if (!first.ok) return { found: { units: [], problem: first.error.text }, exit: first.error.exit };
