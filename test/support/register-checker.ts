@@ -18,8 +18,10 @@
  * A value is dead when another stands after it, is stable, and had ended before every read that is under
  * way began: whatever returns it from now on is a violation. Of the dead only the name of what killed them is kept.
  *
- * Zeros (the beginning; discard and write-zeroes) are not unique. A read of zeros must find one source
- * that nothing has certainly overwritten; beyond that it proves nothing.
+ * Zeros (the beginning; discard and write-zeroes) have many writers. A read of zeros is held against each
+ * of them: if none of them can be where it comes from it is a violation, and if one alone can be, that one
+ * it is. If several can be it proves nothing: what is found is always wrong, what is wrong with zeros is
+ * not always found.
  *
  * Times are numbers of one counter or clock that never goes back.
  */
@@ -31,11 +33,16 @@ export interface Operation {
   readonly start: number;
   /** Of whatever the caller likes, for the report. */
   readonly note: string;
+  /** A write that is on stable storage when it is answered, whatever was flushed. */
+  readonly fua: boolean;
   end: number;
   outcome: 'pending' | 'good' | 'unknown';
   /** What a read returned. Several: the block changed while it was read. */
   seen: readonly number[];
 }
+
+type Begun = Pick<Operation, 'kind' | 'block' | 'value' | 'start'> &
+  Partial<Pick<Operation, 'fua'>>;
 
 export interface Violation {
   readonly block: number;
@@ -55,6 +62,8 @@ interface Cluster {
   lastStart: number;
   /** If it took effect at all, then before this. */
   deadline: number;
+  /** It was answered and is on stable storage. */
+  stable: boolean;
   dead: boolean;
 }
 
@@ -63,8 +72,15 @@ const KEPT = 300;
 /** Clusters of a block beyond which the dead are looked for. */
 const CROWD = 8;
 
-function before(a: Cluster, b: Cluster): boolean {
+type Times = Pick<Cluster, 'firstEnd' | 'lastStart'>;
+
+function before(a: Times, b: Times): boolean {
   return a.firstEnd < b.lastStart;
+}
+
+/** What it is with this read of it. */
+function widened({ firstEnd, deadline, lastStart }: Cluster, { start, end }: Operation): Times {
+  return { firstEnd: Math.min(firstEnd, deadline, end), lastStart: Math.max(lastStart, start) };
 }
 
 class Register {
@@ -95,9 +111,12 @@ class Register {
     else this.#add(operation.value, operation.start);
   }
 
-  endWrite({ value, start, end }: Operation): void {
+  endWrite({ value, start, end, fua }: Operation): void {
     const cluster = this.#clusters.find((one) => one.value === value && one.start === start);
-    if (cluster !== undefined) cluster.firstEnd = Math.min(cluster.firstEnd, end);
+    if (cluster !== undefined) {
+      cluster.firstEnd = Math.min(cluster.firstEnd, end);
+      cluster.stable ||= fua;
+    }
     if (this.#clusters.length > CROWD) this.#bury(end);
   }
 
@@ -138,14 +157,15 @@ class Register {
     const end = Math.min(cluster.firstEnd, cluster.deadline);
     return this.#clusters.find((one) => {
       const { firstEnd, lastStart } = one;
-      return one !== cluster && end < lastStart && firstEnd < since && firstEnd <= this.stableUntil;
+      const stable = one.stable || firstEnd <= this.stableUntil;
+      return one !== cluster && end < lastStart && firstEnd < since && stable;
     });
   }
 
   #add(value: number, start: number): Cluster {
     const lastStart = start;
     const ends = { firstEnd: Infinity, deadline: Infinity };
-    const cluster = { value, start, lastStart, ...ends, dead: false };
+    const cluster = { value, start, lastStart, ...ends, stable: false, dead: false };
     this.#clusters.push(cluster);
     if (value !== 0) this.#byValue.set(value, cluster);
     return cluster;
@@ -160,33 +180,32 @@ class Register {
   }
 
   /** A read can only have got it from this write. */
-  #saw(cluster: Cluster, { start, end }: Operation): Wrong | undefined {
+  #saw(cluster: Cluster, operation: Operation): Wrong | undefined {
     const { value } = cluster;
-    cluster.firstEnd = Math.min(cluster.firstEnd, cluster.deadline, end);
-    cluster.lastStart = Math.max(cluster.lastStart, start);
-    for (const other of this.#clusters) {
-      if (other === cluster || !before(cluster, other) || !before(other, cluster)) continue;
-      if (other.firstEnd < start) return stale(value, other.value);
-      const what = `${String(value)} and ${String(other.value)} are each before the other`;
-      return { what, values: [value, other.value] };
-    }
-    return undefined;
+    const { start } = operation;
+    Object.assign(cluster, widened(cluster, operation));
+    const other = this.#rivalOf(cluster, cluster);
+    if (other === undefined) return undefined;
+    if (other.firstEnd < start) return stale(value, other.value);
+    const what = `${String(value)} and ${String(other.value)} are each before the other`;
+    return { what, values: [value, other.value] };
+  }
+
+  /** Another that stands before it and after it, if it were so wide. */
+  #rivalOf(cluster: Cluster, as: Times): Cluster | undefined {
+    return this.#clusters.find((one) => one !== cluster && before(as, one) && before(one, as));
   }
 
   #readZeros(operation: Operation): Wrong | undefined {
-    const { start, end } = operation;
-    let over = 0;
-    const fresh = this.#clusters.filter((source) => {
-      if (source.value !== 0 || source.dead || source.start >= end) return false;
-      const later = this.#clusters.find(
-        (one) => one !== source && before(source, one) && one.firstEnd < start,
-      );
-      over = later?.value ?? over;
-      return later === undefined;
-    });
-    const [only] = fresh;
-    if (only === undefined) return stale(0, over);
-    return fresh.length === 1 ? this.#saw(only, operation) : undefined;
+    const sources = this.#clusters.filter(
+      ({ value, dead, start }) => value === 0 && !dead && start < operation.end,
+    );
+    const rivals = sources.map((one) => this.#rivalOf(one, widened(one, operation)));
+    const possible = sources.filter((_, index) => rivals[index] === undefined);
+    const [only] = possible;
+    // The newest of them is the one that people look for.
+    if (only === undefined) return stale(0, rivals.at(-1)?.value ?? 0);
+    return possible.length === 1 ? this.#saw(only, operation) : undefined;
   }
 
   /** Finds out which values nobody may read any more, and forgets those that decide nothing either. */
@@ -235,9 +254,9 @@ export class RegisterChecker {
   }
 
   /** An operation begins. A written value other than 0 must never have been used before. */
-  begin(what: Pick<Operation, 'kind' | 'block' | 'value' | 'start'>, note = ''): Operation {
+  begin(what: Begun, note = ''): Operation {
     const rest = { end: Infinity, outcome: 'pending', seen: [] } as const;
-    const operation: Operation = { ...what, note, ...rest };
+    const operation: Operation = { fua: false, ...what, note, ...rest };
     this.#at(what.block).begin(operation);
     return operation;
   }
