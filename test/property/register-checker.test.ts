@@ -309,10 +309,7 @@ describe('over a volatile cache', () => {
     const fua = (): RegisterChecker => {
       const checker = new RegisterChecker(1, 'volatile');
       wrote(checker, 1, 1);
-      checker.end(
-        checker.begin({ kind: 'write', block: 0, value: 2, start: 2, fua: true }),
-        2.5,
-      );
+      checker.end(checker.begin({ kind: 'write', block: 0, value: 2, start: 2, fua: true }), 2.5);
       wrote(checker, 3, 3);
       checker.crash(4);
       return checker;

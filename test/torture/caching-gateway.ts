@@ -1,28 +1,36 @@
 /**
- * Worlds of three gateways to one medium. "caches": each has a volatile write cache of its own that dies
- * with it. "log": they share one, which loses its power now and then, and every nexus hears of it: by its
- * loss, or by unit attention.
- *
- * Scripted targets in this process, over TCP, as bad as a target may be: it executes commands late and in
- * another order, also those of sessions that have ended, and answers later still.
+ * A scripted target in this process, over TCP, as bad as a target may be: it executes commands late and in
+ * another order, also those of sessions that have ended, answers later still, and now and then forgets
+ * one. Its cache is its own and dies with it, or is everybody's: caching-worlds.ts.
  *
  * What it keeps to, as SAM-5 has it: LOGICAL UNIT RESET is answered when every task of the unit has ended.
  * It ends them itself (`aborts`) or waits for them.
  */
 import type { Prng } from '../../src/base/prng.ts';
-import { Disk, type Medium, MemoryMedium } from '../support/scripted-target/disk.ts';
+import { Disk, MemoryMedium } from '../support/scripted-target/disk.ts';
 import type { Connection } from '../support/scripted-target/connection.ts';
-import { Op } from '../support/scripted-target/pdu.ts';
+import { Op, type Request } from '../support/scripted-target/pdu.ts';
 import type { Script, Task } from '../support/scripted-target/script.ts';
-import { check, type LogicalUnit, type ScsiResult } from '../support/scripted-target/scsi.ts';
+import {
+  check,
+  type LogicalUnit,
+  type ScsiResult,
+  type SenseCode,
+} from '../support/scripted-target/scsi.ts';
 import { ScriptedTarget } from '../support/scripted-target/target.ts';
 import { addressOf, PORT } from './addresses.ts';
 import { FaultProxy } from './fault-proxy.ts';
-import { type Gateway, strangersData, UNIT_BYTES, type World } from './gateway.ts';
+import { type Gateway, strangersData, UNIT_BYTES } from './gateway.ts';
+import type { Pace } from './pace.ts';
 
+/** Task management functions that end commands: of one tag, of the nexus, of everybody. */
+const ABORT_TASK = 1;
+const ABORT_TASK_SET = 2;
 const LOGICAL_UNIT_RESET = 5;
+/** READ and WRITE (16), WRITE SAME (16), SYNCHRONIZE CACHE (16). */
+const DATA = new Set([0x88, 0x8a, 0x93, 0x91]);
 const NAA = '60014057042170000000000000000001';
-const POWER_ON = { key: 6, asc: 0x29, ascq: 0 };
+export const POWER_ON: SenseCode = { key: 6, asc: 0x29, ascq: 0 };
 const STRANGERS_NAA = '60014057042170000000000000000666';
 
 export interface CacheTraits {
@@ -30,6 +38,17 @@ export interface CacheTraits {
   readonly fua: boolean;
   /** LOGICAL UNIT RESET drops the tasks; else it waits until they were executed. */
   readonly aborts: boolean;
+  /** UNMAP and WRITE SAME with UNMAP work, and leave zeros. */
+  readonly thin: boolean;
+}
+
+/** What the gateway is made of. */
+export interface CacheParts {
+  /** As it is after the start of the gateway. */
+  readonly disk: () => Disk;
+  readonly traits: CacheTraits;
+  readonly pace: Pace;
+  readonly prng: Prng;
 }
 
 /** MODE SENSE of a unit without FUA: DPOFUA is bit 4 of the device-specific parameter. */
@@ -41,56 +60,50 @@ function withoutFua(cdb: Buffer, result: ScsiResult): ScsiResult {
   return { ...result, data };
 }
 
-class CachingGateway implements Gateway {
+export class CachingGateway implements Gateway {
   readonly name: string;
   readonly proxy: FaultProxy;
   readonly targetName: string;
-  readonly #traits: CacheTraits;
+  readonly #parts: CacheParts;
   readonly #prng: Prng;
-  /** As it is after the start of the gateway. */
-  readonly #disk: () => Disk;
   readonly #stranger = new MemoryMedium(UNIT_BYTES);
   #target: ScriptedTarget | undefined;
+  #disk: Disk | undefined;
   /** Taken and not executed. */
   readonly #tasks = new Set<Task>();
-  /** Nexuses that have not heard yet that the power has failed. */
-  readonly #unaware = new Set<Connection>();
+  /** Nexuses that have not heard yet what has happened to the unit. */
+  readonly #unaware = new Map<Connection, SenseCode>();
   #frozen = false;
-  /** Answers of resets that wait for tasks to end. */
-  #resets: (() => void)[] = [];
+  /** The next command that changes or reads data is forgotten. */
+  #forgetful = false;
+  /** Task management functions that wait for tasks to end. */
+  #waiting: { readonly ends: (task: Task) => boolean; readonly answer: () => void }[] = [];
 
-  constructor(index: number, disk: () => Disk, traits: CacheTraits, prng: Prng) {
+  constructor(index: number, parts: CacheParts) {
     this.name = `p${String(index)}`;
     this.targetName = 'iqn.2026-01.io.prioritypath.test:caches';
-    this.#disk = disk;
-    this.#traits = traits;
-    this.#prng = prng;
+    this.#parts = parts;
+    this.#prng = parts.prng;
     strangersData().copy(this.#stranger.bytes);
     const at = { host: addressOf(index, 'target'), port: PORT };
     this.proxy = new FaultProxy(addressOf(index, 'portal'), PORT, at);
   }
 
   async start(stranger = false): Promise<void> {
-    const unit: LogicalUnit = stranger
-      ? { disk: new Disk(this.#stranger), identity: { naa: STRANGERS_NAA, thin: false } }
-      : { disk: this.#disk(), identity: { naa: NAA, thin: false } };
+    const { disk, traits } = this.#parts;
+    const { thin } = traits;
+    this.#disk = stranger ? new Disk(this.#stranger) : disk();
+    const naa = stranger ? STRANGERS_NAA : NAA;
+    const unit: LogicalUnit = { disk: this.#disk, identity: { naa, thin } };
     const script: Partial<Script> = {
       targetName: this.targetName,
       recording: false,
       powerOnAttention: POWER_ON,
-      intercept: (_, connection) =>
-        this.#unaware.delete(connection) ? check(POWER_ON.key, POWER_ON.asc) : undefined,
+      intercept: (_, connection) => this.#attention(connection),
       units: new Map([[1, unit]]),
       carryOut: (task) => this.#take(task),
       handlers: new Map([
-        [
-          Op.TASK_REQUEST,
-          (request, connection) => {
-            const answer = (): void => connection.handle(request);
-            if ((request.flags & 0x7f) === LOGICAL_UNIT_RESET) this.#reset(answer);
-            else answer();
-          },
-        ],
+        [Op.TASK_REQUEST, (request, connection) => this.#manage(request, connection)],
       ]),
     };
     const { host, port } = this.proxy.upstream;
@@ -114,16 +127,46 @@ class CachingGateway implements Gateway {
   /** The power of the unit behind it has failed: whatever it was doing is over. */
   forget(nexusLost: boolean): void {
     this.#dropTasks();
-    for (const connection of this.#target?.connections ?? []) {
-      if (!connection.closed) this.#unaware.add(connection);
-    }
+    this.announce(POWER_ON);
     if (nexusLost) this.proxy.reset();
+  }
+
+  /** Each nexus hears it before its next command, unless that hears of something worse. */
+  announce(sense: SenseCode): void {
+    for (const connection of this.#target?.connections ?? []) {
+      if (connection.closed || this.#unaware.get(connection) === POWER_ON) continue;
+      this.#unaware.set(connection, sense);
+    }
+  }
+
+  #attention(connection: Connection): ScsiResult | undefined {
+    const sense = this.#unaware.get(connection);
+    if (sense === undefined) return undefined;
+    this.#unaware.delete(connection);
+    return check(sense.key, sense.asc, sense.ascq);
+  }
+
+  get running(): boolean {
+    return this.#target !== undefined;
+  }
+
+  /** Its cache is switched off, and flushed with it, or on again. */
+  switchCache(): void {
+    const disk = this.#disk;
+    if (disk === undefined || this.#target === undefined) return;
+    disk.flush();
+    disk.writeCache = !disk.writeCache;
+  }
+
+  swallow(): void {
+    this.#forgetful = true;
   }
 
   #dropTasks(): void {
     this.#tasks.clear();
-    this.#resets = [];
+    this.#waiting = [];
     this.#unaware.clear();
+    this.#forgetful = false;
   }
 
   freeze(): void {
@@ -150,8 +193,14 @@ class CachingGateway implements Gateway {
   }
 
   #take(task: Task): void {
+    const opcode = task.request.cdb[0] ?? 0;
+    if (this.#forgetful && DATA.has(opcode)) {
+      this.#forgetful = false;
+      return;
+    }
     this.#tasks.add(task);
-    const late = this.#prng.below(4) === 0 ? this.#prng.below(8) : 0;
+    const own = this.#prng.below(4) === 0 ? this.#prng.below(8) : 0;
+    const late = own + this.#parts.pace.of(opcode, this.#prng);
     if (late > 0) setTimeout(() => this.#execute(task), late);
     else this.#execute(task);
   }
@@ -159,13 +208,13 @@ class CachingGateway implements Gateway {
   #execute(task: Task): void {
     if (this.#frozen || !this.#tasks.delete(task)) return;
     const result = task.execute();
-    const shown = this.#traits.fua ? result : withoutFua(task.request.cdb, result);
+    const shown = this.#parts.traits.fua ? result : withoutFua(task.request.cdb, result);
     // News of the unit comes before any answer that it would have changed.
     const writes = (task.request.flags & 0x20) !== 0 && result.status === 0;
     const late = writes ? this.#lateness() : 0;
     if (late > 0) setTimeout(() => task.answer(shown), late);
     else task.answer(shown);
-    this.#answerResets();
+    if (this.#waiting.length > 0) this.#answerWaiting();
   }
 
   /** ms between a write and its answer: mostly short, now and then so long that it is overtaken. */
@@ -175,88 +224,30 @@ class CachingGateway implements Gateway {
     return dice < 18 ? this.#prng.below(12) : 50 + this.#prng.below(250);
   }
 
-  #reset(answer: () => void): void {
-    if (this.#traits.aborts) this.#tasks.clear();
-    this.#resets.push(answer);
-    this.#answerResets();
+  /** It answers when the tasks in question have ended: dropped, or carried out. */
+  #manage(request: Request, connection: Connection): void {
+    const ends = (task: Task): boolean => {
+      const own = task.connection === connection;
+      switch (request.flags & 0x7f) {
+        case ABORT_TASK:
+          return own && task.request.itt === request.at20;
+        case ABORT_TASK_SET:
+          return own;
+        case LOGICAL_UNIT_RESET:
+          return true;
+        default:
+          return false;
+      }
+    };
+    const { aborts } = this.#parts.traits;
+    for (const task of aborts ? [...this.#tasks].filter(ends) : []) this.#tasks.delete(task);
+    this.#waiting.push({ ends, answer: () => connection.handle(request) });
+    this.#answerWaiting();
   }
 
-  #answerResets(): void {
-    if (this.#tasks.size > 0) return;
-    for (const answer of this.#resets.splice(0)) answer();
+  #answerWaiting(): void {
+    const done = this.#waiting.filter(({ ends }) => ![...this.#tasks].some(ends));
+    this.#waiting = this.#waiting.filter((one) => !done.includes(one));
+    for (const { answer } of done) answer();
   }
-}
-
-const UNITS_CACHE = { writeCache: true } as const;
-
-async function startAll(
-  disk: () => Disk,
-  traits: CacheTraits,
-  prng: Prng,
-): Promise<readonly CachingGateway[]> {
-  const gateways = [0, 1, 2].map((index) => new CachingGateway(index, disk, traits, prng));
-  for (const gateway of gateways) await gateway.start();
-  return gateways;
-}
-
-/** What all these worlds have in common. */
-function worldOf(gateways: readonly CachingGateway[]): Pick<World, 'singleNode' | 'close'> & {
-  readonly gateways: readonly Gateway[];
-} {
-  return {
-    gateways,
-    singleNode: false,
-    close: async () => {
-      for (const gateway of gateways) await gateway.kill();
-    },
-  };
-}
-
-function described({ fua, aborts }: CacheTraits): string {
-  const reset = aborts ? 'aborts tasks' : 'waits for tasks';
-  return `${fua ? 'FUA' : 'no FUA'}, LOGICAL UNIT RESET ${reset}`;
-}
-
-async function restartAll(gateways: readonly CachingGateway[]): Promise<void> {
-  for (const gateway of gateways) {
-    await gateway.kill();
-    await gateway.revive();
-  }
-}
-
-export async function cachingWorld(traits: CacheTraits, prng: Prng): Promise<World> {
-  const medium: Medium = new MemoryMedium(UNIT_BYTES);
-  const gateways = await startAll(() => new Disk(medium, UNITS_CACHE), traits, prng);
-  return {
-    ...worldOf(gateways),
-    kind: 'caches',
-    about: `three gateways with private caches, ${described(traits)}`,
-    policy: { fencing: 'gone' },
-    volatile: false,
-    blackOut: undefined,
-    powerCut: () => restartAll(gateways),
-  };
-}
-
-export async function loggingWorld(traits: CacheTraits, prng: Prng): Promise<World> {
-  const disk = new Disk(new MemoryMedium(UNIT_BYTES), UNITS_CACHE);
-  const gateways = await startAll(() => disk, traits, prng);
-  return {
-    ...worldOf(gateways),
-    kind: 'log',
-    about: `three gateways with one cache, write-policy log, ${described(traits)}`,
-    // So little that its bound is met now and then.
-    policy: { fencing: 'gone', 'write-policy': 'log', 'write-log-count': '16' },
-    volatile: true,
-    blackOut: () => {
-      disk.dropCache();
-      const nexusLost = prng.below(2) === 0;
-      for (const gateway of gateways) gateway.forget(nexusLost);
-      return Promise.resolve();
-    },
-    powerCut: async () => {
-      disk.dropCache();
-      await restartAll(gateways);
-    },
-  };
 }

@@ -8,6 +8,8 @@
  *   reset   RST to both sides
  *   cut     the next bytes pass up to some byte, then RST: in the middle of a PDU
  *   slow    each piece passes a while later
+ *   move    the address leads to another gateway: new connections go there, old ones go nowhere, and what
+ *           they had comes with the address when it leads back
  *   refuse  nothing listens: the gateway's process is dead. Never else: a refused connection is what the
  *           fence `gone` takes for that
  */
@@ -32,6 +34,8 @@ interface Link {
   readonly pipes: readonly [Pipe, Pipe];
   /** Something of it was dropped: it can only be reset. */
   lost: boolean;
+  /** Of an address that has moved: nothing passes. */
+  left: boolean;
 }
 
 export class FaultProxy {
@@ -46,6 +50,7 @@ export class FaultProxy {
   readonly #held = new Set<Direction>();
   #dropping = false;
   #delayMs = 0;
+  #home: { readonly host: string; readonly port: number } | undefined;
   #cut: { readonly direction: Direction; left: number } | undefined;
 
   constructor(host: string, port: number, upstream: { host: string; port: number }) {
@@ -88,6 +93,25 @@ export class FaultProxy {
     for (const link of [...this.#links]) this.#end(link);
   }
 
+  /** New connections go to another gateway. */
+  move(upstream: { readonly host: string; readonly port: number }): void {
+    this.#home ??= this.upstream;
+    this.upstream = upstream;
+    for (const link of this.#links) link.left = true;
+  }
+
+  /** The address leads home again: those that it led elsewhere meanwhile are reset, after what is older has arrived. */
+  moveBack(): void {
+    this.upstream = this.#home ?? this.upstream;
+    this.#home = undefined;
+    for (const link of [...this.#links]) {
+      const { left } = link;
+      link.left = false;
+      if (!left) this.#end(link);
+      else for (const pipe of link.pipes) this.#pump(link, pipe);
+    }
+  }
+
   /** RST to whoever sends next in this direction, after this many of its bytes. */
   cut(direction: Direction, after: number): void {
     this.#cut = { direction, left: after };
@@ -119,6 +143,7 @@ export class FaultProxy {
       target,
       pipes: [pipe('in', target), pipe('out', client)],
       lost: false,
+      left: false,
     };
     this.#links.add(link);
     const [incoming, outgoing] = link.pipes;
@@ -141,7 +166,7 @@ export class FaultProxy {
 
   #pump(link: Link, pipe: Pipe): void {
     while (pipe.queue.length > 0 && !pipe.waiting) {
-      if (this.#held.has(pipe.direction) || this.#dropping) return;
+      if (this.#held.has(pipe.direction) || this.#dropping || link.left) return;
       if (this.#delayMs > 0) {
         pipe.waiting = true;
         setTimeout(() => {

@@ -3,7 +3,8 @@
  * worlds it is for: a frozen process is a signal in one and a hung back end in the other.
  */
 import type { Prng } from '../../src/base/prng.ts';
-import { type Gateway, type WorldKind, WORLDS } from './gateway.ts';
+import { type Gateway, type World, type WorldKind, WORLDS } from './gateway.ts';
+import type { OrderKind } from './operator.ts';
 
 export const BROKEN_RULES = [
   'fence',
@@ -21,7 +22,7 @@ export interface Fault {
   readonly name: string;
   /** Shortest and longest time until it heals, ms. */
   readonly lasts: readonly [number, number];
-  readonly begin: (gateway: Gateway, prng: Prng) => Promise<void> | void;
+  readonly begin: (gateway: Gateway, prng: Prng, other: Gateway) => Promise<void> | void;
   readonly heal: (gateway: Gateway) => Promise<void> | void;
 }
 
@@ -37,6 +38,13 @@ export const FAULTS = {
   stop: {
     name: 'stop',
     lasts: [300, 2_000],
+    begin: (gateway) => gateway.freeze(),
+    heal: (gateway) => gateway.thaw(),
+  },
+  /** For longer than no-path-timeout: where no fence works the volume fails meanwhile. */
+  'long stop': {
+    name: 'long stop',
+    lasts: [5_000, 8_000],
     begin: (gateway) => gateway.freeze(),
     heal: (gateway) => gateway.thaw(),
   },
@@ -88,7 +96,30 @@ export const FAULTS = {
     begin: (gateway) => gateway.impersonate(),
     heal: (gateway) => gateway.unmask(),
   },
+  /** It is frozen, and its address leads to another gateway meanwhile; what is on the way to it stays so. */
+  'moved address': {
+    name: 'moved address',
+    lasts: [500, 2_000],
+    begin: (gateway, _, other) => {
+      gateway.freeze();
+      gateway.proxy.move(other.proxy.upstream);
+    },
+    heal: (gateway) => {
+      gateway.proxy.moveBack();
+      gateway.thaw();
+    },
+  },
+  /** One command is never answered, and never carried out; all others are. */
+  swallow: {
+    name: 'swallow',
+    lasts: [1, 1],
+    begin: (gateway) => gateway.swallow?.(),
+    heal: () => undefined,
+  },
 } as const satisfies Record<string, Fault>;
+
+/** The volume goes to the other node: given back, or taken from a node that is off. */
+export type HandOver = 'hand-over' | 'take-over';
 
 /** To the worker, to all gateways at once, to what is behind them; strikes.ts carries them out. */
 export type Event =
@@ -98,7 +129,12 @@ export type Event =
   | 'rack'
   | 'outage'
   | 'long outage'
-  | 'blackout';
+  | 'blackout'
+  | 'slow storage'
+  | 'cache switch'
+  | 'full state'
+  | HandOver
+  | OrderKind;
 
 const USUAL: Readonly<Record<Event, number>> = {
   kill: 14,
@@ -115,17 +151,47 @@ const USUAL: Readonly<Record<Event, number>> = {
   rack: 10,
   outage: 3,
   'long outage': 1,
+  pin: 3,
+  drain: 3,
+  reconfigure: 4,
+  expand: 2,
+  'full state': 3,
   // Only where something can: see World.
   blackout: 10,
+  swallow: 4,
+  'slow storage': 1,
+  'cache switch': 5,
+  'moved address': 15,
+  'hand-over': 10,
+  'take-over': 8,
+  'long stop': 3,
 };
 
+/** What is not possible everywhere. */
+const NEEDS: Partial<Readonly<Record<Event, (world: World) => boolean>>> = {
+  blackout: ({ blackOut }) => blackOut !== undefined,
+  'slow storage': ({ storage }) => storage !== undefined,
+  'cache switch': ({ storage }) => storage !== undefined,
+  swallow: ({ gateways }) => gateways.some((gateway) => gateway.swallow !== undefined),
+  'moved address': ({ floating }) => floating,
+  'hand-over': ({ nodes }) => nodes > 1,
+  'take-over': ({ nodes }) => nodes > 1,
+  'long stop': ({ nodes }) => nodes > 1,
+};
+
+export function isFault(event: Event): event is keyof typeof FAULTS {
+  return Object.hasOwn(FAULTS, event);
+}
+
+interface Wanted {
+  readonly worlds: readonly WorldKind[];
+  readonly events: Partial<typeof USUAL>;
+  /** Nothing else happens: it would heal what is to be seen. */
+  readonly alone?: true;
+}
+
 /** More of what shows that a rule is off. */
-const WANTED: Readonly<
-  Record<
-    BrokenRule,
-    { readonly worlds: readonly WorldKind[]; readonly events: Partial<typeof USUAL> }
-  >
-> = {
+const WANTED: Readonly<Record<BrokenRule, Wanted>> = {
   fence: { worlds: ['tgt', 'caches'], events: { stop: 60, hold: 60 } },
   preempt: { worlds: ['preempt'], events: { stop: 60, hold: 60, kill: 0, blackout: 0 } },
   order: { worlds: ['caches'], events: { reset: 150, 'RST mid-PDU': 40 } },
@@ -140,10 +206,13 @@ export function worldsFor(broken: BrokenRule | undefined): readonly WorldKind[] 
   return broken === undefined ? WORLDS : WANTED[broken].worlds;
 }
 
-/** One event by chance. */
-export function drawEvent(prng: Prng, broken: BrokenRule | undefined): Event {
-  const weights = { ...USUAL, ...(broken === undefined ? {} : WANTED[broken].events) };
-  const entries = Object.entries(weights) as [Event, number][];
+/** One event by chance, of those that are possible. */
+export function drawEvent(prng: Prng, broken: BrokenRule | undefined, world: World): Event {
+  const { events, alone } = broken === undefined ? {} : WANTED[broken];
+  const weights = { ...(alone === true ? {} : USUAL), ...events };
+  const entries = (Object.entries(weights) as [Event, number][]).filter(
+    ([event]) => NEEDS[event]?.(world) ?? true,
+  );
   let dice = prng.below(entries.reduce((all, [, weight]) => all + weight, 0));
   for (const [event, weight] of entries) {
     dice -= weight;

@@ -1,7 +1,7 @@
 /**
  * One way to the volume's logical unit, as the faults see it: a target behind a network (fault-proxy.ts).
  * Three kinds: tgt-gateway.ts (real processes over one file), tgt-front.ts (portals of one process) and
- * caching-gateway.ts (scripted, with write caches of their own or one for all).
+ * caching-gateway.ts (scripted, with write caches of their own or one for all; caching-worlds.ts).
  */
 import type { FaultProxy } from './fault-proxy.ts';
 
@@ -22,6 +22,19 @@ export interface Gateway {
   unmask(): Promise<void>;
   /** Bytes were written to the other logical unit. */
   readonly strangerTouched: boolean;
+  /** The next command that reads or changes data is never answered; left out: it cannot be had. */
+  swallow?(): void;
+}
+
+/** What happens to the storage behind all gateways, who are well. */
+export interface Storage {
+  /** Writes and flushes take seconds from now on. */
+  slow(): void;
+  heal(): void;
+  /** A write cache is switched off, or on again; who has a nexus hears of it. */
+  switchCache(): void;
+  /** The unit is larger from now on, unless it has grown enough. */
+  grow(): void;
 }
 
 export interface World {
@@ -31,6 +44,8 @@ export interface World {
   readonly gateways: readonly Gateway[];
   /** Policy parameters beyond those of every world. */
   readonly policy: Readonly<Record<string, string>>;
+  /** Nodes that have the volume one after the other. */
+  readonly nodes: 1 | 2;
   /** The volume is for this node alone: it reserves the unit. */
   readonly singleNode: boolean;
   /**
@@ -38,6 +53,10 @@ export interface World {
    * both is the only one that is allowed.
    */
   readonly volatile: boolean;
+  /** A gateway's address leads to another one now and then, and the volume is told so by its policy. */
+  readonly floating: boolean;
+  /** Undefined: it can only be had as it is. */
+  readonly storage: Storage | undefined;
   /** What stands behind all gateways loses its power, and is there again; undefined: nothing does. */
   readonly blackOut: (() => Promise<void>) | undefined;
   /** The power of every gateway fails for a moment: what was only in a cache is gone. */
@@ -45,7 +64,7 @@ export interface World {
   close(): Promise<void>;
 }
 
-export const WORLDS = ['tgt', 'caches', 'log', 'preempt'] as const;
+export const WORLDS = ['tgt', 'caches', 'log', 'preempt', 'floating', 'nodes'] as const;
 export type WorldKind = (typeof WORLDS)[number];
 
 /** Size of the logical unit, bytes. */

@@ -15,11 +15,12 @@ import { type Finding, Tally } from './tally.ts';
 
 const HELP = `usage: npm run torture -- [options]
 
-Reads, writes and flushes on few blocks of a volume with three paths, in rounds of half a minute, while its
-targets are killed, stopped, cut off, reset, slowed and replaced and its own process is killed. Rounds go
-by turns over three tgtd, over three gateways with private volatile caches, over three with one cache and
-write policy log, and over three portals of one tgtd. Every block has to behave as a register: what was
-acknowledged is neither lost nor reordered nor resurrected.
+Reads, writes, discards and flushes on few blocks of a volume with three paths, in rounds of half a minute,
+while its targets are killed, stopped, cut off, reset, slowed and replaced, its own process is killed and
+other nodes take it over. Rounds go by turns over three tgtd, over three gateways with private volatile
+caches, over three with one cache and write policy log, over three portals of one tgtd, over tgtd whose
+addresses move, and over two nodes. Every sector has to behave as a register: what was acknowledged is
+neither lost nor reordered nor resurrected.
 
   --minutes N       how long; default 1. It ends at the first finding
   --seed S          of the first round, the others follow; default by chance. A finding says its own

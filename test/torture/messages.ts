@@ -1,5 +1,7 @@
 /** What torture and its worker tell each other, over the IPC channel of a child process. */
+import type { Debt } from '../../src/volume/debt.ts';
 import type { VolumePath } from '../../src/volume/path-board.ts';
+import type { IoKind } from '../../src/volume/ports.ts';
 import type { SwitchReport } from '../../src/volume/switch-report.ts';
 
 export interface WorkerConfig {
@@ -7,19 +9,37 @@ export interface WorkerConfig {
   readonly paths: readonly VolumePath[];
   readonly policy: Readonly<Record<string, string>>;
   readonly singleNode: boolean;
+  readonly initiatorName: string;
+  /** Of earlier holders, as the claim has them. */
+  readonly debts: readonly Debt[];
+  /** The claim was taken from a node that never released it. */
+  readonly taken: boolean;
 }
+
+/** What an operator does to a volume that serves. */
+export type Order =
+  | { readonly kind: 'pin'; readonly path: string }
+  | { readonly kind: 'drain'; readonly path: string; readonly drained: boolean }
+  | {
+      readonly kind: 'reconfigure';
+      readonly paths: readonly VolumePath[];
+      readonly policy: Readonly<Record<string, string>>;
+    }
+  | { readonly kind: 'expand' };
 
 export type ToWorker =
   | { readonly kind: 'start'; readonly config: WorkerConfig }
   | {
       readonly kind: 'io';
       readonly id: number;
-      readonly op: 'read' | 'write' | 'flush';
-      /** In blocks of 4 KiB. */
+      readonly op: IoKind;
+      /** In sectors. */
       readonly at: number;
-      readonly blocks: number;
+      readonly sectors: number;
       readonly value: number;
+      readonly fua: boolean;
     }
+  | { readonly kind: 'order'; readonly order: Order }
   /** The operator lifts the bans of these paths. */
   | { readonly kind: 'readmit'; readonly paths: readonly string[] }
   | { readonly kind: 'status' }
@@ -28,39 +48,71 @@ export type ToWorker =
 export type News =
   | { readonly kind: 'switched'; readonly report: Omit<SwitchReport, 'at'> }
   | { readonly kind: 'banned'; readonly path: string; readonly detail: string }
-  | { readonly kind: 'held'; readonly why: string }
+  | { readonly kind: 'held'; readonly what: 'fence' | 'record'; readonly why: string }
   | { readonly kind: 'failed'; readonly why: string };
 
+/** So many sectors one after the other show this value, or, when torn, these. */
+export type Run = readonly [sectors: number, ...values: number[]];
+
 export type FromWorker =
-  | { readonly kind: 'started'; readonly problem: string | undefined }
+  | {
+      readonly kind: 'started';
+      readonly problem: string | undefined;
+      /** What the volume can do beyond reads, writes and flushes. */
+      readonly offers: readonly IoKind[];
+      /** What is left of the debts of earlier holders. */
+      readonly unpaid: readonly Debt[];
+    }
   | {
       readonly kind: 'done';
       readonly id: number;
       readonly error: string | undefined;
-      /** Of a read: the values that each register showed, one or, when torn, two. */
-      readonly seen: readonly (readonly number[])[];
+      /** Of a read: what its sectors showed. */
+      readonly seen: readonly Run[];
     }
+  | { readonly kind: 'ordered'; readonly order: string; readonly outcome: string }
   | { readonly kind: 'news'; readonly news: News }
   | { readonly kind: 'status'; readonly text: string }
-  | { readonly kind: 'closed' };
+  /** With what may still take effect. */
+  | { readonly kind: 'closed'; readonly debts: readonly Debt[] };
 
-/** A block of an operation, bytes. */
-export const BLOCK = 4096;
-const SECTOR = 512;
-/** Offsets in a block of what is a register: its first sector and its last. */
-export const REGISTERS = [0, BLOCK - SECTOR] as const;
+/** A register, bytes. */
+export const SECTOR = 512;
+/** Of a block of 4 KiB. */
+export const BLOCK_SECTORS = 8;
+/** Values of a torn sector that are told. */
+const MOST_VALUES = 4;
 
-/** A block that shows the value wherever one looks. */
-export function fillBlock(block: Buffer, value: number): void {
-  for (let at = 0; at < block.length; at += SECTOR) {
-    block.writeUInt32LE(value, at);
-    block.writeUInt32LE(value, at + SECTOR - 4);
-  }
+/** Sectors that show the value wherever one looks. */
+export function filled(sectors: number, value: number): Buffer {
+  const word = Buffer.alloc(4);
+  word.writeUInt32LE(value);
+  return Buffer.alloc(sectors * SECTOR, word);
 }
 
-/** Both ends of the sector at `at`. */
-export function valuesAt(block: Buffer, at: number): readonly number[] {
-  const first = block.readUInt32LE(at);
-  const last = block.readUInt32LE(at + SECTOR - 4);
-  return first === last ? [first] : [first, last];
+/** What each sector shows; those that follow each other and show the same are one run. */
+export function runsOf(data: Buffer): readonly Run[] {
+  const runs: { sectors: number; values: readonly number[] }[] = [];
+  for (let at = 0; at < data.length; at += SECTOR) {
+    const values = valuesOf(data.subarray(at, at + SECTOR));
+    const last = runs.at(-1);
+    if (last?.values.length === 1 && values.length === 1 && last.values[0] === values[0]) {
+      last.sectors++;
+    } else runs.push({ sectors: 1, values });
+  }
+  return runs.map(({ sectors, values }) => [sectors, ...values]);
+}
+
+/** The other way. */
+export function sectorsOf(runs: readonly Run[]): readonly (readonly number[])[] {
+  return runs.flatMap(([sectors, ...values]) => Array.from({ length: sectors }, () => values));
+}
+
+/** Every word of a sector is looked at. */
+function valuesOf(sector: Buffer): readonly number[] {
+  const first = sector.readUInt32LE(0);
+  if (sector.compare(sector, 4, SECTOR, 0, SECTOR - 4) === 0) return [first];
+  const values = new Set<number>();
+  for (let at = 0; at < SECTOR; at += 4) values.add(sector.readUInt32LE(at));
+  return [...values].slice(0, MOST_VALUES);
 }

@@ -13,13 +13,11 @@ export function progressLine(tally: Tally, seconds: number, seed: number): strin
 
 export function table(tally: Tally, seconds: number): string {
   const { rounds, operations, total, faults, switches, fences } = tally;
-  const { read, write, flush, unknown, failed } = operations;
+  const { unknown, failed, ...done } = operations;
+  const kinds = Object.entries(done).map(([kind, count]) => `${kind} ${String(count)}`);
   const rows: readonly (readonly [string, string])[] = [
     ['time', `${seconds.toFixed(0)} s, ${String(rounds)} rounds`],
-    [
-      'operations',
-      `${String(total)}: ${String(read)} reads, ${String(write)} writes, ${String(flush)} flushes`,
-    ],
+    ['operations', `${String(total)}: ${kinds.join(', ')}`],
     ['  no answer', `${String(unknown)} (the worker was killed)`],
     [
       '  errors',

@@ -2,51 +2,32 @@
  * One round: a world, a worker, clients, and faults by chance from one seed; then everything heals, the
  * worker dies, the power fails, and every block is read once more. Ends at the first finding.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
 import { Prng } from '../../src/base/prng.ts';
 import type { Violation } from '../support/register-checker.ts';
-import { cachingWorld, loggingWorld } from './caching-gateway.ts';
-import { type BrokenRule, worldsFor } from './faults.ts';
-import type { World, WorldKind } from './gateway.ts';
-import { PORT } from './addresses.ts';
-import type { FromWorker, News, WorkerConfig } from './messages.ts';
+import type { HandOver } from './faults.ts';
+import type { World } from './gateway.ts';
+import { Health } from './health.ts';
+import type { FromWorker, News, Order } from './messages.ts';
+import { Nodes } from './nodes.ts';
+import { Operator } from './operator.ts';
 import { tellStory } from './story.ts';
-import { Strikes } from './strikes.ts';
+import { Strikes, type StrikeScene } from './strikes.ts';
 import { add, type Finding, type Tally } from './tally.ts';
-import { preemptWorld } from './tgt-front.ts';
-import { tgtWorld } from './tgt-gateway.ts';
+import { Vigil } from './vigil.ts';
 import { WorkerHandle } from './worker-handle.ts';
 import { Workload } from './workload.ts';
+import { makeWorld, POLICY, type WorldChoice } from './worlds.ts';
 
-/** Faults in quick succession, and a volume that notices and goes back quickly. */
-const POLICY = {
-  policy: 'fast',
-  'io-deadline': '400ms',
-  'probe-timeout': '300ms',
-  'login-timeout': '1s',
-  'no-path-timeout': '4s',
-  'start-grace': '50ms',
-  'weight-step': '40',
-  'failback-dwell': '300ms',
-  'failback-jitter': '100ms',
-  'failback-tokens': '1000',
-  'hold-down': '100ms',
-  'hold-down-max': '500ms',
-  'switch-backoff': '200ms',
-  'drain-timeout': '500ms',
-};
 /** A ban that follows within this time of another unit at the portal is that one's. */
 const BAN_GRACE_MS = 5_000;
+/** For requests to be answered, and for a close. */
+const RELEASE_MS = 10_000;
 /** With everything healed the volume has to serve within this time. Not a bound: something is stuck. */
 const STUCK_MS = 90_000;
 
-export interface RoundOptions {
-  readonly seed: number;
+export interface RoundOptions extends WorldChoice {
   /** Seconds of faults. */
   readonly seconds: number;
-  readonly broken: BrokenRule | undefined;
-  /** Undefined: the seed says which. */
-  readonly world: WorldKind | undefined;
   readonly tally: Tally;
   /** Told of everything that happens; undefined: nobody wants to know. */
   readonly say: ((line: string) => void) | undefined;
@@ -63,24 +44,18 @@ export async function runRound(options: RoundOptions): Promise<Finding | undefin
   }
 }
 
-async function makeWorld({ seed, broken, world }: RoundOptions, prng: Prng): Promise<World> {
-  const kinds = worldsFor(broken);
-  const kind = world ?? kinds[seed % kinds.length] ?? 'tgt';
-  if (kind === 'tgt') return tgtWorld(prng.below(4) === 0 ? 'auto' : 'gone');
-  if (kind === 'preempt') return preemptWorld();
-  const traits = { fua: broken !== 'read' && prng.below(2) === 0, aborts: prng.below(2) === 0 };
-  return kind === 'log' ? loggingWorld(traits, prng) : cachingWorld(traits, prng);
-}
-
 class Round {
   readonly #options: RoundOptions;
   readonly #world: World;
   readonly #prng: Prng;
   readonly #workload: Workload;
-  readonly #stateDir = mkdtempSync('/dev/shm/torture-state-');
+  readonly #nodes: Nodes;
   readonly #began = performance.now();
   readonly #timeline: string[] = [];
+  readonly #health: Health;
   readonly #strikes: Strikes;
+  readonly #vigil: Vigil;
+  #servesSince: number | undefined;
   #worker: WorkerHandle | undefined;
   #booting: Promise<void> | undefined;
   #heard: ((message: FromWorker) => void) | undefined;
@@ -94,14 +69,6 @@ class Round {
     this.#options = options;
     this.#world = world;
     this.#prng = prng;
-    this.#strikes = new Strikes(world.gateways, prng, options, {
-      note: (text) => this.#note(text),
-      current: () => this.#current,
-      serves: () => this.#booting === undefined && !this.#hasFailed,
-      killWorker: () => this.#bury().then(() => this.#boot()),
-      worker: () => this.#worker,
-      blackOut: world.blackOut && (() => this.#blackOut(world.blackOut)),
-    });
     this.#workload = new Workload(new Prng(prng.next()), options.tally, world.volatile, {
       tell: (message) => this.#worker?.tell(message),
       violated: (violation) => this.#violated(violation),
@@ -110,6 +77,39 @@ class Round {
         this.#find('latch', `a ${op} succeeded on a volume that had answered with an error before`);
       },
     });
+    const policy: Readonly<Record<string, string>> = { ...POLICY, ...world.policy };
+    this.#nodes = new Nodes(world, policy);
+    const paths = world.gateways.map(({ name }) => name);
+    this.#health = new Health(paths, () => performance.now());
+    const scene = { ...this.#scene(), health: this.#health };
+    const config = (): Nodes['config'] => this.#nodes.config;
+    const order = (it: Order): void => this.#worker?.tell({ kind: 'order', order: it });
+    const operator = new Operator(prng, { ...scene, storage: world.storage, config, order });
+    const noPathTimeoutMs = milliseconds(policy['no-path-timeout']);
+    const rules = { ...options, noPathTimeoutMs };
+    this.#strikes = new Strikes(world, prng, rules, { ...scene, operator });
+    this.#vigil = new Vigil({
+      health: this.#health,
+      noPathTimeoutMs,
+      now: () => performance.now(),
+      oldest: () => this.#workload.oldest,
+      servesSince: () => this.#servesSince,
+      find: (rule, what) => this.#find(rule, what),
+    });
+  }
+
+  #scene(): Omit<StrikeScene, 'health' | 'operator'> {
+    return {
+      note: (text) => this.#note(text),
+      current: () => this.#current,
+      serves: () => this.#booting === undefined && !this.#hasFailed,
+      killWorker: () => this.#bury().then(() => this.#boot()),
+      handOver: (how) => this.#handOver(how),
+      worker: () => this.#worker,
+      blackOut: () => this.#blackOut(this.#world.blackOut),
+      fillState: (full) => (full ? this.#nodes.state.fill() : this.#nodes.state.free()),
+      slowSpell: (begins) => (begins ? this.#vigil.slowBegins() : this.#vigil.slowEnds()),
+    };
   }
 
   async run(): Promise<Finding | undefined> {
@@ -118,13 +118,14 @@ class Round {
     const acts = this.#acts();
     await Promise.race([acts, over]);
     clearInterval(readmitting);
+    this.#vigil.close();
     this.#ending = true;
     await this.#worker?.kill();
     this.#workload.lose();
     // They see that it is over, at the latest when the fault that lasts has lasted.
     await Promise.all([acts, this.#workload.stop(), this.#booting, this.#strikes.over]);
     await this.#worker?.kill();
-    rmSync(this.#stateDir, { recursive: true, force: true });
+    this.#nodes.close();
     return this.#finding;
   }
 
@@ -200,6 +201,7 @@ class Round {
   }
 
   async #bootNow(): Promise<void> {
+    const began = performance.now();
     while (!this.#isOver()) {
       this.#options.tally.starts++;
       this.#hasFailed = false;
@@ -207,16 +209,22 @@ class Round {
       this.#worker = worker;
       void worker.gone.then(() => this.#ended(worker));
       const started = this.#answer('started');
-      worker.tell({ kind: 'start', config: this.#config() });
+      worker.tell({ kind: 'start', config: this.#nodes.claim() });
       const answer = await Promise.race([started, worker.gone.then(() => undefined)]);
       if (answer?.kind !== 'started') continue;
       if (answer.problem === undefined) {
-        this.#note('the worker serves');
+        this.#note(`the worker of ${this.#nodes.current} serves`);
+        this.#nodes.attached(answer.unpaid);
         this.#readmit();
-        this.#workload.serve();
+        this.#workload.serve(answer.offers);
+        this.#servesSince = performance.now();
         return;
       }
-      this.#note(`the worker cannot start: ${answer.problem}`);
+      this.#note(`the worker of ${this.#nodes.current} cannot start: ${answer.problem}`);
+      const { allSince = Infinity } = this.#health;
+      if (performance.now() - Math.max(began, allSince) > STUCK_MS) {
+        this.#find('stuck', `no start, with every path healed: ${answer.problem}`);
+      }
       await worker.kill();
       await this.#pause(100);
     }
@@ -229,24 +237,37 @@ class Round {
   }
 
   async #bury(): Promise<void> {
+    this.#servesSince = undefined;
     this.#note('kill -9 of the worker');
     await this.#worker?.kill();
     this.#workload.lose();
   }
 
-  #config(): WorkerConfig {
-    return {
-      stateDir: this.#stateDir,
-      policy: { ...POLICY, ...this.#world.policy },
-      singleNode: this.#world.singleNode,
-      paths: this.#world.gateways.map(({ name, proxy, targetName }, index) => ({
-        name,
-        target: { host: proxy.host, port: PORT, targetName, lun: 1 },
-        maxWeight: 100 - 10 * index,
-        drained: false,
-        isid: `80000${String(index)}000000`,
-      })),
-    };
+  // ----------------------------------------------------------------------------- the nodes
+
+  /** The other node is to have the volume. */
+  #handOver(how: HandOver): Promise<void> {
+    this.#booting ??= (how === 'hand-over' ? this.#release() : this.#bury())
+      .then(() => {
+        this.#nodes.swap();
+        return this.#bootNow();
+      })
+      .finally(() => (this.#booting = undefined));
+    return this.#booting;
+  }
+
+  /** Nobody wants anything of the volume any more, and it is closed. One that does not answer is off. */
+  async #release(): Promise<void> {
+    this.#note(`${this.#nodes.current} gives the volume back`);
+    const worker = this.#worker;
+    const gone = worker?.gone.then(() => undefined);
+    await Promise.race([this.#workload.pause(), this.#pause(RELEASE_MS), gone]);
+    this.#servesSince = undefined;
+    const closed = this.#answer('closed');
+    worker?.tell({ kind: 'close' });
+    const answer = await Promise.race([closed, this.#pause(RELEASE_MS), gone]);
+    if (answer?.kind === 'closed') this.#note(`left: ${this.#nodes.release(answer.debts)}`);
+    await this.#bury();
   }
 
   #answer<K extends FromWorker['kind']>(kind: K): Promise<Extract<FromWorker, { kind: K }>> {
@@ -260,6 +281,7 @@ class Round {
   #hear(message: FromWorker): void {
     if (message.kind === 'done') this.#workload.hear(message);
     else if (message.kind === 'news') this.#news(message.news);
+    else if (message.kind === 'ordered') this.#note(`${message.order}: ${message.outcome}`);
     else this.#heard?.(message);
   }
 
@@ -272,6 +294,7 @@ class Round {
         const kind = how === 'failover' ? 'failover' : 'failback';
         tally.switches[restart === true ? 'restart' : kind]++;
         if (how === 'failover') add(tally.fences, fence);
+        if (how === 'failover') this.#vigil.failover(from, to);
         tally.replayed += replayed;
         const why = `${cause.kind}: ${cause.detail}`;
         this.#note(
@@ -298,8 +321,10 @@ class Round {
 
   /** It gives up when there was no path for too long, and for nothing else. */
   #failed(why: string): void {
-    if (this.#options.broken !== undefined || why.startsWith('I/O was held for ')) return;
-    this.#find('failed', `the volume has failed: ${why}`);
+    if (why.startsWith('I/O was held for ')) this.#vigil.gaveUp(why);
+    else if (this.#options.broken === undefined) {
+      this.#find('failed', `the volume has failed: ${why}`);
+    }
   }
 
   /** A failed volume is asked a little longer, and then staged again. */
@@ -307,6 +332,10 @@ class Round {
     const worker = this.#worker;
     await this.#pause(400);
     if (this.#worker !== worker || this.#isOver() || worker?.alive !== true) return;
+    if (this.#world.nodes > 1 && this.#prng.below(4) > 0) {
+      await this.#handOver(this.#prng.below(3) > 0 ? 'hand-over' : 'take-over');
+      return;
+    }
     await this.#bury();
     await this.#boot();
   }
@@ -366,4 +395,9 @@ class Round {
   #pause(ms: number): Promise<undefined> {
     return new Promise((resolve) => setTimeout(resolve, ms, undefined));
   }
+}
+
+/** "4s", as a policy has it. */
+function milliseconds(text = ''): number {
+  return Number(text.replace(/s$/, '')) * 1000;
 }

@@ -1,6 +1,6 @@
 /** A violation as people read it: the operations of the block around the values in question. */
 import type { Operation, Violation } from '../support/register-checker.ts';
-import { REGISTERS } from './messages.ts';
+import { BLOCK_SECTORS } from './messages.ts';
 
 /** Lines before and after each operation that has one of the values. */
 const AROUND = 6;
@@ -14,12 +14,12 @@ export function tellStory(
     values.includes(operation.value) || operation.seen.some((value) => values.includes(value));
   const near = new Set<number>();
   for (const [index, operation] of history.entries()) {
-    if (!about(operation) || operation.value === 0) continue;
+    if (!about(operation) || operation.kind === 'read') continue;
     for (let at = index - AROUND; at <= index + AROUND; at++) near.add(at);
   }
   for (let at = history.length - 4 * AROUND; at < history.length; at++) near.add(at);
-  const place = `block ${String(Math.floor(block / REGISTERS.length))}`;
-  const lines = [`register ${String(block)} (${place}), times in s since the round began:`];
+  const place = `block ${String(Math.floor(block / BLOCK_SECTORS))}`;
+  const lines = [`sector ${String(block)} (${place}), times in s since the round began:`];
   let last = -1;
   for (const [index, operation] of history.entries()) {
     if (!near.has(index)) continue;

@@ -1,20 +1,36 @@
 /**
  * Faults as they strike: one at a time on a gateway, mostly on the one that carries the I/O and seldom on
- * the last that lives; an outage is all of them at once. Each heals by itself.
+ * the last that lives; an outage is all of them at once; while the storage is slow nothing else happens.
+ * Each heals by itself.
  */
 import type { Prng } from '../../src/base/prng.ts';
-import { type BrokenRule, drawEvent, type Event, type Fault, FAULTS } from './faults.ts';
-import type { Gateway } from './gateway.ts';
+import {
+  type BrokenRule,
+  drawEvent,
+  type Event,
+  type Fault,
+  FAULTS,
+  type HandOver,
+  isFault,
+} from './faults.ts';
+import type { Gateway, World } from './gateway.ts';
+import type { Health } from './health.ts';
+import type { Operator, OrderKind } from './operator.ts';
 import { add, type Tally } from './tally.ts';
 import type { WorkerHandle } from './worker-handle.ts';
 
 const OUTAGE_MS = [300, 2_500] as const;
-/** Longer than no-path-timeout. */
-const LONG_OUTAGE_MS = [5_000, 6_000] as const;
+/** Beyond no-path-timeout. */
+const LONG_OUTAGE_MS = 1_200;
+/** A spell of slow storage: long enough for a volume that goes round in circles. */
+const SPELL_MS = [5_000, 9_000] as const;
+const BEFORE_SPELL_MS = 1_500;
+const FULL_MS = [300, 3_000] as const;
 
 export interface StrikeOptions {
   readonly broken: BrokenRule | undefined;
   readonly tally: Tally;
+  readonly noPathTimeoutMs: number;
 }
 
 /** What they need of the round. */
@@ -26,12 +42,21 @@ export interface StrikeScene {
   readonly serves: () => boolean;
   /** kill -9; resolves when another one serves. */
   readonly killWorker: () => Promise<void>;
+  /** The volume goes to the other node; resolves when that one serves, or this one again. */
+  readonly handOver: (how: HandOver) => Promise<void>;
   readonly worker: () => WorkerHandle | undefined;
-  /** What stands behind all gateways loses its power; undefined: nothing does. */
-  readonly blackOut: (() => Promise<void>) | undefined;
+  /** What stands behind all gateways loses its power. */
+  readonly blackOut: () => Promise<void>;
+  readonly health: Health;
+  readonly operator: Operator;
+  /** The worker's file system has no space, or has again. */
+  readonly fillState: (full: boolean) => void;
+  /** The storage is slow and nothing else is wrong, or no longer. */
+  readonly slowSpell: (begins: boolean) => void;
 }
 
 export class Strikes {
+  readonly #world: World;
   readonly #gateways: readonly Gateway[];
   readonly #prng: Prng;
   readonly #options: StrikeOptions;
@@ -41,16 +66,15 @@ export class Strikes {
   readonly #strangers = new Map<string, number>();
   readonly #underWay = new Set<Promise<void>>();
   #dark = false;
+  #full = false;
+  /** The storage is slow: nothing else is to happen. */
+  #calm = false;
   /** Waits for its turn. */
   #awaited: Event | undefined;
 
-  constructor(
-    gateways: readonly Gateway[],
-    prng: Prng,
-    options: StrikeOptions,
-    scene: StrikeScene,
-  ) {
-    this.#gateways = gateways;
+  constructor(world: World, prng: Prng, options: StrikeOptions, scene: StrikeScene) {
+    this.#world = world;
+    this.#gateways = world.gateways;
     this.#prng = prng;
     this.#options = options;
     this.#scene = scene;
@@ -74,7 +98,12 @@ export class Strikes {
 
   /** The next thing happens. */
   next(): void {
-    const event = this.#awaited ?? drawEvent(this.#prng, this.#options.broken);
+    if (this.#calm) return;
+    const event = this.#awaited ?? drawEvent(this.#prng, this.#options.broken, this.#world);
+    if (isFault(event)) {
+      this.#strike(FAULTS[event]);
+      return;
+    }
     switch (event) {
       case 'worker kill':
         this.#killWorker();
@@ -87,22 +116,34 @@ export class Strikes {
         this.#loseRack();
         return;
       case 'blackout':
-        this.#blackOut(this.#scene.blackOut);
+        this.#blackOut();
         return;
       case 'outage':
       case 'long outage':
         this.#outage(event);
         return;
-      case 'kill':
-      case 'stop':
-      case 'hold':
-      case 'black hole':
-      case 'no answers':
-      case 'reset':
-      case 'RST mid-PDU':
-      case 'slow':
-      case 'wrong LU':
-        this.#strike(FAULTS[event]);
+      case 'slow storage':
+        this.#slowStorage();
+        return;
+      case 'cache switch':
+        add(this.#options.tally.faults, event);
+        this.#scene.note('a write cache is switched');
+        this.#world.storage?.switchCache();
+        return;
+      case 'full state':
+        this.#fillState();
+        return;
+      case 'hand-over':
+      case 'take-over':
+        if (!this.#scene.serves()) return;
+        add(this.#options.tally.faults, event);
+        this.begin(this.#scene.handOver(event));
+        return;
+      case 'pin':
+      case 'drain':
+      case 'reconfigure':
+      case 'expand':
+        this.#order(event);
         return;
     }
   }
@@ -123,25 +164,42 @@ export class Strikes {
   }
 
   async #impair(gateway: Gateway, fault: Fault, ms: number): Promise<void> {
+    const { health } = this.#scene;
     this.#impaired.add(gateway);
+    health.begin(gateway.name);
     const stranger = fault.name === FAULTS['wrong LU'].name;
     if (stranger) this.#strangers.set(gateway.name, Infinity);
     this.#scene.note(`${gateway.name}: ${fault.name} for ${String(ms)} ms`);
-    await fault.begin(gateway, this.#prng);
+    await fault.begin(gateway, this.#prng, this.#otherThan(gateway));
     await pause(ms);
     await fault.heal(gateway);
     if (stranger) this.#strangers.set(gateway.name, performance.now());
     this.#scene.note(`${gateway.name}: ${fault.name} is over`);
     this.#impaired.delete(gateway);
+    health.end(gateway.name);
+  }
+
+  #otherThan(gateway: Gateway): Gateway {
+    const others = this.#gateways.filter((one) => one !== gateway);
+    return others[this.#prng.below(others.length)] ?? gateway;
+  }
+
+  /** True: nothing is wrong at the moment. Else it is what happens next, before anything else begins. */
+  #alone(event: Event): boolean {
+    const ready = this.#impaired.size === 0 && this.#scene.serves() && this.#scene.operator.ready;
+    this.#awaited = ready ? undefined : event;
+    return ready;
   }
 
   #outage(event: 'outage' | 'long outage'): void {
     // All of them, and at once: nothing else begins until they are all well and the volume serves.
-    const ready = this.#impaired.size === 0 && this.#scene.serves();
-    this.#awaited = ready ? undefined : event;
-    if (!ready) return;
+    if (!this.#alone(event)) return;
     add(this.#options.tally.faults, event);
-    const ms = this.#between(event === 'outage' ? OUTAGE_MS : LONG_OUTAGE_MS);
+    const { noPathTimeoutMs } = this.#options;
+    const ms =
+      event === 'outage'
+        ? this.#between(OUTAGE_MS)
+        : noPathTimeoutMs + LONG_OUTAGE_MS + this.#prng.below(1_000);
     const fault = this.#prng.below(2) === 0 ? FAULTS.kill : FAULTS['black hole'];
     for (const gateway of this.#gateways) this.begin(this.#impair(gateway, fault, ms));
   }
@@ -155,11 +213,58 @@ export class Strikes {
     this.begin(this.#impair(gateway, FAULTS.kill, this.#between(FAULTS.kill.lasts)));
   }
 
-  #blackOut(happen: (() => Promise<void>) | undefined): void {
-    if (happen === undefined || this.#dark) return;
+  #blackOut(): void {
+    if (this.#dark) return;
     add(this.#options.tally.faults, 'blackout');
     this.#dark = true;
-    this.begin(happen().finally(() => (this.#dark = false)));
+    this.begin(this.#scene.blackOut().finally(() => (this.#dark = false)));
+  }
+
+  #slowStorage(): void {
+    if (!this.#alone('slow storage')) return;
+    add(this.#options.tally.faults, 'slow storage');
+    const ms = this.#between(SPELL_MS);
+    this.#calm = true;
+    this.begin(
+      this.#spell(ms).finally(() => {
+        this.#calm = false;
+      }),
+    );
+  }
+
+  async #spell(ms: number): Promise<void> {
+    const { note, slowSpell } = this.#scene;
+    // What came before has had its consequences.
+    await pause(BEFORE_SPELL_MS);
+    note(`the storage is slow for ${String(ms)} ms`);
+    this.#world.storage?.slow();
+    slowSpell(true);
+    await pause(ms);
+    this.#world.storage?.heal();
+    slowSpell(false);
+    note('the storage is as fast as before');
+  }
+
+  #fillState(): void {
+    if (this.#full) return;
+    add(this.#options.tally.faults, 'full state');
+    this.#full = true;
+    const ms = this.#between(FULL_MS);
+    this.#scene.note(`the worker's file system is full for ${String(ms)} ms`);
+    this.#scene.fillState(true);
+    this.begin(
+      pause(ms).then(() => {
+        this.#scene.fillState(false);
+        this.#full = false;
+      }),
+    );
+  }
+
+  #order(kind: OrderKind): void {
+    const { operator } = this.#scene;
+    if (!operator.ready || !this.#scene.serves()) return;
+    add(this.#options.tally.faults, kind);
+    this.begin(operator.act(kind));
   }
 
   #killWorker(): void {

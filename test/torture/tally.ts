@@ -12,7 +12,15 @@ export interface Finding {
 
 export class Tally {
   rounds = 0;
-  readonly operations = { read: 0, write: 0, flush: 0, unknown: 0, failed: 0 };
+  readonly operations = {
+    read: 0,
+    write: 0,
+    flush: 0,
+    discard: 0,
+    'write-zeroes': 0,
+    unknown: 0,
+    failed: 0,
+  };
   /** By kind. */
   readonly faults = new Map<string, number>();
   readonly switches = { failover: 0, failback: 0, restart: 0 };
@@ -29,8 +37,8 @@ export class Tally {
   findings = 0;
 
   get total(): number {
-    const { read, write, flush } = this.operations;
-    return read + write + flush;
+    const { read, write, flush, discard, 'write-zeroes': zeroes } = this.operations;
+    return read + write + flush + discard + zeroes;
   }
 }
 

@@ -93,8 +93,11 @@ export async function preemptWorld(): Promise<World> {
     about: 'one tgtd with three portals, fencing=auto, reserved',
     gateways,
     policy: { 'expected-serial': SERIAL },
+    nodes: 1,
     singleNode: true,
     volatile: false,
+    floating: false,
+    storage: undefined,
     blackOut,
     powerCut: blackOut,
     close: async () => {

@@ -1,4 +1,7 @@
-/** World "tgt": three real tgtd over one backing file, each behind a network of its own. */
+/**
+ * Worlds of three real tgtd over one backing file, each behind a network of its own: "tgt", and "floating",
+ * where the address of one leads to another now and then.
+ */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeBackingFile, Target } from '../support/tgt.ts';
@@ -22,7 +25,8 @@ class TgtGateway implements Gateway {
     this.proxy = new FaultProxy(addressOf(index, 'portal'), PORT, at);
     this.#strangersFile = join(folder, `stranger-${String(index)}.img`);
     writeFileSync(this.#strangersFile, strangersData());
-    this.#own = new Target({ ...at, backingFile, serial: SERIAL, scsiId: SERIAL });
+    const params = 'thin_provisioning=1';
+    this.#own = new Target({ ...at, backingFile, serial: SERIAL, scsiId: SERIAL, params });
     const other = { serial: 'STRANGER', scsiId: 'STRANGER' };
     this.#stranger = new Target({ ...at, backingFile: this.#strangersFile, ...other });
   }
@@ -72,24 +76,51 @@ class TgtGateway implements Gateway {
   }
 }
 
-export async function tgtWorld(fencing: 'gone' | 'auto'): Promise<World> {
+async function fileWorld(): Promise<
+  Pick<World, 'gateways' | 'volatile' | 'storage' | 'blackOut' | 'powerCut' | 'close'>
+> {
   const folder = mkdtempSync('/dev/shm/torture-');
   const backingFile = join(folder, 'lu.img');
   makeBackingFile(backingFile, UNIT_BYTES);
   const gateways = [0, 1, 2].map((index) => new TgtGateway(index, folder, backingFile));
   for (const gateway of gateways) await gateway.start();
   return {
-    kind: 'tgt',
-    about: `three tgtd over one file, fencing=${fencing}`,
     gateways,
-    policy: { fencing, 'expected-serial': SERIAL },
-    singleNode: false,
     volatile: false,
+    storage: undefined,
     blackOut: undefined,
     powerCut: () => Promise.resolve(),
     close: async () => {
       for (const gateway of gateways) await gateway.kill();
       rmSync(folder, { recursive: true, force: true });
     },
+  };
+}
+
+export async function tgtWorld(fencing: 'gone' | 'auto'): Promise<World> {
+  return {
+    ...(await fileWorld()),
+    kind: 'tgt',
+    about: `three tgtd over one file, fencing=${fencing}`,
+    policy: { fencing, 'expected-serial': SERIAL },
+    nodes: 1,
+    singleNode: false,
+    floating: false,
+  };
+}
+
+/** What is on the way is there in less than `delay`. Held for so long it must not give up. */
+const FLOATING = { fencing: 'delay=3s', 'no-path-timeout': '10s' } as const;
+
+export async function floatingWorld(): Promise<World> {
+  return {
+    ...(await fileWorld()),
+    kind: 'floating',
+    about:
+      'three tgtd over one file whose addresses lead to each other now and then, fencing=delay=3s',
+    policy: { ...FLOATING, 'expected-serial': SERIAL },
+    nodes: 1,
+    singleNode: true,
+    floating: true,
   };
 }

@@ -3,21 +3,22 @@
  * over the real initiator, its record in a real file. It does what it is told over IPC and says what the
  * volume answers; it judges nothing.
  */
-import { parsePolicy } from '../../src/paths/policy.ts';
+import { parsePolicy, type Policy } from '../../src/paths/policy.ts';
 import { createInitiator } from '../../src/host/initiator.ts';
 import { systemClock } from '../../src/host/clock.ts';
 import { fileVolumeStore } from '../../src/pathd/volume-store.ts';
 import { emptyRecord } from '../../src/volume/record.ts';
 import { Volume } from '../../src/volume/volume.ts';
 import type { VolumeEvent } from '../../src/volume/volume-types.ts';
+import type { IoKind } from '../../src/volume/ports.ts';
 import {
-  BLOCK,
-  fillBlock,
+  filled,
   type FromWorker,
   type News,
-  REGISTERS,
+  type Order,
+  runsOf,
+  SECTOR,
   type ToWorker,
-  valuesAt,
   type WorkerConfig,
 } from './messages.ts';
 
@@ -37,7 +38,7 @@ function newsOf(event: VolumeEvent): News | undefined {
       if (event.identity.kind !== 'banned') return undefined;
       return { kind: 'banned', path: event.path, detail: event.identity.detail };
     case 'stuck':
-      return { kind: 'held', why: event.why };
+      return { kind: 'held', what: event.what, why: event.why };
     case 'failed':
       return { kind: 'failed', why: event.why };
     case 'switch-abandoned':
@@ -51,25 +52,32 @@ function newsOf(event: VolumeEvent): News | undefined {
   }
 }
 
-async function start(config: WorkerConfig): Promise<string | undefined> {
-  const { stateDir, paths, policy, singleNode } = config;
-  const parsed = parsePolicy(policy);
+function policyOf(words: WorkerConfig['policy']): Policy {
+  const parsed = parsePolicy(words);
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.error));
+  return parsed.value;
+}
+
+async function start(config: WorkerConfig): Promise<string | undefined> {
+  const { stateDir, paths, policy, singleNode, initiatorName, debts, taken } = config;
   const store = fileVolumeStore(stateDir, VOLUME);
   const loaded = await store.load();
   if (!loaded.ok) throw new Error(loaded.error.detail);
+  const record = loaded.value;
   volume = new Volume({
     volumeId: VOLUME,
     paths,
-    policy: parsed.value,
-    initiatorName: 'iqn.2026-01.io.prioritypath.test:torture',
+    policy: policyOf(policy),
+    initiatorName,
     readOnly: false,
     singleNode,
+    mayTakeOver: taken,
+    debts,
     clock: systemClock,
     initiator: createInitiator(),
     credentials: () => undefined,
     store,
-    record: loaded.value ?? emptyRecord(VOLUME),
+    record: record ?? emptyRecord(VOLUME),
     onEvent: (event) => {
       const news = newsOf(event);
       if (news !== undefined) tell({ kind: 'news', news });
@@ -79,47 +87,99 @@ async function start(config: WorkerConfig): Promise<string | undefined> {
   return started.ok ? undefined : `${started.error.kind}: ${started.error.detail}`;
 }
 
-function submit({ id, op, at, blocks, value }: Extract<ToWorker, { kind: 'io' }>): void {
-  const data = op === 'flush' ? undefined : Buffer.alloc(blocks * BLOCK);
-  if (op === 'write') fillBlock(data ?? Buffer.alloc(0), value);
+function submit({ id, op, at, sectors, value, fua }: Extract<ToWorker, { kind: 'io' }>): void {
+  const length = sectors * SECTOR;
+  const data =
+    op === 'write' ? filled(sectors, value) : op === 'read' ? Buffer.alloc(length) : undefined;
   volume?.submit({
     kind: op,
-    offset: op === 'flush' ? 0 : at * BLOCK,
-    length: data?.length ?? 0,
+    offset: at * SECTOR,
+    length,
     data,
-    fua: false,
+    fua,
     done: (error) => {
-      const seen =
-        op === 'read' && data !== undefined && error === undefined
-          ? Array.from({ length: blocks }, (_, i) =>
-              REGISTERS.map((offset) => valuesAt(data, i * BLOCK + offset)),
-            ).flat()
-          : [];
-      tell({ kind: 'done', id, error, seen });
+      const read = op === 'read' && data !== undefined && error === undefined;
+      tell({ kind: 'done', id, error, seen: read ? runsOf(data) : [] });
     },
   });
+}
+
+function offers(): readonly IoKind[] {
+  return [
+    ...(volume?.canDiscard === true ? (['discard'] as const) : []),
+    ...(volume?.canWriteZeroes === true ? (['write-zeroes'] as const) : []),
+  ];
+}
+
+/** What came of it, for people. */
+async function carryOut(order: Order): Promise<string> {
+  if (volume === undefined) return 'no volume';
+  switch (order.kind) {
+    case 'pin':
+      return volume.pin(order.path) ? 'done' : 'no such path';
+    case 'drain':
+      return volume.drain(order.path, order.drained) ? 'done' : 'no such path';
+    case 'reconfigure': {
+      const changed = await volume.reconfigure({
+        paths: order.paths,
+        policy: policyOf(order.policy),
+        pin: '',
+      });
+      return changed.ok ? changed.value : `${changed.error.kind}: ${changed.error.detail}`;
+    }
+    case 'expand': {
+      const grown = await volume.expand();
+      if (!grown.ok) return `${grown.error.kind}: ${grown.error.detail}`;
+      return `${String(grown.value)} bytes`;
+    }
+  }
 }
 
 async function obey(message: ToWorker): Promise<void> {
   switch (message.kind) {
     case 'start':
-      tell({ kind: 'started', problem: await start(message.config) });
+      tell({
+        kind: 'started',
+        problem: await start(message.config),
+        offers: offers(),
+        unpaid: volume?.unpaid ?? [],
+      });
       return;
     case 'io':
       submit(message);
       return;
+    case 'order':
+      await alone(async () => {
+        const outcome = await carryOut(message.order);
+        tell({ kind: 'ordered', order: message.order.kind, outcome });
+      });
+      return;
     case 'readmit':
-      // Most of them are not banned, which is as good.
-      for (const path of message.paths) await volume?.readmit(path);
+      await alone(async () => {
+        // Most of them are not banned, which is as good.
+        for (const path of message.paths) await volume?.readmit(path);
+      });
       return;
     case 'status':
       tell({ kind: 'status', text: JSON.stringify(volume?.status()) });
       return;
     case 'close':
-      await volume?.close();
-      tell({ kind: 'closed' });
+      await alone(async () => {
+        const closing = volume;
+        await closing?.close();
+        volume = undefined;
+        tell({ kind: 'closed', debts: closing?.debts ?? [] });
+      });
       return;
   }
+}
+
+let last: Promise<void> = Promise.resolve();
+
+/** One thing after the other, as pathd does it with a volume. */
+function alone(work: () => Promise<void>): Promise<void> {
+  last = last.then(work);
+  return last;
 }
 
 process.on('message', (message) => void obey(message as ToWorker));

@@ -1,41 +1,50 @@
 /**
- * Clients of the volume: each does one thing after the other, reads, writes and flushes on few and hot
- * blocks, and everything goes to the checker. A write has a value of its own; a block has two registers,
- * its first sector and its last, so that a block which is half one write and half another is seen.
+ * Clients of the volume: each does one thing after the other, reads, writes, flushes, discards and zeros on
+ * few and hot blocks, and everything goes to the checker. A write has a value of its own; discards and
+ * zeros write zero. Every sector is a register: requests begin and end at any of them.
  *
  * An operation begins before the worker is told of it and ends after the worker has said so: what is
  * checked is never stricter than what was promised.
  */
 import type { Prng } from '../../src/base/prng.ts';
+import type { IoKind } from '../../src/volume/ports.ts';
 import { type Operation, RegisterChecker, type Violation } from '../support/register-checker.ts';
 import { STRANGERS_VALUE } from './gateway.ts';
-import { type FromWorker, REGISTERS, type ToWorker } from './messages.ts';
+import { BLOCK_SECTORS, type FromWorker, sectorsOf, type ToWorker } from './messages.ts';
 import type { Tally } from './tally.ts';
 
 /** Blocks of 4 KiB that are worked on. */
 const BLOCKS = 24;
-/** That most operations are on. */
-const HOTTEST = 5;
+const SECTORS = BLOCKS * BLOCK_SECTORS;
+/** Sectors that most operations are on. */
+const HOTTEST = 5 * BLOCK_SECTORS;
 const CLIENTS = 14;
 /** A client thinks for up to this long between two operations, ms. */
 const THINK_MS = 6;
 
-type Op = 'read' | 'write' | 'flush';
+/** A place on the unit, in sectors. */
+interface Range {
+  readonly at: number;
+  readonly sectors: number;
+}
+
+const NOWHERE: Range = { at: 0, sectors: 0 };
 
 interface Pending {
-  readonly op: Op;
+  readonly op: IoKind;
   readonly start: number;
   readonly operations: readonly Operation[];
   readonly done: () => void;
+  readonly answered: Promise<void>;
 }
 
 export interface WorkloadEvents {
   readonly tell: (message: ToWorker) => void;
   readonly violated: (violation: Violation) => void;
   /** An operation was answered with an error. */
-  readonly failed: (op: Op, error: string) => void;
+  readonly failed: (op: IoKind, error: string) => void;
   /** Answered well, although an operation had failed before it began. */
-  readonly revived: (op: Op) => void;
+  readonly revived: (op: IoKind) => void;
 }
 
 export class Workload {
@@ -43,6 +52,8 @@ export class Workload {
   readonly #prng: Prng;
   readonly #tally: Tally;
   readonly #events: WorkloadEvents;
+  readonly #volatile: boolean;
+  #offers: readonly IoKind[] = [];
   readonly #pending = new Map<number, Pending>();
   #clients: Promise<unknown> = Promise.resolve();
   #nextId = 1;
@@ -62,15 +73,18 @@ export class Workload {
 
   /** @param volatile what is answered is stable only once a flush was answered that began after. */
   constructor(prng: Prng, tally: Tally, volatile: boolean, events: WorkloadEvents) {
-    this.checker = new RegisterChecker(BLOCKS * REGISTERS.length, volatile ? 'volatile' : 'none');
+    this.checker = new RegisterChecker(SECTORS, volatile ? 'volatile' : 'none');
+    this.#volatile = volatile;
     this.#prng = prng;
     this.#tally = tally;
     this.#events = events;
     this.#suspend();
   }
 
-  get pending(): number {
-    return this.#pending.size;
+  /** Since when the oldest request waits for its answer; undefined: none does. */
+  get oldest(): { readonly op: IoKind; readonly start: number } | undefined {
+    // In the order in which they began.
+    return this.#pending.values().next().value;
   }
 
   /** ms, never twice the same. */
@@ -82,9 +96,10 @@ export class Workload {
   /**
    * A worker serves: what was lost with those before it has taken effect or never will, and is stable. If
    * the power has failed since the last flush, what that does not cover may have gone with worker and
-   * cache; if not, nothing has.
+   * cache; if not, nothing has. `offers`: what it can do beyond reads, writes and flushes.
    */
-  serve(): void {
+  serve(offers: readonly IoKind[]): void {
+    this.#offers = offers;
     const at = this.now();
     if (this.#blackOut > this.#flushed) this.checker.crash(at);
     else this.checker.settle(at);
@@ -103,6 +118,12 @@ export class Workload {
   #stable(at: number): void {
     this.#flushed = Math.max(this.#flushed, at);
     this.checker.flushed(at);
+  }
+
+  /** Begins nothing until a worker serves; resolves when what is under way was answered. */
+  async pause(): Promise<void> {
+    this.#suspend();
+    await Promise.all([...this.#pending.values()].map(({ answered }) => answered));
   }
 
   /** The worker is gone, and with it the answers to what was under way. */
@@ -124,18 +145,25 @@ export class Workload {
   /** Begins nothing any more; resolves when everything was answered. */
   async stop(): Promise<void> {
     this.#stopping = true;
-    this.#resume?.();
+    // Who waits for a worker looks again.
+    const resume = this.#resume;
+    if (this.#open !== undefined) this.#open = new Promise((next) => (this.#resume = next));
+    resume?.();
     await this.#clients;
   }
 
-  /** One flush. */
-  flush(): Promise<void> {
-    return this.#do('flush', 0, 0);
+  /** One flush, as soon as a worker serves. */
+  async flush(): Promise<void> {
+    await this.#serving();
+    await this.#do('flush', NOWHERE);
   }
 
   /** Reads every block once. */
   async readAll(): Promise<void> {
-    await Promise.all(Array.from({ length: BLOCKS }, (_, at) => this.#do('read', at, 1)));
+    await this.#serving();
+    const sectors = BLOCK_SECTORS;
+    const blocks = Array.from({ length: BLOCKS }, (_, at) => ({ at: at * sectors, sectors }));
+    await Promise.all(blocks.map((range) => this.#do('read', range)));
   }
 
   hear({ id, error, seen }: Extract<FromWorker, { kind: 'done' }>): void {
@@ -152,8 +180,9 @@ export class Workload {
     } else {
       if (start > this.#failedAt) this.#events.revived(op);
       if (op === 'flush') this.#stable(start);
+      const shown = sectorsOf(seen);
       for (const [index, operation] of operations.entries()) {
-        const violation = this.checker.end(operation, at, seen[index]);
+        const violation = this.checker.end(operation, at, shown[index]);
         if (violation !== undefined) this.#events.violated(explained(violation));
       }
     }
@@ -164,47 +193,68 @@ export class Workload {
     this.#open ??= new Promise((resolve) => (this.#resume = resolve));
   }
 
+  /** Resolves when operations may be begun, or `isOver` says that they need not. */
+  async #serving(isOver = (): boolean => false): Promise<void> {
+    // Suspended again before it came to its turn: wait again.
+    while (this.#open !== undefined && !isOver()) await this.#open;
+  }
+
   async #client(): Promise<void> {
-    while (!this.#stopping) {
-      // Suspended again before it came to its turn: wait again.
-      if (this.#open !== undefined) {
-        await this.#open;
-        continue;
-      }
-      const dice = this.#below(100);
-      if (dice < 4) await this.#do('flush', 0, 0);
-      else {
-        const blocks = this.#span();
-        const hot = blocks === 1 && this.#below(3) > 0 ? HOTTEST : BLOCKS - blocks + 1;
-        const at = this.#below(hot);
-        await this.#do(dice < 50 ? 'write' : 'read', at, blocks);
-      }
+    for (;;) {
+      await this.#serving(() => this.#stopping);
+      if (this.#stopping) return;
+      const op = this.#kind();
+      await this.#do(op, op === 'flush' ? NOWHERE : this.#range());
       await pause(this.#below(THINK_MS));
     }
   }
 
-  /** Mostly one block; now and then so many that the data takes several PDUs. */
-  #span(): number {
+  #kind(): IoKind {
     const dice = this.#below(100);
-    if (dice < 80) return 1;
-    return dice < 96 ? 2 + this.#below(3) : BLOCKS;
+    if (dice < 4) return 'flush';
+    if (dice < 8) return this.#offers.includes('discard') ? 'discard' : 'write';
+    if (dice < 12) return this.#offers.includes('write-zeroes') ? 'write-zeroes' : 'write';
+    return dice < 52 ? 'write' : 'read';
   }
 
-  #do(op: Op, at: number, blocks: number): Promise<void> {
+  /**
+   * Mostly one block; now and then some sectors anywhere, which are less than a block or lie across
+   * several, and so many that the data takes several PDUs.
+   */
+  #range(): Range {
+    const dice = this.#below(100);
+    if (dice < 55) return this.#anywhere(BLOCK_SECTORS, BLOCK_SECTORS);
+    if (dice < 70) return this.#anywhere(1 + this.#below(BLOCK_SECTORS), 1);
+    if (dice < 84) return this.#anywhere(2 + this.#below(3 * BLOCK_SECTORS), 1);
+    if (dice < 97) return this.#anywhere((2 + this.#below(3)) * BLOCK_SECTORS, BLOCK_SECTORS);
+    return { at: 0, sectors: SECTORS };
+  }
+
+  /** So many sectors, mostly in the hottest place; they begin at a multiple of `step`. */
+  #anywhere(sectors: number, step: number): Range {
+    const most = sectors <= HOTTEST && this.#below(3) > 0 ? HOTTEST : SECTORS;
+    return { at: step * this.#below(Math.floor((most - sectors) / step) + 1), sectors };
+  }
+
+  #do(op: IoKind, { at, sectors }: Range): Promise<void> {
     const start = this.now();
     const id = this.#nextId++;
     const value = op === 'write' ? ++this.#value : 0;
+    const kind = op === 'read' ? 'read' : 'write';
+    const fua = kind === 'write' && op !== 'flush' && this.#below(6) === 0;
     this.#tally.operations[op]++;
-    const note = `#${String(id)} worker ${String(this.#worker)}`;
+    const mark = op === 'read' || op === 'write' ? '' : ` ${op}`;
+    const note = `#${String(id)} worker ${String(this.#worker)}${mark}${fua ? ' FUA' : ''}`;
     const operations: Operation[] = [];
-    for (let index = 0; op !== 'flush' && index < blocks * REGISTERS.length; index++) {
-      const block = at * REGISTERS.length + index;
-      operations.push(this.checker.begin({ kind: op, block, value, start }, note));
+    for (let block = at; block < at + sectors; block++) {
+      const begun = { kind, block, value, start, fua: fua && this.#volatile } as const;
+      operations.push(this.checker.begin(begun, note));
     }
-    return new Promise((done) => {
-      this.#pending.set(id, { op, start, operations, done });
-      this.#events.tell({ kind: 'io', id, op, at, blocks, value });
-    });
+    let done: () => void = () => undefined;
+    const answered = new Promise<void>((resolve) => (done = resolve));
+    this.#pending.set(id, { op, start, operations, done, answered });
+    this.#events.tell({ kind: 'io', id, op, at, sectors, value, fua });
+    return answered;
   }
 
   #below(limit: number): number {

@@ -98,6 +98,28 @@ describe('the network in front of a gateway', () => {
     expect(socket.destroyed).toBe(true);
   });
 
+  it('that has moved leads elsewhere, and brings what was on the way when it leads back', async () => {
+    const elsewhere = createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.write('elsewhere');
+    });
+    await new Promise<void>((resolve) => elsewhere.listen(0, '127.0.0.1', resolve));
+    const socket = await client();
+    await until(() => accepted.length === 1);
+    proxy.move({ host: '127.0.0.1', port: (elsewhere.address() as AddressInfo).port });
+    const closed = closing(socket);
+    socket.write('ghost', () => socket.resetAndDestroy());
+    await closed;
+    const other = await client();
+    expect(String((await once(other, 'data'))[0])).toBe('elsewhere');
+    expect(received).toBe('');
+    const reset = closing(other);
+    proxy.moveBack();
+    await reset;
+    await until(() => received === 'ghost');
+    elsewhere.close();
+  });
+
   it('refuses when it is told to, and serves again at the same port', async () => {
     await proxy.refuse();
     const refused = connect(proxy.port, proxy.host);

@@ -1,11 +1,18 @@
 /** The clients of torture against a worker that is a plain array: true, or wrong in one way. */
 import { describe, expect, it } from 'vitest';
 import { Prng } from '../../../src/base/prng.ts';
-import { type ToWorker } from '../../torture/messages.ts';
+import { filled, type Run, runsOf, sectorsOf, type ToWorker } from '../../torture/messages.ts';
 import { Tally } from '../../torture/tally.ts';
 import { Workload } from '../../torture/workload.ts';
 
 type Io = Extract<ToWorker, { kind: 'io' }>;
+
+const OFFERS = ['discard', 'write-zeroes'] as const;
+
+/** One sector that shows this, or nothing that was ever written. */
+function shown(value = 0): Run {
+  return [1, value];
+}
 
 interface Wrong {
   /** Forgets the writes with these numbers, and says that all is well. */
@@ -30,13 +37,13 @@ async function run(wrong: Wrong, answers = 1_500): Promise<Heard> {
   const workload = new Workload(new Prng(7), new Tally(), false, {
     tell: (message) => {
       if (message.kind !== 'io') return;
-      const { id, op, at, blocks, value } = message;
+      const { id, op, at, sectors, value } = message;
       const error = wrong.error?.(message);
-      const places = Array.from({ length: 2 * blocks }, (_, i) => 2 * at + i);
-      if (op === 'write' && error === undefined && wrong.forgets?.(message) !== true) {
+      const places = Array.from({ length: sectors }, (_, i) => at + i);
+      if (op !== 'read' && error === undefined && wrong.forgets?.(message) !== true) {
         for (const place of places) registers.set(place, value);
       }
-      const seen = op === 'read' ? places.map((place) => [registers.get(place) ?? 0]) : [];
+      const seen = op === 'read' ? places.map((place) => shown(registers.get(place))) : [];
       setImmediate(() => workload.hear({ kind: 'done', id, error, seen }));
       if (--left === 0) over();
     },
@@ -44,12 +51,34 @@ async function run(wrong: Wrong, answers = 1_500): Promise<Heard> {
     failed: (op, error) => heard.failed.push(`${op} ${error}`),
     revived: (op) => heard.revived.push(op),
   });
-  workload.serve();
+  workload.serve(OFFERS);
   workload.start();
   await done;
   await workload.stop();
   return heard;
 }
+
+describe('what a read shows', () => {
+  it('is told in runs of sectors, and each of them is there', () => {
+    const data = Buffer.concat([filled(3, 7), filled(1, 0), filled(2, 9)]);
+    const runs = runsOf(data);
+    expect(runs).toEqual([
+      [3, 7],
+      [1, 0],
+      [2, 9],
+    ]);
+    expect(sectorsOf(runs)).toEqual([[7], [7], [7], [0], [9], [9]]);
+  });
+
+  it('has every value of a sector that is torn, wherever it is', () => {
+    const data = filled(2, 7);
+    data.writeUInt32LE(8, 512 + 256);
+    expect(runsOf(data)).toEqual([
+      [1, 7],
+      [1, 7, 8],
+    ]);
+  });
+});
 
 describe('the clients of torture', () => {
   it('find nothing wrong with an array', async () => {
@@ -59,6 +88,16 @@ describe('the clients of torture', () => {
   it('see an acknowledged write that was not made', async () => {
     const { violations } = await run({ forgets: ({ value }) => value % 50 === 0 });
     expect(violations[0]).toMatch(/had overwritten before the read began/);
+  });
+
+  it.each(['discard', 'write-zeroes'] as const)('see a %s that left what was there', async (op) => {
+    const { violations } = await run({ forgets: (io) => io.op === op && io.id % 5 === 0 });
+    expect(violations[0]).toMatch(/which zeros had overwritten before the read began/);
+  });
+
+  it('see one sector of many that was not written, whichever it is', async () => {
+    const forgets = ({ value, sectors }: Io): boolean => value % 9 === 0 && sectors === 1;
+    expect((await run({ forgets }, 3_000)).violations[0]).toMatch(/had overwritten/);
   });
 
   it('see that something succeeds after an error', async () => {
@@ -92,12 +131,16 @@ async function crashing(how: {
   const workload = new Workload(new Prng(7), new Tally(), true, {
     tell: (message) => {
       if (message.kind !== 'io') return;
-      const { id, op, at, blocks, value } = message;
-      const places = Array.from({ length: 2 * blocks }, (_, i) => 2 * at + i);
-      if (op === 'write') for (const place of places) cache.set(place, value);
+      const { id, op, at, sectors, value, fua } = message;
+      const places = Array.from({ length: sectors }, (_, i) => at + i);
+      for (const place of op === 'read' ? [] : places) {
+        cache.set(place, value);
+        if (fua) medium.set(place, value);
+        if (fua) cache.delete(place);
+      }
       if (op === 'flush' && how.flushes) for (const [place, is] of cache) medium.set(place, is);
-      const shown = (place: number): number => cache.get(place) ?? medium.get(place) ?? 0;
-      const seen = op === 'read' ? places.map((place) => [shown(place)]) : [];
+      const is = (place: number): number | undefined => cache.get(place) ?? medium.get(place);
+      const seen = op === 'read' ? places.map((place) => shown(is(place))) : [];
       const now = life;
       setImmediate(() => {
         if (now === life) workload.hear({ kind: 'done', id, error: undefined, seen });
@@ -116,9 +159,9 @@ async function crashing(how: {
     for (const place of cache.keys()) if (prng.below(2) === 0) cache.delete(place);
     for (const [place, is] of cache) medium.set(place, is);
     cache.clear();
-    workload.serve();
+    workload.serve(OFFERS);
   };
-  workload.serve();
+  workload.serve(OFFERS);
   workload.start();
   await done;
   await workload.stop();

@@ -1,0 +1,47 @@
+/**
+ * The file system that a worker keeps its record on: a small one of its own, in memory, that can be full.
+ * What has its space already can be written in place; whatever needs a free block cannot.
+ */
+import { execFileSync } from 'node:child_process';
+import { closeSync, mkdtempSync, openSync, rmdirSync, rmSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const SIZE = '256k';
+const PAGE = Buffer.alloc(4096, 0xba);
+
+export class StateDisk {
+  readonly path = mkdtempSync(join(tmpdir(), 'torture-state-'));
+  readonly #ballast = join(this.path, 'ballast');
+  #mounted = false;
+
+  constructor() {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${SIZE},mode=0700`, 'tmpfs', this.path]);
+    this.#mounted = true;
+    process.on('exit', this.close);
+  }
+
+  /** Not a block is free from now on. */
+  fill(): void {
+    const file = openSync(this.#ballast, 'a');
+    try {
+      for (;;) writeSync(file, PAGE);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+    } finally {
+      closeSync(file);
+    }
+  }
+
+  free(): void {
+    rmSync(this.#ballast, { force: true });
+  }
+
+  readonly close = (): void => {
+    if (!this.#mounted) return;
+    this.#mounted = false;
+    process.off('exit', this.close);
+    execFileSync('umount', ['--lazy', this.path]);
+    rmdirSync(this.path);
+  };
+}
