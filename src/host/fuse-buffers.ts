@@ -1,30 +1,28 @@
 /**
  * Buffers of the FUSE server: receive buffers (the kernel insists on room for its largest request,
- * a good 1 MiB) and slabs for the payload of one request.
+ * a good 256 KiB) and slabs for the payload of one request.
  *
- * A fresh 1 MiB buffer per request would make the garbage collector the bottleneck, and one buffer
+ * A fresh 256 KiB buffer per request would make the garbage collector the bottleneck, and one buffer
  * that is reused at once would be overwritten while a slow path still sends from it. So: slabs come
  * in a few sizes from free lists that all volumes of the process share, and the free lists are
  * bounded, so that what a burst needed goes back to the allocator. How much a volume may have in
- * flight is not decided here but by its server (see fuse-server.ts).
+ * flight is not decided here but told to the kernel (see fuse-server.ts).
  *
  * Data starts behind the room for a reply header: a READ is answered with one write(2) of header
  * and data, without copying and without an array of buffers. Behind it there is room for what the
  * initiator reads with the end of the data (ScsiCommand's `tailroom`); it never leaves the slab.
  */
-import { OUT_HEADER_BYTES, RECEIVE_BYTES } from '../protocol/fuse/wire.ts';
+import { MAX_IO_BYTES, OUT_HEADER_BYTES, RECEIVE_BYTES } from '../protocol/fuse/wire.ts';
 import { NEXT_HEAD } from '../protocol/iscsi/framer.ts';
 
-/** Powers of two from 4 KiB to 1 MiB: at most half of a slab is unused. */
-const SLAB_BYTES = Array.from({ length: 9 }, (_, index) => 4096 << index);
+/** Powers of two from 4 KiB to the largest request: at most half of a slab is unused. */
+const SLAB_BYTES = Array.from(
+  { length: Math.log2(MAX_IO_BYTES / 4096) + 1 },
+  (_, index) => 4096 << index,
+);
 
 function sizeClassOf(length: number): number {
   return SLAB_BYTES.findIndex((size) => length <= size);
-}
-
-/** What a slab for `length` bytes of data takes. */
-export function slabBytes(length: number): number {
-  return OUT_HEADER_BYTES + (SLAB_BYTES[sizeClassOf(length)] ?? 0) + NEXT_HEAD;
 }
 
 /** Room for one request's data, with space for the reply header in front of it and some behind. */
@@ -69,7 +67,7 @@ export class BufferPool {
     return this.#keptBytes;
   }
 
-  /** A slab for `length` bytes, at most 1 MiB; its content is whatever was there before. */
+  /** A slab for `length` bytes, at most MAX_IO_BYTES; its content is whatever was there before. */
   slab(length: number): Slab {
     const sizeClass = sizeClassOf(length);
     const slab = this.#slabs[sizeClass]?.pop();

@@ -2,11 +2,11 @@
  * One volume as /dev/loopN: growing it and taking it away, politely and by force (the order of the
  * steps and its reasons: fuse-loop-exporter.ts).
  */
-import { stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BlockSource, ExportError, ExportedDevice } from '../volume/ports.ts';
 import type { Result } from '../base/result.ts';
 import { err, ok } from '../base/result.ts';
+import { askBackingFile } from './backing-file.ts';
 import { describeHolders, findHolders, openExclusive } from './device-holders.ts';
 import { exec } from './exec.ts';
 import type { FuseServer } from './fuse-server.ts';
@@ -23,6 +23,7 @@ const GONE_TIMEOUT_MS = 5000;
 /** By force, nobody waits long for what goes by itself later. */
 const FORCED_GONE_TIMEOUT_MS = 500;
 const RESIZE_ATTEMPTS = 50;
+const ASK_TIMEOUT_MS = 3000;
 const POLL_MS = 10;
 
 /** Error `busy` that says by whom. */
@@ -112,13 +113,16 @@ export class FuseLoopDevice implements ExportedDevice {
     }
     const { name } = this.#loop;
     const wanted = this.#source.sizeBytes;
-    if (wanted < ((await loopSizeBytes(name)) ?? 0)) {
+    const shown = await loopSizeBytes(name);
+    if (shown === wanted) return ok(undefined);
+    if (wanted < (shown ?? 0)) {
       return err({ kind: 'unsupported', detail: `${this.path} cannot shrink to ${wanted} bytes` });
     }
     for (let attempt = 0; attempt < RESIZE_ATTEMPTS; attempt++) {
-      // Makes the kernel ask for the attributes. It ignores the answer when a write was completed
-      // meanwhile (fuse_change_attributes), hence more than one attempt.
-      await stat(this.#loop.backingFile).catch(() => undefined);
+      // Makes the kernel ask for the attributes, which it has cached. It ignores the answer when a write
+      // was completed meanwhile (fuse_change_attributes), hence more than one attempt.
+      const asked = await askBackingFile(this.#loop.backingFile, ASK_TIMEOUT_MS);
+      if (asked.failure !== undefined) return err({ kind: 'io', detail: asked.failure });
       const refreshed = await refreshLoopSize(this.path);
       if (!refreshed.ok) return refreshed;
       if ((await loopSizeBytes(name)) === wanted) return ok(undefined);

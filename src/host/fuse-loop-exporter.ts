@@ -27,6 +27,7 @@ import type { Result } from '../base/result.ts';
 import { err, ok } from '../base/result.ts';
 import { assert } from '../base/assert.ts';
 import { DISK_NAME } from '../protocol/fuse/wire.ts';
+import { askBackingFile } from './backing-file.ts';
 import { exec } from './exec.ts';
 import { BufferPool } from './fuse-buffers.ts';
 import { FuseLoopDevice, busy, checkUnused, removeLoop, removeMount } from './fuse-loop-device.ts';
@@ -47,6 +48,7 @@ export interface FuseLoopOptions {
 }
 
 const MOUNT_NAME = 'fuse';
+const ASK_TIMEOUT_MS = 3000;
 
 class FuseLoopExporter implements BlockExporter {
   readonly kind = 'fuse-loop';
@@ -190,8 +192,7 @@ class FuseLoopExporter implements BlockExporter {
     const file = join(mountPoint, DISK_NAME);
     const mounted = findByMountPoint(await readMountInfo(), mountPoint) !== undefined;
     if (mounted) {
-      // The directory's attributes are cached and say nothing; the disk's are always asked for.
-      const asked = await exec('stat', ['--format=%s', file], { timeoutMs: 3000 });
+      const asked = await askBackingFile(file, ASK_TIMEOUT_MS);
       if (asked.code === 0) return busy(mountPoint, 'another live process serves it');
       if (asked.failure !== undefined)
         return busy(mountPoint, `its server hangs: ${asked.failure}`);

@@ -9,11 +9,15 @@
  * Memory: a reader owns one receive buffer. A WRITE's payload must stay untouched until the source
  * is done with it, so a small one is copied to a slab of its size and the receive buffer is used
  * again, and a large one keeps the receive buffer while the reader gets another (`HAND_OVER_BYTES`,
- * by measurement). What is in flight is counted; at `inFlightLimitBytes` reading stops until
- * something is done. The kernel then queues, which is the back-pressure that block devices are used
- * to. The limit can be passed by what the parked readers bring in, at most 1 MiB each.
+ * by measurement).
  *
- * A READ counts the slab it may need and takes it when its data arrives (LateBuffer): the reply is
+ * Reading never stops while data is held back, however much: /dev/fuse is one queue, and a GETATTR
+ * (`stat`, every mkfs and losetup of the node) behind data that nobody reads would hang with it. What
+ * bounds memory is told to the kernel at INIT: MAX_BACKGROUND requests of MAX_IO_BYTES, 16 MiB of
+ * writes a volume. Everything beyond waits in the kernel, which is the back-pressure that block
+ * devices are used to, and lets requests without data pass.
+ *
+ * A READ takes its slab when its data arrives (LateBuffer): the reply is
  * written as soon as the data is whole, so the slab that was given back last, still in the processor's
  * cache, serves the next answer. One slab for each READ under way would go through memory.
  *
@@ -40,22 +44,17 @@ import {
   RECEIVE_BYTES,
   WRITE_DATA_OFFSET,
 } from '../protocol/fuse/wire.ts';
-import { type BufferPool, type Slab, slabBytes } from './fuse-buffers.ts';
+import type { BufferPool, Slab } from './fuse-buffers.ts';
 import { abortAtExit, forgetAtExit } from './fuse-exit.ts';
+import { afterReadError } from './fuse-read-errors.ts';
 import { FUSE_READERS_PER_VOLUME } from './fuse-threads.ts';
 import { exec } from './exec.ts';
 
 /**
- * Writes from this size on are not copied: the receive buffer is handed over. Measured: always
- * copying halves the throughput from 512 KiB on; up to 128 KiB the two cannot be told apart, and a
- * copied one counts its own size against the bound, not 1 MiB.
+ * Writes from this size on are not copied: the receive buffer is handed over. Measured: up to 128 KiB
+ * the two cannot be told apart, and a copied one keeps its own size of memory.
  */
-const HAND_OVER_BYTES = 256 * 1024;
-const DEFAULT_IN_FLIGHT_BYTES = 16 * 1024 * 1024;
-/** What a request without data counts, so that a flood of them is bounded as well. */
-const BARE_REQUEST_BYTES = 512;
-/** read(2) says EPERM until mount(2) has connected the descriptor. */
-const NOT_MOUNTED_RETRY_MS = 2;
+const HAND_OVER_BYTES = 192 * 1024;
 
 const MOUNT_OPTIONS = 'rootmode=40000,user_id=0,group_id=0,allow_other,nosuid,nodev,noexec,noatime';
 
@@ -66,8 +65,6 @@ export interface FuseServerOptions {
   readonly name: string;
   readonly source: BlockSource;
   readonly pool: BufferPool;
-  /** Bytes in flight at which reading stops. */
-  readonly inFlightLimitBytes?: number;
   readonly readers?: number;
   /** One line about something unexpected. */
   readonly log?: (message: string) => void;
@@ -85,6 +82,8 @@ const ERRNO_OF: Readonly<Record<IoError, number>> = {
 interface Reader {
   buffer: Buffer;
   readonly request: FuseRequest;
+  /** Failed reads since the last request. */
+  errors: number;
 }
 
 /** A request on its way through the source. */
@@ -102,7 +101,6 @@ class PendingIo implements IoRequest, LateBuffer {
    */
   slab: Slab | undefined;
   readonly handedOver: Buffer | undefined;
-  readonly countedBytes: number;
   readonly #payload: Buffer | undefined;
   #server: FuseServer | undefined;
 
@@ -125,10 +123,6 @@ class PendingIo implements IoRequest, LateBuffer {
     this.#payload =
       handedOver?.subarray(WRITE_DATA_OFFSET, WRITE_DATA_OFFSET + length) ?? slab?.data(length);
     this.tailroom = action === 'read' ? NEXT_HEAD : undefined;
-    this.countedBytes =
-      action === 'read'
-        ? slabBytes(length)
-        : (handedOver?.length ?? slab?.bytes.length ?? BARE_REQUEST_BYTES);
     this.#server = server;
     this.done = (error): void => {
       // A source that reports twice must not free the buffers of somebody else.
@@ -159,16 +153,13 @@ export class FuseServer {
   readonly mountPoint: string;
   readonly #source: BlockSource;
   readonly #pool: BufferPool;
-  readonly #limitBytes: number;
   readonly #log: (message: string) => void;
   readonly #response = new FuseResponse();
   readonly #reply = Buffer.alloc(REPLY_BYTES);
   readonly #readers: Reader[] = [];
-  readonly #paused: Reader[] = [];
   readonly #closed = Promise.withResolvers<undefined>();
   #fd: number;
   #liveReaders: number;
-  #inFlightBytes = 0;
   #mounting = true;
   #failing = false;
 
@@ -176,13 +167,12 @@ export class FuseServer {
     this.mountPoint = options.mountPoint;
     this.#source = options.source;
     this.#pool = options.pool;
-    this.#limitBytes = options.inFlightLimitBytes ?? DEFAULT_IN_FLIGHT_BYTES;
     this.#log = options.log ?? ((): void => undefined);
     this.#fd = fd;
     this.#liveReaders = options.readers ?? FUSE_READERS_PER_VOLUME;
     abortAtExit(this.mountPoint);
     for (let index = 0; index < this.#liveReaders; index++) {
-      const reader = { buffer: this.#pool.receiveBuffer(), request: new FuseRequest() };
+      const reader = { buffer: this.#pool.receiveBuffer(), request: new FuseRequest(), errors: 0 };
       this.#readers.push(reader);
       this.#read(reader);
     }
@@ -198,53 +188,39 @@ export class FuseServer {
     this.#mounting = false;
   }
 
-  /** From now on every I/O request is answered with EIO at once, and memory holds up no reader. */
+  /** From now on every I/O request is answered with EIO at once. */
   fail(): void {
     this.#failing = true;
-    for (const reader of this.#paused.splice(0)) this.#read(reader);
   }
 
   #read(reader: Reader): void {
-    if (this.#inFlightBytes >= this.#limitBytes && !this.#failing) {
-      this.#paused.push(reader);
-      return;
-    }
     read(this.#fd, reader.buffer, 0, RECEIVE_BYTES, null, (error, size) => {
       if (error === null) {
+        reader.errors = 0;
         this.#handle(reader, size);
         this.#read(reader);
         return;
       }
-      switch (error.code) {
-        case 'EINTR':
-        case 'EAGAIN':
-        case 'ENOENT': // the request was withdrawn between wake-up and read
-          this.#read(reader);
-          return;
-        case 'EPERM':
-          if (this.#mounting) {
-            setTimeout(() => this.#read(reader), NOT_MOUNTED_RETRY_MS);
-            return;
-          }
-          break;
-        case 'ENODEV': // unmounted, or aborted
-          break;
-        case undefined:
-        default:
-          this.#log(`reading /dev/fuse for ${this.mountPoint} failed: ${error.message}`);
-      }
-      this.#readerEnded(reader);
+      this.#readFailed(reader, error);
     });
+  }
+
+  #readFailed(reader: Reader, { code, message }: NodeJS.ErrnoException): void {
+    const next = afterReadError(code, this.#mounting, ++reader.errors);
+    const failed = `reading /dev/fuse for ${this.mountPoint} failed: ${message}`;
+    if (next.kind === 'end') {
+      if (!next.expected) this.#log(failed);
+      this.#readerEnded(reader);
+      return;
+    }
+    if (next.log) this.#log(`${failed}; it is read again`);
+    if (next.afterMs === 0) this.#read(reader);
+    else setTimeout(() => this.#read(reader), next.afterMs);
   }
 
   #readerEnded(reader: Reader): void {
     this.#pool.releaseReceiveBuffer(reader.buffer);
     this.#liveReaders--;
-    // Readers that wait for memory will never be needed again, and must not keep the rest waiting.
-    for (const paused of this.#paused.splice(0)) {
-      this.#pool.releaseReceiveBuffer(paused.buffer);
-      this.#liveReaders--;
-    }
     if (this.#liveReaders > 0) return;
     closeSync(this.#fd);
     this.#fd = -1;
@@ -301,7 +277,6 @@ export class FuseServer {
 
   #submit(request: FuseRequest, slab: Slab | undefined, handedOver: Buffer | undefined): void {
     const io = new PendingIo(this, request, this.#response, slab, handedOver);
-    this.#inFlightBytes += io.countedBytes;
     this.#source.submit(io);
   }
 
@@ -329,11 +304,6 @@ export class FuseServer {
     }
     if (slab !== undefined) this.#pool.release(slab);
     if (handedOver !== undefined) this.#pool.releaseReceiveBuffer(handedOver);
-    this.#inFlightBytes -= io.countedBytes;
-    while (this.#paused.length > 0 && this.#inFlightBytes < this.#limitBytes) {
-      const reader = this.#paused.pop();
-      if (reader !== undefined) this.#read(reader);
-    }
   }
 
   #send(bytes: Buffer, length: number): void {

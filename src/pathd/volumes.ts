@@ -5,6 +5,7 @@
  */
 import type { Instant } from '../base/brand.ts';
 import type { Logger } from '../base/log.ts';
+import { ok } from '../base/result.ts';
 import type { Policy, PolicySet } from '../paths/policy.ts';
 import type { BlockExporter, Clock, ExportedDevice, Initiator } from '../volume/ports.ts';
 import type { Debt } from '../volume/debt.ts';
@@ -309,14 +310,12 @@ export class Volumes implements PathdApi {
   expand(volumeId: string, requiredBytes: number): Promise<{ readonly sizeBytes: number }> {
     return this.#alone(volumeId, async () => {
       const { volume, device } = this.#find(volumeId);
-      const before = volume.sizeBytes;
-      if (requiredBytes > 0 && before >= requiredBytes) return { sizeBytes: before };
-      const size = await volume.expand();
+      const isEnough = requiredBytes > 0 && volume.sizeBytes >= requiredBytes;
+      const size = isEnough ? ok(volume.sizeBytes) : await volume.expand();
       if (!size.ok) throw fromVolumeError(size.error);
-      if (size.value !== before) {
-        const resized = await device.resize();
-        if (!resized.ok) throw new PathdError('INTERNAL', resized.error.detail);
-      }
+      // Always: an earlier call may have grown the volume and then failed to resize its device.
+      const resized = await device.resize();
+      if (!resized.ok) throw new PathdError('INTERNAL', resized.error.detail);
       if (size.value < requiredBytes) {
         const detail = `the LUN has ${String(size.value)} bytes on every path, ${String(requiredBytes)} wanted`;
         throw new PathdError('OUT_OF_RANGE', `${detail}: grow it at the target first`);

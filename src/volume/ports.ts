@@ -269,7 +269,7 @@ export interface DeviceHolder {
 export interface ExportedDevice {
   /** /dev/loopN or /dev/nbdN. */
   readonly path: string;
-  /** The source has a new size; the device shows it when this resolves. */
+  /** The device shows the size of its source when this resolves; no-op when it does already. */
   resize(): Promise<Result<void, ExportError>>;
   /**
    * Takes the device away. `busy` with the holders in its detail while somebody has it open, unless

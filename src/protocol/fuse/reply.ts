@@ -11,6 +11,7 @@ import {
   InitFlag,
   KERNEL_MAJOR,
   KERNEL_MINOR,
+  MAX_BACKGROUND,
   MAX_IO_BYTES,
   OUT_HEADER_BYTES,
   ROOT_NODE,
@@ -27,16 +28,12 @@ export interface DiskGeometry {
 
 const PAGE_BYTES = 4096;
 const SECTOR_BYTES = 512;
-/** Names and the directory never change. */
-const FOREVER_S = 3600;
+/** Longer than any device lives: a hundred years. */
+const FOREVER_S = 3_153_600_000;
 const S_IFDIR = 0o040000;
 const S_IFREG = 0o100000;
 
-/**
- * Ceiling on requests the kernel keeps outstanding; its default of 12 throttles asynchronous DIO.
- */
-const MAX_BACKGROUND = 512;
-const CONGESTION_THRESHOLD = 384;
+const CONGESTION_THRESHOLD = MAX_BACKGROUND * 0.75;
 
 const WANTED_FLAGS =
   InitFlag.asyncRead |
@@ -113,17 +110,14 @@ function putAttr(out: Buffer, at: number, node: number, disk: DiskGeometry): voi
 }
 
 /**
- * How long attributes may be cached. The disk's must not be: its size changes when the volume
- * grows, and nothing on the I/O path asks for attributes.
+ * fuse_attr_out. Attributes may be cached for ever: mkfs, fsck, resize2fs and losetup ask every loop
+ * device of the node which file is behind it (LOOP_GET_STATUS64, STATX_INO), and from the cache they
+ * are answered although this process, or its storage, hangs. Whoever wants to know the size of now
+ * has to ask for it (AT_STATX_FORCE_SYNC, `stat --cached=never`).
  */
-function attrValidS(node: number): number {
-  return node === DISK_NODE ? 0 : FOREVER_S;
-}
-
-/** fuse_attr_out. */
 export function encodeAttr(out: Buffer, request: FuseRequest, disk: DiskGeometry): number {
   const length = begin(out, request, 104);
-  putUint64(out, attrValidS(request.node), OUT_HEADER_BYTES);
+  putUint64(out, FOREVER_S, OUT_HEADER_BYTES);
   putAttr(out, OUT_HEADER_BYTES + 16, request.node, disk);
   return length;
 }
@@ -133,7 +127,7 @@ export function encodeEntry(out: Buffer, request: FuseRequest, disk: DiskGeometr
   const length = begin(out, request, 128);
   putUint64(out, DISK_NODE, OUT_HEADER_BYTES);
   putUint64(out, FOREVER_S, OUT_HEADER_BYTES + 16);
-  putUint64(out, attrValidS(DISK_NODE), OUT_HEADER_BYTES + 24);
+  putUint64(out, FOREVER_S, OUT_HEADER_BYTES + 24);
   putAttr(out, OUT_HEADER_BYTES + 40, DISK_NODE, disk);
   return length;
 }

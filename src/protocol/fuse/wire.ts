@@ -62,7 +62,7 @@ export const InitFlag = {
   /** Direct I/O is submitted asynchronously: without it loop has one request outstanding. */
   asyncDio: 1 << 15,
   parallelDirops: 1 << 18,
-  /** `max_pages` in the reply counts: requests of up to 1 MiB. */
+  /** `max_pages` in the reply counts: requests of more than 32 pages. */
   maxPages: 1 << 22,
   /** `flags2` is there. */
   initExt: 1 << 30,
@@ -84,8 +84,17 @@ export const WRITE_IN_BYTES = 40;
 /** Where the payload of a WRITE starts within a request. */
 export const WRITE_DATA_OFFSET = IN_HEADER_BYTES + WRITE_IN_BYTES;
 
-/** Largest READ or WRITE (256 pages, the kernel's own limit for an unprivileged default). */
-export const MAX_IO_BYTES = 1 << 20;
+/**
+ * Largest READ or WRITE: what is larger comes in pieces. Together with the next number it bounds what
+ * the kernel can ever have asked for and not been answered, 16 MiB, so that everything can be read at
+ * once and held: see host/fuse-server.ts.
+ */
+export const MAX_IO_BYTES = 256 * 1024;
+/**
+ * Requests for data that the kernel keeps outstanding. (Its default of 12 throttles asynchronous direct
+ * I/O.) What is beyond waits in the kernel, and keeps nothing but data waiting.
+ */
+export const MAX_BACKGROUND = 64;
 /** A read buffer must hold the largest request, or the kernel answers EINVAL. */
 export const RECEIVE_BYTES = MAX_IO_BYTES + 4096;
 

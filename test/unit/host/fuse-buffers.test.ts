@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { BufferPool } from '../../../src/host/fuse-buffers.ts';
+import { MAX_IO_BYTES } from '../../../src/protocol/fuse/wire.ts';
 
-const MIB = 1024 * 1024;
+const LARGEST = MAX_IO_BYTES;
 
 describe('BufferPool', () => {
-  it.each([512, 4096, 4097, 100_000, MIB])('gives a slab with room for %i bytes', (length) => {
+  it.each([512, 4096, 4097, 100_000, LARGEST])('gives a slab with room for %i bytes', (length) => {
     const slab = new BufferPool().slab(length);
     expect(slab.data(length).length).toBe(length);
     expect(slab.bytes.length).toBeLessThan(Math.max(4096, 2 * length) + 16 + 64 + 1);
@@ -36,12 +37,12 @@ describe('BufferPool', () => {
   });
 
   it('keeps no more unused memory than its bound', () => {
-    const pool = new BufferPool(3 * MIB);
-    const slabs = Array.from({ length: 10 }, () => pool.slab(MIB));
+    const pool = new BufferPool(3 * LARGEST);
+    const slabs = Array.from({ length: 10 }, () => pool.slab(LARGEST));
     for (const slab of slabs) pool.release(slab);
-    expect(pool.keptBytes).toBeLessThanOrEqual(3 * MIB);
-    expect(pool.keptBytes).toBeGreaterThan(2 * MIB);
-    for (let count = 0; count < 10; count++) pool.slab(MIB);
+    expect(pool.keptBytes).toBeLessThanOrEqual(3 * LARGEST);
+    expect(pool.keptBytes).toBeGreaterThan(2 * LARGEST);
+    for (let count = 0; count < 10; count++) pool.slab(LARGEST);
     expect(pool.keptBytes).toBe(0);
   });
 });

@@ -29,6 +29,8 @@ let node: NodeState;
 let refusal: ExportError | undefined;
 let attached: string[];
 let served: BlockSource | undefined;
+/** What the kernel shows. */
+let deviceBytes: number;
 
 const quiet = () => undefined;
 const log = { debug: quiet, info: quiet, warn: quiet, error: quiet };
@@ -40,9 +42,14 @@ const exporter: BlockExporter = {
     if (refusal !== undefined) return err(refusal);
     attached.push(volumeId);
     served = source;
+    deviceBytes = source.sizeBytes;
     return ok({
       path: '/dev/loop9',
-      resize: async () => ok(undefined),
+      resize: async () => {
+        if (refusal !== undefined) return err(refusal);
+        deviceBytes = source.sizeBytes;
+        return ok(undefined);
+      },
       detach: async () => (refusal === undefined ? ok(undefined) : err(refusal)),
     });
   },
@@ -278,6 +285,22 @@ describe('an id that leads out of the state directory is INVALID_ARGUMENT, and n
     await writeFile(outside, text);
     await expect(run(make(volumes))).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
     expect(await readFile(outside, 'utf8')).toBe(text);
+  });
+});
+
+describe('expand', () => {
+  it('makes the device as large as the volume, also where an earlier call could not', async () => {
+    await run(volumes.attach(request));
+    const before = deviceBytes;
+    gateway.medium.resize(gateway.medium.blocks * 2);
+    refusal = { kind: 'io', detail: 'losetup did not finish' };
+    await expect(run(volumes.expand('v', before * 2))).rejects.toMatchObject({ code: 'INTERNAL' });
+    expect(deviceBytes).toBe(before);
+    await expect(run(volumes.expand('v', before * 2))).rejects.toMatchObject({ code: 'INTERNAL' });
+
+    refusal = undefined;
+    expect(await run(volumes.expand('v', before * 2))).toEqual({ sizeBytes: before * 2 });
+    expect(deviceBytes).toBe(before * 2);
   });
 });
 

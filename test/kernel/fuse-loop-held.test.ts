@@ -1,0 +1,104 @@
+/** What still answers while data is held back, and while a server hangs. Needs root. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, beforeEach, expect, it, onTestFinished } from 'vitest';
+import { exec } from '../../src/host/exec.ts';
+import { createFuseLoopExporter } from '../../src/host/fuse-loop-exporter.ts';
+import type { BlockExporter } from '../../src/volume/ports.ts';
+import { RamSource } from './fuse-loop-ram.ts';
+import {
+  MIB,
+  attach,
+  attribute,
+  fio,
+  footprint,
+  removeFolder,
+  run,
+  temporaryFolder,
+} from './fuse-loop-support.ts';
+
+const CHILD = join(import.meta.dirname, 'fuse-loop-child.ts');
+const SOON = { timeoutMs: 5_000 };
+
+let folder: string;
+let exporter: BlockExporter;
+
+beforeEach(async () => {
+  folder = await temporaryFolder();
+  exporter = createFuseLoopExporter({ runDir: join(folder, 'run') });
+});
+
+afterEach(async () => {
+  const left = await footprint(folder);
+  await removeFolder(folder);
+  expect({ mounts: left.mounts, loops: left.loops }).toEqual({ mounts: 0, loops: 0 });
+});
+
+it('stat and losetup answer while every write that the kernel may have under way is held', async () => {
+  const source = new RamSource({ sizeBytes: 256 * MIB });
+  const device = await attach(exporter, 'pv', source);
+  source.hold = true;
+  const load = fio(device.path, ...['rw=write', 'bs=1m', 'size=256m', 'iodepth=128']);
+  onTestFinished(() => {
+    source.letGo();
+  });
+  const heldBytes = (): number => source.heldBack.reduce((sum, { length }) => sum + length, 0);
+  for (let last = -1, round = 0; round < 50 && heldBytes() !== last; round++) {
+    last = heldBytes() || -1;
+    await delay(300);
+  }
+  expect(heldBytes()).toBeGreaterThanOrEqual(8 * MIB);
+  expect(heldBytes()).toBeLessThanOrEqual(16 * MIB);
+
+  const file = await attribute(device.path, 'loop/backing_file');
+  const asked = await exec('stat', ['--cached=never', '--format=%s', file], SOON);
+  expect(asked).toMatchObject({ code: 0, stdout: `${String(256 * MIB)}\n` });
+  expect(await exec('stat', [file], SOON)).toMatchObject({ code: 0 });
+  expect(await exec('losetup', ['--list', device.path], SOON)).toMatchObject({ code: 0 });
+
+  source.letGo();
+  expect(await load).toMatchObject({ code: 0 });
+  expect(await device.detach({ force: false })).toMatchObject({ ok: true });
+});
+
+it('losetup and mkfs of a neighbour do not ask a server that hangs', async () => {
+  const child = spawn(process.execPath, [CHILD, join(folder, 'hung'), 'stay'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const hung = await firstLine(child);
+  const mountPoint = join(folder, 'mnt');
+  mkdirSync(mountPoint);
+  await run('mkfs.ext4', '-q', '-F', hung);
+  await run('mount', hung, mountPoint);
+  const device = await attach(exporter, 'pv', new RamSource({ sizeBytes: 32 * MIB }));
+  child.kill('SIGSTOP');
+  try {
+    expect(await exec('losetup', ['--list'], SOON)).toMatchObject({ code: 0 });
+    for (const [program, ...args] of [
+      ['mkfs.ext4', '-q', '-F'],
+      ['fsck.ext4', '-p'],
+      ['resize2fs'],
+      ['blkid', '-p'],
+    ] as const) {
+      const done = await exec(program, [...args, device.path], SOON);
+      expect(done, program).toMatchObject({ code: 0 });
+    }
+  } finally {
+    child.kill('SIGCONT');
+    await run('umount', mountPoint);
+    await device.detach({ force: false });
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    await createFuseLoopExporter({ runDir: join(folder, 'hung') }).cleanUp('pv');
+  }
+});
+
+async function firstLine(child: ChildProcess): Promise<string> {
+  const [chunk] = (await once(child.stdout as NonNullable<typeof child.stdout>, 'data')) as [
+    Buffer,
+  ];
+  return chunk.toString().trim();
+}
