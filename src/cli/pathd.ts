@@ -48,6 +48,12 @@ const FLAGS = {
     default: '',
     env: 'INITIATOR_NAME',
   },
+  'assume-left-clean': {
+    value: 'yes|no',
+    help: 'no: a unit of which neither claim nor record tells a history is reset before its first write',
+    default: 'no',
+    env: 'ASSUME_LEFT_CLEAN',
+  },
   policy: {
     value: 'SET',
     help: 'policy values to start from: default, fast or bench',
@@ -102,6 +108,9 @@ function configure(flags: FlagValues<typeof FLAGS>): Result<Config, string> {
   const stopTimeoutMs = Number(flags['stop-timeout']) * 1000;
   if (!(stopTimeoutMs >= 0))
     return err(`--stop-timeout ${flags['stop-timeout']}: expected seconds`);
+  if (!['yes', 'no'].includes(flags['assume-left-clean'])) {
+    return err(`--assume-left-clean ${flags['assume-left-clean']}: expected yes or no`);
+  }
   const log = loggerFromFlags('pathd', flags);
   return log.ok ? ok({ flags, policySet, maxVolumes, stopTimeoutMs, log: log.value }) : log;
 }
@@ -133,6 +142,7 @@ async function serve(config: Config, io: CommandIo): Promise<number> {
     initiator,
     exporter,
     log,
+    assumeLeftClean: flags['assume-left-clean'] === 'yes',
   });
   const server = createPathdServer(flags.endpoint, volumes, volumes.notices, log);
   try {

@@ -35,6 +35,9 @@ export function logVolumeEvent(log: Logger, event: VolumeEvent): void {
     case 'busy':
       log.warn({ path: event.path, command: event.command }, 'the target is busy for long');
       return;
+    case 'debts-left':
+      log.warn({ why: event.detail }, 'a node that has left may have writes under way');
+      return;
     case 'fence-undeclared':
       log.warn({ why: event.detail }, 'a silent path could not be fenced');
       return;

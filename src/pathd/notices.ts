@@ -144,6 +144,8 @@ export function wordEvent(event: VolumeEvent): Worded | undefined {
       const lost = `${String(requests)} requests discarded, ${String(bytesToChange)} bytes of writes`;
       return warning('VolumeFailed', `failed until it is staged again, ${lost}: ${event.why}`);
     }
+    case 'debts-left':
+      return warning('DebtsLeft', event.detail);
     case 'fence-undeclared':
       return warning('FenceUndeclared', event.detail);
     case 'switch-abandoned':

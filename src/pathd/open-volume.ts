@@ -7,7 +7,9 @@ import { type Logger, withFields } from '../base/log.ts';
 import type { Policy } from '../paths/policy.ts';
 import type { VolumePath } from '../volume/path-board.ts';
 import type { Clock, Initiator } from '../volume/ports.ts';
-import { emptyRecord } from '../volume/record.ts';
+import { carriedDebts, unknownHistory } from '../volume/debt-addresses.ts';
+import type { Debt } from '../volume/debt.ts';
+import { emptyRecord, type VolumeRecord } from '../volume/record.ts';
 import { Volume } from '../volume/volume.ts';
 import type { VolumeEvent } from '../volume/volume-types.ts';
 import { type AttachRequest, PathdError, type UpdateRequest } from './api.ts';
@@ -26,6 +28,8 @@ export interface OpenContext {
   readonly clock: Clock;
   readonly initiator: Initiator;
   readonly log: Logger;
+  /** What nobody knows the history of was left clean: the operator says so. */
+  readonly assumeLeftClean?: boolean;
 }
 
 /**
@@ -45,6 +49,7 @@ export async function openVolume(
   const store = fileVolumeStore(stateDir, volumeId);
   const loaded = await store.load();
   if (!loaded.ok) throw fromStoreError(loaded.error);
+  const debts = debtsToCarry(request, loaded.value, context);
   const volumeLog = withFields(log, { volumeId });
   return new Volume({
     volumeId,
@@ -55,7 +60,8 @@ export async function openVolume(
     readOnly,
     singleNode: request.singleNode === true,
     mayTakeOver: request.mayTakeOver === true,
-    debts: request.debts ?? [],
+    debts,
+    debtIsids: await ownIsids(debts, volumeId, node),
     claimQuestions: request.claimQuestions === true,
     quietSince,
     clock,
@@ -68,6 +74,40 @@ export async function openVolume(
       notices.tell(volumeId, event);
     },
   });
+}
+
+/**
+ * What is to be fenced before the first write. Of a volume of which nobody here knows a history: every
+ * path, unless the operator has said that it was left clean.
+ */
+function debtsToCarry(
+  request: AttachRequest,
+  record: VolumeRecord | undefined,
+  { node, clock, assumeLeftClean = false }: OpenContext,
+): readonly Debt[] {
+  const { debts: told = [], historyKnown = false, readOnly, singleNode } = request;
+  const { initiatorName } = node;
+  const carried = carriedDebts({ record, told, historyKnown, initiatorName });
+  const isWriter = !readOnly && singleNode === true;
+  const isKnown = historyKnown || assumeLeftClean || record !== undefined;
+  if (isKnown || !isWriter) return carried;
+  return [...carried, unknownHistory(clock.wallTime().getTime())];
+}
+
+/** For logins at addresses that are not configured; of an ISID in use there they would end its session. */
+async function ownIsids(
+  debts: readonly Debt[],
+  volumeId: string,
+  node: NodeState,
+): Promise<ReadonlyMap<string, string>> {
+  const paths = debts.flatMap((debt) => debt.paths);
+  const names = [...new Set(paths.filter(({ isid }) => isid === '').map(({ name }) => name))];
+  const isids = await node.isids(
+    volumeId,
+    names.map((name) => `debt:${name}`),
+  );
+  if (!isids.ok) throw new PathdError('RESOURCE_EXHAUSTED', isids.error);
+  return new Map(names.map((name) => [name, isids.value.get(`debt:${name}`) ?? '']));
 }
 
 /** The paths with their ISIDs, which are on disk when this resolves. */

@@ -47,6 +47,8 @@ export interface VolumesOptions {
   readonly initiator: Initiator;
   readonly exporter: BlockExporter;
   readonly log: Logger;
+  /** Volumes of which no claim and no record tells a history were left clean. */
+  readonly assumeLeftClean?: boolean;
 }
 
 interface Attached {

@@ -10,21 +10,25 @@
  * What is asked of a volume from outside is in volume.ts.
  */
 import type { PathName } from '../base/brand.ts';
+import type { Result } from '../base/result.ts';
 import type { PathEffect } from '../paths/model.ts';
 import type { Policy } from '../paths/policy.ts';
 import { Bell } from './bell.ts';
 import { ClaimQuestion } from './claim-question.ts';
 import { ControllerDriver } from './controller-driver.ts';
 import { Dispatcher } from './dispatch.ts';
-import { absentPath } from './fence.ts';
+import type { Debts } from './debts.ts';
 import { type FenceOutlook, fenceOutlook } from './fence-outlook.ts';
+import { inherit, makeDebts, predecessorsOf } from './inheritance.ts';
+import { owesReservation } from './left-behind.ts';
 import { IdentityBook } from './identity-book.ts';
 import { digestChoices, logLimits, switchPolicy } from './live-policy.ts';
 import { MemoryKeeper } from './memory-keeper.ts';
 import { type BoardOptions, PathBoard, type VolumePath } from './path-board.ts';
 import type { Clock } from './ports.ts';
 import type { RecentWrites } from './recent-writes.ts';
-import { banRecord, bansOf, holder, keysLeftBefore, type VolumeRecord } from './record.ts';
+import type { PathLink } from './path-link.ts';
+import { banRecord, bansOf, keysLeftBefore, type StoreError, type VolumeRecord } from './record.ts';
 import { RecordKeeper } from './record-keeper.ts';
 import { namesPath } from './reservation-key.ts';
 import { type Duty, Reservations } from './reservations.ts';
@@ -56,6 +60,7 @@ export class VolumeEngine {
   readonly switcher: Switcher;
   readonly reservations: Reservations;
   readonly question: ClaimQuestion;
+  readonly debts: Debts;
   readonly #news: UnitNews;
   readonly #stalls: StallWatch;
   readonly #memory: MemoryKeeper;
@@ -110,6 +115,7 @@ export class VolumeEngine {
       () => this.#stalls.catchUp(),
     );
     this.switcher = this.#makeSwitcher();
+    this.debts = makeDebts(this, () => this.#policy);
     const { keeper, driver, dispatcher, board, switcher, reservations } = this;
     const parts = { clock, dispatcher, board, switcher, reservations };
     const failing = {
@@ -145,13 +151,12 @@ export class VolumeEngine {
     return banRecord(this.paths, this.book.banned);
   }
 
-  /** A restart is a failover: paths that may hold writes of a process before us are fenced first. */
-  inheritUnfenced(): void {
-    const { record, quietSince = this.clock.now() } = this.options;
-    for (const name of record.mayHoldWrites) {
-      const held = this.board.link(name)?.heldAt(holder(record, name));
-      this.switcher.inherit(held ?? absentPath(name), quietSince);
-    }
+  /** What earlier processes and earlier holders may have under way is fenced first. */
+  inherit(): Promise<Result<void, StoreError>> {
+    const { options, switcher, debts } = this;
+    const { quietSince = this.clock.now() } = options;
+    const link = (path: string): PathLink | undefined => this.board.link(path);
+    return inherit({ options, link, switcher, debts, quietSince });
   }
 
   /** It serves: what standbys have to show, and what the next process is to know. */
@@ -159,6 +164,7 @@ export class VolumeEngine {
     this.recent = recent;
     this.#tellOutlook();
     this.#memory.start();
+    if (!this.options.readOnly && this.options.singleNode !== false) this.debts.serve();
   }
 
   /** The controller falls silent, and nothing new is sent. */
@@ -170,6 +176,7 @@ export class VolumeEngine {
   #silence(): void {
     this.#stalls.close();
     this.#memory.stop();
+    this.debts.stop();
     this.driver.stop();
   }
 
@@ -330,13 +337,14 @@ export class VolumeEngine {
   }
 
   #makeReservations(): Reservations {
-    const { initiatorName, mayTakeOver = false, otherIsids, record } = this.options;
+    const { initiatorName, otherIsids, record } = this.options;
     const left = keysLeftBefore(record);
     return new Reservations(
       {
         initiatorName,
         duty: () => this.#duty,
-        mayTakeOver,
+        predecessors: predecessorsOf(this.options),
+        owesReservation: () => owesReservation(this.keeper.record),
         inherited: record.oneServer,
         keptOut: record.keptOut ?? [],
         left,
@@ -404,6 +412,7 @@ export class VolumeEngine {
           dispatcher: this.dispatcher,
           keeper: this.keeper,
           link: (path: string) => this.board.link(path),
+          readOnly: this.options.readOnly,
         },
       ),
       {

@@ -60,6 +60,8 @@ export interface FencedPath {
   /** Takes its registration away through another path; the error says why not. */
   preempt(limits: FenceLimits): Promise<Result<void, string>>;
   knock(timeoutMs: number): Promise<'accepted' | 'refused' | 'silent'>;
+  /** It is fenced, by this rung. */
+  readonly onFenced?: (rung: FenceRung) => void;
 }
 
 /** A path that may hold writes and is not configured any more: only time or an order can fence it. */
@@ -93,7 +95,7 @@ const STEP_MS = 1_000;
 /** Where going on unfenced was asked for, a fence may only cost this much. */
 const STEP_MS_BEFORE_NONE = 150;
 
-function limitsOf({ none, resetTimeoutMs, flushDeadlineMs }: FenceTerms): FenceLimits {
+export function limitsOf({ none, resetTimeoutMs, flushDeadlineMs }: FenceTerms): FenceLimits {
   const hurried = STEP_MS_BEFORE_NONE;
   return none
     ? { stepMs: hurried, resetMs: hurried, flushMs: hurried }

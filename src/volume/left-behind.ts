@@ -3,6 +3,8 @@
  * own, and those of earlier holders that are not settled.
  */
 import type { Debt, DebtPath } from './debt.ts';
+import type { RecordedNexus } from './debt.ts';
+import type { SessionTarget } from './ports.ts';
 import { holder, type VolumeRecord } from './record.ts';
 
 /** `nowUnixMs`: for a record that does not say since when. */
@@ -20,7 +22,8 @@ export function debtsOf(
   return [{ node: '', sinceUnixMs, allPaths: false, initiatorName, paths }, ...debts];
 }
 
-function debtPath(record: VolumeRecord, name: string, keptOut: boolean): DebtPath {
+/** A path of this node, as somebody else would have to fence it. */
+export function debtPath(record: VolumeRecord, name: string, keptOut = false): DebtPath {
   const nexus = record.nexuses?.[name];
   const at = holder(record, name) ?? nexus;
   return {
@@ -32,4 +35,54 @@ function debtPath(record: VolumeRecord, name: string, keptOut: boolean): DebtPat
     isid: nexus?.isid ?? '',
     keptOut,
   };
+}
+
+interface ConfiguredPath {
+  readonly name: string;
+  readonly target: SessionTarget;
+  readonly isid: string;
+}
+
+type Nexuses = Readonly<Record<string, RecordedNexus>>;
+
+function nexusesOf(paths: readonly ConfiguredPath[]): Nexuses {
+  return Object.fromEntries(paths.map(({ name, target, isid }) => [name, { ...target, isid }]));
+}
+
+/** Who this node is on every path: what is configured, and what is kept out though it is not any more. */
+export function nexusesNow(record: VolumeRecord, paths: readonly ConfiguredPath[]): Nexuses {
+  const { mayHoldWrites, keptOut = [], nexuses = {} } = record;
+  const needed = new Set([...mayHoldWrites, ...keptOut]);
+  const old = Object.entries(nexuses).filter(([name]) => needed.has(name));
+  return { ...Object.fromEntries(old), ...nexusesOf(paths) };
+}
+
+/** The name in the record of a path that was kept out when it was removed (reservations.ts). */
+export function removedName(path: string): string {
+  return `${path}, removed`;
+}
+
+/** Before a change: what arrives is written to, and what leaves may be kept out by then. */
+export function nexusesForChange(
+  record: VolumeRecord,
+  leaving: readonly string[],
+  after: readonly ConfiguredPath[],
+): Nexuses {
+  const { nexuses = {} } = record;
+  const left = leaving.flatMap((name) => {
+    const nexus = nexuses[name];
+    return nexus === undefined ? [] : [[removedName(name), nexus] as const];
+  });
+  return { ...nexuses, ...Object.fromEntries(left), ...nexusesOf(after) };
+}
+
+/** It was not left cleanly: somebody has to know since when. */
+export function leavesAnything({ mayHoldWrites, keptOut, keysLeft, debts }: VolumeRecord): boolean {
+  const isHeld = mayHoldWrites.length > 0 || (keptOut ?? []).length > 0;
+  return isHeld || keysLeft === true || (debts ?? []).length > 0;
+}
+
+/** A reservation of this node keeps out what an earlier holder may still bring. */
+export function owesReservation({ debts = [] }: VolumeRecord): boolean {
+  return debts.some(({ paths }) => paths.some(({ keptOut }) => keptOut));
 }

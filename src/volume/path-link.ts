@@ -19,7 +19,7 @@ import { emptyCache } from './flush-cache.ts';
 import { decodeNames, type LuReading, readLu, sameNames } from './lu.ts';
 import { Medium } from './medium.ts';
 import { asksForIdentity } from './outcome.ts';
-import { type LoginOptions, PathLogin } from './path-login.ts';
+import { astray, type LoginOptions, PathLogin } from './path-login.ts';
 import type { Portal, Sense, Session, SessionTarget, TransportFailure } from './ports.ts';
 import {
   causeOf,
@@ -188,6 +188,40 @@ export class PathLink {
     return fault && this.#faultOfProbe(fault);
   }
 
+  /** Ends what the device server has, whoever sent it, through the session that is verified. */
+  resetUnit(limits: FenceLimits): Promise<Result<void, TransportFailure>> {
+    return this.#throughVerified((session) => this.#endTasks(session, limits));
+  }
+
+  /** Empties the unit's cache, whoever has written, through the session that is verified. */
+  flushUnit({ stepMs, flushMs }: FenceLimits): Promise<Result<void, TransportFailure>> {
+    const { clock } = this.#options;
+    return this.#throughVerified(async (session) => {
+      const work = this.#emptyCache(session, flushMs);
+      return (await whileAnswering(session, { clock, stepMs }, work)) ?? silent(stepMs);
+    });
+  }
+
+  #throughVerified(
+    work: (session: Session) => Promise<Result<void, TransportFailure>>,
+  ): Promise<Result<void, TransportFailure>> {
+    return this.#serially(async () => {
+      const session = this.#verified?.session;
+      if (session === undefined) return err({ kind: 'unreachable', detail: 'not logged in' });
+      return this.#fencing(() => work(session));
+    });
+  }
+
+  /** A probe that is given up meanwhile does not end the session. */
+  async #fencing<T>(work: () => Promise<T>): Promise<T> {
+    this.#isFencing = true;
+    try {
+      return await work();
+    } finally {
+      this.#isFencing = false;
+    }
+  }
+
   /**
    * Session reinstatement and LOGICAL UNIT RESET, at the configured portal or at `at`; the new session
    * stays, to be verified by a probe, if it leads to where the path is configured.
@@ -196,12 +230,7 @@ export class PathLink {
     this.#login.abort();
     return this.#serially(async () => {
       await this.sever('reinstating the session');
-      this.#isFencing = true;
-      try {
-        return await this.#reinstate(limits, at);
-      } finally {
-        this.#isFencing = false;
-      }
+      return this.#fencing(() => this.#reinstate(limits, at));
     });
   }
 
@@ -232,9 +261,7 @@ export class PathLink {
       const reset = await session.resetLogicalUnit(resetMs);
       return reset.ok ? this.#emptyCache(session, flushMs) : reset;
     };
-    const done = await whileAnswering(session, { clock, stepMs }, work());
-    const detail = `no answer to anything within ${String(stepMs)} ms`;
-    return done ?? err({ kind: 'timeout', detail });
+    return (await whileAnswering(session, { clock, stepMs }, work())) ?? silent(stepMs);
   }
 
   async #emptyCache(session: Session, timeoutMs: number): Promise<Result<void, TransportFailure>> {
@@ -434,8 +461,6 @@ export class PathLink {
   }
 }
 
-/** Where the old session was is where its commands are: a reset elsewhere proves nothing. */
-function astray(at: Portal | undefined, is: Portal): string | undefined {
-  if (at === undefined || (at.host === is.host && at.port === is.port)) return undefined;
-  return `writes are at ${formatPortal(at)}, which redirects to ${formatPortal(is)}`;
+function silent(stepMs: number): Result<void, TransportFailure> {
+  return err({ kind: 'timeout', detail: `no answer to anything within ${String(stepMs)} ms` });
 }

@@ -3,6 +3,7 @@
  * credentials that were just refused (login-gate.ts), and so that a login under way can be stopped.
  */
 import { err, ok, type Result } from '../base/result.ts';
+import { formatPortal } from '../protocol/iscsi/address.ts';
 import { LoginGate } from './login-gate.ts';
 import type {
   ChapCredentials,
@@ -61,4 +62,10 @@ export class PathLogin {
   abort(): void {
     this.#underWay?.abort();
   }
+}
+
+/** Where the old session was is where its commands are: a reset elsewhere proves nothing. */
+export function astray(at: Portal | undefined, is: Portal): string | undefined {
+  if (at === undefined || (at.host === is.host && at.port === is.port)) return undefined;
+  return `writes are at ${formatPortal(at)}, which redirects to ${formatPortal(is)}`;
 }

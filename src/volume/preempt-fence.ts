@@ -26,6 +26,8 @@ export interface PreemptOptions {
   readonly ring: KeyRing;
   /** The abandoned path. */
   readonly victim: Pick<ReservedPath, 'isid'>;
+  /** Whose keys those of the abandoned path are; absent: of this node. */
+  readonly theirs?: KeyRing;
   /** Its key was seen there in an earlier attempt, which did not come to its end. */
   readonly begun: boolean;
   readonly onBegin: () => void;
@@ -34,21 +36,21 @@ export interface PreemptOptions {
 
 /** The error says why it is not fenced, for people. */
 export async function preemptNexus(options: PreemptOptions): Promise<Result<void, string>> {
-  const { through, ring, victim, begun, onBegin, limits } = options;
+  const { through, ring, victim, theirs = ring, begun, onBegin, limits } = options;
   const context = (): CommandContext => through.open(limits.stepMs);
   const before = await look(context());
   if (!before.ok) return err(before.error.detail);
   const { keys, holder } = before.value;
   if (!ring.holds(holder)) return err('the unit is not reserved for this node');
   if (!keys.includes(through.key)) return err(`${through.name} has lost its key`);
-  const victims = [...new Set(keys.filter((key) => ring.isOf(victim, key)))];
+  const victims = [...new Set(keys.filter((key) => theirs.isOf(victim, key)))];
   // Seen there it is the same device server, now: where it is not, nothing is known about the old nexus.
   if (victims.length === 0 && !begun) return err('its key is not registered there');
   onBegin();
   for (const key of victims) await preempt(context(), through.key, key);
   const after = await look(context());
   if (!after.ok) return err(after.error.detail);
-  const left = after.value.keys.some((key) => ring.isOf(victim, key));
+  const left = after.value.keys.some((key) => theirs.isOf(victim, key));
   if (left || !after.value.keys.includes(through.key))
     return err('its key could not be taken away');
   if (!ring.holds(after.value.holder)) return err('the reservation did not hold');

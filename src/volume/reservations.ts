@@ -21,10 +21,13 @@ import { NO_KEY, type Reservation } from '../protocol/scsi/persistent-reserve.ts
 import type { ClaimQuestion } from './claim-question.ts';
 import type { CommandContext, CommandFault } from './command.ts';
 import type { FenceLimits } from './fence.ts';
+import { giveBack } from './give-back.ts';
 import { exerciseKeys } from './key-exercise.ts';
 import { Kinship, relate } from './kinship.ts';
 import { firstToAnswer, KeyRing, look, type Look, type Nexus, type ReservedPath } from './nexus.ts';
 import type { Session } from './ports.ts';
+import { removedName } from './left-behind.ts';
+import { type FormerNexus, type Predecessors, reservedText } from './predecessors.ts';
 import { preemptNexus } from './preempt-fence.ts';
 import { faultAnswer, type ProbeAnswer } from './probe-answer.ts';
 import * as pr from './reserve-commands.ts';
@@ -36,8 +39,10 @@ export type Duty = 'none' | 'register' | 'reserve';
 export interface ReservationOptions {
   readonly initiatorName: string;
   readonly duty: () => Duty;
-  /** This node has just been given the volume: what another node holds is taken from it. */
-  readonly mayTakeOver: boolean;
+  /** Earlier holders: what they have left registered is taken away until the volume serves. */
+  readonly predecessors: Predecessors;
+  /** Paths of earlier holders are kept out by the reservation alone: it must outlive the volume. */
+  readonly owesReservation: () => boolean;
   /** Paths that were proved to lead to one device server by a process before us. */
   readonly inherited: readonly string[];
   /** `keptOut` as it was on disk. */
@@ -88,10 +93,11 @@ export class Reservations {
   readonly #without = new Set<string>();
   /** The target's account of keys is wrong: see `#exercise`. */
   #broken = false;
-  #mayTakeOver: boolean;
   /** Another node's keys were taken away, and what it had begun has not ended for sure. */
   #mustReset = false;
   #settled = false;
+  /** Nothing was registered by this process yet: a reservation of ours is one from before it. */
+  #isFresh = true;
   #left = false;
   /** Paths of the device server that is reserved; empty: none is. */
   #members: ReadonlySet<string> = new Set();
@@ -105,7 +111,6 @@ export class Reservations {
     this.#options = options;
     this.#events = events;
     this.#ring = new KeyRing(options.initiatorName, options.left === 'former');
-    this.#mayTakeOver = options.mayTakeOver;
     this.#preempted = new Set(options.keptOut);
   }
 
@@ -116,7 +121,12 @@ export class Reservations {
 
   /** Whether keys of ours may be registered anywhere. */
   get mayHaveKeys(): boolean {
-    return this.#nexuses.size > 0 || this.#preempted.size > 0 || this.#begun.size > 0;
+    return this.#nexuses.size > 0 || this.#mustStay;
+  }
+
+  /** What was fenced through it may still come, and only the reservation refuses it. */
+  get #mustStay(): boolean {
+    return this.#preempted.size > 0 || this.#begun.size > 0 || this.#options.owesReservation();
   }
 
   /** Paths of the device server that is reserved for this node. */
@@ -152,17 +162,21 @@ export class Reservations {
     const { keys } = before.value;
     const strange = await examineKeys(context, keys, { ...origins, isOfAnotherVolume });
     if (!strange.ok) return this.#cannot(path.name, strange.error);
-    const foreign = duty === 'reserve' ? this.#ring.foreign(before.value) : [];
-    if (!(duty === 'reserve' && this.#mayTakeOver)) {
-      if (strange.value !== undefined) return this.#refused(path.name, strange.value);
-      const { holder } = before.value;
-      const isTaken = this.#ring.isForeign(holder) && duty === 'reserve';
-      if (isTaken) return this.#refused(path.name, `reserved by another node (key ${holder.key})`);
+    const { predecessors } = this.#options;
+    const others = duty === 'reserve' ? this.#ring.foreign(before.value) : [];
+    const foreign = others.filter((one) => predecessors.mayPreempt(one));
+    if (strange.value !== undefined && (duty !== 'reserve' || foreign.length < others.length)) {
+      return this.#refused(path.name, strange.value);
+    }
+    const { holder } = before.value;
+    if (duty === 'reserve' && this.#ring.isForeign(holder) && !foreign.includes(holder.key)) {
+      return this.#refused(path.name, reservedText(holder.key));
     }
     const { question } = this.#options;
     if (this.#haveVanished(path.name, before.value) && !question.mayRegister(path.name)) {
       return this.#unusable(VANISHED);
     }
+    predecessors.note(path.name, before.value, this.#isFresh ? this.#ring : undefined);
     const stale = [...new Set(keys.filter((key) => this.#ring.isOf(path, key)))];
     const key = this.#ring.next(path, keys);
     if (key === undefined) return this.#cannot(path.name, exhausted());
@@ -171,10 +185,11 @@ export class Reservations {
     const former = heldOf(stale, before.value.holder);
     const registered = await pr.registerLasting(context, key, former, canPersist);
     if (!registered.ok) return this.#cannot(path.name, registered.error);
-    const victims = [...(this.#mayTakeOver ? foreign : []), ...stale];
+    const victims = [...foreign, ...stale];
+    this.#isFresh = false;
     for (const victim of victims) await pr.preempt(context, key, victim);
     // What the former owner has begun ends before the first command of ours.
-    if (this.#mayTakeOver && foreign.length > 0) this.#mustReset = true;
+    if (foreign.length > 0) this.#mustReset = true;
     if (this.#mustReset) {
       const reset = await session.resetLogicalUnit(deadlineMs);
       if (!reset.ok) return this.#unusable(`taking over: ${reset.error.detail}`);
@@ -278,10 +293,11 @@ export class Reservations {
     this.#members = new Set([...this.#members].filter((member) => member !== path));
     this.#nexuses.delete(path);
     this.#without.delete(path);
+    this.#options.predecessors.forget(path);
     // A path that gets its name logs in elsewhere: that says nothing of what this one may bring.
     const isOut = [this.#preempted, this.#begun].map((paths) => paths.delete(path)).includes(true);
     if (!isOut) return;
-    this.#preempted.add(`${path}, removed`);
+    this.#preempted.add(removedName(path));
     void this.#events.keptOut([...this.#preempted]);
   }
 
@@ -292,7 +308,7 @@ export class Reservations {
     await this.survey();
     this.#settled = true;
     await this.#establish();
-    this.#mayTakeOver = false;
+    this.#options.predecessors.end();
   }
 
   async #establish(): Promise<void> {
@@ -378,6 +394,18 @@ export class Reservations {
     return done;
   }
 
+  /** The same for a path of an earlier holder, where it was registered or kept out by the reservation. */
+  async fenceFormer(former: FormerNexus, limits: FenceLimits): Promise<Result<void, string>> {
+    if (this.#options.duty() !== 'reserve') return err('no reservation is wanted');
+    const helpers = this.#options.predecessors.witnesses(former, this.#nexuses.values(), this.#kin);
+    if (helpers.length === 0) return err('its key was not seen through any path of this node');
+    await this.#establish();
+    const through = await firstToAnswer(helpers, limits.stepMs);
+    if (through === undefined) return err('no path to its device server answers');
+    const known = { victim: former, theirs: new KeyRing(former.initiatorName, true), begun: true };
+    return preemptNexus({ through, ring: this.#ring, ...known, onBegin: () => undefined, limits });
+  }
+
   #isKin(victim: ReservedPath, other: string): boolean {
     if (other === victim.name) return false;
     if (this.#kin.of(victim.name, other) === 'one') return true;
@@ -420,33 +448,16 @@ export class Reservations {
   async leave(isAnothers: boolean): Promise<boolean> {
     this.#left = true;
     await this.#surveys;
-    if (this.#preempted.size > 0 || this.#begun.size > 0) return true;
+    if (this.#mustStay) return true;
+    const manner = { isAnothers, stepMs: this.#options.stepMs };
     const all = [...this.#nexuses.values()];
     const done: Nexus[] = [];
-    for (const nexus of all) if (await this.#leaveThrough(nexus, isAnothers)) done.push(nexus);
+    for (const nexus of all) if (await giveBack(nexus, this.#ring, manner)) done.push(nexus);
     this.#nexuses.clear();
     // Whoever gave its own key back has taken those of a path beside it, which does not answer, as well.
     return !all.every((nexus) =>
       done.some((one) => one === nexus || (!isAnothers && this.#isKin(nexus, one.name))),
     );
-  }
-
-  /** Whether its key, and those of this node beside it, are gone for sure. */
-  async #leaveThrough({ open, key, persists }: Nexus, isAnothers: boolean): Promise<boolean> {
-    const context = (): CommandContext => open(this.#options.stepMs);
-    const keys = await pr.readKeys(context());
-    if (!keys.ok) return false;
-    if (!keys.value.includes(key)) return true;
-    const others = keys.value.filter((other) => this.#ring.has(other) && other !== key);
-    let gone = true;
-    for (const other of isAnothers ? [] : new Set(others)) {
-      const preempted = await pr.preempt(context(), key, other);
-      gone = preempted.ok && gone;
-    }
-    const holder = await pr.readHolder(context());
-    if (holder.ok && holder.value?.key === key) await pr.release(context(), key);
-    const unregistered = await pr.unregister(context(), key, persists);
-    return gone && unregistered.ok;
   }
 }
 

@@ -19,7 +19,7 @@ import type { Cause } from '../paths/model.ts';
 import { absentPath, type FencedPath, type FenceTerms } from './fence.ts';
 import type { PathLink, Verified } from './path-link.ts';
 import { type PlanOptions, planSwitch } from './planned-switch.ts';
-import type { Sense, Timer } from './ports.ts';
+import type { Sense, Session, Timer } from './ports.ts';
 import { notLoggedIn, type ProbeAnswer } from './probe-answer.ts';
 import { holding } from './record.ts';
 import { SwitchAccount, type SwitchOrder, type SwitchReport } from './switch-report.ts';
@@ -39,6 +39,7 @@ export interface SwitchEvents {
 export interface SwitcherOptions extends PlanOptions {
   readonly fencing: FenceTerms;
   readonly link: (path: string) => PathLink | undefined;
+  readonly readOnly: boolean;
 }
 
 /** Pause between two climbs of the ladder, or two attempts to save the record. */
@@ -251,7 +252,7 @@ export class Switcher {
       return;
     }
     const { session: recorded } = path.verified;
-    const saved = await keeper.update(() => holding({ path: order.to, session: recorded }));
+    const saved = await keeper.update(() => this.#holding(order.to, recorded));
     if (superseded()) return;
     if (!saved.ok) {
       await this.#stickAt('record', saved.error.detail);
@@ -292,7 +293,7 @@ export class Switcher {
         dispatcher.abandon();
         this.#finish(order, verified);
         // Drained and flushed: the old path holds nothing. Not saved it is fenced for nothing.
-        void keeper.update(() => holding({ path: to, session: verified.session }));
+        void keeper.update(() => this.#holding(to, verified.session));
       },
     });
     if (givenUp === undefined) return;
@@ -303,6 +304,11 @@ export class Switcher {
     if (!this.#isOverruled()) dispatcher.resume();
     if (wasWanted || !this.#mustLeave) this.#events.abandoned(order, reason);
     if (answer !== undefined) this.#events.rejected(to, answer);
+  }
+
+  /** What is only read holds nothing. */
+  #holding(path: string, session: Session): ReturnType<typeof holding> {
+    return this.#options.readOnly ? holding() : holding({ path, session });
   }
 
   /** The token: from here on the new path gets everything. */

@@ -50,6 +50,7 @@ export class UnfencedPaths {
       if (isEnded()) return undefined;
       if (result.kind === 'held') return result;
       this.#left.delete(name);
+      path.onFenced?.(result.rung);
       rung = result.rung;
     }
     return rung === undefined ? undefined : { kind: 'fenced', rung };

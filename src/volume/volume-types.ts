@@ -27,12 +27,14 @@ export interface VolumeOptions {
    * may write as well, so what was written here need not be what is there.
    */
   readonly singleNode?: boolean;
-  /** This node has just been given the volume: what another node has reserved is taken from it. */
+  /** The claim was taken from another node: of one whose initiator name is not known any key is taken. */
   readonly mayTakeOver?: boolean;
-  /** Of earlier holders; absent: none left anything. */
+  /** Of earlier holders, fenced before the first write; absent: those on record. */
   readonly debts?: readonly Debt[];
   /** Somebody answers `claim-questioned`; absent: it is not asked. */
   readonly claimQuestions?: boolean;
+  /** ISIDs of this node for addresses of debts that are not configured, by path name. */
+  readonly debtIsids?: ReadonlyMap<string, string>;
   /**
    * Since when no process has sent anything to its paths: from then on `delay` counts for those that may
    * hold writes of a process before us. Absent: since now.
@@ -60,6 +62,8 @@ export type VolumeEvent =
   | { readonly kind: 'stuck'; readonly what: 'fence' | 'record'; readonly why: string }
   /** The target puts a command off: it answers BUSY, TASK SET FULL or "becoming ready" for half a minute. */
   | { readonly kind: 'busy'; readonly path: string; readonly command: string }
+  /** A node that has left may still have writes under way, and nothing is done about it. */
+  | { readonly kind: 'debts-left'; readonly detail: string }
   /** A silent path could not be fenced, as far as is known; told when it becomes known. */
   | { readonly kind: 'fence-undeclared'; readonly detail: string }
   /** The registrations of this node are gone from the target of this path: is it still the owner? */

@@ -18,7 +18,7 @@ import { type FormatVerdict, judgeFormat } from './format-guard.ts';
 import { grownRecord } from './grow.ts';
 import type { LuIdentity } from './identity.ts';
 import { asksForIdentity, deferredText, tellsOfLoss } from './outcome.ts';
-import { debtsOf } from './left-behind.ts';
+import { debtsOf, leavesAnything, nexusesForChange, nexusesNow } from './left-behind.ts';
 import type { BlockSource, IoRequest, Sense } from './ports.ts';
 import { RecentWrites } from './recent-writes.ts';
 import { carryOut, checkChange, planChange } from './reconfigure.ts';
@@ -87,7 +87,8 @@ export class Volume implements BlockSource {
   /** Finds a first path; resolves when the volume can serve. After an error, call `close`. */
   async start(): Promise<Result<void, VolumeError>> {
     const { bell, clock, driver } = this.#engine;
-    this.#engine.inheritUnfenced();
+    const inherited = await this.#engine.inherit();
+    if (!inherited.ok) return err({ kind: 'record', detail: inherited.error.detail });
     const deadline = clock.now() + START_TIMEOUT_MS;
     driver.dispatch({ kind: 'tick' });
     for (;;) {
@@ -140,8 +141,11 @@ export class Volume implements BlockSource {
   async #settle(): Promise<Result<void, VolumeError>> {
     const { book } = this.#engine;
     book.settle();
-    const { record } = book;
-    const saved = await this.#save(() => ({ lu: record, banned: this.#engine.bans }));
+    const { record: lu } = book;
+    const saved = await this.#save((record) => ({
+      ...{ lu, banned: this.#engine.bans, leftUnixMs: undefined },
+      ...(this.options.readOnly ? {} : { nexuses: nexusesNow(record, this.#engine.paths) }),
+    }));
     if (!saved.ok) return saved;
     await this.#engine.reservations.settle();
     // What several nodes write, each of them can only read back by chance.
@@ -179,6 +183,8 @@ export class Volume implements BlockSource {
       await keeper.update(() => ({ keysLeft }));
     }
     await switcher.end();
+    const now = clock.wallTime().getTime();
+    await keeper.update((record) => (leavesAnything(record) ? { leftUnixMs: now } : {}));
     dispatcher.fail(); // requests that came before the device went and that nothing can carry out
     await board.close(LOGOUT_TIMEOUT_MS);
   }
@@ -258,6 +264,12 @@ export class Volume implements BlockSource {
     const names = usable.map(({ name }) => name);
     const allowed = checkChange(change, names, engine.switcher.unfenced);
     if (!allowed.ok) return err({ kind: 'refused', detail: allowed.error });
+    if (change.arriving.length + change.leaving.length > 0) {
+      const kept = await this.#save((record) => {
+        return { nexuses: nexusesForChange(record, change.leaving, wanted.paths) };
+      });
+      if (!kept.ok) return kept;
+    }
     engine.setPolicy(wanted.policy);
     const isPinned = (): boolean => wanted.pin === (engine.driver.pinned ?? '');
     const done = await carryOut(change, engine, isPinned() ? undefined : pinned(wanted.pin));

@@ -28,7 +28,7 @@ afterEach(async () => {
   for (const proxy of proxies.splice(0)) await proxy.stop();
 });
 
-type Changes = Partial<Pick<VolumeOptions, 'singleNode' | 'mayTakeOver' | 'initiatorName'>>;
+type Changes = Partial<Pick<VolumeOptions, 'singleNode' | 'debts' | 'initiatorName'>>;
 
 function open(
   target: Target | Istgt,
@@ -141,7 +141,7 @@ describe('tgt, two portals of one process, one of them a black hole', () => {
     expect(stale).toBeGreaterThan(0);
   });
 
-  it('refuses the write of a second node, whose stage is refused unless it was given the volume', async () => {
+  it('refuses the write of a second node, whose stage is refused unless it was given the volume by this one', async () => {
     const target = await startTarget({ serial: 'S' });
     const { port } = target.options;
     const a = open(target, [port, port]);
@@ -157,7 +157,9 @@ describe('tgt, two portals of one process, one of them a black hole', () => {
     expect(refused.ok ? '' : refused.error.detail).toContain('reserved by another node');
     expect(await writeAll(a, 0xa1)).toEqual(FINE);
 
-    const b = open(target, [port, port], {}, { initiatorName: name, mayTakeOver: true });
+    const initiatorName = a.options.initiatorName;
+    const claim = { node: 'a', sinceUnixMs: Date.now(), allPaths: true, initiatorName, paths: [] };
+    const b = open(target, [port, port], {}, { initiatorName: name, debts: [claim] });
     await start(b);
     expect(await writeAll(b, 0xb2)).toEqual(FINE);
     expect(await io(a, 'write', 0, Buffer.alloc(BYTES, 0xa1))).toBe('EIO');

@@ -1,5 +1,6 @@
 /** Every mutation, in the order in which they are run. */
 import { CONTROLLER } from './controller-mutations.ts';
+import { DEBTS } from './debt-mutations.ts';
 import { ENGINE } from './engine-mutations.ts';
 import { FENCES } from './fence-mutations.ts';
 import type { Mutation } from './mutation.ts';
@@ -12,4 +13,5 @@ export const MUTATIONS: readonly Mutation[] = [
   ...ORDERS,
   ...ENGINE,
   ...FENCES,
+  ...DEBTS,
 ];

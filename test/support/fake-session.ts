@@ -87,6 +87,11 @@ export class Gateway extends DeviceServer {
   keepsAfterReset = true;
   /** Reinstatement ends the tasks of the old session (LIO) or not (tgt). */
   reinstatementAborts = false;
+  /**
+   * What an ended session had sent lies unread in its socket: a reset does not reach it, and it goes when
+   * the session is reinstated.
+   */
+  leavesUnread = false;
   /** LOGICAL UNIT RESET ends every task. */
   resetWorks = true;
   resetDelayMs = 1;
@@ -204,9 +209,12 @@ export class Gateway extends DeviceServer {
   /** Ends every task, as LOGICAL UNIT RESET does; other sessions learn it by unit attention. */
   resetUnit(by: FakeSession): void {
     this.resets++;
-    for (const { tasks, sessions, mode } of [this, ...this.siblings]) {
-      // What a frozen front end has received, it has not given to the device server yet.
-      if (mode === 'up') tasks.clear();
+    for (const { tasks, sessions, mode, leavesUnread } of [this, ...this.siblings]) {
+      for (const task of tasks) {
+        // What a frozen front end has received, it has not given to the device server yet.
+        const isUnread = leavesUnread && task.session.ended !== undefined;
+        if (mode === 'up' && !isUnread) tasks.delete(task);
+      }
       for (const session of sessions) {
         if (session !== by) session.attentions.push({ key: 6, asc: 0x29, ascq: 3 });
       }
@@ -427,7 +435,7 @@ export class FakeInitiator implements Initiator {
       if (old.isid !== isid || old.initiatorName !== initiatorName) continue;
       old.end(failure('reset', 'session reinstated'));
     }
-    if (gateway.reinstatementAborts) {
+    if (gateway.reinstatementAborts || gateway.leavesUnread) {
       for (const task of gateway.tasks) {
         const { session } = task;
         const isOld = session.isid === isid && session.initiatorName === initiatorName;

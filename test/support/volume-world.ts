@@ -13,6 +13,7 @@ import { err, ok, type Result } from '../../src/base/result.ts';
 import { parsePolicy } from '../../src/paths/policy.ts';
 import { formatPortal } from '../../src/protocol/iscsi/address.ts';
 import type { FenceTerms } from '../../src/volume/fence.ts';
+import type { Debt } from '../../src/volume/debt.ts';
 import type { ChapCredentials, IoError, IoKind } from '../../src/volume/ports.ts';
 import {
   emptyRecord,
@@ -106,6 +107,10 @@ export interface WorldOptions {
   readonly otherIsids?: () => readonly string[];
   readonly singleNode?: boolean;
   readonly mayTakeOver?: boolean;
+  readonly debts?: readonly Debt[];
+  readonly debtIsids?: ReadonlyMap<string, string>;
+  /** Names of gateways that are there and not configured as paths. */
+  readonly skip?: readonly string[];
 }
 
 export class VolumeWorld {
@@ -154,13 +159,15 @@ export class VolumeWorld {
     if (!parsed.ok) throw new Error(JSON.stringify(parsed.error));
     this.volume = new Volume({
       volumeId: 'v',
-      paths: this.gateways.map(({ name }, i) => ({
-        name,
-        target: { host: `10.0.0.${String(i)}`, port: 3260, targetName: 'iqn.t', lun: 1 },
-        maxWeight: weights?.[i] ?? 100 - 10 * i,
-        drained: false,
-        isid: `8000000${String(i)}0000`,
-      })),
+      paths: this.gateways
+        .map(({ name }, i) => ({
+          name,
+          target: { host: `10.0.0.${String(i)}`, port: 3260, targetName: 'iqn.t', lun: 1 },
+          maxWeight: weights?.[i] ?? 100 - 10 * i,
+          drained: false,
+          isid: `8000000${String(i)}0000`,
+        }))
+        .filter(({ name }) => options.skip?.includes(name) !== true),
       policy: parsed.value,
       initiatorName: options.initiatorName ?? 'iqn.2026-01.test:n',
       readOnly,
@@ -168,6 +175,8 @@ export class VolumeWorld {
       ...(options.otherIsids === undefined ? {} : { otherIsids: options.otherIsids }),
       ...(options.singleNode === undefined ? {} : { singleNode: options.singleNode }),
       mayTakeOver: options.mayTakeOver ?? false,
+      ...(options.debts === undefined ? {} : { debts: options.debts }),
+      ...(options.debtIsids === undefined ? {} : { debtIsids: options.debtIsids }),
       clock,
       initiator: this.initiator,
       credentials: options.credentials ?? ((): undefined => undefined),

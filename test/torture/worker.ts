@@ -46,6 +46,7 @@ function newsOf(event: VolumeEvent): News | undefined {
     case 'all-paths-down':
     case 'fence-undeclared':
     case 'claim-questioned':
+    case 'debts-left':
     case 'busy':
     case 'note':
       return undefined;

@@ -86,10 +86,11 @@ describe.each(['ports', 'session'] as const)('registrations of %s that are gone'
       owner,
     );
     const { clock, gateways, medium } = a;
-    // The network of A is cut, B is given the volume.
+    // The network of A is cut, B is given the volume, and A's keys with it.
+    const debts = [{ node: 'a', sinceUnixMs: 0, allPaths: false, initiatorName: A, paths: [] }];
     const stale = cut(a, () => a.write(5, 0xa));
     const b = new VolumeWorld({
-      ...{ singleNode: true, claimQuestions: true, initiatorName: B, mayTakeOver: true },
+      ...{ singleNode: true, claimQuestions: true, initiatorName: B, mayTakeOver: true, debts },
       ...{ clock, gateways, medium },
     });
     await b.start();

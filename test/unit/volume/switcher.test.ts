@@ -75,6 +75,7 @@ function bench() {
       drainTimeoutMs: 1_000,
       probeTimeoutMs: 1_000,
       link: (path) => (removed.has(path) ? undefined : (p1 as unknown as PathLink)),
+      readOnly: false,
     },
     {
       switched: ({ to }) => {

@@ -1,0 +1,149 @@
+/** Mutations of "debt follows the volume": what one holder leaves, and what the next one does about it. */
+import type { Edit } from './patches.ts';
+import { type Mutation, mutation } from './mutation.ts';
+
+const HAND_OVER = 'test/unit/volume/hand-over.test.ts';
+
+const volume = (file: string, was: string, is: string): Edit => ({
+  file: `src/volume/${file}.ts`,
+  was,
+  is,
+});
+
+export const DEBTS: readonly Mutation[] = [
+  mutation(
+    'debt-unpaid',
+    'the debts of an earlier holder are recorded and not fenced',
+    [HAND_OVER, 'the next one is held until the old portal answers'],
+    volume(
+      'inheritance',
+      'for (const { path, severedAt } of debts.due()) switcher.inherit(path, severedAt);',
+      'void switcher;',
+    ),
+  ),
+  mutation(
+    'debt-unrecorded',
+    'the debts are fenced and not put on disk before',
+    [HAND_OVER, 'the next one is held until the old portal answers'],
+    volume(
+      'inheritance',
+      'const recorded = await debts.record();',
+      'const recorded = ok(undefined);',
+    ),
+  ),
+  mutation(
+    'debt-reset-from-another-session',
+    'the unit is reset without the session of the former holder being reinstated',
+    [HAND_OVER, 'goes with that session, which no reset reaches'],
+    volume(
+      'debts',
+      "if (initiatorName === '' || at.isid === '' || at.host === '') return false;",
+      'return false;',
+    ),
+  ),
+  mutation(
+    'debt-delay-from-now',
+    '`delay` counts from the attach and not from the release',
+    [HAND_OVER, 'at once, if that is longer ago'],
+    volume(
+      'debts',
+      'const severedAt = (clock.now() - agoMs) as Instant;',
+      'const severedAt = clock.now();\n      void agoMs;',
+    ),
+  ),
+  mutation(
+    'debt-clock-ahead',
+    'a release in the future leaves a delay that is longer than it was declared, or never over',
+    [HAND_OVER, 'by another clock, counts as now'],
+    volume(
+      'debts',
+      'Math.max(0, clock.wallTime().getTime() - entry.debt.sinceUnixMs)',
+      'clock.wallTime().getTime() - entry.debt.sinceUnixMs',
+    ),
+  ),
+  mutation(
+    'debt-of-configured-alone',
+    'a listed path that is not configured any more is left out',
+    [HAND_OVER, 'is fenced at its address'],
+    volume(
+      'debt-addresses',
+      'if (!allPaths) return due;',
+      'if (!allPaths) return due.filter(({ name }) => paths.some((path) => path.name === name));',
+    ),
+  ),
+  mutation(
+    'claim-of-listed-alone',
+    'of a claim that was never released the paths that are configured now are left out',
+    [HAND_OVER, 'every path is reset before the first write'],
+    volume(
+      'debt-addresses',
+      'for (const { name, target } of paths) {',
+      'for (const { name, target } of paths.slice(paths.length)) {',
+    ),
+  ),
+  mutation(
+    'kept-out-believed',
+    'what the claim calls kept out is believed to be, though no reservation was seen',
+    [HAND_OVER, 'is not believed to be kept out where the reservation is gone, though'],
+    volume(
+      'predecessors',
+      'return wasRegistered || (keptOut && seen.reserved);',
+      'return wasRegistered || keptOut;',
+    ),
+  ),
+  mutation(
+    'kept-out-given-back',
+    'the reservation that keeps out what an earlier holder may bring is given back at the end',
+    [HAND_OVER, 'is handed on by each holder until it was logged into'],
+    volume(
+      'left-behind',
+      'return debts.some(({ paths }) => paths.some(({ keptOut }) => keptOut));',
+      'return debts.length < 0;',
+    ),
+  ),
+  mutation(
+    'kept-out-never-paid',
+    'what is kept out stays so when its portal answers again',
+    [HAND_OVER, 'is paid once its portal answers'],
+    volume(
+      'debts',
+      'if (this.#stopped || this.#owed.length === 0) return;',
+      'if (this.#owed.length >= 0) return;',
+    ),
+  ),
+  mutation(
+    'detach-says-clean',
+    'paths that may hold writes are not among what a detach answers',
+    [HAND_OVER, 'leaves the path, its address and its ISID'],
+    volume(
+      'left-behind',
+      'const paths = [...held, ...out',
+      'const paths = [...held.slice(held.length), ...out',
+    ),
+  ),
+  mutation(
+    'anybody-is-preempted',
+    'whoever holds the unit is preempted where a claim was taken over',
+    [HAND_OVER, 'is left to it, though another claim was taken'],
+    volume(
+      'predecessors',
+      'return this.#isAnybody || this.#isNamed(key);',
+      'return this.#isAnybody || this.#rings.size > 0;',
+    ),
+  ),
+  mutation(
+    'debt-reset-on-others',
+    'the unit of a volume that several nodes write is reset for one that has left',
+    [HAND_OVER, 'no reset is imposed on the others'],
+    volume(
+      'inheritance',
+      'if (options.singleNode === false) {',
+      'if (options.singleNode === undefined) {',
+    ),
+    volume(
+      'inheritance',
+      'return (singleNode === false ? undefined : debts)',
+      'return (singleNode === undefined ? undefined : debts)',
+    ),
+  ),
+];
