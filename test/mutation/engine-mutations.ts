@@ -42,4 +42,14 @@ export const ENGINE: readonly Mutation[] = [
       is: '(mayLose || (!stable && log.count > 0))',
     },
   ),
+  mutation(
+    'good-unasked',
+    'GOOD for a write is believed though the target has not taken all of its data',
+    ['test/unit/protocol/iscsi/session.test.ts', 'is no answer: the session ends'],
+    {
+      file: 'src/protocol/iscsi/receive.ts',
+      was: 'if (untaken > 0) return',
+      is: 'if (untaken > 1e9) return',
+    },
+  ),
 ];

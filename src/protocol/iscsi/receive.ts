@@ -195,6 +195,8 @@ export class Receiver implements PduSink {
     if (task.command === undefined) return 'for another kind of task';
     const response = bhs[at + Field.RESPONSE] as number;
     if (response !== 0) return `response ${response}, target failure`;
+    const untaken = this.#untaken(task, bhs, at);
+    if (untaken > 0) return `GOOD, though it has not taken ${untaken} bytes of the data`;
     const problem = this.#numbered(bhs, at);
     if (problem !== undefined) return problem;
     this.#takeStatus(bhs, at);
@@ -202,6 +204,18 @@ export class Receiver implements PduSink {
     this.#moved(task);
     this.#events.receiveInto(this.#scratch, 0);
     return undefined;
+  }
+
+  /**
+   * Bytes that a command answered with GOOD was to be given, was not, and is not said to have done without
+   * (residual underflow, 11.4.5). What was executed then, nobody knows.
+   */
+  #untaken({ command, sent }: Task, bhs: Uint8Array, at: number): number {
+    const dataOut = command?.dataOut;
+    if (dataOut === undefined || (bhs[at + Field.STATUS] as number) !== 0) return 0;
+    const isUnder = (this.#flags & ResponseFlag.UNDERFLOW) !== 0;
+    const admitted = isUnder ? get32(bhs, at + Field.RESIDUAL_COUNT) : 0;
+    return dataOut.length - sent - admitted;
   }
 
   #takeStatus(bhs: Uint8Array, at: number): void {

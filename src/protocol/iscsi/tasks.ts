@@ -40,6 +40,8 @@ export class Task {
   /** Data-In: bytes received, and DataSN of the next PDU. */
   received = 0;
   dataSn = 0;
+  /** Bytes of dataOut that were sent, asked for or not. */
+  sent = 0;
   /** R2T: R2TSN and offset that the next one must have, and how many are not served yet. */
   r2tSn = 0;
   solicitedAt = 0;
@@ -71,6 +73,7 @@ export class TaskTable {
     task.order = ++this.#order;
     task.received = 0;
     task.dataSn = 0;
+    task.sent = 0;
     task.r2tSn = 0;
     task.solicitedAt = 0;
     task.openR2ts = 0;

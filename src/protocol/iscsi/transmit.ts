@@ -147,6 +147,7 @@ export class Transmitter {
     this.#numbers.cmdSn = serialAdd(this.#numbers.cmdSn, 1);
     if (dataOut !== undefined && immediate > 0) {
       this.outbox.payload(dataOut, 0, immediate);
+      task.sent = immediate;
       task.lastBatch = this.outbox.openBatch;
     }
     task.solicitedAt = unsolicited;
@@ -176,6 +177,7 @@ export class Transmitter {
     fields.bufferOffset = grant.at;
     writeDataOut(this.outbox.slab, this.outbox.header(), fields);
     this.outbox.payload(dataOut, grant.at, end);
+    task.sent += end - grant.at;
     task.lastBatch = this.outbox.openBatch;
     grant.at = end;
     if (end === grant.end) {

@@ -223,6 +223,61 @@ describe('receiving', () => {
   });
 });
 
+describe('GOOD for a write', () => {
+  const lazy = { immediateData: true, initialR2T: true };
+  const answer = (tag: number, residual = 0) =>
+    bench.receive(target.scsiResponse({ itt: tag, status: 0, statSn: bench.statSn++, residual }));
+
+  it.each([
+    ['that was never asked for', { immediateData: false, initialR2T: true }, 0],
+    ['of which only the immediate part was taken', lazy, 0],
+    ['of which a part was asked for', lazy, 2048],
+  ])(
+    '%s is no answer: the session ends, and nobody knows what became of it',
+    (_, parameters, asked) => {
+      bench = new Bench(parameters);
+      bench.write(8192);
+      const tag = itt(bench.flush()[0]);
+      const offset = parameters.immediateData ? 1024 : 0;
+      if (asked > 0)
+        bench.receive(target.r2t({ itt: tag, ttt: 7, r2tSn: 0, offset, length: asked }));
+      bench.flush();
+      answer(tag);
+      expect(bench.end).toMatchObject({ kind: 'protocol' });
+      expect(bench.end?.detail).toContain(`has not taken ${String(8192 - offset - asked)} bytes`);
+      bench.session.abandon();
+      expect(bench.outcomes).toEqual([{ kind: 'lost' }]);
+    },
+  );
+
+  it('that was asked for, and is not sent yet, is none either', () => {
+    bench = new Bench({ immediateData: false, initialR2T: true });
+    bench.write(4096);
+    const tag = itt(bench.flush()[0]);
+    bench.receive(target.r2t({ itt: tag, ttt: 7, r2tSn: 0, offset: 0, length: 4096 }));
+    answer(tag);
+    expect(bench.end).toMatchObject({ kind: 'protocol' });
+  });
+
+  it('which says how much it has done without is passed on, if it is that much', () => {
+    bench = new Bench(lazy);
+    bench.write(8192);
+    bench.write(8192);
+    const [first, second] = bench.flush();
+    answer(itt(first), 7168);
+    expect(bench.outcomes).toEqual([{ ...GOOD, residual: 7168 }]);
+    answer(itt(second), 7167);
+    expect(bench.end).toMatchObject({ kind: 'protocol' });
+  });
+
+  it('an error may come before all data was asked for', () => {
+    bench = new Bench(lazy);
+    bench.write(8192);
+    bench.respond(bench.flush()[0]!, 8);
+    expect([bench.end, bench.outcomes.length]).toEqual([undefined, 1]);
+  });
+});
+
 describe('a target that breaks the protocol', () => {
   const data = Buffer.alloc(512, 0xee);
   const cases: [string, (tag: number) => Buffer][] = [
