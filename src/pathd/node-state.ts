@@ -50,7 +50,7 @@ export class NodeState {
 
   /**
    * `wanted` is the name the operator gave by flag. A changed name makes this node another initiator:
-   * `obstacles` says which volumes stand against that now.
+   * `obstacles` says which volumes stand against that now, and against a new name where the old one is lost.
    */
   static async open(
     stateDir: string,
@@ -67,6 +67,10 @@ export class NodeState {
       return err(
         `${path} cannot be used (cut short?): restore it, or remove it while no volume is staged`,
       );
+    }
+    if (known === undefined) {
+      const left = await obstacles();
+      if (left.length > 0) return err(lost(stateDir, left));
     }
     const record = startRecord(known, wanted);
     if (known !== undefined && known.initiatorName !== record.initiatorName) {
@@ -109,6 +113,11 @@ export class NodeState {
     });
     this.#unsure ||= !saved.ok;
     return saved;
+  }
+
+  /** Those of these paths that have never had an ISID. */
+  strangers(volumeId: string, paths: readonly string[]): readonly string[] {
+    return paths.filter((path) => this.#record.isids[`${volumeId}/${path}`] === undefined);
   }
 
   /** The ISIDs of a volume's paths, allocated and on disk. */
@@ -173,6 +182,16 @@ function startRecord(known: NodeRecord | undefined, wanted: string | undefined):
   return before.own === undefined
     ? { ...before, initiatorName: wanted }
     : { ...before, own: wanted };
+}
+
+/** A new name and ISIDs from 1 on could reinstate none of the old sessions, and would be another's at a reservation. */
+function lost(stateDir: string, left: readonly string[]): string {
+  return (
+    `${join(stateDir, 'node.json')} is missing: the initiator name and the ISIDs of this node, without ` +
+    `which nothing that targets may still have of ${left.join(', ')} can be fenced. Restore it. Where ` +
+    'it cannot be restored: restart every target of these volumes, then remove their files in ' +
+    join(stateDir, 'volumes')
+  );
 }
 
 function cannotRename(before: string, against: readonly string[]): string {

@@ -45,10 +45,12 @@ export async function openVolume(
 ): Promise<Volume> {
   const { volumeId, readOnly } = request;
   const { stateDir, node, chap, clock, initiator, log } = context;
-  const paths = await volumePaths(request, node);
   const store = fileVolumeStore(stateDir, volumeId);
   const loaded = await store.load();
   if (!loaded.ok) throw fromStoreError(loaded.error);
+  const names = request.paths.map(({ name }) => name);
+  checkIsids(volumeId, names, loaded.value, node);
+  const paths = await volumePaths(request, node);
   const debts = debtsToCarry(request, loaded.value, context);
   const volumeLog = withFields(log, { volumeId });
   return new Volume({
@@ -108,6 +110,27 @@ async function ownIsids(
   );
   if (!isids.ok) throw new PathdError('RESOURCE_EXHAUSTED', isids.error);
   return new Map(names.map((name) => [name, isids.value.get(`debt:${name}`) ?? '']));
+}
+
+/**
+ * A path that may hold writes has had an ISID. One that node.json does not know is older than the record: a
+ * new ISID would reinstate nothing, and may be one that another path of this node was given since.
+ */
+export function checkIsids(
+  volumeId: string,
+  paths: readonly string[],
+  record: VolumeRecord | undefined,
+  node: NodeState,
+): void {
+  const held = paths.filter((name) => record?.mayHoldWrites.includes(name));
+  const strangers = node.strangers(volumeId, held);
+  if (strangers.length === 0) return;
+  throw new PathdError(
+    'FAILED_PRECONDITION',
+    `node.json is older than the record of ${volumeId}: ${strangers.join(', ')} may hold writes, and the ISID ` +
+      'they went out under is not known. Restore the newer node.json and restart pathd; or restart the ' +
+      `targets of the volume, then \`priority-path forget ${volumeId}\` on this node`,
+  );
 }
 
 /** The paths with their ISIDs, which are on disk when this resolves. */

@@ -31,7 +31,7 @@ import { fromStoreError, fromVolumeError } from './errors.ts';
 import { serialProblem } from './expected-serial.ts';
 import { Notices } from './notices.ts';
 import { initiatorNameProblem, type NodeState } from './node-state.ts';
-import { openVolume, volumePaths } from './open-volume.ts';
+import { checkIsids, openVolume, volumePaths } from './open-volume.ts';
 import { asText, checkPathNames, checkRequest, checkVolumeId } from './requests.ts';
 import { type Places, placesOf, volumeStatus } from './status.ts';
 import { fileVolumeStore, volumesUnderName } from './volume-store.ts';
@@ -292,8 +292,10 @@ export class Volumes implements PathdApi {
 
   nexuses(volumeId: string, paths: readonly string[]): Promise<NexusesResponse> {
     return this.#alone(volumeId, async () => {
-      const { node } = this.#options;
+      const { node, stateDir } = this.#options;
       checkPathNames(paths);
+      const record = await fileVolumeStore(stateDir, volumeId).load();
+      if (record.ok) checkIsids(volumeId, paths, record.value, node);
       const isids = await node.isids(volumeId, paths);
       if (!isids.ok) throw new PathdError('RESOURCE_EXHAUSTED', isids.error);
       const { initiatorName } = node;

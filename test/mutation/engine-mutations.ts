@@ -52,4 +52,14 @@ export const ENGINE: readonly Mutation[] = [
       is: 'if (untaken > 1e9) return',
     },
   ),
+  mutation(
+    'name-made-anew',
+    'without node.json a new name is made, whatever the records of volumes say',
+    ['test/unit/pathd/node-state.test.ts', 'beside records of which targets may have something'],
+    {
+      file: 'src/pathd/node-state.ts',
+      was: '      if (left.length > 0) return err(lost(stateDir, left));\n',
+      is: '      if (left.length > 999) return err(lost(stateDir, left));\n',
+    },
+  ),
 ];

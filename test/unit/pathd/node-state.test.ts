@@ -1,4 +1,5 @@
 /** InitiatorName and ISIDs: unique, stable, on disk before use, never guessed from a damaged file. */
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,7 +18,9 @@ afterEach(async () => {
   await rm(dir, { recursive: true });
 });
 
-async function open(wanted?: string, mayChange = no): Promise<NodeState> {
+/** At the very first start nothing stands against a new name. */
+async function open(wanted?: string, ask?: typeof no): Promise<NodeState> {
+  const mayChange = ask ?? (existsSync(join(dir, 'node.json')) ? no : yes);
   const state = await NodeState.open(dir, wanted, mayChange);
   if (!state.ok) throw new Error(state.error);
   return state.value;
@@ -143,6 +146,26 @@ describe('the initiator name', () => {
       expect((await NodeState.open(dir, name, yes)).ok).toBe(false);
     },
   );
+});
+
+describe('a missing file', () => {
+  it.each([undefined, 'iqn.2026-01.a:flag'])(
+    'beside records of which targets may have something is refused, whatever the flag says (%s)',
+    async (name) => {
+      const result = await NodeState.open(dir, name, no);
+      expect(result.ok ? '' : result.error).toMatch(/node\.json is missing: .* vol-7 .*Restore it/);
+      expect(existsSync(join(dir, 'node.json'))).toBe(false);
+      expect((await NodeState.open(dir, name, yes)).ok).toBe(true);
+    },
+  );
+
+  it('that was restored from before a path was there knows no ISID of it', async () => {
+    await isids(await open(), 'v', 'p0');
+    const before = await onDisk();
+    await isids(await open(), 'v', 'p1');
+    await writeFile(join(dir, 'node.json'), before);
+    expect((await open()).strangers('v', ['p0', 'p1'])).toEqual(['p1']);
+  });
 });
 
 describe('a damaged file', () => {

@@ -7,6 +7,7 @@ import { err, ok } from '../../../src/base/result.ts';
 import type { AttachRequest } from '../../../src/pathd/api.ts';
 import { ChapBook } from '../../../src/pathd/chap-book.ts';
 import { NodeState } from '../../../src/pathd/node-state.ts';
+import { fileVolumeStore } from '../../../src/pathd/volume-store.ts';
 import { Volumes, type VolumesOptions } from '../../../src/pathd/volumes.ts';
 import { emptyRecord } from '../../../src/volume/record.ts';
 import type { Volume } from '../../../src/volume/volume.ts';
@@ -123,6 +124,18 @@ afterEach(async () => {
 });
 
 describe('attach', () => {
+  it('of a volume whose path may hold writes under an ISID that nobody knows any more is refused', async () => {
+    const [store, record] = [fileVolumeStore(dir, 'v'), emptyRecord('v')];
+    await store.save({ ...record, mayHoldWrites: ['p0'], heldAt: { p0: '10.0.0.0:3260' } });
+    await expect(run(volumes.attach(request))).rejects.toThrow(
+      'node.json is older than the record of v: p0 may hold writes',
+    );
+    await expect(run(volumes.nexuses('v', ['p0']))).rejects.toThrow('node.json is older');
+    expect(gateway.logins).toBe(0);
+    await node.isids('v', ['p0']);
+    await run(volumes.attach(request));
+  });
+
   it('is idempotent: an equal request gets the same answer and no second device', async () => {
     const first = await run(volumes.attach(request));
     expect(await run(volumes.attach({ ...request }))).toEqual(first);
