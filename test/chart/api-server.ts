@@ -21,6 +21,8 @@ export interface As {
   readonly user: string;
   /** What the API server says of a pod's token: the node it runs on. */
   readonly node?: string;
+  /** Default: those that every user is in. */
+  readonly groups?: readonly string[];
 }
 
 export interface Answer {
@@ -79,9 +81,12 @@ export class ApiServer {
     options: { readonly body?: object; readonly type?: string; readonly as?: As } = {},
   ): Promise<Answer> {
     const { body, type = 'application/json', as } = options;
-    const headers: Record<string, string> = { authorization: `Bearer ${TOKEN}` };
+    const headers: Record<string, string | string[]> = { authorization: `Bearer ${TOKEN}` };
     if (body !== undefined) headers['content-type'] = type;
     if (as !== undefined) headers['impersonate-user'] = as.user;
+    if (as?.groups !== undefined) {
+      headers['impersonate-group'] = [...as.groups, 'system:authenticated'];
+    }
     const key = 'impersonate-extra-authentication.kubernetes.io%2fnode-name';
     if (as?.node !== undefined) headers[key] = as.node;
     // Its certificate is made by itself at start.

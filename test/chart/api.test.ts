@@ -8,6 +8,8 @@ import { parseManifests, render } from './helm.ts';
 const api = new ApiServer();
 const CSI = 'system:serviceaccount:priority-path:priority-path-csi';
 const OWNER = 'owner.prioritypath.io/node';
+const DEBTS = 'owner.prioritypath.io/debts';
+const UNIT = 'identity.prioritypath.io/unit';
 const PATH = 'path.prioritypath.io/p0';
 const PVS = '/api/v1/persistentvolumes';
 
@@ -175,6 +177,51 @@ describe('csi of node1', () => {
     const ownerReferences = [{ apiVersion: 'v1', kind: 'Node', name: 'n', uid: 'u' }];
     await denied(patch('node1', { metadata: { ownerReferences } }), nothing);
     await denied(patch('node1', { spec: { capacity: { storage: '2Gi' } } }), nothing);
+  });
+
+  test('what it writes is bounded: one token cannot fill the 256 KiB of the object', async () => {
+    const status = statusKey('node1');
+    await allowed(annotate('node1', { [status]: 'x'.repeat(4_096) }));
+    await denied(annotate('node1', { [status]: 'x'.repeat(4_097) }), 'too long');
+    // Bytes, not characters.
+    await denied(annotate('node1', { [status]: 'ä'.repeat(2_049) }), 'too long');
+    const claim = { [OWNER]: 'node1' };
+    await allowed(annotate('node1', { ...claim, [DEBTS]: 'x'.repeat(16_384) }));
+    await denied(annotate('node1', { [DEBTS]: 'y'.repeat(16_385) }), 'too long');
+    await denied(annotate('node1', { [UNIT]: 'x'.repeat(1_025) }), 'too long');
+    await allowed(annotate('node1', { [UNIT]: 'x'.repeat(1_024) }));
+  });
+
+  test('the many keys that a long name allows are bounded together, and a claim is still possible', async () => {
+    const long = `${'n'.repeat(80)}.example.com`;
+    const key = (n: number): string =>
+      `status.prioritypath.io/${'n'.repeat(54)}-${n.toString(16).padStart(8, '0')}`;
+    const many = Array.from({ length: 47 }, (_, n) => [key(n), 'x'.repeat(4_000)] as const);
+    await allowed(annotate(long, Object.fromEntries(many)));
+    const more = { [key(98)]: 'x'.repeat(4_000), [key(99)]: 'x'.repeat(4_000) };
+    await denied(annotate(long, more), 'statuses of all nodes together');
+    await allowed(annotate('node1', { [OWNER]: 'node1', [DEBTS]: 'x'.repeat(16_384) }));
+    await allowed(annotate('node1', { [key(0)]: null }));
+  });
+
+  test('pins the identity once, and neither changes nor removes it', async () => {
+    await allowed(annotate('node1', { [UNIT]: 'naa.1' }));
+    await allowed(annotate('node2', { [UNIT]: 'naa.1' }));
+    await denied(annotate('node1', { [UNIT]: 'naa.2' }), 'written once');
+    await denied(annotate('node1', { [UNIT]: null }), 'may remove only statuses');
+  });
+
+  test('writes debts with its claim, and leaves those of another holder alone', async () => {
+    await allowed(annotate('node1', { [OWNER]: 'node1', [DEBTS]: '[1]' }));
+    const holder = 'written by the node that claims it';
+    await denied(annotate('node2', { [DEBTS]: '[2]' }), holder);
+    await denied(annotate('node2', { [DEBTS]: null }), holder);
+    await allowed(annotate('node1', { [OWNER]: null, [DEBTS]: '[3]' }));
+    // Of a claim that the operator has removed: what is left under way is still told.
+    await allowed(annotate('node1', { [DEBTS]: '[4]' }));
+    await allowed(annotate('node2', { [OWNER]: 'node2', [DEBTS]: '[5]' }));
+    await allowed(annotate('node3', { [OWNER]: 'node3', [DEBTS]: '[6]' }));
+    await allowed(annotate('node3', { [OWNER]: null, [DEBTS]: null }));
   });
 
   test('a token that names no node may write nothing', async () => {

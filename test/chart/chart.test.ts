@@ -200,6 +200,23 @@ describe('rights', () => {
 
 describe('the admission policy', () => {
   const policy = one(defaults, 'ValidatingAdmissionPolicy').spec;
+  const withKeys = render({ 'admissionPolicy.keys': { enabled: true, users: ['admin', 'ops'] } });
+  const keysPolicy = one(withKeys, 'ValidatingAdmissionPolicy', '-keys').spec;
+
+  test('for keys is off by default, and names the accounts that may', () => {
+    expect(keysPolicy.failurePolicy).toBe('Fail');
+    const conditions = JSON.stringify(keysPolicy.matchConditions);
+    expect(conditions).toContain("username in ['admin','ops']");
+    expect(conditions).toContain("group in ['system:masters']");
+    expect(one(withKeys, 'ValidatingAdmissionPolicyBinding', '-keys')).toBeDefined();
+    const nobody = template({ 'admissionPolicy.keys': { enabled: true, groups: [] } });
+    expect([nobody.ok, nobody.stderr]).toEqual([
+      false,
+      expect.stringContaining('names no account'),
+    ]);
+    const quoted = template({ 'admissionPolicy.keys': { enabled: true, users: ["o'brien"] } });
+    expect(quoted.ok).toBe(false);
+  });
 
   test('applies to what csi’s own account changes on PVs, and denies', () => {
     expect(policy.failurePolicy).toBe('Fail');
@@ -223,29 +240,40 @@ describe('the admission policy', () => {
 
   test('speaks of the keys that the contract has, and of no other', () => {
     const keys = JSON.stringify(policy).match(/[a-z]+\.prioritypath\.io\/[a-z]*/g) ?? [];
-    expect([...new Set(keys)].sort()).toEqual([`${OWNER_PREFIX}/node`, `${STATUS_PREFIX}/`]);
+    expect([...new Set(keys)].sort()).toEqual([
+      'identity.prioritypath.io/unit',
+      `${OWNER_PREFIX}/debts`,
+      `${OWNER_PREFIX}/node`,
+      `${STATUS_PREFIX}/`,
+    ]);
   });
 
-  test('every expression is balanced and uses only variables that were declared before it', () => {
-    const known = new Set<string>();
-    const check = (expression: string): void => {
-      for (const [, name] of expression.matchAll(/variables\.(\w+)/g))
-        expect(known).toContain(name);
-      const bare = expression.replace(/'[^']*'/g, '');
-      for (const pair of ['()', '[]', '{}']) {
-        const count = (sign: string): number => bare.split(sign).length;
-        expect(count(pair[0]!), expression).toBe(count(pair[1]!));
+  test.each([
+    ['own-node-only', policy],
+    ['keys', keysPolicy],
+  ])(
+    '%s: every expression is balanced, with variables that were declared before',
+    (_, { variables, validations }) => {
+      const known = new Set<string>();
+      const check = (expression: string): void => {
+        for (const [, name] of expression.matchAll(/variables\.(\w+)/g))
+          expect(known).toContain(name);
+        const bare = expression.replace(/'[^']*'/g, '');
+        for (const pair of ['()', '[]', '{}']) {
+          const count = (sign: string): number => bare.split(sign).length;
+          expect(count(pair[0]!), expression).toBe(count(pair[1]!));
+        }
+      };
+      for (const { name, expression } of variables) {
+        check(expression);
+        known.add(name);
       }
-    };
-    for (const { name, expression } of policy.variables) {
-      check(expression);
-      known.add(name);
-    }
-    for (const { expression, message } of policy.validations) {
-      check(expression);
-      expect(message).toMatch(/\w/);
-    }
-  });
+      for (const { expression, message } of validations) {
+        check(expression);
+        expect(message).toMatch(/\w/);
+      }
+    },
+  );
 
   test('follows the account’s name', () => {
     const other = one(render({ 'serviceAccounts.csi.name': 'mine' }), 'ValidatingAdmissionPolicy');

@@ -176,6 +176,11 @@ imagePullSecrets:
 {{- if gt (int .Values.csi.maxVolumesPerNode) (int .Values.pathd.maxVolumes) -}}
 {{- fail "csi.maxVolumesPerNode is larger than pathd.maxVolumes: pods would be placed that cannot start" -}}
 {{- end -}}
+{{- with .Values.admissionPolicy.keys -}}
+{{- if and .enabled (not .users) (not .groups) -}}
+{{- fail "admissionPolicy.keys names no account: nobody could change a path any more" -}}
+{{- end -}}
+{{- end -}}
 {{- if .Values.namespace.checkPodSecurity -}}
 {{- $namespace := lookup "v1" "Namespace" "" .Release.Namespace -}}
 {{- $level := dig "metadata" "labels" "pod-security.kubernetes.io/enforce" "privileged" $namespace -}}
