@@ -10,6 +10,7 @@ import { createInitiator } from '../../src/host/initiator.ts';
 import { ok } from '../../src/base/result.ts';
 import { wordEvent } from '../../src/pathd/notices.ts';
 import { parsePolicy } from '../../src/paths/policy.ts';
+import type { Debt } from '../../src/volume/debt.ts';
 import type { IoKind } from '../../src/volume/ports.ts';
 import { emptyRecord } from '../../src/volume/record.ts';
 import { Volume } from '../../src/volume/volume.ts';
@@ -34,7 +35,23 @@ export interface GhostOptions {
   readonly writeBytes: number;
   /** The first gateway's file can hang. */
   readonly slow: boolean;
+  /** `policy.prioritypath.io/no-path-timeout`; absent: as the policy has it. */
+  readonly noPathTimeout?: string;
 }
+
+/** One node with the volume: the name it has for targets, and what it declares. */
+interface Holder {
+  readonly node: string;
+  readonly fencing: string;
+  readonly noPathTimeout?: string | undefined;
+  readonly debts?: readonly Debt[];
+}
+
+type GhostTargets = readonly {
+  readonly host: string;
+  readonly port: number;
+  readonly targetName: string;
+}[];
 
 /** A tgtd that takes a whole write of up to 256 KiB at once, so that all of it can lie there. */
 const SETTINGS = {
@@ -48,8 +65,10 @@ export class GhostRig {
   readonly proxy: GatewayProxy;
   readonly gateway: Target;
   readonly slow: SlowFiles | undefined;
-  readonly volume: Volume;
   readonly events: VolumeEvent[];
+  readonly #targets: GhostTargets;
+  /** Of the node that has it now. */
+  #volume: Volume;
   readonly #other: Target;
   readonly #file: string;
   readonly #writeBytes: number;
@@ -57,12 +76,19 @@ export class GhostRig {
 
   private constructor(
     parts: Pick<GhostRig, 'proxy' | 'gateway' | 'slow' | 'volume' | 'events'>,
-    rest: { other: Target; file: string; writeBytes: number; removeFolder: () => void },
+    rest: {
+      other: Target;
+      file: string;
+      writeBytes: number;
+      targets: GhostTargets;
+      removeFolder: () => void;
+    },
   ) {
     this.proxy = parts.proxy;
     this.gateway = parts.gateway;
     this.slow = parts.slow;
-    this.volume = parts.volume;
+    this.#volume = parts.volume;
+    this.#targets = rest.targets;
     this.events = parts.events;
     this.#other = rest.other;
     this.#file = rest.file;
@@ -87,13 +113,15 @@ export class GhostRig {
     const other = await start(file, false);
     const proxy = await GatewayProxy.start(host, gateway.options.port, abandonment);
     const events: VolumeEvent[] = [];
-    const volume = makeVolume(fencing, events, [
+    const targets = [
       { host: '127.0.0.1', port: proxy.port, targetName: gateway.iqn },
       { host, port: other.options.port, targetName: other.iqn },
-    ]);
+    ];
+    const { noPathTimeout } = options;
+    const volume = makeVolume({ node: 'a', fencing, noPathTimeout }, events, targets);
     const parts = { proxy, gateway, slow, volume, events };
     const removeFolder = folder.remove;
-    const rig = new GhostRig(parts, { other, file, writeBytes, removeFolder });
+    const rig = new GhostRig(parts, { other, file, writeBytes, targets, removeFolder });
     try {
       await rig.#serves();
     } catch (error) {
@@ -101,6 +129,24 @@ export class GhostRig {
       throw error;
     }
     return rig;
+  }
+
+  get volume(): Volume {
+    return this.#volume;
+  }
+
+  /** The node lets it go, however it stands; what it leaves. */
+  async leave(): Promise<readonly Debt[]> {
+    await this.#volume.close();
+    return this.#volume.debts;
+  }
+
+  /** Another node attaches it, told of these debts. Resolves with why it could not, if so. */
+  async takeOver(fencing: string, debts: readonly Debt[]): Promise<string | undefined> {
+    this.events.length = 0;
+    this.#volume = makeVolume({ node: 'b', fencing, debts }, this.events, this.#targets);
+    const started = await this.#volume.start();
+    return started.ok ? undefined : started.error.detail;
   }
 
   async #serves(): Promise<void> {
@@ -203,11 +249,12 @@ export class GhostRig {
 
 /** Begins on p0 and stays where it has gone: a failback would only add another switch. */
 function makeVolume(
-  fencing: string,
+  { node, fencing, noPathTimeout, debts = [] }: Holder,
   events: VolumeEvent[],
-  targets: readonly { host: string; port: number; targetName: string }[],
+  targets: GhostTargets,
 ): Volume {
   const policy = parsePolicy({
+    ...(noPathTimeout === undefined ? {} : { 'no-path-timeout': noPathTimeout }),
     ...{ policy: 'fast', 'io-deadline': '400ms', 'failback-dwell': '1h' },
     'start-grace': '10s',
     ...{ 'expected-serial': SERIAL, fencing },
@@ -224,8 +271,9 @@ function makeVolume(
       isid: `80000000${(++isids).toString(16).padStart(4, '0')}`,
     })),
     policy: policy.value,
-    initiatorName: `iqn.2026-01.io.prioritypath.test:ghost-${String(process.pid)}`,
+    initiatorName: `iqn.2026-01.io.prioritypath.test:ghost-${node}-${String(process.pid)}`,
     readOnly: false,
+    debts,
     clock: systemClock,
     initiator: createInitiator(),
     credentials: () => undefined,
