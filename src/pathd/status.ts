@@ -13,6 +13,7 @@ export function placesOf(paths: readonly PathSpec[]): Places {
 
 export function volumeStatus(volume: Volume, device: string, places: Places): VolumeStatus {
   const snapshot = volume.status();
+  const { fencing, portals } = volume.wanted.policy;
   return {
     volumeId: volume.options.volumeId,
     device,
@@ -25,7 +26,7 @@ export function volumeStatus(volume: Volume, device: string, places: Places): Vo
       ...places.get(path.name),
     })),
     lastSwitch: switchStatus(snapshot),
-    fencing: describeFencing(volume.wanted.policy.fencing, snapshot.preemptible),
+    fencing: describeFencing(fencing, snapshot.preemptible, portals === 'floating'),
     queued: snapshot.queued,
     outstanding: snapshot.outstanding,
     ioErrors: snapshot.ioErrors,

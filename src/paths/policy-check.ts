@@ -19,8 +19,8 @@ export function checkPolicy(
   maxWeights: readonly number[],
 ): readonly PolicyProblem[] {
   const problems = [...weightProblems(policy, maxWeights), ...orderProblems(policy)];
-  const log = writePolicyProblem(policy);
-  return log === undefined ? problems : [...problems, log];
+  const more = [writePolicyProblem(policy), portalsProblem(policy)];
+  return [...problems, ...more.filter((problem) => problem !== undefined)];
 }
 
 /**
@@ -33,6 +33,16 @@ export function writePolicyProblem(policy: Policy): PolicyProblem | undefined {
     'log replays writes that were acknowledged, and without a fence the abandoned path may still write ' +
     `older data over them: take none out of ${PARAMETERS.fencing.name}, or use through`;
   return { parameter: PARAMETERS.writePolicy.name, message };
+}
+
+/** Where addresses float, a reset counts by a registered key, which nobody has without reservations. */
+function portalsProblem({ portals, reservation, fencing }: Policy): PolicyProblem | undefined {
+  const isDeclared = fencing.gone || fencing.delayMs !== undefined || fencing.none;
+  if (portals === 'fixed' || reservation === 'auto' || isDeclared) return undefined;
+  const message =
+    `floating needs ${PARAMETERS.reservation.name}: auto, or gone, delay= or none in ` +
+    `${PARAMETERS.fencing.name}: nothing else could fence a path`;
+  return { parameter: PARAMETERS.portals.name, message };
 }
 
 function weightProblems(policy: Policy, maxWeights: readonly number[]): readonly PolicyProblem[] {

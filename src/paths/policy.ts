@@ -54,6 +54,7 @@ export interface Policy {
   readonly drainTimeoutMs: number;
   readonly fencing: Fencing;
   readonly reservation: 'auto' | 'off';
+  readonly portals: 'fixed' | 'floating';
   readonly writePolicy: 'through' | 'log';
   readonly writeLogBytes: number;
   readonly writeLogCount: number;
@@ -202,6 +203,9 @@ export const PARAMETERS: Table = {
   }),
   reservation: choice('reservation', ['auto', 'off'], 'auto', {
     doc: '`auto`: where one device server serves all paths, a single-node volume is reserved there',
+  }),
+  portals: choice('portals', ['fixed', 'floating'], 'fixed', {
+    doc: '`floating`: addresses may move to other gateways, `reset` counts only with proof of the old session',
   }),
   writePolicy: choice('write-policy', ['through', 'log'], 'through', {
     doc: '`through`: stable before it is answered; `log`: kept until flushed, declares one shared write cache',

@@ -61,6 +61,8 @@ export interface DebtsOptions {
   readonly isids: ReadonlyMap<string, string>;
   /** Limits of what is done beside the ladder. */
   readonly limits: () => FenceLimits;
+  /** Addresses may move to other gateways: what answers there need not be what was written to. */
+  readonly floating: () => boolean;
   /** The rung `preempt`; the error says why not. */
   preempt(former: FormerNexus, limits: FenceLimits): Promise<Result<void, string>>;
 }
@@ -348,7 +350,8 @@ export class Debts {
   }
 
   async #pay(): Promise<void> {
-    for (const [entry, at] of this.#owed) {
+    // A reset proves nothing then, so the reservation goes on keeping it out.
+    for (const [entry, at] of this.#options.floating() ? [] : this.#owed) {
       const paid = await this.#reset(entry, at, this.#options.limits());
       if (this.#stopped) return;
       if (!paid.ok) continue;

@@ -20,7 +20,6 @@ import { Dispatcher } from './dispatch.ts';
 import type { Debts } from './debts.ts';
 import { type FenceOutlook, fenceOutlook } from './fence-outlook.ts';
 import { inherit, makeDebts, predecessorsOf } from './inheritance.ts';
-import { owesReservation } from './left-behind.ts';
 import { IdentityBook } from './identity-book.ts';
 import { digestChoices, logLimits, switchPolicy } from './live-policy.ts';
 import { MemoryKeeper } from './memory-keeper.ts';
@@ -28,9 +27,9 @@ import { type BoardOptions, PathBoard, type VolumePath } from './path-board.ts';
 import type { Clock } from './ports.ts';
 import type { RecentWrites } from './recent-writes.ts';
 import type { PathLink } from './path-link.ts';
-import { banRecord, bansOf, keysLeftBefore, type StoreError, type VolumeRecord } from './record.ts';
+import { banRecord, bansOf, type StoreError, type VolumeRecord } from './record.ts';
 import { RecordKeeper } from './record-keeper.ts';
-import { namesPath } from './reservation-key.ts';
+import { recordedReservations, reservationRecorder } from './reservation-record.ts';
 import { type Duty, Reservations } from './reservations.ts';
 import { type SwitchHistory, takeSnapshot } from './snapshot.ts';
 import { watchStalls } from './stall-report.ts';
@@ -287,6 +286,7 @@ export class VolumeEngine {
     const book = this.book;
     const recent = (): RecentWrites | undefined => this.recent;
     const digests = digestChoices(() => this.#policy);
+    const floating = (): boolean => this.#policy.portals === 'floating';
     const { reservations } = this;
     const wanted: Pick<BoardOptions, 'credentials' | 'digests' | 'reservations'> = {
       credentials,
@@ -298,7 +298,7 @@ export class VolumeEngine {
       },
     };
     return new PathBoard(
-      { paths, initiatorName, loginTimeoutMs, clock, initiator, book, recent, ...wanted },
+      { paths, initiatorName, loginTimeoutMs, clock, initiator, book, recent, floating, ...wanted },
       {
         dispatch: (event) => this.driver.dispatch(event),
         attention: (path, sense) => this.#news.attention(path, sense),
@@ -337,38 +337,18 @@ export class VolumeEngine {
   }
 
   #makeReservations(): Reservations {
-    const { initiatorName, otherIsids, record } = this.options;
-    const left = keysLeftBefore(record);
+    const { options, keeper, dispatcher } = this;
     return new Reservations(
       {
-        initiatorName,
+        ...recordedReservations(options, keeper),
         duty: () => this.#duty,
-        predecessors: predecessorsOf(this.options),
-        owesReservation: () => owesReservation(this.keeper.record),
-        inherited: record.oneServer,
-        keptOut: record.keptOut ?? [],
-        left,
-        isOfAnotherVolume: (key) => otherIsids?.().some((isid) => namesPath(key, isid)) ?? false,
+        predecessors: predecessorsOf(options),
         question: this.question,
         paths: () => this.paths.length,
         stepMs: this.#policy.probeTimeoutMs,
       },
       {
-        reserved: async (oneServer) => {
-          await this.keeper.update(() => ({ oneServer }));
-        },
-        keptOut: async (names) => {
-          const saved = await this.keeper.update(() => {
-            return { keptOut: names.length === 0 ? undefined : names };
-          });
-          return saved.ok;
-        },
-        registering: async () => {
-          if (this.keeper.record.keysLeft === true) return undefined;
-          const layout = left === 'none' ? ({ keyLayout: 2 } as const) : {};
-          const saved = await this.keeper.update(() => ({ keysLeft: true, ...layout }));
-          return saved.ok ? undefined : saved.error.detail;
-        },
+        ...reservationRecorder(keeper, dispatcher),
         fenced: (detail) => void this.fail(`another node took the volume: ${detail}`),
         changed: () => {
           this.#tellOutlook();

@@ -8,7 +8,8 @@
  *   reset    the old portal answers: the session is reinstated (same InitiatorName and ISID, from CSG=0:
  *            the target drops the old session and what it had not read), then LOGICAL UNIT RESET, whose
  *            answer says that every task has ended (RFC 7143 6.3.5, 11.5.1), then SYNCHRONIZE CACHE,
- *            for a reset leaves old data in a write cache of the target's own. Always allowed.
+ *            for a reset leaves old data in a write cache of the target's own. Always allowed; where
+ *            addresses may move to another gateway it counts only with proof (nexus-proof.ts).
  *   preempt  the old portal is silent, and another path leads to the same device server, which holds the
  *            unit reserved for registered paths: the old one loses its registration there, so that what
  *            it brings is refused, and a LOGICAL UNIT RESET ends what it has begun (preempt-fence.ts).
@@ -21,6 +22,7 @@
  */
 import type { Instant } from '../base/brand.ts';
 import { err, type Result } from '../base/result.ts';
+import { unprovable } from './nexus-proof.ts';
 import type { TransportFailure } from './ports.ts';
 
 export type FenceRung = 'reset' | 'preempt' | 'gone' | 'delay' | 'none';
@@ -36,6 +38,8 @@ export interface FencePolicy {
 
 /** What is declared, and how long the commands of a fence may take. */
 export interface FenceTerms extends FencePolicy {
+  /** Addresses may move to another gateway: `reset` needs proof that it is still the old one. */
+  readonly floating: boolean;
   /** LOGICAL UNIT RESET. */
   readonly resetTimeoutMs: number;
   /** SYNCHRONIZE CACHE takes as long as any flush. */
@@ -55,6 +59,8 @@ export interface FenceLimits {
 /** The abandoned path, as far as a fence needs it. Its connection was reset already. */
 export interface FencedPath {
   readonly name: string;
+  /** Where addresses float, `resetNexus` succeeds only at the old session's device server (nexus-proof.ts). */
+  readonly proves?: true;
   /** Reinstates the session, resets the logical unit and empties its cache. */
   resetNexus(limits: FenceLimits): Promise<Result<void, TransportFailure>>;
   /** Takes its registration away through another path; the error says why not. */
@@ -84,7 +90,7 @@ type Attempt = { readonly fenced: true } | { readonly fenced: false; readonly wh
 
 interface Climb {
   readonly path: FencedPath;
-  readonly policy: FencePolicy;
+  readonly policy: FenceTerms;
   readonly limits: FenceLimits;
   /** Time since the connection of the path was reset, ms. */
   readonly severedForMs: number;
@@ -114,7 +120,8 @@ const RUNGS: readonly {
 }[] = [
   {
     rung: 'reset',
-    attempt: async ({ path, limits }) => {
+    attempt: async ({ path, policy, limits }) => {
+      if (policy.floating && path.proves !== true) return failed(`reset: ${unprovable().detail}`);
       const done = await path.resetNexus(limits);
       return done.ok ? FENCED : failed(`reset: ${done.error.detail}`);
     },
@@ -182,8 +189,9 @@ export async function climbFence(
 export function describeFencing(
   policy: FencePolicy,
   groups: readonly (readonly string[])[],
+  floating = false,
 ): string {
-  const rungs = ['reset'];
+  const rungs = [floating ? 'reset (where proved)' : 'reset'];
   if (groups.length > 0) rungs.push(`preempt (${groups.map((group) => group.join()).join('; ')})`);
   if (policy.gone) rungs.push('gone');
   if (policy.delayMs !== undefined) rungs.push(`delay=${String(policy.delayMs / 1000)}s`);

@@ -59,7 +59,7 @@ function ownPath(name: string, { options, link, debts }: Heir): FencedPath {
   const { target } = configured ?? {};
   const isSame = nexus?.targetName === target?.targetName && nexus?.lun === target?.lun;
   if (configured !== undefined && (nexus === undefined || isSame)) {
-    return configured.heldAt(holder(record, name));
+    return configured.heldAt(holder(record, name), record.heldKeys?.[name]);
   }
   return nexus === undefined ? absentPath(name) : debts.ownPath(debtPath(record, name));
 }
@@ -87,6 +87,7 @@ export function makeDebts(parts: Parts, policy: () => Policy): Debts {
       haveAnswered: () => board.allAnswered,
       problem: (path) => board.lastError(path)?.detail,
       limits: () => limitsOf(switchPolicy(policy).fencing),
+      floating: () => policy().portals === 'floating',
       preempt: (former, limits) => reservations.fenceFormer(former, limits),
     },
     debtsOfVolume(options),

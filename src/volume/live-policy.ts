@@ -10,8 +10,8 @@ export function switchPolicy(
 ): Pick<SwitcherOptions, 'fencing' | 'drainTimeoutMs' | 'probeTimeoutMs'> {
   return {
     get fencing() {
-      const { fencing, resetTimeoutMs, flushDeadlineMs } = policy();
-      return { ...fencing, resetTimeoutMs, flushDeadlineMs };
+      const { fencing, portals, resetTimeoutMs, flushDeadlineMs } = policy();
+      return { ...fencing, floating: portals === 'floating', resetTimeoutMs, flushDeadlineMs };
     },
     get drainTimeoutMs() {
       return policy().drainTimeoutMs;

@@ -4,6 +4,7 @@
  */
 import { ok, type Result } from '../base/result.ts';
 import {
+  NO_KEY,
   type Reservation,
   WRITE_EXCLUSIVE_REGISTRANTS_ONLY,
 } from '../protocol/scsi/persistent-reserve.ts';
@@ -12,6 +13,7 @@ import type { Session } from './ports.ts';
 import {
   formerNodePrefix,
   formerPathPrefix,
+  loginOf,
   nextKey,
   nodePrefix,
   pathPrefix,
@@ -54,8 +56,16 @@ export class KeyRing {
   /** Keys that begin like ours and that another node has registered. */
   readonly #strange = new Set<string>();
 
-  /** `hasFormer`: a version before this layout of keys may have left some (reservation-key.ts). */
-  constructor(initiatorName: string, hasFormer = false) {
+  /** Number of the latest login, by ISID. */
+  readonly #logins = new Map<string, number>();
+  readonly #firstLogin: number;
+
+  /**
+   * `hasFormer`: a version before this layout of keys may have left some (reservation-key.ts).
+   * `firstLogin`: where to count from, not the same for one process and the next.
+   */
+  constructor(initiatorName: string, hasFormer = false, firstLogin = 0) {
+    this.#firstLogin = firstLogin;
     this.#initiatorName = initiatorName;
     this.#node = nodePrefix(initiatorName);
     this.#former = hasFormer ? formerNodePrefix(initiatorName) : undefined;
@@ -63,8 +73,11 @@ export class KeyRing {
 
   /** A key for the next login of a path; undefined: all of them are registered. */
   next({ isid }: Pick<ReservedPath, 'isid'>, registered: readonly string[]): string | undefined {
-    const key = nextKey(pathPrefix(this.#initiatorName, isid), registered);
-    if (key !== undefined) this.#known.add(key);
+    const before = this.#logins.get(isid) ?? this.#firstLogin;
+    const key = nextKey(pathPrefix(this.#initiatorName, isid), before, registered);
+    if (key === undefined) return undefined;
+    this.#logins.set(isid, loginOf(key));
+    this.#known.add(key);
     return key;
   }
 
@@ -129,4 +142,9 @@ export function firstToAnswer(
       });
     }
   });
+}
+
+/** The key among these that holds the reservation, or the last one. */
+export function heldOf(stale: readonly string[], holder: Reservation | undefined): string {
+  return stale.find((key) => key === holder?.key) ?? stale.at(-1) ?? NO_KEY;
 }

@@ -34,6 +34,8 @@ export interface BoardOptions {
   readonly initiator: Initiator;
   readonly book: IdentityBook;
   readonly recent: () => RecentWrites | undefined;
+  /** The addresses of portals may move to other gateways. */
+  readonly floating: () => boolean;
   readonly reservations: BoardReservations;
   readonly credentials: () => ChapCredentials | undefined;
   /** Asked at each login. */
@@ -226,7 +228,7 @@ export class PathBoard {
 
   #makeLink(path: VolumePath): PathLink {
     const { book, recent, clock, initiator, initiatorName, loginTimeoutMs } = this.#options;
-    const { credentials, digests, reservations } = this.#options;
+    const { credentials, digests, floating, reservations } = this.#options;
     const events: LinkEvents = {
       judge: (link, reading) => book.judge(link.name, reading.identity),
       recent,
@@ -238,6 +240,6 @@ export class PathBoard {
     };
     const { name, target, isid } = path;
     const options = { name, target, isid, initiatorName, loginTimeoutMs, clock, initiator };
-    return new PathLink({ ...options, credentials, digests }, events);
+    return new PathLink({ ...options, credentials, digests, floating }, events);
   }
 }

@@ -18,6 +18,7 @@ import type { FencedPath, FenceLimits } from './fence.ts';
 import { emptyCache } from './flush-cache.ts';
 import { decodeNames, type LuReading, readLu, sameNames } from './lu.ts';
 import { Medium } from './medium.ts';
+import { NexusProof } from './nexus-proof.ts';
 import { asksForIdentity } from './outcome.ts';
 import { astray, type LoginOptions, PathLogin } from './path-login.ts';
 import type { Portal, Sense, Session, SessionTarget, TransportFailure } from './ports.ts';
@@ -29,13 +30,16 @@ import {
   type ProbeAnswer,
   reservedByOthers,
 } from './probe-answer.ts';
+import type { Victim } from './preempt-fence.ts';
 import type { RecentWrites } from './recent-writes.ts';
-import { whileAnswering } from './while-answering.ts';
+import { UnitReset } from './unit-reset.ts';
 
 export interface LinkOptions extends LoginOptions {
   readonly name: string;
   /** Bound for connect, login and identity together, ms. */
   readonly loginTimeoutMs: number;
+  /** The portal's address may move to another gateway. */
+  readonly floating: () => boolean;
 }
 
 /** What a link needs of its volume. */
@@ -56,7 +60,7 @@ export interface LinkEvents {
     deadlineMs: number,
   ): Promise<ProbeAnswer | undefined>;
   /** Takes this path's registration away through another path; the error says why not. */
-  preempt(link: PathLink, limits: FenceLimits): Promise<Result<void, string>>;
+  preempt(victim: Victim, limits: FenceLimits): Promise<Result<void, string>>;
 }
 
 /** A session whose identity was read and judged to be the volume's. */
@@ -73,6 +77,8 @@ export class PathLink {
   readonly #events: LinkEvents;
   readonly #login: PathLogin;
   readonly #medium: Medium;
+  readonly #proof: NexusProof;
+  readonly #unit: UnitReset;
   /** Logged in; verified or not. */
   #session: Session | undefined;
   #verified: Verified | undefined;
@@ -100,6 +106,12 @@ export class PathLink {
       fault: (fault) => this.#faultOfProbe(fault),
       disagrees: (session, detail) => this.#discard(session, detail),
     });
+    const own = {
+      open: (session: Session, deadlineMs: number) => this.#context(session, deadlineMs),
+      join: (session: Session, deadlineMs: number) => this.#join(session, deadlineMs),
+    };
+    this.#proof = new NexusProof({ isFloating: options.floating, ...own });
+    this.#unit = new UnitReset({ clock: options.clock, ...own });
     this.severedAt = options.clock.now();
   }
 
@@ -190,16 +202,12 @@ export class PathLink {
 
   /** Ends what the device server has, whoever sent it, through the session that is verified. */
   resetUnit(limits: FenceLimits): Promise<Result<void, TransportFailure>> {
-    return this.#throughVerified((session) => this.#endTasks(session, limits));
+    return this.#throughVerified((session) => this.#unit.endTasks(session, limits));
   }
 
   /** Empties the unit's cache, whoever has written, through the session that is verified. */
-  flushUnit({ stepMs, flushMs }: FenceLimits): Promise<Result<void, TransportFailure>> {
-    const { clock } = this.#options;
-    return this.#throughVerified(async (session) => {
-      const work = this.#emptyCache(session, flushMs);
-      return (await whileAnswering(session, { clock, stepMs }, work)) ?? silent(stepMs);
-    });
+  flushUnit(limits: FenceLimits): Promise<Result<void, TransportFailure>> {
+    return this.#throughVerified((session) => this.#unit.flush(session, limits));
   }
 
   #throughVerified(
@@ -226,15 +234,25 @@ export class PathLink {
    * Session reinstatement and LOGICAL UNIT RESET, at the configured portal or at `at`; the new session
    * stays, to be verified by a probe, if it leads to where the path is configured.
    */
-  async resetNexus(limits: FenceLimits, at?: Portal): Promise<Result<void, TransportFailure>> {
+  async resetNexus(
+    limits: FenceLimits,
+    at?: Portal,
+    key?: string,
+  ): Promise<Result<void, TransportFailure>> {
+    const refusal = this.#proof.refusal(key, this.#session);
+    if (refusal !== undefined) return err(refusal);
     this.#login.abort();
     return this.#serially(async () => {
       await this.sever('reinstating the session');
-      return this.#fencing(() => this.#reinstate(limits, at));
+      return this.#fencing(() => this.#reinstate(limits, at, key));
     });
   }
 
-  async #reinstate(limits: FenceLimits, at?: Portal): Promise<Result<void, TransportFailure>> {
+  async #reinstate(
+    limits: FenceLimits,
+    at: Portal | undefined,
+    key: string | undefined,
+  ): Promise<Result<void, TransportFailure>> {
     const connected = await this.#connect(limits.stepMs, at);
     if (!connected.ok) return connected;
     const session = connected.value;
@@ -243,7 +261,9 @@ export class PathLink {
       this.#discard(session, moved);
       return err({ kind: 'protocol', detail: moved });
     }
-    const done = await this.#endTasks(session, limits);
+    const proved = await this.#proof.prove(session, key, limits.stepMs);
+    if (!proved.ok) return proved;
+    const done = await this.#unit.endTasks(session, limits);
     if (!done.ok) session.abort(`fence failed: ${done.error.detail}`);
     else if (astray(at, this.target) !== undefined) {
       this.#discard(session, 'fenced; the path is configured to lead elsewhere');
@@ -251,40 +271,19 @@ export class PathLink {
     return done;
   }
 
-  /** LOGICAL UNIT RESET, then SYNCHRONIZE CACHE; given up as soon as the target falls silent. */
-  async #endTasks(
-    session: Session,
-    { stepMs, resetMs, flushMs }: FenceLimits,
-  ): Promise<Result<void, TransportFailure>> {
-    const { clock } = this.#options;
-    const work = async (): Promise<Result<void, TransportFailure>> => {
-      const reset = await session.resetLogicalUnit(resetMs);
-      return reset.ok ? this.#emptyCache(session, flushMs) : reset;
-    };
-    return (await whileAnswering(session, { clock, stepMs }, work())) ?? silent(stepMs);
-  }
-
-  async #emptyCache(session: Session, timeoutMs: number): Promise<Result<void, TransportFailure>> {
-    let fault = await emptyCache(this.#context(session, timeoutMs));
-    if (fault?.kind === 'fenced') {
-      // The unit is reserved, and to some targets a new session is a stranger.
-      await this.#join(session, timeoutMs);
-      fault = await emptyCache(this.#context(session, timeoutMs));
-    }
-    return fault === undefined ? ok(undefined) : err({ kind: 'timeout', detail: fault.detail });
-  }
-
   /**
    * This path as one that may hold writes, at the address that they were sent to: a name or a redirect
-   * may lead elsewhere by now, to a gateway that knows nothing of them. Undefined: not known.
+   * may lead elsewhere by now, to a gateway that knows nothing of them. `key`: what the session that they
+   * were sent through had registered. Undefined: not known.
    */
-  heldAt(portal: Portal | undefined): FencedPath {
-    const { name, target } = this;
+  heldAt(portal: Portal | undefined, key?: string): FencedPath {
+    const { name, isid, target } = this;
     const { initiator } = this.#options;
     return {
       name,
-      resetNexus: (limits) => this.resetNexus(limits, portal),
-      preempt: (limits) => this.#events.preempt(this, limits),
+      proves: true,
+      resetNexus: (limits) => this.resetNexus(limits, portal, key),
+      preempt: (limits) => this.#events.preempt({ name, isid, key }, limits),
       knock: (timeoutMs) => initiator.knock({ ...target, ...portal }, timeoutMs),
     };
   }
@@ -459,8 +458,4 @@ export class PathLink {
     if (fault.kind === 'fenced') this.#events.fenced(this, fault.detail);
     return faultAnswer(fault);
   }
-}
-
-function silent(stepMs: number): Result<void, TransportFailure> {
-  return err({ kind: 'timeout', detail: `no answer to anything within ${String(stepMs)} ms` });
 }

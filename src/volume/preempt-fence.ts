@@ -21,11 +21,16 @@ import { type KeyRing, look, type Nexus, type ReservedPath } from './nexus.ts';
 import { preempt } from './reserve-commands.ts';
 import { whileAnswering } from './while-answering.ts';
 
+/** An abandoned path, and the key that the session that was left had registered; undefined: not known. */
+export interface Victim extends ReservedPath {
+  readonly key?: string | undefined;
+}
+
 export interface PreemptOptions {
   readonly through: Nexus;
   readonly ring: KeyRing;
   /** The abandoned path. */
-  readonly victim: Pick<ReservedPath, 'isid'>;
+  readonly victim: Pick<Victim, 'isid' | 'key'>;
   /** Whose keys those of the abandoned path are; absent: of this node. */
   readonly theirs?: KeyRing;
   /** Its key was seen there in an earlier attempt, which did not come to its end. */
@@ -44,8 +49,10 @@ export async function preemptNexus(options: PreemptOptions): Promise<Result<void
   if (!ring.holds(holder)) return err('the unit is not reserved for this node');
   if (!keys.includes(through.key)) return err(`${through.name} has lost its key`);
   const victims = [...new Set(keys.filter((key) => theirs.isOf(victim, key)))];
-  // Seen there it is the same device server, now: where it is not, nothing is known about the old nexus.
-  if (victims.length === 0 && !begun) return err('its key is not registered there');
+  // Seen there it is the same device server, now: where it is not, nothing is known about the old nexus. A
+  // key of another login of the path may have been left there before it led elsewhere.
+  const isThere = victim.key === undefined ? victims.length > 0 : keys.includes(victim.key);
+  if (!isThere && !begun) return err('its key is not registered there');
   onBegin();
   for (const key of victims) await preempt(context(), through.key, key);
   const after = await look(context());

@@ -54,3 +54,9 @@ export function faultAnswer(fault: CommandFault): ProbeAnswer {
   const hard = fault.kind === 'lost' || fault.kind === 'path';
   return { kind: 'failed', hard, cause: { kind: fault.cause, detail: fault.detail } };
 }
+
+/** For people. */
+export function answerText(answer: ProbeAnswer): string {
+  if (answer.kind === 'failed') return answer.cause.detail;
+  return answer.kind === 'not-ours' && 'detail' in answer.identity ? answer.identity.detail : '';
+}

@@ -16,6 +16,7 @@ import type { LuIdentity, LuRecord } from './identity.ts';
 import { formatPortal, parseTargetAddress } from '../protocol/iscsi/address.ts';
 import { type NamedPath, pathKey } from './path-key.ts';
 import type { Portal, Session } from './ports.ts';
+import { keyOf } from './session-key.ts';
 
 export type FormatState = 'never' | 'started' | 'done';
 
@@ -27,6 +28,8 @@ export interface VolumeRecord {
   readonly mayHoldWrites: readonly string[];
   /** "address:port" that the writes of such a path went to; it need not be the configured one. */
   readonly heldAt: Readonly<Record<string, string>>;
+  /** The key that was registered by the session that such a path was written through, if one was. */
+  readonly heldKeys?: Readonly<Record<string, string>> | undefined;
   /** Paths proved to lead to one device server, which is reserved for this node. */
   readonly oneServer: readonly string[];
   /**
@@ -109,12 +112,27 @@ export interface VolumeStore {
 /** Paths that may hold writes, and the sessions through which they got them. */
 export function holding(
   ...paths: readonly { readonly path: string; readonly session: Pick<Session, 'portal'> }[]
-): Pick<VolumeRecord, 'mayHoldWrites' | 'heldAt'> {
+): Pick<VolumeRecord, 'mayHoldWrites' | 'heldAt' | 'heldKeys'> {
   const portals = paths.map(({ path, session }) => [path, formatPortal(session.portal)] as const);
+  const keys = paths.flatMap(({ path, session }) => {
+    const key = keyOf(session);
+    return key === undefined ? [] : [[path, key] as const];
+  });
   return {
     mayHoldWrites: paths.map(({ path }) => path),
     heldAt: Object.fromEntries(portals),
+    heldKeys: keys.length === 0 ? undefined : Object.fromEntries(keys),
   };
+}
+
+/** `heldKeys` with the key that this session has by now: keys are tried after the first login. */
+export function heldKeysNow(
+  { heldKeys, mayHoldWrites }: VolumeRecord,
+  route: { readonly path: string; readonly session: object } | undefined,
+): VolumeRecord['heldKeys'] {
+  const key = route === undefined ? undefined : keyOf(route.session);
+  if (route === undefined || key === undefined) return heldKeys;
+  return mayHoldWrites.includes(route.path) ? { ...heldKeys, [route.path]: key } : heldKeys;
 }
 
 /** Where the writes of a path went; undefined: nobody knows. */
@@ -141,6 +159,10 @@ function isObject(value: unknown): value is Record<string, unknown> {
 
 function isStrings(value: unknown): value is string[] {
   return Array.isArray(value) && value.every((item) => typeof item === 'string');
+}
+
+function isTexts(value: unknown): value is Record<string, string> {
+  return isObject(value) && isStrings(Object.values(value));
 }
 
 function isCount(value: unknown): value is number {
@@ -181,6 +203,8 @@ export function parseRecord(text: string): Result<VolumeRecord, string> {
   // Not there in records of the versions before them: nobody knows then.
   const { heldAt = {} } = value;
   if (!isObject(heldAt) || !isStrings(Object.values(heldAt))) return err('heldAt is malformed');
+  const { heldKeys } = value;
+  if (heldKeys !== undefined && !isTexts(heldKeys)) return err('heldKeys is malformed');
   const { oneServer = [] } = value;
   if (!isStrings(oneServer)) return err('oneServer is malformed');
   if (!isFormatState(format)) return err('format is missing');
@@ -200,6 +224,6 @@ export function parseRecord(text: string): Result<VolumeRecord, string> {
   const leftUnixMs = isCount(value['leftUnixMs']) ? value['leftUnixMs'] : undefined;
   const keyLayout = value['keyLayout'] === 2 ? (2 as const) : undefined;
   const left = { keptOut, keysLeft, keyLayout, leftUnixMs, debts, nexuses };
-  const rest = { heldAt: held, oneServer, ...left, format, banned: bans, memory };
+  const rest = { heldAt: held, heldKeys, oneServer, ...left, format, banned: bans, memory };
   return ok({ version: 1, volumeId, lu, mayHoldWrites, ...rest });
 }

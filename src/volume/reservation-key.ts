@@ -55,17 +55,24 @@ export function isKeyOf(initiatorName: string, key: string): boolean {
   );
 }
 
-/** A key for the next login of a path that nobody has registered; undefined: all 255 are taken. */
-export function nextKey(prefix: string, registered: readonly string[]): string | undefined {
+/** The login in a key. */
+export function loginOf(key: string): number {
+  return Number.parseInt(key.slice(14), 16);
+}
+
+/**
+ * A key for the next login of a path, after the one of number `before`, that nobody has registered;
+ * undefined: all 255 are taken. Counted on from login to login and not from what a target shows, for one
+ * that the path had left for another must not show the number again.
+ */
+export function nextKey(
+  prefix: string,
+  before: number,
+  registered: readonly string[],
+): string | undefined {
   const taken = new Set(registered);
-  const last = registered
-    .filter((key) => key.startsWith(prefix))
-    .sort()
-    .at(-1);
-  const start = last === undefined ? 0 : Number.parseInt(last.slice(14), 16);
-  for (let step = 1; step <= 255; step++) {
-    const login = ((start + step - 1) % 255) + 1;
-    const key = prefix + hex(login, 2);
+  for (let step = 0; step < 255; step++) {
+    const key = prefix + hex(((before + step) % 255) + 1, 2);
     if (!taken.has(key)) return key;
   }
   return undefined;

@@ -17,21 +17,30 @@
  * the socket of a frozen front end comes later, and without a reservation it would be executed.
  */
 import { err, type Result } from '../base/result.ts';
-import { NO_KEY, type Reservation } from '../protocol/scsi/persistent-reserve.ts';
 import type { ClaimQuestion } from './claim-question.ts';
 import type { CommandContext, CommandFault } from './command.ts';
 import type { FenceLimits } from './fence.ts';
 import { giveBack } from './give-back.ts';
 import { exerciseKeys } from './key-exercise.ts';
-import { Kinship, relate } from './kinship.ts';
-import { firstToAnswer, KeyRing, look, type Look, type Nexus, type ReservedPath } from './nexus.ts';
+import { Kinship } from './kinship.ts';
+import {
+  firstToAnswer,
+  heldOf,
+  KeyRing,
+  look,
+  type Look,
+  type Nexus,
+  type ReservedPath,
+} from './nexus.ts';
 import type { Session } from './ports.ts';
 import { removedName } from './left-behind.ts';
 import { type FormerNexus, type Predecessors, reservedText } from './predecessors.ts';
-import { preemptNexus } from './preempt-fence.ts';
+import { preemptNexus, type Victim } from './preempt-fence.ts';
 import { faultAnswer, type ProbeAnswer } from './probe-answer.ts';
 import * as pr from './reserve-commands.ts';
+import { setKeyOf } from './session-key.ts';
 import { examineKeys } from './strange-keys.ts';
+import { surveyKin } from './survey.ts';
 
 /** What is wanted of each nexus: nothing, a key, or a key and the unit. */
 export type Duty = 'none' | 'register' | 'reserve';
@@ -53,6 +62,8 @@ export interface ReservationOptions {
   readonly isOfAnotherVolume: (key: string) => boolean;
   /** Whether a path that finds all registrations of this node gone may register. */
   readonly question: Pick<ClaimQuestion, 'mayRegister' | 'settled'>;
+  /** Number that the logins of a path are counted from. */
+  readonly firstLogin: number;
   /** How many paths the volume has, up or not. */
   readonly paths: () => number;
   /** Limit of each step that nobody waits for with a limit of his own, ms. */
@@ -110,7 +121,7 @@ export class Reservations {
   constructor(options: ReservationOptions, events: ReservationEvents) {
     this.#options = options;
     this.#events = events;
-    this.#ring = new KeyRing(options.initiatorName, options.left === 'former');
+    this.#ring = new KeyRing(options.initiatorName, options.left === 'former', options.firstLogin);
     this.#preempted = new Set(options.keptOut);
   }
 
@@ -136,11 +147,6 @@ export class Reservations {
 
   get kinship(): Kinship {
     return this.#kin;
-  }
-
-  /** Whether anything about this path's device server can be proved. */
-  provable(path: string): boolean {
-    return !this.#broken && !this.#without.has(path);
   }
 
   // ------------------------------------------------------------------------------------ join
@@ -201,6 +207,7 @@ export class Reservations {
     if (wrong !== undefined) return this.#unusable(wrong);
     const nexus: Nexus = { ...path, session, open, key, persists: registered.value };
     this.#nexuses.set(path.name, nexus);
+    setKeyOf(session, key);
     this.#without.delete(path.name);
     if (this.#preempted.delete(path.name)) void this.#events.keptOut([...this.#preempted]);
     this.#begun.delete(path.name);
@@ -262,23 +269,9 @@ export class Reservations {
   async #survey(): Promise<void> {
     const nexuses = [...this.#nexuses.values()];
     if (this.#broken || this.#left) return;
-    if (nexuses.length > 1) {
-      const { stepMs } = this.#options;
-      const reads = await Promise.all(nexuses.map(({ open }) => pr.readKeys(open(stepMs))));
-      const views = nexuses.map((nexus, i) => {
-        const read = reads[i];
-        return { ...nexus, seen: read?.ok === true ? read.value : undefined };
-      });
-      let news = false;
-      for (const [i, a] of views.entries()) {
-        for (const b of views.slice(i + 1)) {
-          if (this.#isStale(a) || this.#isStale(b)) continue;
-          const relation = relate(a, b);
-          if (relation !== 'unknown') news = this.#kin.learn(a.name, b.name, relation) || news;
-        }
-      }
-      if (news) this.#events.changed();
-    }
+    const { stepMs } = this.#options;
+    const isStale = (nexus: Nexus): boolean => this.#isStale(nexus);
+    if (await surveyKin(nexuses, { kin: this.#kin, stepMs, isStale })) this.#events.changed();
     if (this.#settled) await this.#establish();
   }
 
@@ -348,6 +341,7 @@ export class Reservations {
     const isStale = nexuses.some((nexus) => this.#isStale(nexus));
     if (changed !== undefined && this.#nexuses.get(changed.name)?.session === changed.session) {
       this.#nexuses.set(changed.name, changed);
+      setKeyOf(changed.session, changed.key);
     }
     if (result.kind === 'wrong' && !isStale) await this.#giveUp();
     return result.kind === 'right' && !isStale;
@@ -370,8 +364,8 @@ export class Reservations {
    * Takes the registration of an abandoned path away, through another path of its device server. The
    * error says why not, for people.
    */
-  async fence(victim: ReservedPath, limits: FenceLimits): Promise<Result<void, string>> {
-    const helpers = [...this.#nexuses.values()].filter((nexus) => this.#isKin(victim, nexus.name));
+  async fence(victim: Victim, limits: FenceLimits): Promise<Result<void, string>> {
+    const helpers = [...this.#nexuses.values()].filter(({ name }) => this.#mayHelp(victim, name));
     if (this.#options.duty() !== 'reserve') return err('no reservation is wanted');
     if (helpers.length === 0) return err('no other path is proved to lead to its device server');
     const first = await firstToAnswer(helpers, limits.stepMs);
@@ -406,9 +400,16 @@ export class Reservations {
     return preemptNexus({ through, ring: this.#ring, ...known, onBegin: () => undefined, limits });
   }
 
+  /** Where its very key is looked for, that is the proof: what the path leads to by now says nothing. */
+  #mayHelp(victim: Victim, other: string): boolean {
+    const isMember = victim.key !== undefined && this.#members.has(other);
+    return other !== victim.name && (isMember || this.#isKin(victim, other));
+  }
+
   #isKin(victim: ReservedPath, other: string): boolean {
     if (other === victim.name) return false;
-    if (this.#kin.of(victim.name, other) === 'one') return true;
+    const relation = this.#kin.of(victim.name, other);
+    if (relation !== 'unknown') return relation === 'one';
     const { inherited } = this.#options;
     return inherited.includes(victim.name) && inherited.includes(other);
   }
@@ -459,11 +460,6 @@ export class Reservations {
       done.some((one) => one === nexus || (!isAnothers && this.#isKin(nexus, one.name))),
     );
   }
-}
-
-/** The key among these that holds the reservation, or the last one. */
-function heldOf(stale: readonly string[], holder: Reservation | undefined): string {
-  return stale.find((key) => key === holder?.key) ?? stale.at(-1) ?? NO_KEY;
 }
 
 function exhausted(): CommandFault {

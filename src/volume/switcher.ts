@@ -22,6 +22,7 @@ import { type PlanOptions, planSwitch } from './planned-switch.ts';
 import type { Sense, Session, Timer } from './ports.ts';
 import { notLoggedIn, type ProbeAnswer } from './probe-answer.ts';
 import { holding } from './record.ts';
+import { keyOf } from './session-key.ts';
 import { SwitchAccount, type SwitchOrder, type SwitchReport } from './switch-report.ts';
 import { UnfencedPaths } from './unfenced.ts';
 
@@ -185,7 +186,8 @@ export class Switcher {
     const { mayTakeEffect } = dispatcher;
     this.#account.replays(dispatcher.abandon());
     if (mayTakeEffect) {
-      const held = path?.heldAt(route.session.portal) ?? absentPath(route.path);
+      const held =
+        path?.heldAt(route.session.portal, keyOf(route.session)) ?? absentPath(route.path);
       this.#unfenced.add(held, this.#options.clock.now());
     }
   }

@@ -87,6 +87,7 @@ const FORMS: readonly (readonly [example: RegExp, pattern: string])[] = [
   [/^auto, off$/, '^$|^(auto|off)$'],
   [/^\d+Mi$/, '^$|^[0-9]{1,9}(Ki|Mi|Gi)$'],
   [/^through$/, '^$|^(through|log)$'],
+  [/^fixed$/, '^$|^(fixed|floating)$'],
   [/^none$/, '^$|^(none|prefer|crc32c)$'],
 ];
 

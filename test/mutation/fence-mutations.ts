@@ -3,6 +3,7 @@ import { type Mutation, mutation } from './mutation.ts';
 import type { Edit } from './patches.ts';
 
 const CLAIM = 'test/unit/volume/claim-question.test.ts';
+const FLOATING = 'test/unit/volume/floating.test.ts';
 const STRANGE = 'test/unit/volume/strange-keys.test.ts';
 
 const volume = (file: string, was: string, is: string): Edit => ({
@@ -72,5 +73,38 @@ export const FENCES: readonly Mutation[] = [
     'a reservation that is being taken is taken although the claim is lost',
     [CLAIM, 'stops a reservation that is being taken'],
     volume('engine', '    this.reservations.stop();\n', ''),
+  ),
+  mutation(
+    'moved-address',
+    'whoever has the address now is taken for the old target',
+    [FLOATING, 'holds I/O where nothing else fences it'],
+    volume('nexus-proof', 'key === undefined || !keys.value.includes(key)', 'key === undefined'),
+  ),
+  mutation(
+    'reset-without-a-key',
+    'a reset counts where nothing could prove that the session was there',
+    [FLOATING, 'where the target has no persistent reservations'],
+    volume(
+      'nexus-proof',
+      'if (key === undefined) return unprovable();',
+      'if (key === undefined) return undefined;',
+    ),
+    volume('nexus-proof', 'key === undefined || !keys', 'key !== undefined && !keys'),
+  ),
+  mutation(
+    'any-login-proves',
+    'the key of another login of the path proves where the session was',
+    ['test/unit/volume/preempt-fence.test.ts', 'where the key of another login of the path is'],
+    volume(
+      'preempt-fence',
+      'victim.key === undefined ? victims.length > 0 : keys.includes(victim.key)',
+      'victims.length > 0',
+    ),
+  ),
+  mutation(
+    'login-numbers-anew',
+    'a path registers one key at two device servers',
+    [FLOATING, 'never registers one key at two device servers'],
+    volume('nexus', 'this.#logins.get(isid) ?? this.#firstLogin', 'this.#firstLogin'),
   ),
 ];

@@ -159,9 +159,9 @@ export const VOLUMES: readonly Mutation[] = [
     'a restart fences nothing',
     ['test/unit/volume/life.test.ts', 'paths that may hold writes are reset'],
     volume(
-      'engine',
-      'this.switcher.inherit(held ?? absentPath(name), quietSince);',
-      'void (held ?? absentPath(name));',
+      'inheritance',
+      'switcher.inherit(ownPath(name, heir), quietSince);',
+      'void [ownPath(name, heir), quietSince];',
     ),
   ),
   mutation(
@@ -174,7 +174,7 @@ export const VOLUMES: readonly Mutation[] = [
     'held-at',
     'writes are fenced wherever the path leads now',
     ['test/unit/volume/held-at.test.ts', 'fences where the process before it had written'],
-    volume('engine', 'heldAt(holder(record, name))', 'heldAt(undefined)'),
+    volume('inheritance', 'heldAt(holder(record, name), ', 'heldAt(undefined, '),
   ),
   mutation(
     'record-late',
@@ -182,8 +182,8 @@ export const VOLUMES: readonly Mutation[] = [
     [HISTORY, 'P16:'],
     volume(
       'switcher',
-      'const saved = await keeper.update(() => holding({ path: order.to, session: recorded }));',
-      "const saved = { ok: true } as Awaited<ReturnType<RecordKeeper['update']>>;\n    void keeper.update(() => holding({ path: order.to, session: recorded }));",
+      'const saved = await keeper.update(() => this.#holding(order.to, recorded));',
+      "const saved = { ok: true } as Awaited<ReturnType<RecordKeeper['update']>>;\n    void keeper.update(() => this.#holding(order.to, recorded));",
     ),
   ),
   mutation(

@@ -31,7 +31,7 @@ import { VirtualClock } from './virtual-clock.ts';
 /** Nothing declared. */
 export const FENCING: FenceTerms = {
   ...{ gone: false, delayMs: undefined, none: false },
-  ...{ resetTimeoutMs: 5_000, flushDeadlineMs: 30_000 },
+  ...{ floating: false, resetTimeoutMs: 5_000, flushDeadlineMs: 30_000 },
 };
 
 /** A record store that can be slow, fail, and remember what it was told. */

@@ -120,7 +120,7 @@ beforeEach(async () => {
 afterEach(async () => {
   refusal = undefined;
   await run(volumes.abandon());
-  await rm(dir, { recursive: true });
+  await rm(dir, { recursive: true, maxRetries: 5 });
 });
 
 describe('attach', () => {

@@ -128,6 +128,15 @@ describe('checkPolicy', () => {
     expect(named({}, [100, 50])).toEqual(['weight']);
   });
 
+  it('refuses floating portals where neither a key nor a declaration could fence a path', () => {
+    const off = { portals: 'floating', reservation: 'off' };
+    expect(named(off)).toEqual(['portals']);
+    for (const fencing of ['gone', 'delay=15s', 'none'])
+      expect(named({ ...off, fencing })).toEqual([]);
+    expect(named({ portals: 'floating' })).toEqual([]);
+    expect(named({ reservation: 'off' })).toEqual([]);
+  });
+
   it('refuses a lead that no tier can reach', () => {
     expect(named({ 'failback-lead': '10' })).toEqual([]);
     expect(named({ 'failback-lead': '11' })).toEqual(['failback-lead']);

@@ -13,7 +13,7 @@ import { VirtualClock } from '../../support/virtual-clock.ts';
 
 const NOTHING: FenceTerms = {
   ...{ gone: false, delayMs: undefined, none: false },
-  ...{ resetTimeoutMs: 5_000, flushDeadlineMs: 30_000 },
+  ...{ floating: false, resetTimeoutMs: 5_000, flushDeadlineMs: 30_000 },
 };
 const text = ({ stepMs, resetMs, flushMs }: FenceLimits): string =>
   [stepMs, resetMs, flushMs].join();

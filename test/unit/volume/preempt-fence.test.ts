@@ -51,7 +51,7 @@ class Server {
     return 24;
   }
 
-  fence(begun = false) {
+  fence(begun = false, key?: string) {
     const session = {
       execute: (command: ScsiCommand) => this.execute(command),
       resetLogicalUnit: async () => {
@@ -67,7 +67,13 @@ class Server {
       open: (deadlineMs) => ({ session, clock, deadlineMs, attention: () => undefined }),
     };
     const ring = new KeyRing(NODE);
-    const asked = { through, ring, victim: { isid: VICTIM_ISID }, begun, onBegin: () => undefined };
+    const asked = {
+      through,
+      ring,
+      victim: { isid: VICTIM_ISID, key },
+      begun,
+      onBegin: () => undefined,
+    };
     const limits = { stepMs: 1_000, resetMs: 5_000, flushMs: 30_000 };
     return clock.run(preemptNexus({ ...asked, limits }));
   }
@@ -88,6 +94,16 @@ describe('the rung preempt', () => {
       error: expect.stringMatching(/not registered there/) as string,
     });
     expect(server.resets).toBe(0);
+  });
+
+  it('is no fence where the key of another login of the path is: it was left before it led elsewhere', async () => {
+    const server = new Server();
+    expect(await server.fence(false, `${VICTIM}02`)).toMatchObject({
+      ok: false,
+      error: expect.stringMatching(/not registered there/) as string,
+    });
+    expect([server.resets, server.preempts]).toEqual([0, 0]);
+    expect(await server.fence(false, `${VICTIM}01`)).toMatchObject({ ok: true });
   });
 
   it('goes on where an earlier attempt had seen the key', async () => {

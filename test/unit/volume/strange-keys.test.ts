@@ -178,7 +178,8 @@ describe('keys of the former layout', () => {
     const p0 = reservations.registrations.find(({ isid }) => isid === P0);
     if (p0 !== undefined) p0.key = FORMER;
     const { clock, gateways, medium, store } = world;
-    if (store.disk !== undefined) store.disk = { ...store.disk, keyLayout: undefined };
+    if (store.disk !== undefined)
+      store.disk = { ...store.disk, keyLayout: undefined, heldKeys: undefined };
     const next = new VolumeWorld({ singleNode: true, clock, gateways, medium, store });
     await next.start();
     await next.wrote(3, 2);

@@ -1,0 +1,60 @@
+/** What the record says about reservations, and what of them goes on record before it is relied on. */
+import type { Dispatcher } from './dispatch.ts';
+import { owesReservation } from './left-behind.ts';
+import { heldKeysNow, keysLeftBefore } from './record.ts';
+import type { RecordKeeper } from './record-keeper.ts';
+import { namesPath } from './reservation-key.ts';
+import type { ReservationEvents, ReservationOptions } from './reservations.ts';
+import type { VolumeOptions } from './volume-types.ts';
+
+type Recorded = Pick<
+  ReservationOptions,
+  | 'initiatorName'
+  | 'owesReservation'
+  | 'inherited'
+  | 'keptOut'
+  | 'left'
+  | 'isOfAnotherVolume'
+  | 'firstLogin'
+>;
+
+export function recordedReservations(
+  { clock, initiatorName, otherIsids, record }: VolumeOptions,
+  keeper: RecordKeeper,
+): Recorded {
+  return {
+    initiatorName,
+    owesReservation: () => owesReservation(keeper.record),
+    inherited: record.oneServer,
+    keptOut: record.keptOut ?? [],
+    left: keysLeftBefore(record),
+    isOfAnotherVolume: (key) => otherIsids?.().some((isid) => namesPath(key, isid)) ?? false,
+    firstLogin: Math.floor(clock.wallTime().getTime() / 1_000) % 255,
+  };
+}
+
+export function reservationRecorder(
+  keeper: RecordKeeper,
+  dispatcher: Dispatcher,
+): Pick<ReservationEvents, 'reserved' | 'keptOut' | 'registering'> {
+  const layout = keysLeftBefore(keeper.record) === 'none' ? ({ keyLayout: 2 } as const) : {};
+  return {
+    reserved: async (oneServer) => {
+      await keeper.update((record) => ({
+        oneServer,
+        heldKeys: heldKeysNow(record, dispatcher.route),
+      }));
+    },
+    keptOut: async (names) => {
+      const saved = await keeper.update(() => {
+        return { keptOut: names.length === 0 ? undefined : names };
+      });
+      return saved.ok;
+    },
+    registering: async () => {
+      if (keeper.record.keysLeft === true) return undefined;
+      const saved = await keeper.update(() => ({ keysLeft: true, ...layout }));
+      return saved.ok ? undefined : saved.error.detail;
+    },
+  };
+}

@@ -1,0 +1,17 @@
+/**
+ * The key that a session has registered. It is what a device server knows the session by when its connection
+ * is gone: a fence that finds it there has found the old session (nexus-proof.ts), and the record says it
+ * beside the address that was written to.
+ */
+import type { Session } from './ports.ts';
+
+const KEYS = new WeakMap<object, string>();
+
+export function setKeyOf(session: Session, key: string): void {
+  KEYS.set(session, key);
+}
+
+/** Undefined: it has registered none. */
+export function keyOf(session: object): string | undefined {
+  return KEYS.get(session);
+}
