@@ -1,7 +1,8 @@
 /** What pathd is asked for, checked: every refusal names the value and what is expected. */
 import { writePolicyProblem } from '../paths/policy-check.ts';
 import { parsePolicy, type Policy, type PolicySet } from '../paths/policy.ts';
-import { PathdError, type UpdateRequest } from './api.ts';
+import { type Debt, PathdError, type UpdateRequest } from './api.ts';
+import { initiatorNameProblem } from './node-state.ts';
 
 const VOLUME_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 const PATH_NAME = /^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$/;
@@ -12,6 +13,33 @@ export function checkVolumeId(text: string): void {
   if (VOLUME_ID.test(text)) return;
   const shown = JSON.stringify(text.slice(0, 140));
   throw new PathdError('INVALID_ARGUMENT', `volume id ${shown}: expected letters, digits, . _ -`);
+}
+
+const DEBTS_MAX = 64;
+/** Of a target, of an initiator, of a host, of a node: what people read, and what goes into a login. */
+const PLAIN = /^[!-~ ]{0,255}$/;
+const ISID = /^([0-9a-f]{12})?$/i;
+
+/** Debts as a claim tells them; throws INVALID_ARGUMENT: what is not understood is not fenced. */
+export function checkDebts(debts: readonly Debt[]): void {
+  const bad = (text: string): never => {
+    throw new PathdError('INVALID_ARGUMENT', `debts of earlier holders: ${text}`);
+  };
+  if (debts.length > DEBTS_MAX)
+    bad(`${String(debts.length)} of them, at most ${String(DEBTS_MAX)}`);
+  for (const { node, sinceUnixMs, initiatorName, paths } of debts) {
+    if (!PLAIN.test(node)) bad('the name of a node has characters that no name has');
+    const problem = initiatorName === '' ? undefined : initiatorNameProblem(initiatorName);
+    if (problem !== undefined) bad(problem);
+    if (!Number.isSafeInteger(sinceUnixMs) || sinceUnixMs < 0) bad(`since ${String(sinceUnixMs)}`);
+    if (paths.length > DEBTS_MAX) bad(`${String(paths.length)} paths of node ${node}`);
+    for (const { name, host, port, targetName, lun, isid } of paths) {
+      const texts = [name, host, targetName].every((text) => PLAIN.test(text));
+      if (!texts) bad(`a path of node ${node} has characters that none has`);
+      if (!(port >= 0 && port <= 65_535 && lun >= 0)) bad(`port or LUN of ${name} of node ${node}`);
+      if (!ISID.test(isid)) bad(`ISID of ${name} of node ${node}: expected 12 hex digits`);
+    }
+  }
 }
 
 /** Names of paths, each once; throws INVALID_ARGUMENT. */

@@ -32,7 +32,7 @@ import { serialProblem } from './expected-serial.ts';
 import { Notices } from './notices.ts';
 import { initiatorNameProblem, type NodeState } from './node-state.ts';
 import { checkIsids, openVolume, volumePaths } from './open-volume.ts';
-import { asText, checkPathNames, checkRequest, checkVolumeId } from './requests.ts';
+import { asText, checkDebts, checkPathNames, checkRequest, checkVolumeId } from './requests.ts';
 import { type Places, placesOf, volumeStatus } from './status.ts';
 import { fileVolumeStore, volumesUnderName } from './volume-store.ts';
 
@@ -94,6 +94,7 @@ export class Volumes implements PathdApi {
   async #attach(request: AttachRequest): Promise<AttachResponse> {
     const { volumeId } = request;
     const policy = checkRequest(request, this.#options.policySet);
+    checkDebts(request.debts ?? []);
     const known = this.#attached.get(volumeId);
     if (known !== undefined) return this.#attachAgain(known, request, policy);
     if (this.#stopping) throw new PathdError('UNAVAILABLE', 'pathd is stopping');

@@ -129,11 +129,19 @@ export class Debts {
   /** What is to be fenced, and since when nothing is sent to it any more. */
   due(): readonly { readonly path: FencedPath; readonly severedAt: Instant }[] {
     const { clock } = this.#options;
+    const names = new Map<string, number>();
     return this.#entries.flatMap((entry) => {
       // A time in the future is that of another clock: from now on, to be sure.
       const agoMs = Math.max(0, clock.wallTime().getTime() - entry.debt.sinceUnixMs);
       const severedAt = (clock.now() - agoMs) as Instant;
-      return [...entry.open].map((at) => ({ path: this.#fenced(entry, at), severedAt }));
+      return [...entry.open].map((at) => {
+        const path = this.#fenced(entry, at);
+        // One node may have left the same address twice: each is fenced, and each is settled.
+        const again = names.get(path.name) ?? 1;
+        names.set(path.name, again + 1);
+        const name = again === 1 ? path.name : `${path.name} #${String(again)}`;
+        return { path: { ...path, name }, severedAt };
+      });
     });
   }
 
@@ -236,8 +244,7 @@ export class Debts {
     }
     const link = this.#linkOf(at);
     if (link !== undefined) {
-      const isThere =
-        at.host === '' || !at.isWritten || formatPortal(link.target) === formatPortal(at);
+      const isThere = this.#leadsTo(link, at) || !at.isWritten;
       return isThere ? this.#resetVerified(at, limits) : link.resetNexus(limits, at);
     }
     if (isUnknownHistory(debt)) return nobody(at);
@@ -260,6 +267,11 @@ export class Debts {
     const link = this.#options.link(name);
     if (link === undefined || targetName === '') return link;
     return link.target.targetName === targetName && link.target.lun === lun ? link : undefined;
+  }
+
+  /** Another gateway has a cache of its own. */
+  #leadsTo(link: PathLink, at: DebtAddress): boolean {
+    return at.host === '' || formatPortal(link.target) === formatPortal(at);
   }
 
   async #resetAs(
@@ -327,14 +339,16 @@ export class Debts {
 
   #flushVerified(at: DebtAddress, limits: FenceLimits): Promise<Result<void, TransportFailure>> {
     const link = this.#linkOf(at);
-    if (link?.verified === undefined) return Promise.resolve(this.#notVerified(at));
+    const isThere = link !== undefined && this.#leadsTo(link, at);
+    if (!isThere || link.verified === undefined) return Promise.resolve(this.#notVerified(at));
     return link.flushUnit(limits);
   }
 
   /** The path is logged into by its probes; the next climb may find it so. */
   #notVerified(at: DebtAddress): Result<void, TransportFailure> {
-    const { link, problem } = this.#options;
-    if (link(at.name) === undefined) return nobody(at);
+    const { problem } = this.#options;
+    const link = this.#linkOf(at);
+    if (link === undefined || !this.#leadsTo(link, at)) return nobody(at);
     return err({ kind: 'unreachable', detail: problem(at.name) ?? 'not logged in yet' });
   }
 
@@ -352,9 +366,11 @@ export class Debts {
   async #pay(): Promise<void> {
     // A reset proves nothing then, so the reservation goes on keeping it out.
     for (const [entry, at] of this.#options.floating() ? [] : this.#owed) {
-      const paid = await this.#reset(entry, at, this.#options.limits());
+      // Reinstated and reset before; what it has brought since was refused, so that no cache has it.
+      const isReset = entry.reset.has(at);
+      const paid = isReset || (await this.#reset(entry, at, this.#options.limits())).ok;
       if (this.#stopped) return;
-      if (!paid.ok) continue;
+      if (!paid && !entry.reset.has(at)) continue;
       entry.keptOut.delete(at);
       await this.#save();
     }

@@ -2,6 +2,7 @@
 import type { Edit } from './patches.ts';
 import { type Mutation, mutation } from './mutation.ts';
 
+const PATHD = 'test/unit/pathd/debts.test.ts';
 const HAND_OVER = 'test/unit/volume/hand-over.test.ts';
 
 const volume = (file: string, was: string, is: string): Edit => ({
@@ -144,6 +145,52 @@ export const DEBTS: readonly Mutation[] = [
       'inheritance',
       'return (singleNode === false ? undefined : debts)',
       'return (singleNode === undefined ? undefined : debts)',
+    ),
+  ),
+  mutation(
+    'debt-settled-once',
+    'two debts of one address are one to the fence, and only the later is settled',
+    [HAND_OVER, 'is settled also where the same node had left one of its paths before'],
+    volume(
+      'debts',
+      'const name = again === 1 ? path.name :',
+      'const name = again > 0 ? path.name :',
+    ),
+  ),
+  mutation(
+    'history-assumed',
+    'a volume of which nobody knows a history is taken for one that was left clean',
+    [PATHD, 'has the unit reset through every path, the first time only'],
+    {
+      file: 'src/pathd/open-volume.ts',
+      was: 'const isKnown = historyKnown ||',
+      is: 'const isKnown = record === undefined || historyKnown ||',
+    },
+  ),
+  mutation(
+    'own-debt-lost',
+    'a record that an attempt has made passes for one that knows what this node has written',
+    [PATHD, 'and go on counting when the first attempt has failed'],
+    volume(
+      'debt-addresses',
+      'if (record === undefined || isLost) return [debt];',
+      'if (record === undefined || (isLost && debt.paths.length < 0)) return [debt];',
+    ),
+  ),
+  mutation(
+    'left-since-before',
+    'the time of an earlier release stays on record while the volume is used again',
+    [PATHD, 'does not say since when it was left before'],
+    volume('volume', ', leftUnixMs: undefined }', ' }'),
+  ),
+  mutation(
+    'reader-holds-writes',
+    'a volume that is only read is recorded as one that may hold writes',
+    [HAND_OVER, 'who only read leaves nothing'],
+    volume(
+      'switcher',
+      'return this.#options.readOnly ? holding() :',
+      "return path === '' ? holding() :",
     ),
   ),
 ];

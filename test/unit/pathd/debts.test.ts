@@ -233,6 +233,29 @@ describe('debts of this node itself', () => {
   });
 });
 
+it.each<[string, Partial<Debt>]>([
+  ['an ISID', { paths: [{ ...writtenTo(), isid: '80', keptOut: false }] }],
+  ['an InitiatorName', { initiatorName: 'a b' }],
+  ['a time', { sinceUnixMs: -1 }],
+  ['a name that is none', { node: 'a\u001b[2J' }],
+  ['a host that is none', { paths: [{ ...writtenTo(), host: 'a\nb', isid: '', keptOut: false }] }],
+  ['a port', { paths: [{ ...writtenTo(), port: 70_000, isid: '', keptOut: false }] }],
+])('a claim with %s that cannot be understood is refused, not passed over', async (_, change) => {
+  const debt = {
+    node: 'a',
+    sinceUnixMs: 0,
+    allPaths: true,
+    initiatorName: '',
+    paths: [],
+    ...change,
+  };
+  const volumes = await pathd();
+  await expect(run(volumes.attach({ ...request, debts: [debt] }))).rejects.toMatchObject({
+    code: 'INVALID_ARGUMENT',
+    message: expect.stringContaining('debts of earlier holders') as string,
+  });
+});
+
 it('all of it goes over the socket', async () => {
   const volumes = await pathd();
   const endpoint = `unix:${join(dir, 'pathd.sock')}`;

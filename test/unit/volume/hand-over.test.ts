@@ -262,6 +262,19 @@ describe.each([
     expect(a.medium.value(3)).toBe(3);
   });
 
+  it('is paid also where the unit is reserved and it is not configured any more', async () => {
+    const { a, reservations } = await keptOut(3);
+    const b = nodeB(a, a.volume.debts, { skip: ['p0'] });
+    await b.start();
+    await b.wrote(3, 2);
+    b.gateway(0).revive();
+    await b.clock.advance(60_000);
+    expect(b.volume.unpaid).toEqual([]);
+    await b.close();
+    expect([reservations.keys, b.volume.debts]).toEqual([[], []]);
+    expect(b.medium.value(3)).toBe(2);
+  });
+
   it('is known by its address also when it was removed', async () => {
     const { a } = await keptOut(3, async (world) => {
       const { paths, policy } = world.volume.wanted;
@@ -363,6 +376,17 @@ describe('a claim that was taken over without a release', () => {
     await b.wrote(3, 2);
     await b.clock.advance(10_000);
     expect(b.medium.value(3)).toBe(2);
+    await b.close();
+  });
+
+  it('is settled also where the same node had left one of its paths before', async () => {
+    const a = await dead();
+    const { sinceUnixMs } = claimOf(a);
+    const paths = claimOf(a).paths.slice(0, 1);
+    const before = { node: 'a', sinceUnixMs, allPaths: false, initiatorName: A, paths };
+    const b = nodeB(a, [before, claimOf(a)]);
+    await b.start();
+    expect([b.volume.unpaid, b.store.disk?.debts]).toEqual([[], undefined]);
     await b.close();
   });
 
