@@ -5,7 +5,9 @@
 import type { Instant } from '../base/brand.ts';
 import { type Logger, withFields } from '../base/log.ts';
 import type { Policy } from '../paths/policy.ts';
+import type { LuRecord } from '../volume/identity.ts';
 import type { VolumePath } from '../volume/path-board.ts';
+import { parsePin, pinProblem } from '../volume/pinned.ts';
 import type { Clock, Initiator } from '../volume/ports.ts';
 import { carriedDebts, unknownHistory } from '../volume/debt-addresses.ts';
 import type { Debt } from '../volume/debt.ts';
@@ -52,6 +54,7 @@ export async function openVolume(
   checkIsids(volumeId, names, loaded.value, node);
   const paths = await volumePaths(request, node);
   const debts = debtsToCarry(request, loaded.value, context);
+  const pinned = pinnedUnit(request, loaded.value?.lu);
   const volumeLog = withFields(log, { volumeId });
   return new Volume({
     volumeId,
@@ -64,6 +67,7 @@ export async function openVolume(
     mayTakeOver: request.mayTakeOver === true,
     debts,
     debtIsids: await ownIsids(debts, volumeId, node),
+    pinned,
     claimQuestions: request.claimQuestions === true,
     quietSince,
     clock,
@@ -131,6 +135,19 @@ export function checkIsids(
       'they went out under is not known. Restore the newer node.json and restart pathd; or restart the ' +
       `targets of the volume, then \`priority-path forget ${volumeId}\` on this node`,
   );
+}
+
+/** Throws FAILED_PRECONDITION where the pin is not understood, or is not what this node has recorded. */
+function pinnedUnit(
+  { expectedIdentity = '' }: AttachRequest,
+  recorded: LuRecord | undefined,
+): LuRecord | undefined {
+  const pin = parsePin(expectedIdentity);
+  if (!pin.ok) throw new PathdError('FAILED_PRECONDITION', pin.error);
+  const isBoth = pin.value !== undefined && recorded !== undefined;
+  const problem = isBoth ? pinProblem(pin.value, recorded) : undefined;
+  if (problem !== undefined) throw new PathdError('FAILED_PRECONDITION', problem);
+  return pin.value;
 }
 
 /** The paths with their ISIDs, which are on disk when this resolves. */

@@ -10,6 +10,7 @@ import type { Policy, PolicySet } from '../paths/policy.ts';
 import type { BlockExporter, Clock, ExportedDevice, Initiator } from '../volume/ports.ts';
 import type { Debt } from '../volume/debt.ts';
 import { debtsOf } from '../volume/left-behind.ts';
+import { formatPin } from '../volume/pinned.ts';
 import { withoutBan } from '../volume/record.ts';
 import type { Volume } from '../volume/volume.ts';
 import {
@@ -448,6 +449,6 @@ export class Volumes implements PathdApi {
 
 function response(volume: Volume, device: ExportedDevice): AttachResponse {
   const { sizeBytes, blockSize, unpaid } = volume;
-  const { identity } = volume.status();
+  const identity = volume.lu === undefined ? '' : formatPin(volume.lu);
   return { device: device.path, sizeBytes, blockSize, unpaid, identity };
 }

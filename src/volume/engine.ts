@@ -90,6 +90,7 @@ export class VolumeEngine {
       firstPath: options.paths[0]?.name ?? '',
       expectedSerial: policy.expectedSerial === '' ? undefined : policy.expectedSerial,
       record: record.lu,
+      pinned: options.pinned,
       banned: bansOf(record, options.paths),
     });
     const events: DispatchEvents = {

@@ -15,10 +15,12 @@ import {
   type LuIdentity,
   type LuRecord,
 } from './identity.ts';
+import { describeMismatch } from './pinned.ts';
 
 export class IdentityBook {
   readonly #firstPath: string;
   #expectedSerial: string | undefined;
+  readonly #pinned: LuRecord | undefined;
   readonly #banned: Map<string, string>;
   readonly #early = new Map<string, string>();
   #record: LuRecord | undefined;
@@ -30,11 +32,14 @@ export class IdentityBook {
     readonly firstPath: string;
     readonly expectedSerial: string | undefined;
     readonly record: LuRecord | undefined;
+    /** What the volume was first staged on, by whatever node; undefined: nobody says. */
+    readonly pinned?: LuRecord | undefined;
     readonly banned: Readonly<Record<string, string>>;
   }) {
     this.#firstPath = options.firstPath;
     this.#expectedSerial = options.expectedSerial;
     this.#record = options.record;
+    this.#pinned = options.pinned;
     this.#settled = options.record !== undefined;
     this.#banned = new Map(Object.entries(options.banned));
   }
@@ -98,14 +103,15 @@ export class IdentityBook {
     if (ban !== undefined) return { kind: 'banned', detail: ban };
     const record = this.#record;
     if (record === undefined) {
-      const verdict = canFound(seen, path, this.#firstPath, this.#expectedSerial);
+      const verdict = this.#mayFound(path, seen);
       if (verdict.kind === 'verified') this.#record = { identity: seen, founder: path };
       return verdict;
     }
     const verdict = compareIdentity(record, seen, path, this.#expectedSerial);
     if (verdict.kind !== 'banned') return verdict;
-    // Where the operator said which unit it is, there is nothing to dispute.
-    if (this.#settled || this.#expectedSerial !== undefined) this.#banned.set(path, verdict.detail);
+    // Where the operator said which unit it is, or an earlier stage, there is nothing to dispute.
+    const isTold = this.#expectedSerial !== undefined || this.#pinned !== undefined;
+    if (this.#settled || isTold) this.#banned.set(path, verdict.detail);
     else {
       this.#dispute =
         `the paths lead to different logical units: ${record.founder} to ` +
@@ -113,5 +119,16 @@ export class IdentityBook {
         'Remove the wrong one, or set policy.prioritypath.io/expected-serial';
     }
     return verdict;
+  }
+  /** Of a volume that this node has no record of. */
+  #mayFound(path: string, seen: LuIdentity): Identity {
+    if (this.#pinned === undefined) {
+      return canFound(seen, path, this.#firstPath, this.#expectedSerial);
+    }
+    const verdict = compareIdentity(this.#pinned, seen, path, this.#expectedSerial);
+    if (verdict.kind !== 'banned') return verdict;
+    const detail = describeMismatch(this.#pinned, verdict.detail);
+    this.ban(path, detail);
+    return { kind: 'banned', detail };
   }
 }

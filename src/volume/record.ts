@@ -169,7 +169,7 @@ function isCount(value: unknown): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }
 
-function parseIdentity(value: unknown): LuIdentity | undefined {
+export function parseIdentity(value: unknown): LuIdentity | undefined {
   if (!isObject(value)) return undefined;
   const { deviceType, strong, weak, serial, blockSize, blocks } = value;
   if (!isCount(deviceType) || !isStrings(strong) || !isStrings(weak)) return undefined;

@@ -9,6 +9,7 @@ import type { Policy } from '../paths/policy.ts';
 import type { Debt } from './debt.ts';
 import type { LastError, VolumePath } from './path-board.ts';
 import type { ChapCredentials, Clock, Initiator } from './ports.ts';
+import type { LuRecord } from './identity.ts';
 import { recollect } from './memory-record.ts';
 import type { VolumeRecord, VolumeStore } from './record.ts';
 import type { SwitchReport } from './switch-report.ts';
@@ -31,6 +32,8 @@ export interface VolumeOptions {
   readonly mayTakeOver?: boolean;
   /** Of earlier holders, fenced before the first write; absent: those on record. */
   readonly debts?: readonly Debt[];
+  /** The unit that the volume was first staged on, by whatever node. Absent: not known. */
+  readonly pinned?: LuRecord | undefined;
   /** Somebody answers `claim-questioned`; absent: it is not asked. */
   readonly claimQuestions?: boolean;
   /** ISIDs of this node for addresses of debts that are not configured, by path name. */

@@ -16,7 +16,7 @@ import type { FenceOutlook } from './fence-outlook.ts';
 import { flushCache } from './flush-cache.ts';
 import { type FormatVerdict, judgeFormat } from './format-guard.ts';
 import { grownRecord } from './grow.ts';
-import type { LuIdentity } from './identity.ts';
+import type { LuIdentity, LuRecord } from './identity.ts';
 import { asksForIdentity, deferredText, tellsOfLoss } from './outcome.ts';
 import { debtsOf, leavesAnything, nexusesForChange, nexusesNow } from './left-behind.ts';
 import type { BlockSource, IoRequest, Sense } from './ports.ts';
@@ -43,6 +43,11 @@ export class Volume implements BlockSource {
   // ---------------------------------------------------------------------------- block device
 
   /** The recorded logical unit; undefined until a first path was verified. */
+  /** Its logical unit; undefined: not known yet. */
+  get lu(): LuRecord | undefined {
+    return this.#engine.book.record;
+  }
+
   get identity(): LuIdentity | undefined {
     return this.#engine.book.record?.identity;
   }
