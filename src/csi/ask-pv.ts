@@ -2,20 +2,25 @@
 import type { Logger } from '../base/log.ts';
 import type { KubernetesApi, PersistentVolume } from '../kubernetes/client.ts';
 import { DRIVER_NAME, PV_KEY } from '../kubernetes/contract.ts';
-import { TRY_MS } from './owner.ts';
 import { CsiError } from './status.ts';
+
+export interface AskOptions {
+  readonly api: KubernetesApi;
+  readonly log: Logger;
+  /** How long the API server may take. */
+  readonly patienceMs: number;
+}
 
 /**
  * The PV as it is now; `forbidden`: we may not read PVs; undefined: no answer. Throws CsiError where
  * there is none of that name, or it is of another volume.
  */
 export async function askPv(
-  api: KubernetesApi,
-  log: Logger,
+  { api, log, patienceMs }: AskOptions,
   volumeId: string,
   name: string,
 ): Promise<PersistentVolume | 'forbidden' | undefined> {
-  const found = await api.getPv(name, TRY_MS);
+  const found = await api.getPv(name, patienceMs);
   if (!found.ok) {
     const { kind, detail } = found.error;
     if (kind === 'not-found') {

@@ -4,6 +4,7 @@
  */
 import { CHAP_KEYS, type ParsedChap } from '../kubernetes/chap-secret.ts';
 import { type ChapSpec, NO_CHAP } from '../pathd/api.ts';
+import type { VolumeEventText } from './event-writer.ts';
 
 export const SECRET_ADVICE =
   `check ${CHAP_KEYS.name} and ${CHAP_KEYS.secret} (mutual CHAP: ${CHAP_KEYS.targetName} and ` +
@@ -18,4 +19,10 @@ export function chapSpec({ chap }: ParsedChap): ChapSpec {
     targetName: chap.target?.name ?? '',
     targetSecret: chap.target?.secret ?? '',
   };
+}
+
+/** pathd says what failed, and knows nothing of Secrets. */
+export function advised(event: VolumeEventText): VolumeEventText {
+  if (event.reason !== 'AuthenticationFailed') return event;
+  return { ...event, message: `${event.message}: ${SECRET_ADVICE}` };
 }

@@ -5,7 +5,7 @@
  * The rule for every line: I/O and CSI calls do not depend on the API server. Each question at
  * stage gets one try of 2 s; what was known last serves where there is no answer. Unstage finishes
  * without an answer, and what is still to be removed from the PV is on disk and removed later. Only
- * a claim that cannot be made refuses a stage (owner.ts says why).
+ * a claim that cannot be made refuses a stage (owner.ts says why): for it the API server has 10 s.
  */
 import type { Logger } from '../base/log.ts';
 import { SharedBackoff } from '../kubernetes/backoff.ts';
@@ -15,25 +15,25 @@ import {
   type KubernetesApi,
   ownerOf,
   type PersistentVolume,
-  readPv,
 } from '../kubernetes/client.ts';
 import { PV_KEY, type VolumeConfig } from '../kubernetes/contract.ts';
 import type { Credentials } from '../kubernetes/credentials.ts';
-import { type KeyMap, ourKeys, type TopologyKeys } from '../kubernetes/keys.ts';
+import { IDENTITY_KEY, type KeyMap, ourKeys, type TopologyKeys } from '../kubernetes/keys.ts';
 import { describeRefusal, needsOwner } from '../kubernetes/owner.ts';
 import type { Topology, TopologyWeights } from '../kubernetes/topology.ts';
 import { Transport } from '../kubernetes/transport.ts';
-import { followObject } from '../kubernetes/watch.ts';
-import type { PathdApi } from '../pathd/api.ts';
-import { SECRET_ADVICE } from './chap.ts';
+import type { AttachResponse, Debt, PathdApi } from '../pathd/api.ts';
+import { advised } from './chap.ts';
 import { askPv } from './ask-pv.ts';
+import { Claims, type MadeClaim } from './claims.ts';
 import { EventWriter, type VolumeEventText } from './event-writer.ts';
+import { Followers } from './followers.ts';
 import { InitiatorNaming } from './initiator-name.ts';
 import { Keeper, knownPv, newsOf, tellConfig } from './keeper.ts';
 import { KnownStore, type KnownVolume } from './known.ts';
 import { type NoticeSource, relayNotices } from './notice-relay.ts';
 import { NodeTopology } from './node-topology.ts';
-import { cannotClaim, claimOwner, type OwnerOptions, removeDeadStatuses } from './owner.ts';
+import { CLAIM_MS, cannotClaim, type OwnerOptions, removeDeadStatuses, TRY_MS } from './owner.ts';
 import { type ConfigMapName, MaintenanceWatch } from './maintenance.ts';
 import type { PolicyDefaults } from './policy-defaults.ts';
 import { Releases } from './releases.ts';
@@ -64,17 +64,14 @@ export interface ClusterOptions extends KubernetesOptions {
   readonly log: Logger;
 }
 
-interface Followed {
-  readonly keeper: Keeper;
-  readonly stop: AbortController;
-}
-
 /** A claim of this node that stands in the cluster now. */
-export interface ConfirmedClaim {
-  readonly undo: () => Promise<void>;
+export interface ConfirmedClaim extends Pick<MadeClaim, 'debts' | 'isPathdOlder'> {
+  /** The volume is attached under it. */
+  readonly attached: (answer: AttachResponse) => Promise<void>;
+  /** Gives it back, with what pathd says that is left. */
+  readonly undo: (left: readonly Debt[]) => Promise<void>;
 }
 
-const PVS = '/api/v1/persistentvolumes';
 /** An API server that has just started forbids what it allows when it has read its roles. */
 const PVS_FORBIDDEN =
   'csi is not allowed to read PersistentVolumes any more (a cluster where it never could goes ' +
@@ -90,12 +87,13 @@ export class Cluster {
   readonly #owner: OwnerOptions;
   readonly #outage = new SharedBackoff();
   readonly #stopping = new AbortController();
-  readonly #followed = new Map<string, Followed>();
+  readonly #followers: Followers;
   /** PVs and configurations of stages under way. */
   readonly #fresh = new Map<string, PersistentVolume>();
   readonly #staging = new Map<string, VolumeConfig>();
   /** Volumes whose PVs the API server does not let us read. */
   readonly #forbidden = new Set<string>();
+  readonly #claims: Claims;
   readonly #releases: Releases;
   readonly #maintenance: MaintenanceWatch;
   readonly #standing: NodeTopology;
@@ -110,11 +108,22 @@ export class Cluster {
     this.#events = new EventWriter(this.#api, node, log);
     this.#owner = { api: this.#api, node, log };
     const { signal } = this.#stopping;
-    this.#releases = new Releases({ store: this.#store, owner: this.#owner, signal });
-    const changed = (): void => {
-      for (const { keeper } of this.#followed.values()) keeper.check();
-    };
+    this.#claims = this.#makeClaims();
+    this.#releases = new Releases({
+      ...{ store: this.#store, owner: this.#owner, signal },
+      ended: (volumeId) => this.#claims.end(volumeId),
+      askLeft: async (volumeId) => this.#named((await pathd.detach(volumeId)).debts),
+    });
     const edges = { transport: this.#transport, outage: this.#outage, store: this.#store, log };
+    this.#followers = new Followers({
+      ...{ ...edges, signal },
+      seen: (volumeId, uid) => {
+        this.#statuses.pvIs(volumeId, uid);
+      },
+    });
+    const changed = (): void => {
+      this.#followers.check();
+    };
     const { topology, topologyKeys } = options;
     const told = { node, topology, topologyKeys };
     this.#naming = new InitiatorNaming({
@@ -133,7 +142,7 @@ export class Cluster {
       ...{ ...edges, signal, changed },
       invalid: (map, message) => {
         // A node without volumes has nothing to do with it.
-        if (this.#followed.size > 0) this.#events.recordInvalid(map, message);
+        if (this.#followers.size > 0) this.#events.recordInvalid(map, message);
       },
     });
     const known = (volumeId: string): KnownVolume | undefined => this.#store.get(volumeId);
@@ -147,6 +156,21 @@ export class Cluster {
       });
     };
     this.#statuses = new StatusWriter({ api: this.#api, pathd, node, log, known, onLost });
+  }
+
+  #makeClaims(): Claims {
+    const { node, log, pathd } = this.#options;
+    return new Claims({
+      ...{ api: this.#api, pathd, store: this.#store, node, log, signal: this.#stopping.signal },
+      pathsOf: (known) => this.#configOf(known).paths,
+      tell: (known, event) => {
+        this.#events.record(known, event);
+      },
+      replaced: (volumeId) => {
+        this.#statuses.renew(volumeId);
+        this.#followers.get(volumeId)?.replaced();
+      },
+    });
   }
 
   /** Connections opened and requests sent, for tests and metrics. */
@@ -170,6 +194,8 @@ export class Cluster {
     const tell = (volume: KnownVolume, notice: VolumeEventText): void => {
       this.#events.record(volume, advised(notice));
       this.#statuses.soon();
+      // On disk before how far the events were told.
+      if (notice.reason === 'ClaimQuestioned') void this.#claims.question(volume.volumeId);
     };
     void relayNotices({ source: pathd, store: this.#store, log, signal, tell });
     for (const known of this.#store.all()) void this.#resume(known);
@@ -177,7 +203,7 @@ export class Cluster {
 
   async stop(): Promise<void> {
     this.#stopping.abort();
-    for (const { keeper } of this.#followed.values()) keeper.stop();
+    this.#followers.stop();
     this.#statuses.stop();
     this.#naming.stop();
     this.#events.stop();
@@ -186,30 +212,32 @@ export class Cluster {
   }
 
   /** Configuration of a volume to be staged. Throws CsiError. */
-  async configure(volumeId: string, context: KeyMap): Promise<VolumeConfig> {
-    const { weights, log, node } = this.#options;
+  async configure(volumeId: string, context: KeyMap, mode: string): Promise<VolumeConfig> {
+    const { log, node } = this.#options;
     // A release that is under way would take the claim from under the new stage.
     await this.#releases.idle(volumeId);
     const before = this.#store.get(volumeId);
-    const pv = await this.#readPv(volumeId, context[PV_KEY] ?? volumeId);
+    const patienceMs = needsOwner(mode) ? CLAIM_MS : TRY_MS;
+    const pv = await this.#readPv(volumeId, context[PV_KEY] ?? volumeId, patienceMs);
+    const { good, ...kept }: Partial<KnownVolume> = this.#store.get(volumeId) ?? {};
     const known: KnownVolume = {
+      ...{ isOwner: false, applied: '' },
+      ...kept,
       version: 1,
       volumeId,
       attributes: ourKeys(context),
       pv: pv === undefined ? (before?.pv ?? null) : knownPv(pv, node),
-      isOwner: before?.isOwner ?? false,
-      applied: before?.applied ?? '',
       // Of a volume that is about to be staged nothing is in force yet.
-      ...(this.#followed.has(volumeId) && before?.good ? { good: before.good } : {}),
+      ...(this.#followers.get(volumeId) !== undefined && good ? { good } : {}),
       isReleased: false,
     };
     await this.#store.set(known);
     await this.#standing.need();
     await this.#naming.handOver();
-    const { policyDefaults } = this.#options;
-    const drained = this.#maintenance.now;
-    const config = configOf(known, this.#standing.now, weights, policyDefaults, drained);
-    tellConfig(newsOf(config, false), newsOf(undefined), (reason, warning, message) => {
+    const config = this.#configOf(known);
+    // Of a PV that was not read nobody knows whether it is still wrong.
+    const news = pv === undefined ? newsOf(undefined) : newsOf(config, false);
+    tellConfig(news, newsOf(undefined), (reason, warning, message) => {
       this.#tell(volumeId, { reason, warning, message, atUnixMs: Date.now() });
     });
     this.#staging.set(volumeId, config);
@@ -229,10 +257,9 @@ export class Cluster {
    */
   async claim(volumeId: string, mode: string): Promise<ConfirmedClaim | undefined> {
     const known = this.#store.get(volumeId);
-    const pv = this.#fresh.get(volumeId);
+    const fresh = this.#fresh.get(volumeId);
     if (!needsOwner(mode) || known === undefined) return undefined;
-    if (pv === undefined) {
-      if (known.isOwner) return undefined;
+    if (fresh === undefined) {
       if (this.#forbidden.has(volumeId)) {
         if (this.#store.readsPvs) throw cannotClaim(volumeId, PVS_FORBIDDEN);
         this.#options.log.warn({ volumeId }, 'not allowed to read PVs: nothing is claimed');
@@ -240,17 +267,45 @@ export class Cluster {
       }
       throw cannotClaim(volumeId, 'the API server does not answer');
     }
-    const claimed = await claimOwner(this.#owner, volumeId, pv);
-    this.#fresh.set(volumeId, claimed.pv);
-    const { node: self } = this.#options;
-    await this.#store.set({ ...known, pv: knownPv(claimed.pv, self), isOwner: true });
-    if (claimed.takenFrom !== undefined) {
-      const { node, why } = claimed.takenFrom;
-      const message = `taken over from node ${node} by ${self}: ${why}`;
+    const { pv, debts, isPathdOlder, takenFrom } = await this.#claims.make(volumeId, fresh);
+    this.#fresh.set(volumeId, pv);
+    if (takenFrom !== undefined) {
+      const { node, why } = takenFrom;
+      const message = `taken over from node ${node} by ${this.#options.node}: ${why}`;
       const reason = 'OwnerTakenOver';
       this.#tell(volumeId, { reason, warning: false, message, atUnixMs: Date.now() });
     }
-    return { undo: () => this.unstaged(volumeId) };
+    return {
+      ...{ debts, isPathdOlder },
+      attached: (answer) => {
+        const unpaid = this.#named(answer.unpaid);
+        return this.#claims.attached(volumeId, pv, { ...answer, unpaid }, !isPathdOlder);
+      },
+      undo: (left) => this.unstaged(volumeId, left),
+    };
+  }
+
+  /** The logical unit that the PV pins; empty: none, or the PV cannot be read. */
+  pinnedUnit(volumeId: string): string {
+    return this.#store.get(volumeId)?.pv?.annotations[IDENTITY_KEY] ?? '';
+  }
+
+  /** Of a volume that is attached without a claim: its unit is pinned all the same. */
+  async attachedUnclaimed(volumeId: string, answer: AttachResponse): Promise<void> {
+    const pv = this.#fresh.get(volumeId);
+    if (pv !== undefined) await this.#claims.attached(volumeId, pv, answer, false);
+  }
+
+  /** pathd has detached it, and said what is left; what becomes of the claim is not decided yet. */
+  async detached(volumeId: string, left: readonly Debt[]): Promise<void> {
+    const known = this.#store.get(volumeId);
+    if (known !== undefined) await this.#store.set({ ...known, left: this.#named(left) });
+  }
+
+  /** A stage has failed. What it found on its way to be given back is to be given back again. */
+  async notStaged(volumeId: string): Promise<void> {
+    const left = this.#store.get(volumeId)?.left;
+    if (left !== undefined) await this.unstaged(volumeId, left);
   }
 
   /**
@@ -259,11 +314,11 @@ export class Cluster {
    * claimed anew, or the call refused.
    */
   async confirm(volumeId: string, context: KeyMap, mode: string): Promise<void> {
-    const isReplaced = this.#followed.get(volumeId)?.keeper.pvIsGone === true;
+    const isReplaced = this.#followers.get(volumeId)?.pvIsGone === true;
     const pv = this.#store.get(volumeId)?.pv ?? null;
     const isLost = needsOwner(mode) && pv !== null && ownerOf(pv) !== this.#options.node;
     if (!isReplaced && !isLost) return;
-    await this.configure(volumeId, context);
+    await this.configure(volumeId, context, mode);
     await this.claim(volumeId, mode);
     // pathd has not been told: the keeper sees the difference.
     this.#attend(volumeId);
@@ -313,25 +368,41 @@ export class Cluster {
     if (pv !== undefined) void removeDeadStatuses(this.#owner, pv);
   }
 
-  /** The volume is gone from this node: take status and claim off the PV, now or later. */
-  async unstaged(volumeId: string): Promise<void> {
-    const followed = this.#followed.get(volumeId);
-    followed?.keeper.stop();
-    followed?.stop.abort();
-    this.#followed.delete(volumeId);
+  /**
+   * The volume is gone from this node: take status and claim off the PV, now or later, and say there what
+   * is left. undefined: pathd is asked for that.
+   */
+  async unstaged(volumeId: string, left?: readonly Debt[]): Promise<void> {
+    this.#followers.end(volumeId);
     this.#statuses.remove(volumeId);
     this.#fresh.delete(volumeId);
     this.#staging.delete(volumeId);
     const known = this.#store.get(volumeId);
     if (known === undefined) return;
-    await this.#store.set({ ...known, isReleased: true });
+    const said = left === undefined ? {} : { left: this.#named(left) };
+    await this.#store.set({ ...known, ...said, isReleased: true });
     await this.#releases.begin(volumeId);
   }
 
-  async #readPv(volumeId: string, name: string): Promise<PersistentVolume | undefined> {
+  /** pathd does not know what its node is called. */
+  #named(debts: readonly Debt[]): readonly Debt[] {
+    const { node } = this.#options;
+    return debts.map((debt) => (debt.node === '' ? { ...debt, node } : debt));
+  }
+
+  #configOf(known: KnownVolume): VolumeConfig {
+    const { weights, policyDefaults } = this.#options;
+    return configOf(known, this.#standing.now, weights, policyDefaults, this.#maintenance.now);
+  }
+
+  async #readPv(
+    volumeId: string,
+    name: string,
+    patienceMs: number,
+  ): Promise<PersistentVolume | undefined> {
     this.#fresh.delete(volumeId);
     this.#forbidden.delete(volumeId);
-    const pv = await askPv(this.#api, this.#options.log, volumeId, name);
+    const pv = await askPv({ api: this.#api, log: this.#options.log, patienceMs }, volumeId, name);
     if (pv === 'forbidden') this.#forbidden.add(volumeId);
     if (pv === undefined || pv === 'forbidden') return undefined;
     this.#fresh.set(volumeId, pv);
@@ -349,19 +420,17 @@ export class Cluster {
       const record = await state.read(volumeId);
       if (record === undefined || known.isReleased) await this.unstaged(volumeId);
       else if (record.phase === 'staged') this.#follow(volumeId);
+      if (known.isQuestioned === true) this.#claims.look(volumeId);
     } catch (error) {
       log.warn({ volumeId, error: String(error) }, 'volume is not followed');
     }
   }
 
-  /** @param pv as it was at stage: the server's cache may be behind our own claim. */
+  /** @param pv as it was at stage. */
   #follow(volumeId: string, staged?: VolumeConfig, pv?: PersistentVolume): void {
     const { node, pathd, log, weights, policyDefaults } = this.#options;
     const known = this.#store.get(volumeId);
     if (known === undefined) return;
-    const before = this.#followed.get(volumeId);
-    before?.keeper.stop();
-    before?.stop.abort();
     const keeper = new Keeper({
       ...{ volumeId, node, pathd, log, weights, policyDefaults, staged, store: this.#store },
       topology: () => this.#standing.now,
@@ -369,29 +438,13 @@ export class Cluster {
       tell: (volume, event) => {
         this.#events.record(volume, event);
       },
+      look: (seen) => {
+        this.#claims.look(volumeId, seen);
+      },
     });
-    const stop = new AbortController();
-    this.#followed.set(volumeId, { keeper, stop });
     this.#statuses.add(volumeId);
-    keeper.check();
-    void followObject({
-      transport: this.#transport,
-      collection: PVS,
-      name: known.pv?.name ?? known.attributes[PV_KEY] ?? volumeId,
-      signal: AbortSignal.any([stop.signal, this.#stopping.signal]),
-      random: Math.random,
-      outage: this.#outage,
-      known: pv,
-      onObject: (object) => {
-        const read = object === undefined ? undefined : readPv(object);
-        if (read?.ok === false) return;
-        void keeper.onPv(read?.value);
-        this.#statuses.pvIs(volumeId, read?.value.uid);
-      },
-      onFailure: ({ detail }, againMs) => {
-        log.debug({ volumeId, error: detail, againMs }, 'PV is not watched');
-      },
-    });
+    const name = known.pv?.name ?? known.attributes[PV_KEY] ?? volumeId;
+    this.#followers.begin(volumeId, keeper, name, pv);
   }
 
   #tell(volumeId: string, event: VolumeEventText): void {
@@ -406,10 +459,4 @@ function later(run: () => void): () => void {
   return () => {
     clearTimeout(timer);
   };
-}
-
-/** pathd says what failed, and knows nothing of Secrets. */
-function advised(event: VolumeEventText): VolumeEventText {
-  if (event.reason !== 'AuthenticationFailed') return event;
-  return { ...event, message: `${event.message}: ${SECRET_ADVICE}` };
 }

@@ -23,6 +23,7 @@ export type CsiEventReason =
   | 'CapacityMismatch'
   | 'OwnerTakenOver'
   | 'OwnerLost'
+  | 'OwnerReclaimed'
   | 'InvalidMaintenance'
   | NamingReason;
 

@@ -14,14 +14,21 @@
  */
 import type { Logger } from '../base/log.ts';
 import { backoffMs } from '../kubernetes/backoff.ts';
-import { type PersistentVolume, ownerOf } from '../kubernetes/client.ts';
+import type { PersistentVolume } from '../kubernetes/client.ts';
 import {
   describeNoPath,
   describeProblems,
   DRIVER_NAME,
   type VolumeConfig,
 } from '../kubernetes/contract.ts';
-import { isDriverKey, OWNER_KEY, ourKeys, statusKey } from '../kubernetes/keys.ts';
+import {
+  DEBTS_KEY,
+  IDENTITY_KEY,
+  isDriverKey,
+  OWNER_KEY,
+  ourKeys,
+  statusKey,
+} from '../kubernetes/keys.ts';
 import type { Maintenance } from '../kubernetes/maintenance.ts';
 import type { Topology, TopologyWeights } from '../kubernetes/topology.ts';
 import { type PathdApi, PathdError } from '../pathd/api.ts';
@@ -48,6 +55,8 @@ export interface KeeperOptions {
   /** Beneath the volume's own values: see cluster.ts. */
   readonly policyDefaults: PolicyDefaults;
   readonly tell: (volume: KnownVolume, event: VolumeEventText) => void;
+  /** The claim may not be on the PV as it should be: it is looked after. */
+  readonly look: (pv?: PersistentVolume) => void;
   /** What was found at stage; undefined after a restart of csi. */
   readonly staged: VolumeConfig | undefined;
 }
@@ -63,8 +72,7 @@ export class Keeper {
   #running = false;
   /** Asked for while it ran. */
   #again = false;
-  #lostTo: string | undefined;
-  /** The PV was deleted, or is another of the same name. */
+  /** The PV was deleted, or is another of the same name that is not claimed yet. */
   pvIsGone = false;
 
   constructor(options: KeeperOptions) {
@@ -81,6 +89,8 @@ export class Keeper {
       const text = 'the PersistentVolume was deleted or replaced: last state is kept';
       if (!this.pvIsGone) log.warn({ volumeId }, text);
       this.pvIsGone = true;
+      // What is there now is claimed first, and followed then.
+      if (pv !== undefined) this.#options.look(pv);
       return;
     }
     this.pvIsGone = false;
@@ -88,11 +98,14 @@ export class Keeper {
       log.warn({ volumeId, pv: pv.name }, 'the PersistentVolume is of another volume: ignored');
       return;
     }
-    const owner = ownerOf(pv);
-    this.#watchOwner(known, owner);
-    // A claim that was lost is not believed again where the API cannot be asked.
-    const isOwner = known.isOwner && owner === node;
-    await store.set({ ...known, isOwner, pv: knownPv(pv, node) });
+    await store.set({ ...known, pv: knownPv(pv, node) });
+    this.#options.look(pv);
+    this.check();
+  }
+
+  /** The PV that is there now is the volume's, and claimed. */
+  replaced(): void {
+    this.pvIsGone = false;
     this.check();
   }
 
@@ -143,6 +156,7 @@ export class Keeper {
       this.#failures = 0;
       const now = store.get(volumeId);
       if (now !== undefined) await store.set({ ...now, applied: want, good: config.good });
+      this.#options.look();
     } catch (error) {
       this.#onFailure(known, want, error);
     } finally {
@@ -185,15 +199,6 @@ export class Keeper {
       this.#tell(known, reason, warning, message);
     });
     this.#told = news;
-  }
-
-  #watchOwner(known: KnownVolume, owner: string | undefined): void {
-    const { node } = this.#options;
-    if (!known.isOwner || owner === node || this.#lostTo === (owner ?? '')) return;
-    this.#lostTo = owner ?? '';
-    const by = owner === undefined ? 'was removed' : `is ${owner} now`;
-    const text = `the owner annotation ${by} while node ${node} still has the volume staged`;
-    this.#tell(known, 'OwnerLost', true, `${text}: end its pods there before it is used elsewhere`);
   }
 
   #tell(
@@ -242,8 +247,8 @@ export function tellConfig(
 /** What of a PV is kept; of statuses only this node's own, the others' come and go. */
 export function knownPv(pv: PersistentVolume, node: string): KnownPv {
   const { name, uid, claimRef, capacity } = pv;
-  const kept = ([key]: [string, string]): boolean =>
-    !isDriverKey(key) || key === OWNER_KEY || key === statusKey(node);
+  const ours = [OWNER_KEY, DEBTS_KEY, IDENTITY_KEY, statusKey(node)];
+  const kept = ([key]: [string, string]): boolean => !isDriverKey(key) || ours.includes(key);
   return {
     ...{ name, uid, capacity, claimRef: claimRef ?? null },
     annotations: Object.fromEntries(Object.entries(ourKeys(pv.annotations)).filter(kept)),

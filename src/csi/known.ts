@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import type { Logger } from '../base/log.ts';
 import { readWhole, removeWhole, writeWhole } from '../host/durable-file.ts';
 import type { ClaimRef } from '../kubernetes/client.ts';
+import type { Debt, DebtEntry } from '../kubernetes/debts.ts';
 import type { KeyMap } from '../kubernetes/keys.ts';
 
 /** A PV as far as it matters after it was read. Only keys of our domain. */
@@ -25,6 +26,19 @@ export interface KnownPv {
   readonly capacity?: string;
 }
 
+/** This node's claim, as it stands on the PV. */
+export interface KnownClaim {
+  /** Its entry among the debts. */
+  readonly entry: DebtEntry;
+  /**
+   * What earlier holders have left and pathd has not settled; undefined: pathd has not attached the volume
+   * under this claim, and what the PV says of others stands.
+   */
+  readonly unpaid: readonly Debt[] | undefined;
+  /** It was held before it was made: its entry counts as a debt of this node too. */
+  readonly wasHeld: boolean;
+}
+
 export interface KnownVolume {
   readonly version: 1;
   readonly volumeId: string;
@@ -32,7 +46,7 @@ export interface KnownVolume {
   readonly attributes: KeyMap;
   /** null: the API never showed it (not allowed to read PVs, or not reached yet). */
   readonly pv: KnownPv | null;
-  /** The owner annotation was ours when last seen, or may be. */
+  /** The volume is claimed, and no other node was seen to have taken the claim. Never a proof. */
   readonly isOwner: boolean;
   /** What pathd was given last, as keeper.ts spells it; empty: not known. */
   readonly applied: string;
@@ -43,6 +57,14 @@ export interface KnownVolume {
   readonly good?: KeyMap;
   /** Unstaged; what this node wrote on the PV is still to be removed. */
   readonly isReleased: boolean;
+  /** Absent: none was made, or by a csi of before. */
+  readonly claim?: KnownClaim;
+  /** What pathd said at the end of its last Detach, and the PV does not say yet; empty: clean. */
+  readonly left?: readonly Debt[];
+  /** The logical unit as pathd named it; absent: not known. */
+  readonly unit?: string;
+  /** pathd waits to hear whether the claim still stands. */
+  readonly isQuestioned?: true;
 }
 
 /** How far pathd's events were told. */
@@ -182,8 +204,19 @@ function isKnownVolume(value: unknown, volumeId: string): value is KnownVolume {
     typeof known.applied === 'string' &&
     (known.good === undefined || isTexts(known.good)) &&
     typeof known.isOwner === 'boolean' &&
-    typeof known.isReleased === 'boolean'
+    typeof known.isReleased === 'boolean' &&
+    (known.claim === undefined || isKnownClaim(known.claim)) &&
+    (known.left === undefined || Array.isArray(known.left)) &&
+    (known.unit === undefined || typeof known.unit === 'string')
   );
+}
+
+/** As far as a file that this process has written whole can be wrong: another version's. */
+function isKnownClaim(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const { entry, unpaid, wasHeld } = value as Partial<KnownClaim>;
+  const isEntry = typeof entry?.isClaim === 'boolean' && Array.isArray(entry.debt.paths);
+  return isEntry && typeof wasHeld === 'boolean' && (unpaid === undefined || Array.isArray(unpaid));
 }
 
 function isKnownPv(value: unknown): boolean {

@@ -41,7 +41,10 @@ export async function relayNotices(options: RelayOptions): Promise<void> {
         if (sequence <= cursor.sequence) continue;
         cursor = { instance, sequence };
         const volume = store.get(volumeId);
-        if (volume !== undefined && Date.now() - atUnixMs < TOO_OLD_MS) tell(volume, notice);
+        // A question stands until it is answered.
+        const isQuestion = notice.reason === 'ClaimQuestioned';
+        const isFresh = Date.now() - atUnixMs < TOO_OLD_MS;
+        if (volume !== undefined && (isFresh || isQuestion)) tell(volume, notice);
         await store.setCursor(cursor);
       }
     } catch (error) {

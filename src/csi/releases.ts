@@ -1,9 +1,11 @@
 /**
  * Taking off a PV what this node wrote on it, after unstage: at once where the API server answers,
  * else later, for as long as it takes and over restarts of csi (the volume stays in the known store
- * until it is done). Unstage waits for one try's time at most.
+ * until it is done, with what pathd said of it). Until then the claim stands, and another node is refused.
+ * Unstage waits for one try's time at most.
  */
 import { backoffMs } from '../kubernetes/backoff.ts';
+import type { Debt } from '../kubernetes/debts.ts';
 import { pause } from '../kubernetes/watch.ts';
 import type { KnownStore } from './known.ts';
 import { type OwnerOptions, releaseOwner, TRY_MS } from './owner.ts';
@@ -11,6 +13,10 @@ import { type OwnerOptions, releaseOwner, TRY_MS } from './owner.ts';
 export interface ReleasesOptions {
   readonly store: KnownStore;
   readonly owner: OwnerOptions;
+  /** Resolves when nothing of ours claims the volume any more. */
+  readonly ended: (volumeId: string) => Promise<void>;
+  /** What pathd says of a volume that is not attached; rejects where it cannot be asked. */
+  readonly askLeft: (volumeId: string) => Promise<readonly Debt[]>;
   /** Ends all waiting. */
   readonly signal: AbortSignal;
 }
@@ -53,13 +59,31 @@ export class Releases {
   }
 
   async #release(volumeId: string): Promise<boolean> {
-    const { store, owner } = this.#options;
+    const { store, owner, ended } = this.#options;
+    await ended(volumeId);
     const known = store.get(volumeId);
     if (known?.isReleased !== true) return true;
     const { name, uid } = known.pv ?? { name: '', uid: '' };
-    if (name !== '' && !(await releaseOwner(owner, volumeId, name, uid))) return false;
+    // Of a volume that several nodes write the debt is told, and imposed on nobody.
+    const left = known.isOwner ? (known.left ?? (await this.#asked(volumeId))) : [];
+    if (left === undefined) return false;
+    const { claim } = known;
+    const isSettled = claim?.unpaid !== undefined;
+    const terms = { volumeId, name, uid, left, isSettled, wasHeld: claim?.wasHeld === true };
+    if (name !== '' && !(await releaseOwner(owner, terms))) return false;
     // Staged again meanwhile: then it is not ours to forget.
     if (store.get(volumeId)?.isReleased === true) await store.remove(volumeId);
     return true;
+  }
+
+  /** A csi before this one unstaged it and did not live to write down what pathd said. */
+  async #asked(volumeId: string): Promise<readonly Debt[] | undefined> {
+    const { owner, askLeft } = this.#options;
+    try {
+      return await askLeft(volumeId);
+    } catch (error) {
+      owner.log.info({ volumeId, error: String(error) }, 'pathd does not say what is left');
+      return undefined;
+    }
   }
 }

@@ -15,8 +15,15 @@ import { canonicalPath, mountFilesystem, unmountAll } from '../host/mount.ts';
 import { describeNoPath, parseVolumeConfig } from '../kubernetes/contract.ts';
 import type { VolumeConfig } from '../kubernetes/contract.ts';
 import type { ParsedChap } from '../kubernetes/chap-secret.ts';
-import { type AttachRequest, PathdError, type VolumeStatus } from '../pathd/api.ts';
+import {
+  type AttachRequest,
+  type AttachResponse,
+  type Debt,
+  PathdError,
+  type VolumeStatus,
+} from '../pathd/api.ts';
 import { chapSpec, SECRET_ADVICE } from './chap.ts';
+import type { ConfirmedClaim } from './cluster.ts';
 import { type NodeContext, attachedVolume, isMountOf, whyDead } from './context.ts';
 import { ensureFilesystem } from './format.ts';
 import * as parse from './parse.ts';
@@ -90,7 +97,8 @@ async function isDone(
         `${used.map((one) => one.targetPath).join(', ')}: delete the pods that use it on this node`,
     );
   }
-  await takeDown(node, call.volumeId, record.stagingPath, volume.device);
+  const left = await takeDown(node, call.volumeId, record.stagingPath, volume.device);
+  await node.cluster?.detached(call.volumeId, left);
   return false;
 }
 
@@ -101,31 +109,22 @@ async function stageAfresh(
   before: VolumeStatus | undefined,
 ): Promise<void> {
   const { volumeId, stagingPath, capability } = call;
-  const config = await readConfig(node, call);
-  const publications = record === undefined ? [] : await livePublications(record, before);
-  const draft = { version: 1, volumeId, capability, stagingPath, publications } as const;
-  const readOnly = parse.isReadOnlyMode(capability.mode);
   const rollback = new Rollback();
-  if (before === undefined) rollback.push('record', () => node.state.remove(volumeId));
   try {
+    const config = await readConfig(node, call);
+    const publications = record === undefined ? [] : await livePublications(record, before);
+    const draft = { version: 1, volumeId, capability, stagingPath, publications } as const;
+    if (before === undefined) rollback.push('record', () => node.state.remove(volumeId));
     // First of all, so that a full disk refuses while nothing has happened.
     await node.state.write({ ...draft, phase: 'staging', device: null });
     const claim = await node.cluster?.claim(volumeId, capability.mode);
-    const unclaim = claim?.undo;
-    // What was attached before may be mounted: its claim stays until it is unstaged.
-    if (unclaim !== undefined && before === undefined) rollback.push('claim', unclaim);
-    const { paths, policy, pin = '' } = config;
-    const chap = chapSpec(call.chap);
-    const singleNode = parse.isSingleNodeWriter(capability.mode);
-    const mayTakeOver = claim !== undefined;
-    const wanted = { paths, policy, readOnly, pin, chap, singleNode, mayTakeOver };
-    const { device } = await attach(node, { volumeId, ...wanted });
+    // What was attached before may be mounted: device and claim stay until it is unstaged.
     if (before === undefined)
-      rollback.push('attach', async () => {
-        await node.pathd.detach(volumeId);
-      });
+      rollback.push('claim and attach', () => giveUp(node, volumeId, claim));
+    const { device } = await attachUnder(node, call, config, claim);
     if (capability.access.kind === 'mount') {
       const { fsType, flags } = capability.access;
+      const readOnly = parse.isReadOnlyMode(capability.mode);
       const mount = { ...call, device, fsType, flags, readOnly };
       await mountVolume(node, mount, record, rollback);
     }
@@ -133,8 +132,64 @@ async function stageAfresh(
     await node.cluster?.staged(volumeId);
   } catch (error) {
     await rollback.run(node.log);
+    await node.cluster?.notStaged(volumeId);
     throw error;
   }
+}
+
+/** The claim goes back with what pathd says of the attach, whether that came to an end or not. */
+async function giveUp(
+  node: NodeContext,
+  volumeId: string,
+  claim: ConfirmedClaim | undefined,
+): Promise<void> {
+  const { debts } = await node.pathd.detach(volumeId);
+  await claim?.undo(debts);
+}
+
+async function attachUnder(
+  node: NodeContext,
+  call: StageCall,
+  { paths, policy, pin = '' }: VolumeConfig,
+  claim: ConfirmedClaim | undefined,
+): Promise<AttachResponse> {
+  const { volumeId, capability } = call;
+  const { cluster } = node;
+  if (claim !== undefined) requireFences(node, volumeId, claim);
+  const answer = await attach(node, {
+    ...{ volumeId, paths, policy, pin },
+    readOnly: parse.isReadOnlyMode(capability.mode),
+    chap: chapSpec(call.chap),
+    singleNode: parse.isSingleNodeWriter(capability.mode),
+    mayTakeOver: claim?.debts.some((debt) => isOfDeadHolder(debt, node.nodeId)) === true,
+    debts: claim?.debts ?? [],
+    historyKnown: claim !== undefined,
+    claimQuestions: claim !== undefined,
+    expectedIdentity: cluster?.pinnedUnit(volumeId) ?? '',
+  });
+  if (claim !== undefined) await claim.attached(answer);
+  else await cluster?.attachedUnclaimed(volumeId, answer);
+  return answer;
+}
+
+/**
+ * A named node that has never given the volume back, and of which the cluster or the operator has said
+ * that it writes no more: the claim was taken from it, by this stage or by one before that failed.
+ */
+function isOfDeadHolder({ node: holder, allPaths }: Debt, self: string): boolean {
+  return allPaths && holder !== '' && holder !== self;
+}
+
+/** A pathd of the release before would attach the volume as if nobody had left anything. */
+function requireFences(node: NodeContext, volumeId: string, claim: ConfirmedClaim): void {
+  const other = claim.debts.find((debt) => debt.node !== node.nodeId);
+  if (!claim.isPathdOlder || other === undefined) return;
+  const who = other.node === '' ? 'an earlier node' : `node ${other.node}`;
+  throw new CsiError(
+    'FAILED_PRECONDITION',
+    `volume ${volumeId}: ${who} may still have writes under way at its targets, and the pathd of this ` +
+      'node is of a release that cannot fence them: drain the node and replace its pathd pod',
+  );
 }
 
 /**
@@ -142,10 +197,7 @@ async function stageAfresh(
  * kubelet it is final: nothing is half staged, and it comes again with its own back-off, so a wrong
  * secret costs each target one login an attempt.
  */
-async function attach(
-  node: NodeContext,
-  request: AttachRequest,
-): Promise<{ readonly device: string }> {
+async function attach(node: NodeContext, request: AttachRequest): Promise<AttachResponse> {
   try {
     return await node.pathd.attach(request);
   } catch (error) {
@@ -162,7 +214,7 @@ async function readConfig(node: NodeContext, call: StageCall): Promise<VolumeCon
   const config =
     node.cluster === undefined
       ? parseVolumeConfig(volumeContext, node.topology, node.weights)
-      : await node.cluster.configure(volumeId, volumeContext);
+      : await node.cluster.configure(volumeId, volumeContext, call.capability.mode);
   if (config.paths.length === 0) {
     const why = describeNoPath(config.problems);
     throw new CsiError('INVALID_ARGUMENT', `volume ${volumeId} has no usable path: ${why}`);

@@ -97,6 +97,13 @@ export class StatusWriter {
     }
   }
 
+  /** The PV is another object, which is the volume's by now and has no status yet. */
+  renew(volumeId: string): void {
+    const written = this.#volumes.get(volumeId);
+    if (written !== undefined) Object.assign(written, fresh());
+    this.soon();
+  }
+
   /** Something happened: look before the second is over. */
   soon(): void {
     this.#schedule(SOON_MS);

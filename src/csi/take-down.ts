@@ -9,6 +9,7 @@
  */
 import { describeHolders, findHolders, openExclusive } from '../host/device-holders.ts';
 import { unmountAll } from '../host/mount.ts';
+import type { Debt } from '../pathd/api.ts';
 import type { NodeContext } from './context.ts';
 import { CsiError } from './status.ts';
 
@@ -21,14 +22,15 @@ const PASSING_HOLDER_MS = 3_000;
 const LOOK_AGAIN_MS = 100;
 
 /**
- * `device` is undefined when pathd does not have the volume: then there is only the mount to go.
+ * `device` is undefined when pathd does not have the volume: then there is only the mount to go. Resolves
+ * with what pathd says that may still take effect at the targets.
  */
 export async function takeDown(
   node: NodeContext,
   volumeId: string,
   stagingPath: string,
   device: string | undefined,
-): Promise<void> {
+): Promise<readonly Debt[]> {
   const unmounted = await unmountAll(stagingPath);
   if (!unmounted.ok) {
     const { kind, detail } = unmounted.error;
@@ -39,7 +41,8 @@ export async function takeDown(
   }
   if (device !== undefined) await requireUnused(volumeId, device);
   // Also when pathd did not list it: an attach may have been under way when csi died.
-  await node.pathd.detach(volumeId);
+  const { debts } = await node.pathd.detach(volumeId);
+  return debts;
 }
 
 async function requireUnused(volumeId: string, device: string): Promise<void> {

@@ -40,8 +40,8 @@ export async function unstage(node: NodeContext, call: UnstageCall): Promise<voi
         'NodeUnpublishVolume comes first',
     );
   }
-  await takeDown(node, volumeId, stagingPath, volume?.device);
+  const left = await takeDown(node, volumeId, stagingPath, volume?.device);
   await node.state.remove(volumeId);
   node.lastUsage.delete(volumeId);
-  await node.cluster?.unstaged(volumeId);
+  await node.cluster?.unstaged(volumeId, left);
 }

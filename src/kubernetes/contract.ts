@@ -40,6 +40,7 @@ export const POLICY_PREFIX = `policy.${KEY_DOMAIN}`;
 /** Written by the driver, never read as configuration. */
 export const STATUS_PREFIX = `status.${KEY_DOMAIN}`;
 export const OWNER_PREFIX = `owner.${KEY_DOMAIN}`;
+export const IDENTITY_PREFIX = `identity.${KEY_DOMAIN}`;
 
 export const MAX_PATHS = 16;
 export const MAX_WEIGHT = 1000;
@@ -168,7 +169,7 @@ function sortKeys(keys: Values, kept: KeptValues): Sections {
     const value = keys[key] ?? '';
     const [prefix = '', name, ...rest] = key.split('/');
     if (prefix !== KEY_DOMAIN && !prefix.endsWith(`.${KEY_DOMAIN}`)) continue;
-    if (prefix === STATUS_PREFIX || prefix === OWNER_PREFIX) continue;
+    if ([STATUS_PREFIX, OWNER_PREFIX, IDENTITY_PREFIX].includes(prefix)) continue;
     if (key === PIN_KEY || key === PV_KEY) continue;
     const section = PREFIXES.get(prefix);
     if (section === undefined || name === undefined || rest.length > 0) {

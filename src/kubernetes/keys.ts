@@ -10,13 +10,20 @@
  * Pure.
  */
 import { hash32 } from '../base/hash.ts';
-import { cleaned, KEY_DOMAIN, OWNER_PREFIX, STATUS_PREFIX } from './contract.ts';
+import { cleaned, IDENTITY_PREFIX, KEY_DOMAIN, OWNER_PREFIX, STATUS_PREFIX } from './contract.ts';
 import type { Topology } from './topology.ts';
 
 export type KeyMap = Readonly<Record<string, string>>;
 
 /** Annotation with the name of the node that has claimed a single-node volume. */
 export const OWNER_KEY = `${OWNER_PREFIX}/node`;
+/** Annotation with what its holders may still have under way at its targets (debts.ts). */
+export const DEBTS_KEY = `${OWNER_PREFIX}/debts`;
+/**
+ * Annotation with the logical unit that the volume was first staged on, as pathd words it. Written once;
+ * who wants another unit removes it.
+ */
+export const IDENTITY_KEY = `${IDENTITY_PREFIX}/unit`;
 
 /** The name part of a qualified key: 63 bytes (Kubernetes, validation of annotation keys). */
 const NAME_MAX = 63;
@@ -52,9 +59,11 @@ export function ourKeys(map: KeyMap): KeyMap {
   return { ...cleaned(Object.fromEntries(others)), ...Object.fromEntries(driver) };
 }
 
-/** Written by the driver: status and owner. Never configuration, never a reason to act. */
+/** Written by the driver: status, owner, identity. Never configuration. */
 export function isDriverKey(key: string): boolean {
-  return key.startsWith(`${STATUS_PREFIX}/`) || key.startsWith(`${OWNER_PREFIX}/`);
+  return [STATUS_PREFIX, OWNER_PREFIX, IDENTITY_PREFIX].some((prefix) =>
+    key.startsWith(`${prefix}/`),
+  );
 }
 
 /**

@@ -49,6 +49,11 @@ export function parsePathUrl(text: string): Result<PathUrl, string> {
 
 export type Portal = Pick<PathUrl, 'host' | 'port'>;
 
+/** As `parsePortal` reads it; the port is always said. */
+export function formatPortal({ host, port }: Portal): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${String(port)}`;
+}
+
 /** `host[:port]`; the error is one line that says what is expected. */
 export function parsePortal(authority: string): Result<Portal, string> {
   const bracketed = /^(\[[^\]]*\])(?::(.*))?$/.exec(authority);

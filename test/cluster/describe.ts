@@ -11,14 +11,19 @@ export function masked(description: string): string {
 }
 
 function maskedBody(text: string): string {
-  return text
-    .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/g, '<time>')
-    .replace(/\/dev\/loop\d+/g, '/dev/loop<n>')
-    .replace(/gap \d+ ms/, 'gap <n> ms')
-    .replace(/, \d+ replayed/, ', <n> replayed')
-    .replace(/fence [a-z-]+,/, 'fence <rung>,')
-    .replace(/\d+\/(\d+) +down(.*<time>) .*/, '<w>/$1  down$2 <what the socket said>')
-    .replace(/^( +cause: ).*/gm, '$1<what the socket said>');
+  return (
+    text
+      // One line, cut, or below its key where it is long.
+      .replace(/(owner\.prioritypath\.io\/debts:)\s+\[.*/, '$1 <debts>')
+      .replace(/(identity\.prioritypath\.io\/unit:)\s+\{.*/, '$1 <unit>')
+      .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/g, '<time>')
+      .replace(/\/dev\/loop\d+/g, '/dev/loop<n>')
+      .replace(/gap \d+ ms/, 'gap <n> ms')
+      .replace(/, \d+ replayed/, ', <n> replayed')
+      .replace(/fence [a-z-]+,/, 'fence <rung>,')
+      .replace(/\d+\/(\d+) +down(.*<time>) .*/, '<w>/$1  down$2 <what the socket said>')
+      .replace(/^( +cause: ).*/gm, '$1<what the socket said>')
+  );
 }
 
 function maskedEvents(text: string): string {

@@ -9,6 +9,7 @@ import { blockCapability } from '../support/kubelet.ts';
 
 const PATH = 'path.prioritypath.io/p0';
 const OWNER = 'owner.prioritypath.io/node';
+const UNIT = 'identity.prioritypath.io/unit';
 const STATUS = 'status.prioritypath.io/node-1';
 const attributes = { [PATH]: 'iscsi://10.0.0.0/iqn.2026-01.io.prioritypath.test:vol/1' };
 const poll = { timeout: 5_000, interval: 20 };
@@ -63,5 +64,5 @@ test('a claim is given back when the right is there again', async () => {
   await bench.unstage('pv-1');
   expect(api.annotations('pv-1')).toHaveProperty(OWNER);
   api.mode = 'up';
-  await expect.poll(keys, poll).toEqual([PATH]);
+  await expect.poll(keys, poll).toEqual([PATH, UNIT]);
 });

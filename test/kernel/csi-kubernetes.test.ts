@@ -10,6 +10,7 @@ const IQN = 'iqn.2026-01.io.prioritypath.test:vol';
 const PATH = (n: number): string => `path.prioritypath.io/p${String(n)}`;
 const URL_OF = (n: number): string => `iscsi://10.0.0.${String(n)}/${IQN}/1`;
 const OWNER = 'owner.prioritypath.io/node';
+const UNIT = 'identity.prioritypath.io/unit';
 const STATUS = 'status.prioritypath.io/node-1';
 const RACK = 'topology.prioritypath.io/rack';
 const ROOM = 'topology.prioritypath.io/room';
@@ -194,7 +195,7 @@ describe('live', () => {
     }
     // No effect on the volume: what was attached once is attached, with the paths it had.
     const kinds = new Set(bench.pathd.calls.map((call) => call.split(' ')[0]));
-    expect([...kinds].sort()).toEqual(['attach', 'expand']);
+    expect([...kinds].sort()).toEqual(['attach', 'expand', 'nexuses']);
     await api.start();
   });
 
@@ -223,9 +224,7 @@ describe('live', () => {
     );
     api.annotate('pv-1', { [PATH(0)]: 'broken', [PATH(1)]: 'broken' });
     await eventually(() =>
-      expect(api.events.some(({ message }) => message.startsWith('no usable path is left'))).toBe(
-        true,
-      ),
+      expect(api.events.map(({ message }) => message).join()).toMatch(/p0 "broken".*p1 "broken"/),
     );
     expect(bench.pathd.updates).toEqual([]);
   });
@@ -320,23 +319,6 @@ describe('one writer node', () => {
     await bench.publish('pv-1', blockCapability(), 'pod-2');
   });
 
-  test('a PV that was deleted by force and made again is claimed at the next stage', async () => {
-    await stage();
-    await eventually(() => expect(api.annotations('pv-1')).toHaveProperty(STATUS));
-    await eventually(() => expect(api.watches).toContain('persistentvolumes/pv-1'));
-    api.remove('persistentvolumes', 'pv-1');
-    api.addPv('pv-1', { [PATH(0)]: URL_OF(0), [PATH(3)]: URL_OF(3) }, {}, 'uid-again');
-    const logged = (): boolean => bench.logged.some((line) => line.includes('the PV is gone'));
-    await expect.poll(logged, { timeout: 5_000 }).toBe(true);
-    expect(bench.pathd.updates).toEqual([]);
-    await stage();
-    expect(api.annotations('pv-1')[OWNER]).toBe('node-1');
-    await eventually(() => expect(api.annotations('pv-1')).toHaveProperty(STATUS));
-    await eventually(() => expect(weights()).toMatchObject({ p3: 80 }));
-    const attaches = bench.pathd.calls.filter((call) => call.startsWith('attach'));
-    expect(attaches).toHaveLength(1);
-  });
-
   test('released at unstage, and when the stage fails', async () => {
     bench.pathd.attachError = new PathdError('UNAVAILABLE', 'no path answers');
     expect((await refusal(stage())).code).toBe('UNAVAILABLE');
@@ -345,10 +327,10 @@ describe('one writer node', () => {
     await stage();
     await eventually(() => expect(api.annotations('pv-1')).toHaveProperty(STATUS));
     await bench.unstage('pv-1');
-    expect(Object.keys(api.annotations('pv-1'))).toEqual([PATH(0), PATH(1)]);
+    expect(Object.keys(api.annotations('pv-1'))).toEqual([PATH(0), PATH(1), UNIT]);
   });
 
-  test('without an answer of the API no claim is made; one that is ours is believed', async () => {
+  test('without an answer of the API no claim is made, nor is one believed that was ours', async () => {
     api.mode = 'error';
     expect(
       await refusal(bench.stage('pv-1', blockCapability(), { [PATH(0)]: URL_OF(0) })),
@@ -361,6 +343,9 @@ describe('one writer node', () => {
     await bench.pathd.crash();
     api.mode = 'error';
     await bench.restart();
+    // It may have been taken since: who knows is asked again.
+    expect(await refusal(stage())).toMatchObject({ code: 'UNAVAILABLE' });
+    api.mode = 'up';
     await stage();
     expect(weights()).toEqual({ p0: 100, p1: 90 });
   });
@@ -415,6 +400,8 @@ describe('manners', () => {
     await eventually(() => expect(api.watches).toEqual(['nodes/node-1', 'persistentvolumes/pv-1']));
     expect(api.requests.slice(before).sort()).toEqual([
       'GET /api/v1/persistentvolumes/pv-1',
+      // The claim, the unit (of the first stage only), the status.
+      'PATCH /api/v1/persistentvolumes/pv-1',
       'PATCH /api/v1/persistentvolumes/pv-1',
       'PATCH /api/v1/persistentvolumes/pv-1',
       'WATCH /api/v1/persistentvolumes',
@@ -443,6 +430,7 @@ describe('manners', () => {
     api.mode = 'hang';
     const hungAt = performance.now();
     expect((await refusal(stage())).code).toBe('UNAVAILABLE');
-    expect(performance.now() - hungAt).toBeLessThan(5_000);
+    // What refuses the stage is worth waiting for: a slow server is not one that says no.
+    expect(performance.now() - hungAt).toBeLessThan(12_000);
   });
 });

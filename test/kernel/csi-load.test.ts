@@ -17,16 +17,21 @@ const STATUS = 'status.prioritypath.io/node-1';
 const IDLE_S = 5;
 const poll = { timeout: 10_000, interval: 20 };
 
+/** Never staged before. */
+const NEW = 'pv-new';
+
 let api: FakeApi;
 let bench: CsiBench;
 
 beforeEach(async () => {
   api = await FakeApi.start();
   api.addNode('node-1');
-  for (const [n, name] of NAMES.entries()) {
+  for (const [n, name] of [...NAMES, NEW].entries()) {
     const url = `iscsi://10.0.0.${String(n)}/iqn.2026-01.io.prioritypath.test:vol/1`;
-    // With both labels: a guess would be one event more.
-    api.addPv(name, { 'path.prioritypath.io/p0': url, 'weight.prioritypath.io/p0': '90' });
+    // With both labels: a guess would be one event more. Staged before: the unit is pinned once.
+    const keys = { 'path.prioritypath.io/p0': url, 'weight.prioritypath.io/p0': '90' };
+    const unit = { 'identity.prioritypath.io/unit': 'a unit' };
+    api.addPv(name, name === NEW ? keys : { ...keys, ...unit });
   }
   bench = await CsiBench.open(EXT4_BYTES, {
     credentials: api.credentials,
@@ -90,6 +95,10 @@ test('5,000 nodes with 20 volumes each stay within the budget, as counted', asyn
     () => all((name) => bench.unstage(name)),
     () => NAMES.every((name) => !(STATUS in api.annotations(name))),
   );
+  const first = await asked(
+    () => bench.stage(NEW, blockCapability(), {}),
+    () => (api.annotations(NEW)[STATUS] ?? '').includes('* p1'),
+  );
 
   const { nodes, volumes } = CLUSTER;
   const own = OWN_WATCHES.length;
@@ -101,6 +110,8 @@ test('5,000 nodes with 20 volumes each stay within the budget, as counted', asyn
     idleRequestsPerSecond: (nodes * (idle.reads + idle.watches + idle.writes)) / IDLE_S,
     requestsPerStage: each(stage.reads + stage.watches + stage.writes),
     writesPerStage: each(stage.writes),
+    // Once in the life of a PV: which unit it is.
+    requestsPerFirstStage: first.reads + first.watches + first.writes,
     requestsPerUnstage: each(unstage.reads + unstage.watches + unstage.writes),
     writesPerFailover: each(failover.writes),
     readsPerFailover: each(failover.reads + failover.watches),
@@ -117,6 +128,7 @@ test('5,000 nodes with 20 volumes each stay within the budget, as counted', asyn
     idleRequestsPerSecond: 0,
     requestsPerStage: 4,
     writesPerStage: 2,
+    requestsPerFirstStage: 5,
     requestsPerUnstage: 2,
     writesPerFailover: 5,
     readsPerFailover: 0,

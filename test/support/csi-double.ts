@@ -35,6 +35,8 @@ export class CsiDouble implements PathdApi {
   /** Bent answers; undefined: as it is. */
   attachError: Error | undefined;
   detachError: Error | undefined;
+  /** Of the release before: it knows nothing of debts and claims. */
+  isOlder = false;
   /** What detach answers. */
   debts: readonly Debt[] = [];
   /** What attach answers. */
@@ -130,6 +132,7 @@ export class CsiDouble implements PathdApi {
 
   async nexuses(volumeId: string, paths: readonly string[]): Promise<NexusesResponse> {
     this.calls.push(`nexuses ${volumeId}`);
+    if (this.isOlder) throw new PathdError('UNIMPLEMENTED', 'unknown method Nexuses');
     const isids = paths.map((path, i) => ({ path, isid: `8000000${String(i)}0000` }));
     return { initiatorName: this.initiatorName, isids };
   }

@@ -52,6 +52,8 @@ export class FakeApi {
   readonly watchSeconds: number[] = [];
   /** up: answers; hang: never answers; error: 503; forbid: 403; unknown: 401, the token is nobody's. */
   mode: Mode = 'up';
+  /** Every answer takes so long, watches aside. */
+  delayMs = 0;
   /** False: as with an etcd that cannot report progress and WatchList on. */
   progress = true;
   connections = 0;
@@ -200,6 +202,9 @@ export class FakeApi {
     this.requests.push(`${isWatch ? 'WATCH' : request.method} ${url.pathname}`);
     const body = await readBody(request);
     if (this.mode === 'hang') return;
+    if (this.delayMs > 0 && !isWatch) {
+      await new Promise((resolve) => setTimeout(resolve, this.delayMs));
+    }
     if (this.mode === 'error') {
       fail(response, 503, 'the server is overloaded');
       return;

@@ -22,6 +22,7 @@ let keeper: Keeper;
 let updates: UpdateRequest[];
 let errors: PathdError[];
 let told: string[];
+let looked: (string | undefined)[];
 let maintenance: Maintenance;
 let topology: Topology;
 
@@ -53,6 +54,7 @@ const newKeeper = (): Keeper =>
     topology: () => topology,
     maintenance: () => maintenance,
     tell: (_, { reason, message }) => void told.push(`${reason}: ${message}`),
+    look: (seen) => void looked.push(seen?.uid),
     staged: undefined,
   });
 
@@ -63,7 +65,7 @@ beforeEach(async () => {
   const more = { attributes: {}, pv: null, isOwner: false, isReleased: false, applied: '' };
   await store.set({ version: 1, volumeId: 'v', ...more });
   maintenance = NO_MAINTENANCE;
-  [updates, errors, told, topology] = [[], [], [], { rack: 'r1', room: 'a' }];
+  [looked, updates, errors, told, topology] = [[], [], [], [], { rack: 'r1', room: 'a' }];
   keeper = newKeeper();
   // File writes are real, timers are not.
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });

@@ -1,94 +1,60 @@
 /** Claims against an API server in memory that keeps its promises: uid and resourceVersion. */
 import { beforeEach, describe, expect, test } from 'vitest';
-import { err, ok } from '../../../src/base/result.ts';
-import { claimOwner, releaseOwner, removeDeadStatuses } from '../../../src/csi/owner.ts';
-import type {
-  ApiErrorKind,
-  ApiResult,
-  KubernetesApi,
-  NodeObject,
-  PersistentVolume,
-} from '../../../src/kubernetes/client.ts';
+import {
+  type Claimed,
+  claimOwner,
+  releaseOwner,
+  type ReleaseTerms,
+  removeDeadStatuses,
+} from '../../../src/csi/owner.ts';
+import {
+  claimEntry,
+  type Debt,
+  type DebtEntry,
+  parseDebts,
+} from '../../../src/kubernetes/debts.ts';
 import { OUT_OF_SERVICE_TAINT } from '../../../src/kubernetes/owner.ts';
+import { PvApi } from '../../support/pv-api.ts';
 
 const LOG = { debug: () => 0, info: () => 0, warn: () => 0, error: () => 0 };
 const OWNER = 'owner.prioritypath.io/node';
+const DEBTS = 'owner.prioritypath.io/debts';
 const statusOf = (node: string): string => `status.prioritypath.io/${node}`;
+const PATH = { name: 'p0', host: '10.0.0.1', port: 3260, targetName: 'iqn.2026-01.x:y', lun: 1 };
 
-class Api {
-  annotations: Record<string, string> = {};
-  uid = 'u-1';
-  exists = true;
-  version = 1;
-  readonly nodes = new Map<string, Pick<NodeObject, 'uid' | 'taints'>>();
-  readonly calls: string[] = [];
-  /** Runs before the next patch is judged: somebody else was quicker. */
-  race: (() => void) | undefined;
-  /** The next patch is applied and its answer lost, or not even that. */
-  patchTrouble: { readonly kind: ApiErrorKind; readonly isApplied: boolean } | undefined;
-  nodeTrouble: ApiErrorKind | undefined;
-  pvTrouble: ApiErrorKind | undefined;
-
-  get pv(): PersistentVolume {
-    const { uid, version, annotations } = this;
-    return {
-      ...{ name: 'pv-1', uid, resourceVersion: String(version), annotations: { ...annotations } },
-      ...{ labels: {}, driver: 'd', volumeHandle: 'pv-1', volumeAttributes: {}, capacity: '' },
-      claimRef: undefined,
-    };
-  }
-
-  edit(changes: Readonly<Record<string, string | null>>): void {
-    for (const [key, value] of Object.entries(changes)) {
-      if (value === null) Reflect.deleteProperty(this.annotations, key);
-      else this.annotations[key] = value;
-    }
-    this.version += 1;
-  }
-
-  get api(): KubernetesApi {
-    const fail = (kind: ApiErrorKind): ApiResult<never> => err({ kind, detail: kind });
-    return {
-      getPv: () => {
-        this.calls.push('GET');
-        if (this.pvTrouble !== undefined) return Promise.resolve(fail(this.pvTrouble));
-        return Promise.resolve(this.exists ? ok(this.pv) : fail('not-found'));
-      },
-      getNode: (name: string) => {
-        this.calls.push(`GET ${name}`);
-        if (this.nodeTrouble !== undefined) return Promise.resolve(fail(this.nodeTrouble));
-        const node = this.nodes.get(name);
-        return Promise.resolve(node === undefined ? fail('not-found') : ok(node as NodeObject));
-      },
-      patchAnnotations: (
-        pv: { uid: string; resourceVersion?: string },
-        changes: Readonly<Record<string, string | null>>,
-      ) => {
-        this.calls.push('PATCH');
-        this.race?.();
-        this.race = undefined;
-        const isOther = pv.uid !== this.uid || !this.exists;
-        const isOld = (pv.resourceVersion ?? String(this.version)) !== String(this.version);
-        if (isOther || isOld) return Promise.resolve(fail('conflict'));
-        const trouble = this.patchTrouble;
-        this.patchTrouble = undefined;
-        if (trouble?.isApplied !== false) this.edit(changes);
-        return Promise.resolve(trouble === undefined ? ok(this.pv) : fail(trouble.kind));
-      },
-    } as unknown as KubernetesApi;
-  }
-}
-
-let api: Api;
+let api: PvApi;
 
 beforeEach(() => {
-  api = new Api();
+  api = new PvApi();
 });
 
-const claim = (node: string): ReturnType<typeof claimOwner> =>
-  claimOwner({ api: api.api, node, log: LOG }, 'v', api.pv);
-const release = (node: string, uid = 'u-1'): Promise<boolean> =>
-  releaseOwner({ api: api.api, node, log: LOG }, 'v', 'pv-1', uid);
+/** With the session names that a node of this name has. */
+const entryOf = (node: string): ReturnType<typeof claimEntry> =>
+  claimEntry(node, Date.now(), [PATH], {
+    initiatorName: `iqn.2026-01.x:${node}`,
+    isids: [{ path: 'p0', isid: '800000010000' }],
+  });
+const claim = (node: string, left?: readonly Debt[]): Promise<Claimed> =>
+  claimOwner(
+    { api: api.api, node, log: LOG },
+    { volumeId: 'pv-1', pv: api.pv, entry: () => Promise.resolve(entryOf(node)), left },
+  );
+const CLEAN = { left: [], isSettled: true, wasHeld: false };
+const release = (node: string, more: Partial<ReleaseTerms> = {}): Promise<boolean> =>
+  releaseOwner(
+    { api: api.api, node, log: LOG },
+    { volumeId: 'pv-1', name: 'pv-1', uid: 'u-1', ...CLEAN, ...more },
+  );
+/** What the PV says is under way: node, whether it is a claim's entry, whether every path. */
+const debts = (): readonly string[] =>
+  parseDebts(api.annotations[DEBTS], Date.now()).map(
+    ({ isClaim, debt }) =>
+      `${debt.node}${isClaim ? ' claim' : ''}${debt.allPaths ? ' every' : ''} ${debt.paths.map(({ name }) => name).join()}`,
+  );
+const KEPT_OUT: Debt = {
+  ...{ node: 'n1', sinceUnixMs: 1_000, allPaths: false, initiatorName: 'iqn.2026-01.x:n1' },
+  paths: [{ ...PATH, isid: '800000010000', keptOut: true }],
+};
 const REFUSED = {
   code: 'FAILED_PRECONDITION',
   message: expect.stringContaining('claimed by node') as string,
@@ -142,7 +108,9 @@ describe('a claim', () => {
   test('of a PV that was replaced between reading and writing is not written on the new one', async () => {
     const old = api.pv;
     [api.uid, api.exists] = ['u-2', false];
-    const claiming = claimOwner({ api: api.api, node: 'n1', log: LOG }, 'v', old);
+    const entry = (): Promise<DebtEntry> => Promise.resolve(entryOf('n1'));
+    const wanted = { volumeId: 'pv-1', pv: old, entry, left: undefined };
+    const claiming = claimOwner({ api: api.api, node: 'n1', log: LOG }, wanted);
     await expect(claiming).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     expect(api.annotations).toEqual({});
   });
@@ -170,7 +138,7 @@ describe('a volume of another node', () => {
   test('whose Node is gone: taken, its status with it, and why is said', async () => {
     const { takenFrom } = await claim('n1');
     expect(takenFrom).toEqual({ node: 'n2', why: 'Node n2 does not exist any more' });
-    expect(api.annotations).toEqual({ [OWNER]: 'n1' });
+    expect(Object.keys(api.annotations)).toEqual([OWNER, DEBTS]);
   });
 
   test('whose Node is out of service: taken', async () => {
@@ -216,8 +184,7 @@ describe('a release', () => {
   });
 
   test('of a PV that is gone or another one is done, without a write', async () => {
-    api.edit({ [OWNER]: 'n1' });
-    expect(await release('n1', 'u-0')).toBe(true);
+    expect(await release('n1', { uid: 'u-0' })).toBe(true);
     api.exists = false;
     expect(await release('n1')).toBe(true);
     expect(api.calls).toEqual(['GET', 'GET']);
@@ -252,4 +219,128 @@ test('statuses of Nodes that are gone are removed, of living and unknown ones no
   api.nodeTrouble = 'unavailable';
   await removeDeadStatuses(options, api.pv);
   expect(Object.keys(api.annotations)).toHaveLength(2);
+});
+
+describe('what a holder may still have under way', () => {
+  test('a claim says who is about to write, from the moment it is made, in the same write', async () => {
+    const { debts: earlier } = await claim('n1');
+    expect(earlier).toEqual([]);
+    expect(debts()).toEqual(['n1 claim every p0']);
+    const [own] = parseDebts(api.annotations[DEBTS], Date.now());
+    expect(own?.debt).toMatchObject({
+      initiatorName: 'iqn.2026-01.x:n1',
+      paths: [{ ...PATH, isid: '800000010000' }],
+    });
+  });
+
+  test('a clean release takes owner, debts and status away in one write', async () => {
+    await claim('n1');
+    api.edit({ [statusOf('n1')]: 'table' });
+    api.calls.length = 0;
+    expect(await release('n1')).toBe(true);
+    expect(api.annotations).toEqual({});
+    expect(api.calls).toEqual(['GET', 'PATCH']);
+  });
+
+  test('a release that is not clean leaves what pathd said, and frees the volume in the same write', async () => {
+    await claim('n1');
+    api.calls.length = 0;
+    expect(await release('n1', { left: [KEPT_OUT] })).toBe(true);
+    expect(api.calls).toEqual(['GET', 'PATCH']);
+    expect(api.annotations).not.toHaveProperty([OWNER]);
+    const { debts: earlier } = await claim('n2');
+    expect(earlier).toEqual([KEPT_OUT]);
+    expect(debts()).toEqual(['n2 claim every p0', 'n1 p0']);
+  });
+
+  test('of a node that it was taken from: every path, since the take-over, under its names', async () => {
+    await claim('n2');
+    const claimedAt = api.annotations[DEBTS] ?? '';
+    api.edit({
+      [DEBTS]: claimedAt.replace(/"since":"[^"]*"/, '"since":"2026-01-01T00:00:00.000Z"'),
+    });
+    const startedAt = Date.now();
+    const { debts: earlier } = await claim('n1');
+    expect(earlier).toMatchObject([
+      { node: 'n2', allPaths: true, initiatorName: 'iqn.2026-01.x:n2', paths: [PATH] },
+    ]);
+    expect(earlier[0]?.sinceUnixMs).toBeGreaterThanOrEqual(startedAt);
+    expect(debts()).toEqual(['n1 claim every p0', 'n2 every p0']);
+    // The claim is made in the write that says so: one that fails has said nothing.
+    expect(api.calls.filter((call) => call === 'PATCH')).toHaveLength(2);
+  });
+
+  test('of a node whose csi is older and wrote no entry: every path, of a holder without names', async () => {
+    api.edit({ [OWNER]: 'n2' });
+    const { debts: earlier } = await claim('n1');
+    expect(earlier).toMatchObject([{ node: 'n2', allPaths: true, initiatorName: '', paths: [] }]);
+    expect(debts()).toEqual(['n1 claim every p0', 'n2 every ']);
+  });
+
+  test('an owner annotation that the operator removes leaves the debts, and they count', async () => {
+    await claim('n2');
+    api.edit({ [OWNER]: null });
+    const { debts: earlier, takenFrom } = await claim('n1');
+    expect(takenFrom).toBeUndefined();
+    expect(earlier).toMatchObject([{ node: 'n2', allPaths: true, paths: [PATH] }]);
+  });
+
+  test('a value that nobody understands is a holder that may have written through every path', async () => {
+    api.edit({ [DEBTS]: '[{"node":"n2"' });
+    const { debts: earlier } = await claim('n1');
+    expect(earlier).toMatchObject([{ node: '', allPaths: true }]);
+  });
+
+  test('a claim that this node held before counts as its own debt, and costs no write', async () => {
+    await claim('n1');
+    api.calls.length = 0;
+    const { debts: earlier, wasHeld } = await claim('n1');
+    expect(api.calls).toEqual([]);
+    expect([wasHeld, earlier]).toMatchObject([true, [{ node: 'n1', allPaths: true }]]);
+    // The stage fails: what that claim has left is not forgotten.
+    expect(await release('n1', { isSettled: false, wasHeld })).toBe(true);
+    expect(api.annotations).not.toHaveProperty([OWNER]);
+    expect(debts()).toEqual(['n1 every p0']);
+  });
+
+  test('a claim that was held and of which pathd has said that it is clean is no debt', async () => {
+    await claim('n1');
+    const { debts: earlier, wasHeld } = await claim('n1', []);
+    expect([wasHeld, earlier]).toEqual([false, []]);
+  });
+
+  test('a stage that fails before anything was fenced loses no debt of others', async () => {
+    await claim('n2');
+    api.edit({ [OWNER]: null });
+    const { wasHeld } = await claim('n1');
+    expect(await release('n1', { isSettled: false, wasHeld })).toBe(true);
+    expect(debts()).toEqual(['n2 every p0']);
+    expect((await claim('n3')).debts).toMatchObject([{ node: 'n2' }]);
+  });
+
+  test('a PV that was made anew for the volume gets what is left; one of another volume does not', async () => {
+    await claim('n1');
+    [api.uid, api.annotations] = ['u-2', {}];
+    expect(await release('n1', { left: [KEPT_OUT] })).toBe(true);
+    expect(debts()).toEqual(['n1 p0']);
+    // The manifest was applied as it stood in the cluster: nobody else would take our name off it.
+    [api.uid, api.annotations] = ['u-3', { [OWNER]: 'n1' }];
+    expect(await release('n1')).toBe(true);
+    expect(api.annotations).toEqual({});
+    [api.uid, api.annotations, api.driver] = ['u-4', {}, 'other'];
+    expect(await release('n1', { left: [KEPT_OUT] })).toBe(true);
+    expect(api.annotations).toEqual({});
+  });
+
+  test('a release whose answer is lost leaves the claim or the debts, never neither', async () => {
+    await claim('n1');
+    api.patchTrouble = { kind: 'unavailable', isApplied: false };
+    expect(await release('n1', { left: [KEPT_OUT] })).toBe(false);
+    expect(api.annotations[OWNER]).toBe('n1');
+    api.patchTrouble = { kind: 'unavailable', isApplied: true };
+    expect(await release('n1', { left: [KEPT_OUT] })).toBe(false);
+    expect(debts()).toEqual(['n1 p0']);
+    expect(await release('n1', { left: [KEPT_OUT] })).toBe(true);
+    expect(debts()).toEqual(['n1 p0']);
+  });
 });

@@ -34,7 +34,8 @@ let nodes: Volumes[];
 
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'pinned-'));
-  [clock, portals, written, nodes] = [new VirtualClock(), new Map(), [], []];
+  [clock, portals] = [new VirtualClock(), new Map<string, Gateway>()];
+  [written, nodes] = [[], []];
 });
 
 afterEach(async () => {
@@ -150,7 +151,9 @@ describe('an array maps another unit to the LUN', () => {
     await run(new Promise((resolve) => setTimeout(resolve, 200)));
     const [status] = await second.status('v');
     expect(status?.paths.map(({ state }) => state)).toEqual(['current', 'banned']);
-    expect(told.join()).toMatch(/IdentityMismatch p1 is banned: is naa\.60014050000000000000000000000002/);
+    expect(told.join()).toMatch(
+      /IdentityMismatch p1 is banned: is naa\.60014050000000000000000000000002/,
+    );
   });
 
   it('of equal weak names but another serial number: refused too', async () => {
