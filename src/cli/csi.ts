@@ -159,6 +159,7 @@ function configure(
       : { kubernetes: { ...kubernetes, policyDefaults: policy.value } }),
     endpoint: flags.endpoint,
     stateDir: flags['state-dir'],
+    pathdEndpoint: flags.pathd,
     nodeId: flags['node-id'],
     topology: { rack: flags.rack || undefined, room: flags.room || undefined },
     weights,

@@ -22,9 +22,11 @@ import type { PathdApi } from '../pathd/api.ts';
 import { GRPC_OPTIONS } from '../pathd/wire.ts';
 import { Cluster, type KubernetesOptions } from './cluster.ts';
 import type { NodeContext } from './context.ts';
+import { HomeMark, unrecordedStages } from './home.ts';
 import { identityHandlers } from './identity.ts';
 import { nodeHandlers } from './node.ts';
 import type { NoticeSource } from './notice-relay.ts';
+import { readMountInfo } from '../host/mountinfo.ts';
 import { clearSocket, protectSocket, socketPath } from '../host/unix-socket.ts';
 import { StateStore } from './state.ts';
 import { codeOf, messageOf, toServiceError } from './status.ts';
@@ -35,6 +37,8 @@ export interface CsiServerOptions {
   readonly endpoint: string;
   /** Where records of staged volumes are kept, over restarts and reboots. */
   readonly stateDir: string;
+  /** Where pathd is, for the mark that tells the next csi (home.ts). */
+  readonly pathdEndpoint: string;
   /** CSI node_id: the Node's name; at most 256 bytes. */
   readonly nodeId: string;
   readonly topology: Topology;
@@ -60,7 +64,8 @@ export interface CsiServer {
 
 export function createCsiServer(options: CsiServerOptions): CsiServer {
   const path = socketPath(options.endpoint);
-  const state = new StateStore(options.stateDir);
+  const mark = markOf(options, dirname(path));
+  const state = new StateStore(options.stateDir, mark);
   const { nodeId, topology, weights, maxVolumes, pathd, log } = options;
   const cluster = createCluster(options, state);
   const node: NodeContext = {
@@ -76,7 +81,10 @@ export function createCsiServer(options: CsiServerOptions): CsiServer {
   return {
     cluster,
     start: async () => {
+      const refusal = await mark?.open();
+      if (refusal !== undefined) throw new Error(refusal);
       await state.open();
+      await tellUnrecorded(state, log);
       await cluster?.open();
       await clearSocket(path);
       await new Promise<void>((resolve, reject) => {
@@ -101,11 +109,26 @@ export function createCsiServer(options: CsiServerOptions): CsiServer {
         });
       });
       await cluster?.stop();
+      mark?.stop();
       // The kubelet's plugins/<driver>: nothing of ours stays there. Any other folder is not ours.
       const folder = dirname(path);
       if (basename(folder) === DRIVER_NAME) await rmdir(folder).catch(() => undefined);
     },
   };
+}
+
+/** In the kubelet's plugins/<driver> only: any other folder is not ours. */
+function markOf(options: CsiServerOptions, folder: string): HomeMark | undefined {
+  if (basename(folder) !== DRIVER_NAME) return undefined;
+  const { stateDir, pathdEndpoint, log } = options;
+  return new HomeMark(folder, { stateDir, pathd: pathdEndpoint }, log);
+}
+
+async function tellUnrecorded(state: StateStore, log: Logger): Promise<void> {
+  const mounts = unrecordedStages(await readMountInfo(), await state.stagingPaths());
+  if (mounts.length === 0) return;
+  const text = 'staged by this driver and not recorded: is --state-dir what it was? Drain the node';
+  log.warn({ mounts }, text);
 }
 
 function createCluster(options: CsiServerOptions, state: StateStore): Cluster | undefined {

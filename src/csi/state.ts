@@ -14,10 +14,11 @@
  * `<state dir>/formatting/<volume id>.json` exists from before mkfs until pathd has recorded its
  * end. It outlives unstage: a later call learns from it that a filesystem may be half made.
  */
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type FileError, readWhole, removeWhole, writeWhole } from '../host/durable-file.ts';
 import type { FilesystemType } from '../host/filesystem.ts';
+import type { HomeMark } from './home.ts';
 import type { Access, AccessMode, Capability } from './parse.ts';
 import { CsiError } from './status.ts';
 
@@ -49,8 +50,11 @@ export interface FormatRecord {
 export class StateStore {
   readonly #volumes: string;
   readonly #formatting: string;
+  readonly #mark: HomeMark | undefined;
 
-  constructor(stateDir: string) {
+  /** @param mark says where the records are, as long as there is one. */
+  constructor(stateDir: string, mark?: HomeMark) {
+    this.#mark = mark;
     this.#volumes = join(stateDir, 'volumes');
     this.#formatting = join(stateDir, 'formatting');
   }
@@ -72,11 +76,26 @@ export class StateStore {
 
   /** Throws RESOURCE_EXHAUSTED when the disk is full; the old record stays then. */
   async write(record: VolumeRecord): Promise<void> {
+    await this.#mark?.set();
     await writeJson(this.#file(this.#volumes, record.volumeId), record);
+    // The last one of before may have gone meanwhile, and the mark with it.
+    await this.#mark?.set();
   }
 
   async remove(volumeId: string): Promise<void> {
     await removeFile(this.#file(this.#volumes, volumeId));
+    await this.#mark?.clear();
+  }
+
+  /** Staging paths of all records that can be read. */
+  async stagingPaths(): Promise<ReadonlySet<string>> {
+    const paths = new Set<string>();
+    for (const file of await readdir(this.#volumes)) {
+      const id = /^(.+)\.json$/.exec(file)?.[1];
+      const record = id === undefined ? undefined : await this.read(id).catch(() => undefined);
+      if (record !== undefined) paths.add(record.stagingPath);
+    }
+    return paths;
   }
 
   async readFormatting(volumeId: string): Promise<FormatRecord | undefined> {

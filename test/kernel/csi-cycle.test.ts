@@ -270,6 +270,7 @@ describe('csi alone is restarted', () => {
     await expect(bench.kubelet.probe()).resolves.toEqual({ ready: { value: true } });
     const { createCsiServer } = await import('../../src/csi/server.ts');
     const other = createCsiServer({
+      pathdEndpoint: 'unix:///nowhere',
       ...{ endpoint: bench.socket, stateDir: bench.stateDir, nodeId: 'n', version: '1' },
       ...{ topology: { rack: undefined, room: undefined }, maxVolumes: 0, pathd: bench.pathd },
       weights: { sameRack: 3, sameRoom: 2, otherRoom: 1 },

@@ -43,4 +43,14 @@ export const ORDERS: readonly Mutation[] = [
     ['test/unit/host/announced-address.test.ts', 'is not, and why is said'],
     edit('host/announced-address', 'if (kind === undefined || ', 'if (kind !== undefined || '),
   ),
+  mutation(
+    'home-unmarked',
+    'a csi that starts elsewhere while volumes are staged forgets them',
+    ['test/unit/csi/home.test.ts', 'the process: refused'],
+    edit(
+      'csi/home',
+      '!isSame(other, this.#home)) return this.#refusal(other);',
+      '!isSame(other, this.#home)) return undefined;',
+    ),
+  ),
 ];

@@ -217,6 +217,7 @@ export class CsiBench {
       ...kubernetes,
       endpoint: `unix://${this.socket}`,
       stateDir: this.stateDir,
+      pathdEndpoint: 'unix:///double',
       nodeId: this.#cluster?.node ?? 'node-1',
       topology: this.#cluster === undefined ? ALONE : BY_LABELS,
       weights: DEFAULT_WEIGHTS,
