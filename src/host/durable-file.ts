@@ -1,6 +1,7 @@
 /**
  * Small files that must survive a crash whole: written beside, fsynced, renamed, and the directory
- * fsynced. A reader sees the old text or the new one.
+ * fsynced. A reader sees the old text or the new one. Each write needs free space: what must be written
+ * where there is none has a file of its own kind (slot-file.ts).
  */
 import { mkdir, open, readFile, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -12,7 +13,7 @@ export interface FileError {
   readonly detail: string;
 }
 
-function fileError(path: string, error: unknown): FileError {
+export function fileError(path: string, error: unknown): FileError {
   const { code, message } = error as NodeJS.ErrnoException;
   const full = code === 'ENOSPC' || code === 'EDQUOT';
   if (full) return { kind: 'no-space', detail: `cannot write ${path}: the disk is full` };
@@ -47,7 +48,10 @@ export async function readWhole(path: string): Promise<Result<string | undefined
 }
 
 /** On stable storage when it resolves well; mode 0600, directories made as needed. */
-export async function writeWhole(path: string, text: string): Promise<Result<void, FileError>> {
+export async function writeWhole(
+  path: string,
+  text: string | Buffer,
+): Promise<Result<void, FileError>> {
   const temporary = `${path}.tmp`;
   try {
     const made = await mkdir(dirname(path), { recursive: true, mode: 0o700 });

@@ -1,8 +1,15 @@
-/** The records of volumes as files: `<state dir>/volumes/<volume id>.json`. */
+/**
+ * The records of volumes as files: `<state dir>/volumes/<volume id>.record`, which have their space from the
+ * first save on (slot-file.ts): a disk that fills up later stops no failover.
+ *
+ * Versions before this one had `<volume id>.json`, a new file at each save. It is read where there is no
+ * other, and goes when the first record was saved.
+ */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { err, ok, type Result } from '../base/result.ts';
-import { type FileError, readWhole, removeWhole, writeWhole } from '../host/durable-file.ts';
+import { type FileError, readWhole, removeWhole } from '../host/durable-file.ts';
+import { SlotFile } from '../host/slot-file.ts';
 import {
   parseRecord,
   type StoreError,
@@ -10,34 +17,60 @@ import {
   type VolumeStore,
 } from '../volume/record.ts';
 
+const RECORD = '.record';
+const FORMER = '.json';
+
 export function fileVolumeStore(stateDir: string, volumeId: string): VolumeStore {
-  const path = join(stateDir, 'volumes', `${volumeId}.json`);
-  const corrupt = (why: string): StoreError => ({
+  const base = join(stateDir, 'volumes', volumeId);
+  const file = new SlotFile(`${base}${RECORD}`);
+  const former = `${base}${FORMER}`;
+  /** Whether the file of the versions before may still be there. */
+  let mayHaveFormer = true;
+  return {
+    load: async () => {
+      const found = await file.read();
+      if (!found.ok) return err(storeError(found.error));
+      if (found.value === 'damaged')
+        return err(corrupt(file.path, 'neither of its two slots is whole'));
+      if (found.value !== 'none') return understood(file.path, found.value.text, volumeId);
+      const text = await readWhole(former);
+      if (!text.ok) return err(storeError(text.error));
+      return text.value === undefined ? ok(undefined) : understood(former, text.value, volumeId);
+    },
+    save: async (record: VolumeRecord): Promise<Result<void, StoreError>> => {
+      const saved = await file.write(`${JSON.stringify(record, undefined, 2)}\n`);
+      if (!saved.ok) return err(storeError(saved.error));
+      // Nobody reads it beside the other one: that it stays hurts nobody.
+      if (mayHaveFormer) mayHaveFormer = !(await removeWhole(former)).ok;
+      return ok(undefined);
+    },
+    remove: async () => {
+      // The former one first: left alone it would be read.
+      for (const removed of [await removeWhole(former), await file.remove()]) {
+        if (!removed.ok) return err(storeError(removed.error));
+      }
+      return ok(undefined);
+    },
+  };
+}
+
+function understood(
+  path: string,
+  text: string,
+  volumeId: string,
+): Result<VolumeRecord, StoreError> {
+  const record = parseRecord(text);
+  if (!record.ok) return err(corrupt(path, record.error));
+  if (record.value.volumeId === volumeId) return record;
+  return err(corrupt(path, `it is of volume ${record.value.volumeId}`));
+}
+
+function corrupt(path: string, why: string): StoreError {
+  return {
     kind: 'corrupt',
     detail:
       `${path} cannot be used: ${why}. It says which paths may still hold writes; restore it, or ` +
       'remove it once every target of the volume has been restarted',
-  });
-  return {
-    load: async () => {
-      const text = await readWhole(path);
-      if (!text.ok) return err(storeError(text.error));
-      if (text.value === undefined) return ok(undefined);
-      const record = parseRecord(text.value);
-      if (!record.ok) return err(corrupt(record.error));
-      if (record.value.volumeId !== volumeId) {
-        return err(corrupt(`it is of volume ${record.value.volumeId}`));
-      }
-      return ok(record.value);
-    },
-    save: async (record: VolumeRecord): Promise<Result<void, StoreError>> => {
-      const saved = await writeWhole(path, `${JSON.stringify(record, undefined, 2)}\n`);
-      return saved.ok ? saved : err(storeError(saved.error));
-    },
-    remove: async () => {
-      const removed = await removeWhole(path);
-      return removed.ok ? removed : err(storeError(removed.error));
-    },
   };
 }
 
@@ -55,9 +88,11 @@ export async function volumesUnderName(stateDir: string): Promise<readonly strin
     return code === 'ENOENT' ? [] : [message];
   }
   const found: string[] = [];
-  for (const file of files) {
-    if (!file.endsWith('.json')) continue;
-    const volumeId = file.slice(0, -'.json'.length);
+  const names = files.flatMap((file) => {
+    const ending = [RECORD, FORMER].find((one) => file.endsWith(one));
+    return ending === undefined ? [] : [file.slice(0, -ending.length)];
+  });
+  for (const volumeId of new Set(names)) {
     const record = await fileVolumeStore(stateDir, volumeId).load();
     const {
       mayHoldWrites = [],

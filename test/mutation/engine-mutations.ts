@@ -62,4 +62,59 @@ export const ENGINE: readonly Mutation[] = [
       is: '      if (left.length > 999) return err(lost(stateDir, left));\n',
     },
   ),
+  mutation(
+    'settled-unsaved',
+    'a volume serves though its record of the unit could not be saved',
+    ['test/unit/volume/settle.test.ts', 'a start whose record of the unit cannot be saved'],
+    {
+      file: 'src/volume/volume.ts',
+      was: 'if (!saved.ok) return saved;\n    await this.#engine.reservations.settle();',
+      is: 'await this.#engine.reservations.settle();',
+    },
+    {
+      file: 'src/volume/volume.ts',
+      was: '    return saved;\n  }\n\n  /**\n   * Flushes',
+      is: '    return ok(undefined);\n  }\n\n  /**\n   * Flushes',
+    },
+  ),
+  mutation(
+    'always-by-force',
+    'the device of a volume is taken away by force, whoever has it open',
+    ['test/unit/pathd/volumes.test.ts', 'of what is in use is refused and it stays'],
+    {
+      file: 'src/pathd/volumes.ts',
+      was: "const force = attached.volume.status().state === 'failed';",
+      is: 'const force = true;',
+    },
+  ),
+  mutation(
+    'never-by-force',
+    'the device of a volume that has failed is not taken away while somebody has it open',
+    ['test/unit/pathd/volumes.test.ts', 'is by force for a volume that has failed'],
+    {
+      file: 'src/pathd/volumes.ts',
+      was: "const force = attached.volume.status().state === 'failed';",
+      is: 'const force = false;',
+    },
+  ),
+  mutation(
+    'record-over-the-latest',
+    'the record is written over the slot that holds the latest one',
+    ['test/unit/host/slot-file.test.ts', 'alternates, and goes on'],
+    {
+      file: 'src/host/slot-file.ts',
+      was: 'const next: SlotIndex = latest === 0 ? 1 : 0;',
+      is: 'const next: SlotIndex = latest;',
+    },
+  ),
+  mutation(
+    'torn-slot-read',
+    'a slot is read without its checksum',
+    ['test/unit/host/record-slots.test.ts', 'a write cut at any byte'],
+    {
+      file: 'src/host/record-slots.ts',
+      was: 'if (end > slot.length || get32(slot, CHECKSUM) !== checksum(slot, end)) return undefined;',
+      is: 'if (end > slot.length) return undefined;',
+    },
+  ),
 ];

@@ -167,7 +167,11 @@ describe('a second volume on one logical unit', () => {
   it('is refused, closed, and leaves no record; the first goes on; corrected, it attaches', async () => {
     await run(volumes.attach(request('a', 0)));
     await expect(run(volumes.attach(request('b', 1)))).rejects.toMatchObject(refused('a'));
-    expect([volumes.size, gateways[1]?.sessions.size, await records()]).toEqual([1, 0, ['a.json']]);
+    expect([volumes.size, gateways[1]?.sessions.size, await records()]).toEqual([
+      1,
+      0,
+      ['a.record'],
+    ]);
     expect(gateways[0]?.sessions.size).toBe(1);
     await run(volumes.attach(request('b', 2)));
     expect(volumes.size).toBe(2);
@@ -190,7 +194,7 @@ describe('a second volume on one logical unit', () => {
     await run(volumes.detach('a'));
     await run(volumes.attach(request('b', 1)));
     await expect(run(volumes.attach(request('a', 0)))).rejects.toMatchObject(refused('b'));
-    expect(await records()).toEqual(['a.json', 'b.json']); // what was used before is kept
+    expect(await records()).toEqual(['a.record', 'b.record']); // what was used before is kept
   });
 
   it('of two at the same moment one is refused', async () => {

@@ -51,7 +51,10 @@ const exporter: BlockExporter = {
         deviceBytes = source.sizeBytes;
         return ok(undefined);
       },
-      detach: async () => (refusal === undefined ? ok(undefined) : err(refusal)),
+      detach: async ({ force }) => {
+        const isForced = force && refusal?.kind === 'busy';
+        return refusal === undefined || isForced ? ok(undefined) : err(refusal);
+      },
     });
   },
   list: async () => [],
@@ -93,7 +96,11 @@ function write(): IoRequest {
   return { kind: 'write', offset: 0, length: 512, data, fua: false, done: quiet };
 }
 
-const recordFile = (): string => join(dir, 'volumes', 'v.json');
+const recordFile = (): string => join(dir, 'volumes', 'v.record');
+
+async function recorded(): Promise<string> {
+  return JSON.stringify(await fileVolumeStore(dir, 'v').load());
+}
 
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'volumes-'));
@@ -125,11 +132,8 @@ afterEach(async () => {
 
 describe('attach', () => {
   it('of a volume whose path may hold writes under an ISID that nobody knows any more is refused', async () => {
-    const [store, record] = [fileVolumeStore(dir, 'v'), emptyRecord('v')];
-    await store.save({ ...record, mayHoldWrites: ['p0'], heldAt: { p0: '10.0.0.0:3260' } });
-    await expect(run(volumes.attach(request))).rejects.toThrow(
-      'node.json is older than the record of v: p0 may hold writes',
-    );
+    await fileVolumeStore(dir, 'v').save({ ...emptyRecord('v'), mayHoldWrites: ['p0'] });
+    await expect(run(volumes.attach(request))).rejects.toThrow('is older than the record of v: p0');
     await expect(run(volumes.nexuses('v', ['p0']))).rejects.toThrow('node.json is older');
     expect(gateway.logins).toBe(0);
     await node.isids('v', ['p0']);
@@ -173,7 +177,7 @@ describe('attach', () => {
   it('a delay that is longer than an attempt goes on from one attempt to the next', async () => {
     const old = { ...emptyRecord('v'), mayHoldWrites: ['p7'] };
     await mkdir(join(dir, 'volumes'));
-    await writeFile(recordFile(), JSON.stringify(old));
+    await fileVolumeStore(dir, 'v').save(old);
     const delayed = { ...request, policy: { fencing: 'delay=15s' } };
     const began = clock.now();
     await expect(run(volumes.attach(delayed))).rejects.toThrow(
@@ -199,8 +203,7 @@ describe('attach', () => {
   it('a damaged record is named, and never taken for an empty one', async () => {
     await run(volumes.attach(request));
     await run(volumes.detach('v'));
-    const text = await readFile(recordFile(), 'utf8');
-    await writeFile(recordFile(), text.slice(0, text.length / 2));
+    await writeFile(recordFile(), (await readFile(recordFile())).subarray(0, 65_536));
     await expect(run(volumes.attach(request))).rejects.toMatchObject({
       code: 'FAILED_PRECONDITION',
       message: expect.stringContaining(recordFile()) as string,
@@ -243,7 +246,7 @@ describe('a wrong expected-serial', () => {
     await expect(run(volumes.attach(told('SERIAL-I')))).rejects.toMatchObject({
       message: expect.stringContaining('expected "SERIAL-I"') as string,
     });
-    await expect.poll(() => readFile(recordFile(), 'utf8')).toContain('expected \\"SERIAL-I\\"');
+    await expect.poll(recorded).toContain('expected \\"SERIAL-I\\"');
     await run(volumes.attach(told('SERIAL-1')));
     expect((await volumes.status('v'))[0]?.paths).toMatchObject([{ state: 'current' }]);
   });
@@ -260,7 +263,17 @@ describe('detach', () => {
     refusal = undefined;
     await run(volumes.detach('v'));
     expect([volumes.size, gateway.sessions.size]).toEqual([0, 0]);
-    expect(await readFile(recordFile(), 'utf8')).toContain('"mayHoldWrites": []');
+    expect(await recorded()).toContain('"mayHoldWrites":[]');
+  });
+
+  it('is by force for a volume that has failed: nothing that is in use could be saved', async () => {
+    await run(volumes.attach(request));
+    refusal = { kind: 'busy', detail: 'mounted at /x' };
+    gateway.inject('write', { status: 0x18, sense: undefined, data: undefined });
+    served?.submit(write());
+    await run(clock.advance(50));
+    await run(volumes.detach('v'));
+    expect(volumes.size).toBe(0);
   });
 });
 
