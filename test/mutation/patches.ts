@@ -124,6 +124,33 @@ export const PATCHES: readonly Patch[] = [
       },
     ],
   },
+  {
+    name: 'handover',
+    what: 'what earlier holders have left is forgotten',
+    edits: [
+      {
+        file: 'src/volume/debts.ts',
+        was: 'open: new Set(dueAddresses(debt, options.paths)),',
+        is: 'open: new Set<DebtAddress>(),',
+      },
+    ],
+  },
+  {
+    name: 'moved-address',
+    what: 'whoever answers at an address is taken for the target that was written to',
+    edits: [
+      {
+        file: 'src/volume/live-policy.ts',
+        was: "floating: portals === 'floating',",
+        is: 'floating: portals.length === 0,',
+      },
+      {
+        file: 'src/volume/engine.ts',
+        was: "const floating = (): boolean => this.#policy.portals === 'floating';",
+        is: 'const floating = (): boolean => false;',
+      },
+    ],
+  },
 ];
 
 /** Patches by name, in the order asked for. Throws for a name that there is not. */

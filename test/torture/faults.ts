@@ -15,6 +15,8 @@ export const BROKEN_RULES = [
   'log',
   'identity',
   'latch',
+  'handover',
+  'moved-address',
 ] as const;
 export type BrokenRule = (typeof BROKEN_RULES)[number];
 
@@ -133,6 +135,7 @@ export type Event =
   | 'slow storage'
   | 'cache switch'
   | 'full state'
+  | 'lost node'
   | HandOver
   | OrderKind;
 
@@ -165,6 +168,7 @@ const USUAL: Readonly<Record<Event, number>> = {
   'hand-over': 10,
   'take-over': 8,
   'long stop': 3,
+  'lost node': 8,
 };
 
 /** What is not possible everywhere. */
@@ -177,6 +181,7 @@ const NEEDS: Partial<Readonly<Record<Event, (world: World) => boolean>>> = {
   'hand-over': ({ nodes }) => nodes > 1,
   'take-over': ({ nodes }) => nodes > 1,
   'long stop': ({ nodes }) => nodes > 1,
+  'lost node': ({ nodes }) => nodes > 1,
 };
 
 export function isFault(event: Event): event is keyof typeof FAULTS {
@@ -200,6 +205,8 @@ const WANTED: Readonly<Record<BrokenRule, Wanted>> = {
   log: { worlds: ['log'], events: { blackout: 90 } },
   identity: { worlds: ['tgt', 'caches'], events: { 'wrong LU': 90, kill: 40 } },
   latch: { worlds: ['tgt', 'caches'], events: { 'long outage': 60 } },
+  'moved-address': { worlds: ['floating'], events: { 'moved address': 300 } },
+  handover: { worlds: ['nodes'], events: { 'lost node': 100, 'long stop': 20 } },
 };
 
 export function worldsFor(broken: BrokenRule | undefined): readonly WorldKind[] {

@@ -163,6 +163,11 @@ function asJson(
   return { seed, broken, seconds, ...counts, ...maps, findings: found };
 }
 
+// Targets, workers and mounts go with the process, also with one that is told to end.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => process.exit(130));
+}
+
 const usage = parseUsage(process.argv.slice(2));
 if (usage === 'help') process.stdout.write(`${HELP}\n`);
 else if (usage instanceof Error) {

@@ -42,6 +42,8 @@ export type ToWorker =
   | { readonly kind: 'order'; readonly order: Order }
   /** The operator lifts the bans of these paths. */
   | { readonly kind: 'readmit'; readonly paths: readonly string[] }
+  /** The claim is still this node's. */
+  | { readonly kind: 'confirm' }
   | { readonly kind: 'status' }
   | { readonly kind: 'close' };
 
@@ -49,6 +51,8 @@ export type News =
   | { readonly kind: 'switched'; readonly report: Omit<SwitchReport, 'at'> }
   | { readonly kind: 'banned'; readonly path: string; readonly detail: string }
   | { readonly kind: 'held'; readonly what: 'fence' | 'record'; readonly why: string }
+  /** Is the volume still this node's? */
+  | { readonly kind: 'questioned' }
   | { readonly kind: 'failed'; readonly why: string };
 
 /** So many sectors one after the other show this value, or, when torn, these. */

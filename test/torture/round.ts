@@ -22,6 +22,8 @@ import { makeWorld, POLICY, type WorldChoice } from './worlds.ts';
 const BAN_GRACE_MS = 5_000;
 /** For requests to be answered, and for a close. */
 const RELEASE_MS = 10_000;
+/** A start is answered well before the kubelet asks again. */
+const START_MS = 60_000;
 /** With everything healed the volume has to serve within this time. Not a bound: something is stuck. */
 const STUCK_MS = 90_000;
 
@@ -107,7 +109,11 @@ class Round {
       handOver: (how) => this.#handOver(how),
       worker: () => this.#worker,
       blackOut: () => this.#blackOut(this.#world.blackOut),
-      fillState: (full) => (full ? this.#nodes.state.fill() : this.#nodes.state.free()),
+      fillState: () => {
+        const { state } = this.#nodes;
+        state.fill();
+        return () => state.free();
+      },
       slowSpell: (begins) => (begins ? this.#vigil.slowBegins() : this.#vigil.slowEnds()),
     };
   }
@@ -139,7 +145,7 @@ class Round {
       await this.#pause(50 + this.#prng.below(700));
       if (!this.#isOver()) this.#strikes.next();
     }
-    await this.#strikes.over;
+    await this.#settled('faults', this.#strikes.over);
     // Ghosts have their time.
     await this.#pause(1_000);
     await this.#settled('clients', this.#workload.stop());
@@ -184,12 +190,16 @@ class Round {
     while (!isDone && !this.#isOver()) {
       await Promise.race([done, this.#pause(200)]);
       if (performance.now() < late) continue;
-      const status = this.#answer('status');
-      this.#worker?.tell({ kind: 'status' });
-      const shown = await Promise.race([status, this.#pause(5_000)]);
-      const text = shown?.kind === 'status' ? shown.text : 'the worker says nothing';
-      this.#find('stuck', `${what}: nothing moves, with every path healed; ${text}`);
+      const shown = await this.#status();
+      this.#find('stuck', `${what}: nothing moves, with every path healed; ${shown}`);
     }
+  }
+
+  async #status(): Promise<string> {
+    const status = this.#answer('status');
+    this.#worker?.tell({ kind: 'status' });
+    const shown = await Promise.race([status, this.#pause(5_000)]);
+    return shown?.text ?? 'the worker says nothing';
   }
 
   // ------------------------------------------------------------------------------ the worker
@@ -210,7 +220,12 @@ class Round {
       void worker.gone.then(() => this.#ended(worker));
       const started = this.#answer('started');
       worker.tell({ kind: 'start', config: this.#nodes.claim() });
-      const answer = await Promise.race([started, worker.gone.then(() => undefined)]);
+      const gone = worker.gone.then(() => undefined);
+      const answer = await Promise.race([started, gone, this.#pause(START_MS)]);
+      if (answer === undefined && worker.alive) {
+        const shown = await this.#status();
+        this.#find('stuck', `a start is neither done nor refused: ${shown}`);
+      }
       if (answer?.kind !== 'started') continue;
       if (answer.problem === undefined) {
         this.#note(`the worker of ${this.#nodes.current} serves`);
@@ -309,6 +324,10 @@ class Round {
         tally.held++;
         this.#note(`held: ${news.why}`);
         return;
+      case 'questioned':
+        this.#note('the claim is questioned');
+        void this.#confirm();
+        return;
       case 'failed':
         tally.latched++;
         this.#hasFailed = true;
@@ -317,6 +336,13 @@ class Round {
         this.#strikes.begin(this.#stageAgain());
         return;
     }
+  }
+
+  /** It has the volume as long as it runs; the answer takes its time. */
+  async #confirm(): Promise<void> {
+    const worker = this.#worker;
+    await this.#pause(this.#prng.below(500));
+    worker?.tell({ kind: 'confirm' });
   }
 
   /** It gives up when there was no path for too long, and for nothing else. */

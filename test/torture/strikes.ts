@@ -25,6 +25,10 @@ const LONG_OUTAGE_MS = 1_200;
 /** A spell of slow storage: long enough for a volume that goes round in circles. */
 const SPELL_MS = [5_000, 9_000] as const;
 const BEFORE_SPELL_MS = 1_500;
+/** A gateway whose node is lost: the other one serves before it can be heard again. */
+const SILENT_MS = [1_500, 5_000] as const;
+/** Writes are on the way by then, and nothing else has been done about it. */
+const IN_FLIGHT_MS = [50, 400] as const;
 const FULL_MS = [300, 3_000] as const;
 
 export interface StrikeOptions {
@@ -49,8 +53,8 @@ export interface StrikeScene {
   readonly blackOut: () => Promise<void>;
   readonly health: Health;
   readonly operator: Operator;
-  /** The worker's file system has no space, or has again. */
-  readonly fillState: (full: boolean) => void;
+  /** The worker's file system has no space until the function returned is called. */
+  readonly fillState: () => () => void;
   /** The storage is slow and nothing else is wrong, or no longer. */
   readonly slowSpell: (begins: boolean) => void;
 }
@@ -129,6 +133,9 @@ export class Strikes {
         add(this.#options.tally.faults, event);
         this.#scene.note('a write cache is switched');
         this.#world.storage?.switchCache();
+        return;
+      case 'lost node':
+        this.#loseNode();
         return;
       case 'full state':
         this.#fillState();
@@ -213,6 +220,17 @@ export class Strikes {
     this.begin(this.#impair(gateway, FAULTS.kill, this.#between(FAULTS.kill.lasts)));
   }
 
+  /** The gateway that carries the I/O falls silent, and its node is given up before it can go elsewhere. */
+  #loseNode(): void {
+    const gateway = this.#gateways.find(({ name }) => name === this.#scene.current());
+    if (!this.#scene.serves() || gateway === undefined || this.#impaired.has(gateway)) return;
+    add(this.#options.tally.faults, 'lost node');
+    const fault = this.#prng.below(2) === 0 ? FAULTS.stop : FAULTS.hold;
+    this.begin(this.#impair(gateway, fault, this.#between(SILENT_MS)));
+    const ms = this.#between(IN_FLIGHT_MS);
+    this.begin(pause(ms).then(() => this.#scene.handOver('take-over')));
+  }
+
   #blackOut(): void {
     if (this.#dark) return;
     add(this.#options.tally.faults, 'blackout');
@@ -251,10 +269,10 @@ export class Strikes {
     this.#full = true;
     const ms = this.#between(FULL_MS);
     this.#scene.note(`the worker's file system is full for ${String(ms)} ms`);
-    this.#scene.fillState(true);
+    const free = this.#scene.fillState();
     this.begin(
       pause(ms).then(() => {
-        this.#scene.fillState(false);
+        free();
         this.#full = false;
       }),
     );

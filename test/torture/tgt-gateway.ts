@@ -110,7 +110,7 @@ export async function tgtWorld(fencing: 'gone' | 'auto'): Promise<World> {
 }
 
 /** What is on the way is there in less than `delay`. Held for so long it must not give up. */
-const FLOATING = { fencing: 'delay=3s', 'no-path-timeout': '10s' } as const;
+const FLOATING = { portals: 'floating', fencing: 'delay=3s', 'no-path-timeout': '10s' } as const;
 
 export async function floatingWorld(): Promise<World> {
   return {

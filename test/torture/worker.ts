@@ -7,6 +7,7 @@ import { parsePolicy, type Policy } from '../../src/paths/policy.ts';
 import { createInitiator } from '../../src/host/initiator.ts';
 import { systemClock } from '../../src/host/clock.ts';
 import { fileVolumeStore } from '../../src/pathd/volume-store.ts';
+import { carriedDebts } from '../../src/volume/debt-addresses.ts';
 import { emptyRecord } from '../../src/volume/record.ts';
 import { Volume } from '../../src/volume/volume.ts';
 import type { VolumeEvent } from '../../src/volume/volume-types.ts';
@@ -41,11 +42,12 @@ function newsOf(event: VolumeEvent): News | undefined {
       return { kind: 'held', what: event.what, why: event.why };
     case 'failed':
       return { kind: 'failed', why: event.why };
+    case 'claim-questioned':
+      return { kind: 'questioned' };
     case 'switch-abandoned':
     case 'unauthenticated':
     case 'all-paths-down':
     case 'fence-undeclared':
-    case 'claim-questioned':
     case 'debts-left':
     case 'busy':
     case 'note':
@@ -65,6 +67,8 @@ async function start(config: WorkerConfig): Promise<string | undefined> {
   const loaded = await store.load();
   if (!loaded.ok) throw new Error(loaded.error.detail);
   const record = loaded.value;
+  // As pathd does it (open-volume.ts).
+  const carried = carriedDebts({ record, told: debts, historyKnown: true, initiatorName });
   volume = new Volume({
     volumeId: VOLUME,
     paths,
@@ -73,7 +77,8 @@ async function start(config: WorkerConfig): Promise<string | undefined> {
     readOnly: false,
     singleNode,
     mayTakeOver: taken,
-    debts,
+    claimQuestions: singleNode,
+    debts: carried,
     clock: systemClock,
     initiator: createInitiator(),
     credentials: () => undefined,
@@ -160,6 +165,9 @@ async function obey(message: ToWorker): Promise<void> {
         // Most of them are not banned, which is as good.
         for (const path of message.paths) await volume?.readmit(path);
       });
+      return;
+    case 'confirm':
+      volume?.confirmClaim();
       return;
     case 'status':
       tell({ kind: 'status', text: JSON.stringify(volume?.status()) });
