@@ -16,6 +16,7 @@ import { createInitiator } from '../host/initiator.ts';
 import type { PolicySet } from '../paths/policy.ts';
 import { ChapBook } from '../pathd/chap-book.ts';
 import { NodeState } from '../pathd/node-state.ts';
+import { RecordsMark } from '../pathd/records-mark.ts';
 import { createPathdServer } from '../pathd/server.ts';
 import { volumesUnderName } from '../pathd/volume-store.ts';
 import { Volumes } from '../pathd/volumes.ts';
@@ -119,6 +120,9 @@ async function serve(config: Config, io: CommandIo): Promise<number> {
   const { flags, log } = config;
   const stateDir = flags['state-dir'];
   await mkdir(flags['run-dir'], { recursive: true, mode: 0o700 });
+  const mark = new RecordsMark(flags['run-dir'], stateDir, log);
+  const elsewhere = await mark.open();
+  if (elsewhere !== undefined) return refuse(io, elsewhere);
   const wanted = flags['initiator-name'] === '' ? undefined : flags['initiator-name'];
   const node = await NodeState.open(stateDir, wanted, () => volumesUnderName(stateDir));
   if (!node.ok) return refuse(io, node.error);
@@ -154,6 +158,7 @@ async function serve(config: Config, io: CommandIo): Promise<number> {
   await aborted(io.signal);
   await stop(volumes, config);
   await server.stop();
+  await mark.close();
   return EXIT.ok;
 }
 

@@ -53,4 +53,14 @@ export const ORDERS: readonly Mutation[] = [
       '!isSame(other, this.#home)) return undefined;',
     ),
   ),
+  mutation(
+    'records-elsewhere',
+    'a pathd starts without the records of what targets may still have',
+    ['test/unit/pathd/records-mark.test.ts', 'another one is refused'],
+    edit(
+      'pathd/records-mark',
+      'return (await volumesUnderName(stateDir)).length === 0;',
+      'return true;',
+    ),
+  ),
 ];

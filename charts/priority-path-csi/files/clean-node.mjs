@@ -43,7 +43,7 @@ if (refusal !== undefined) {
   process.exit(1);
 }
 const inState = ['csi', 'pathd'].map((name) => `${state}/${name}`);
-const inRun = ['volumes', 'secrets', 'pathd.sock'].map((name) => `${run}/${name}`);
+const inRun = ['volumes', 'volumes.state-dir', 'secrets', 'pathd.sock'].map((name) => `${run}/${name}`);
 for (const made of [...inState, ...inRun]) {
   await rm(made, { recursive: true, force: true });
 }
