@@ -11,7 +11,7 @@
 import { assert, assertNever } from '../base/assert.ts';
 import type { Instant, PathName, VolumeId } from '../base/brand.ts';
 import * as brownOut from './brown-out.ts';
-import { decide, graceMs, judgeStall, latch, latchAt, raisePaths } from './decide.ts';
+import { decide, graceMs, judgeHangs, judgeSilence, latch, latchAt, raisePaths } from './decide.ts';
 import { failbackAt, leader, patience } from './failback.ts';
 import { p90 } from './latency.ts';
 import { isFresh, recalledPath, recalledTokens, type Recollection } from './memory.ts';
@@ -22,6 +22,7 @@ import { heldDown } from './path-state.ts';
 import type { Policy } from './policy.ts';
 import { abandonedAt, probeDue, probeSent } from './probing.ts';
 import * as receive from './receive.ts';
+import { NO_TROUBLE } from './slowness.ts';
 import type { ControllerState } from './state.ts';
 import { after, earliest } from './time.ts';
 import { Turn } from './turn.ts';
@@ -67,6 +68,7 @@ export function createController(options: ControllerOptions, now: Instant): Cont
     lastSwitchAt: undefined,
     outage: undefined,
     heldSince: undefined,
+    unansweredSince: undefined,
     holding: false,
     evidenceSince: undefined,
     latched: false,
@@ -77,6 +79,7 @@ export function createController(options: ControllerOptions, now: Instant): Cont
     abandoned: 0,
     backoffUntil: undefined,
     brownOut: brownOut.noBrownOut(now),
+    slowness: NO_TROUBLE,
   };
 }
 
@@ -86,7 +89,8 @@ export function step(state: ControllerState, event: PathEvent, now: Instant): St
   const turn = new Turn(state, now);
   take(turn, event);
   receive.expireProbes(turn);
-  judgeStall(turn);
+  judgeSilence(turn);
+  judgeHangs(turn);
   raisePaths(turn);
   orders.dropLeaving(turn);
   decide(turn);
@@ -103,6 +107,9 @@ function take(turn: Turn, event: PathEvent): void {
     case 'probe-failed':
       receive.onProbeFailed(turn, event);
       return;
+    case 'probe-late':
+      receive.onProbeLate(turn, event.path, event.probe);
+      return;
     case 'path-failed':
       receive.pathDown(turn, event.path, event.cause);
       return;
@@ -110,10 +117,10 @@ function take(turn: Turn, event: PathEvent): void {
       receive.onIdentity(turn, event.path, event.identity);
       return;
     case 'io-stalled':
-      receive.onIoStalled(turn, event.path, event.overdue);
+      receive.onIoStalled(turn, event.path, event.silentMs);
       return;
     case 'io-progressed':
-      receive.onIoProgressed(turn, event.path);
+      receive.onIoProgressed(turn, event.path, event.stalledMs);
       return;
     case 'own-stall':
       receive.onOwnStall(turn, event.durationMs);
@@ -164,7 +171,8 @@ function onSwitched(turn: Turn, name: PathName): void {
     brownOut: brownOut.moved(turn.state.brownOut, slow, { policy, now: turn.now }),
   });
   if (done) {
-    const held = { heldSince: undefined, holding: false, outage: undefined };
+    const unansweredSince = turn.state.heldSince;
+    const held = { heldSince: undefined, unansweredSince, holding: false, outage: undefined };
     turn.set({ ...held, evidenceSince: undefined, abandoned: 0, backoffUntil: undefined });
   }
   // A stall is a matter of the I/O that was in flight: there is none of it left anywhere.

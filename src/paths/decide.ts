@@ -6,26 +6,47 @@
 import { pathDown } from './receive.ts';
 import type { Instant } from '../base/brand.ts';
 import { failbackAt, leader, patience } from './failback.ts';
-import { mayRise, risen, stallProved } from './liveness.ts';
+import { hangProved, hungForMs, isStalled, mayRise, risen, stallProved } from './liveness.ts';
 import type { Cause, CauseKind, SwitchKind } from './model.ts';
 import type { PathState } from './path-state.ts';
 import { usable } from './path-state.ts';
 import { best, standing } from './select.ts';
+import { hungLimitMs, judged, silentLimitMs } from './slowness.ts';
 import type { ControllerState } from './state.ts';
 import { after } from './time.ts';
 import { refilled, taken } from './tokens.ts';
 import type { Turn } from './turn.ts';
 
-/** Overdue I/O is held against the current path once another one has answered. */
-export function judgeStall(turn: Turn): void {
-  const current = turn.path(turn.state.current);
+/** Silence is held against the current path once another one has answered. */
+export function judgeSilence(turn: Turn): void {
+  const { current: name, policy, slowness } = turn.state;
+  const current = turn.path(name);
   if (current?.liveness !== 'up') return;
-  const others = turn.usable().filter((path) => path.name !== current.name);
-  if (!stallProved(current, others)) return;
+  const others = turn.usable().filter((path) => path.name !== name);
+  if (!stallProved(current, others, silentLimitMs(policy, slowness))) return;
+  const forMs = String(current.silentMs);
   pathDown(turn, current.name, {
     kind: 'io-stalled',
-    detail: 'I/O in flight made no progress for its deadline while another path answered',
+    detail: `I/O in flight and a ping were not answered for ${forMs} ms while another path answered`,
   });
+  turn.set({ slowness: judged(turn.state.slowness) });
+}
+
+/** So are READs that hang behind a front end that answers pings. */
+export function judgeHangs(turn: Turn): void {
+  const { policy, current, slowness } = turn.state;
+  for (const path of turn.state.paths) {
+    const hungMs = hungForMs(path, turn.now);
+    const terms = { isStalled: isStalled(path), now: turn.now };
+    if (path.liveness !== 'up' || hungMs < hungLimitMs(policy, slowness, terms)) continue;
+    const others = turn.usable().filter((other) => other.name !== path.name);
+    if (!hangProved(path, others, { hungMs, ratio: policy.brownOutRatio })) continue;
+    pathDown(turn, path.name, {
+      kind: 'probe-timeout',
+      detail: `pings are answered, READs have not been for ${String(hungMs)} ms: the back end hangs`,
+    });
+    if (path.name === current) turn.set({ slowness: judged(turn.state.slowness) });
+  }
 }
 
 /** Paths that were down and have answered often enough. */
@@ -101,7 +122,7 @@ export function graceMs({ paths, policy, resume }: ControllerState): number {
 function failOver(turn: Turn): void {
   const { state } = turn;
   if (state.current !== undefined && state.heldSince === undefined) {
-    turn.set({ heldSince: turn.now });
+    turn.set({ heldSince: state.unansweredSince ?? turn.now });
   }
   const candidates = turn.usable();
   const wanted = state.pin ?? (state.current === undefined ? state.resume : undefined);
@@ -242,9 +263,21 @@ function followFavour(turn: Turn, current: PathState): boolean {
   return true;
 }
 
+/** Since when the I/O cannot run: no path serves, or the one in use answers pings and nothing else. */
+function heldFrom({
+  heldSince,
+  unansweredSince,
+  paths,
+  current,
+}: ControllerState): Instant | undefined {
+  const hangs = paths.some(({ name, probe }) => name === current && (probe?.late ?? 0) > 0);
+  return heldSince ?? (hangs ? unansweredSince : undefined);
+}
+
 /** When a volume that cannot run its I/O fails for good; undefined: it can, or never did. */
 export function latchAt(state: ControllerState): Instant | undefined {
-  const { policy, heldSince, move, latched } = state;
+  const { policy, move, latched } = state;
+  const heldSince = heldFrom(state);
   if (latched || heldSince === undefined) return undefined;
   // A failover under way is given its time even where nothing is ever queued for want of a path.
   const allowance =
@@ -254,7 +287,7 @@ export function latchAt(state: ControllerState): Instant | undefined {
 
 export function latch(turn: Turn): void {
   const at = latchAt(turn.state);
-  const { heldSince } = turn.state;
+  const heldSince = heldFrom(turn.state);
   if (at === undefined || heldSince === undefined || turn.now < at) return;
   turn.set({ latched: true, move: undefined, heldSince: undefined });
   turn.emit({ kind: 'latch', heldMs: turn.now - heldSince });

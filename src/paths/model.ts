@@ -30,7 +30,8 @@ export type CauseKind =
   | 'lun-absent'
   | 'probe-timeout' // a probe was not answered within its deadline
   | 'probe-error' // a probe was answered with an error that speaks against the path
-  | 'io-stalled' // I/O in flight made no progress for the deadline while another path answered
+  | 'io-stalled' // I/O in flight and pings went unanswered while another path answered
+  | 'command-age' // a command was given up on it, twice, while it answered others
   | 'brown-out' // alive, but far slower than the others
   | 'better-path' // another path has overtaken the current one
   | 'drained'
@@ -76,17 +77,28 @@ export type PathEvent =
       readonly hard: boolean;
       readonly cause: Cause;
     }
+  /**
+   * The probe of this number has not been answered for another `deadlineMs`, while the front end of the
+   * path answers pings: it goes on. Sent again while that lasts.
+   */
+  | { readonly kind: 'probe-late'; readonly path: PathName; readonly probe: number }
   /** A hard error seen outside a probe: the session ended, the LUN went away. */
   | { readonly kind: 'path-failed'; readonly path: PathName; readonly cause: Cause }
   /** Result of comparing the path's logical unit with the volume's record. */
   | { readonly kind: 'identity'; readonly path: PathName; readonly identity: Identity }
   /**
-   * I/O in flight on the current path makes no progress. `overdue`: for the whole deadline of its kind;
-   * before that, from half of it on, it is only a suspicion. Sent again while it lasts.
+   * I/O in flight on the current path makes no progress, for half the deadline of its kind. `silentMs`: for
+   * so long nothing at all came from it, though a ping was to be answered; 0: it answers pings. Sent again
+   * while it lasts.
    */
-  | { readonly kind: 'io-stalled'; readonly path: PathName; readonly overdue: boolean }
+  | { readonly kind: 'io-stalled'; readonly path: PathName; readonly silentMs: number }
   /** An answer to I/O arrived on the path: alive, as good as a probe for liveness, not for weight. */
-  | { readonly kind: 'io-progressed'; readonly path: PathName }
+  | {
+      readonly kind: 'io-progressed';
+      readonly path: PathName;
+      /** It had stood still for so long. */
+      readonly stalledMs?: number;
+    }
   /** Our own event loop stood still for this long (ms): verdicts of that time prove nothing. */
   | { readonly kind: 'own-stall'; readonly durationMs: number }
   /** The switch asked for is done: the volume's I/O runs on `path`. */
@@ -118,8 +130,9 @@ export type NoteKind =
 export type PathEffect =
   /**
    * Probe the path: log in and verify its identity first if it has no session; then INQUIRY and READ.
-   * Answer with `probe-succeeded` or `probe-failed` of this number, within `deadlineMs` for the probe
-   * proper (a login has its own limit). At most one probe per path is outstanding.
+   * Answer with `probe-succeeded` or `probe-failed` of this number. `deadlineMs` is for silence: a path
+   * that answers pings has its time, and the probe is told of as late (`probe-late`) every `deadlineMs`. At
+   * most one probe per path is outstanding.
    */
   | {
       readonly kind: 'probe';

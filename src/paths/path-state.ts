@@ -13,6 +13,11 @@ export interface OutstandingProbe {
   readonly excused: boolean;
   /** Somebody wants a newer answer: probe again as soon as this one is answered. */
   readonly again: boolean;
+  /** How often it was told of as late, and the latest sign that it is waited for. */
+  readonly late: number;
+  readonly heardAt: Instant;
+  /** `sentAt`, and later by every stall of our own since. */
+  readonly waitsSince: Instant;
 }
 
 export interface PathState {
@@ -35,8 +40,12 @@ export interface PathState {
   readonly successes: number;
   /** Since when something speaks against the path, while it is not down. */
   readonly suspectSince: Instant | undefined;
-  /** I/O in flight makes no progress: from half its deadline on, and for the whole of it. */
-  readonly stall: 'none' | 'suspected' | 'overdue';
+  /**
+   * I/O in flight makes no progress. suspected: everybody is asked. slow: the path has answered a probe
+   * since, so it is not to blame. silent: it does not even answer pings.
+   */
+  readonly stall: 'none' | 'suspected' | 'slow' | 'silent';
+  readonly silentMs: number;
   /** When the latest well answered probe was sent: it proves that the path lived after that. */
   readonly goodSentAt: Instant | undefined;
   /** When the latest answer to I/O arrived. */
@@ -76,6 +85,7 @@ export function newPath(config: PathConfig, now: Instant): PathState {
     successes: 0,
     suspectSince: undefined,
     stall: 'none',
+    silentMs: 0,
     goodSentAt: undefined,
     progressAt: undefined,
     excuses: 0,

@@ -99,10 +99,10 @@ export const PARAMETERS: Table = {
   }),
   probeTimeoutMs: duration('probe-timeout', [50, 60_000], '1s', {
     fast: '500ms',
-    doc: 'a probe (without the login) not answered within this has failed',
+    doc: 'a path that answers nothing for so long, pings neither, has failed a probe; a slow one has its time',
   }),
   loginTimeoutMs: duration('login-timeout', [100, 120_000], '3s', {
-    doc: 'limit for TCP connect, login and identity check together',
+    doc: 'limit for TCP connect and login together, and for silence while the unit is identified',
   }),
   probeFailures: count('probe-failures', [1, 10], '2', {
     doc: 'failed probes in a row that declare a path down',
@@ -111,10 +111,10 @@ export const PARAMETERS: Table = {
     doc: 'good probes in a row that declare it up again (one, when no path is up)',
   }),
   ioDeadlineMs: duration('io-deadline', [100, 60_000], '1s', {
-    doc: 'reads and writes without any progress for this long are overdue; suspect from half of it',
+    doc: 'no progress of I/O: suspect at half of it, left at 70 % in silence, at all of it without a READ',
   }),
   flushDeadlineMs: duration('flush-deadline', [100, 600_000], '30s', {
-    doc: 'the same for FLUSH, UNMAP and WRITE SAME',
+    doc: 'FLUSH, UNMAP and WRITE SAME are suspect after half of it; limit of a flush in a fence and at detach',
   }),
   resetTimeoutMs: duration('reset-timeout', [100, 120_000], '5s', {
     doc: 'limit for LOGICAL UNIT RESET and other task management, while the target answers pings',

@@ -59,14 +59,15 @@ export function probeDue(path: PathState, now: Instant): boolean {
 }
 
 export function probeSent(path: PathState, number: number, now: Instant): PathState {
-  const probe: OutstandingProbe = { number, sentAt: now, excused: false, again: false };
+  const none = { excused: false, again: false, late: 0 };
+  const probe: OutstandingProbe = { number, sentAt: now, ...none, heardAt: now, waitsSince: now };
   return { ...path, probe, probesSent: path.probesSent + 1, lastProbeAt: now };
 }
 
 /**
- * When a probe that nobody answered is given up. The volume times its probes itself; this is only
- * the net under it, so that a lost answer never leaves a path unwatched.
+ * When a probe that the volume neither answers nor calls late is given up. The volume times its probes
+ * itself; this is only the net under it, so that a lost answer never leaves a path unwatched.
  */
 export function abandonedAt(probe: OutstandingProbe, policy: Policy): Instant {
-  return after(probe.sentAt, policy.loginTimeoutMs + policy.probeTimeoutMs + 1000);
+  return after(probe.heardAt, policy.loginTimeoutMs + policy.probeTimeoutMs + 1000);
 }

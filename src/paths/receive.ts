@@ -5,10 +5,20 @@
 import type { PathName } from '../base/brand.ts';
 import * as brownOut from './brown-out.ts';
 import { isSlow, p90, withLatency } from './latency.ts';
-import { declaredDown, excused, ioProgressed, ioStalled, probeBad, probeGood } from './liveness.ts';
+import {
+  declaredDown,
+  excused,
+  hasMovedSince,
+  hungForMs,
+  ioProgressed,
+  ioStalled,
+  probeBad,
+  probeGood,
+} from './liveness.ts';
 import type { Cause, Identity } from './model.ts';
 import type { OutstandingProbe, PathState } from './path-state.ts';
 import { abandonedAt, probeSoon, scheduled } from './probing.ts';
+import { hungLimitMs, survived, troubled } from './slowness.ts';
 import { after } from './time.ts';
 import type { Turn } from './turn.ts';
 import { halved, raised, restored } from './weight.ts';
@@ -26,7 +36,10 @@ export function onProbeSucceeded(
   const probe = answeredProbe(before, event.probe);
   if (before === undefined || probe === undefined) return;
   const { paths, policy } = turn.state;
-  const slow = isSlow(event.latencyUs, before, paths, policy);
+  // A late answer has earned nothing either, though no other path may be faster.
+  const slow = probe.late > 0 || isSlow(event.latencyUs, before, paths, policy);
+  learn(turn, event.latencyUs / 1000);
+  if (event.path === turn.state.current && turn.state.move === undefined) answered(turn);
   const good = withLatency(probeGood({ ...before, probe: undefined }, probe), event.latencyUs);
   turn.put(good);
   if (event.path === turn.state.current) sampleBrownOut(turn, good, event.latencyUs);
@@ -70,6 +83,46 @@ export function onProbeFailed(
   }
   turn.probeSoon(turn.path(event.path) ?? path);
   if (path.failures > before.failures) becameSuspect(turn, before, path, event.cause);
+}
+
+/** What was answered after all tells how long answers take here. */
+function learn(turn: Turn, tookMs: number): void {
+  const { policy, slowness } = turn.state;
+  turn.set({ slowness: survived(slowness, tookMs, { policy, now: turn.now }) });
+}
+
+/** Something was answered on the path in use: from now on `no-path-timeout` counts anew. */
+function answered(turn: Turn): void {
+  if (turn.state.unansweredSince !== undefined) turn.set({ unansweredSince: undefined });
+}
+
+/** Its front end answers pings, its READ does not yet: perhaps it hangs (judgeHangs), perhaps it is slow. */
+export function onProbeLate(turn: Turn, name: PathName, number: number): void {
+  const before = turn.path(name);
+  const probe = answeredProbe(before, number);
+  if (before === undefined || probe === undefined) return;
+  const { policy, slowness } = turn.state;
+  const path = { ...before, probe: { ...probe, late: probe.late + 1, heardAt: turn.now } };
+  turn.put(path);
+  if (before.liveness === 'down') {
+    // Nobody waits for it: a new session next time, for this one may hide that the target is back.
+    const limitMs = hungLimitMs(policy, slowness, { isStalled: false, now: turn.now });
+    const isHung = hungForMs(path, turn.now) >= limitMs;
+    const cause: Cause = { kind: 'probe-timeout', detail: 'pings are answered, READs are not' };
+    const event = { path: name, probe: number, hard: false, cause };
+    if (isHung && turn.usable().length > 0) onProbeFailed(turn, event);
+    return;
+  }
+  if (before.liveness !== 'up' || hasMovedSince(before, turn.now - policy.probeTimeoutMs)) return;
+  turn.set({ slowness: troubled(slowness, turn.now) });
+  if (name === turn.state.current && turn.state.unansweredSince === undefined) {
+    turn.set({ unansweredSince: probe.waitsSince });
+  }
+  if (before.suspectSince !== undefined) return;
+  const suspect = { ...path, suspectSince: turn.now };
+  turn.put(suspect);
+  const detail = 'pings are answered, a READ is not yet';
+  becameSuspect(turn, before, suspect, { kind: 'probe-timeout', detail });
 }
 
 /** The next regular probe; an immediate one when it was asked for meanwhile. */
@@ -124,13 +177,14 @@ export function onIdentity(turn: Turn, name: PathName, identity: Identity): void
   turn.put({ ...path, identity, probe });
 }
 
-export function onIoStalled(turn: Turn, name: PathName, overdue: boolean): void {
+export function onIoStalled(turn: Turn, name: PathName, silentMs: number): void {
   const before = turn.path(name);
   // I/O runs on the current path only; what is reported of others was overtaken by a switch.
   if (before?.liveness !== 'up' || name !== turn.state.current) return;
-  const path = ioStalled(before, overdue, turn.now);
+  const path = ioStalled(before, silentMs, turn.now);
   turn.put(path);
-  if (before.stall !== 'none') return;
+  turn.set({ slowness: troubled(turn.state.slowness, turn.now) });
+  if (path.suspectSince === before.suspectSince) return;
   turn.note('path-suspect', before, path, {
     kind: 'io-stalled',
     detail: 'I/O in flight makes no progress',
@@ -138,9 +192,12 @@ export function onIoStalled(turn: Turn, name: PathName, overdue: boolean): void 
   turn.probeEverybody();
 }
 
-export function onIoProgressed(turn: Turn, name: PathName): void {
+export function onIoProgressed(turn: Turn, name: PathName, stalledMs = 0): void {
   const path = turn.path(name);
-  if (path !== undefined) turn.put(ioProgressed(path, turn.now));
+  if (path === undefined) return;
+  turn.put(ioProgressed(path, turn.now));
+  learn(turn, stalledMs);
+  if (name === turn.state.current && turn.state.move === undefined) answered(turn);
 }
 
 export function onOwnStall(turn: Turn, durationMs: number): void {
@@ -148,8 +205,10 @@ export function onOwnStall(turn: Turn, durationMs: number): void {
   if (durationMs * 2 <= policy.probeTimeoutMs) return;
   turn.set({ paths: paths.map((path) => excused(path, durationMs, policy, turn.now)) });
   // Nor was any path asked in that time: I/O that was held then was held for want of us.
-  const { heldSince } = turn.state;
+  const { heldSince, unansweredSince } = turn.state;
   if (heldSince !== undefined) turn.set({ heldSince: after(heldSince, durationMs) });
+  if (unansweredSince === undefined) return;
+  turn.set({ unansweredSince: after(unansweredSince, durationMs) });
 }
 
 function sampleBrownOut(turn: Turn, path: PathState, latencyUs: number): void {

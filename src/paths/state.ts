@@ -4,6 +4,7 @@ import type { BrownOut } from './brown-out.ts';
 import type { Cause, SwitchKind } from './model.ts';
 import type { PathState } from './path-state.ts';
 import type { Policy } from './policy.ts';
+import type { Slowness } from './slowness.ts';
 import type { TokenBucket } from './tokens.ts';
 
 /** A switch that was asked for and not yet confirmed. */
@@ -38,6 +39,8 @@ export interface ControllerState {
   /** Why the I/O had to leave its path, and since when it cannot run. */
   readonly outage: Cause | undefined;
   readonly heldSince: Instant | undefined;
+  /** Since when nothing was answered, across switches: a path that took over has yet to answer. */
+  readonly unansweredSince: Instant | undefined;
   /** `hold` was said: no path is usable. */
   readonly holding: boolean;
   /** Evidence of life younger than this decides a failover. */
@@ -55,4 +58,5 @@ export interface ControllerState {
   readonly abandoned: number;
   readonly backoffUntil: Instant | undefined;
   readonly brownOut: BrownOut;
+  readonly slowness: Slowness;
 }

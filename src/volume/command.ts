@@ -34,6 +34,7 @@ export interface OwnCommand {
 export interface CommandContext {
   readonly session: Session;
   readonly clock: Clock;
+  /** Infinity: somebody else watches over it, and over the session. */
   readonly deadlineMs: number;
   /** Every unit attention goes to the volume. */
   readonly attention: (sense: Sense) => void;
@@ -59,12 +60,14 @@ export function runCommand(context: CommandContext, command: OwnCommand): Promis
     let retries = 0;
     const finish = (result: CommandResult): void => {
       over = true;
-      timer.cancel();
+      timer?.cancel();
       resolve(result);
     };
-    const timer = clock.after(deadlineMs, () => {
-      finish(fault('timeout', 'probe-timeout', `${what}: no answer in ${String(deadlineMs)} ms`));
-    });
+    const late = `${what}: no answer in ${String(deadlineMs)} ms`;
+    const timer =
+      deadlineMs === Infinity
+        ? undefined
+        : clock.after(deadlineMs, () => finish(fault('timeout', 'probe-timeout', late)));
     const send = (): void => {
       if (over) return;
       const dataIn = command.receive > 0 ? Buffer.allocUnsafeSlow(command.receive) : undefined;

@@ -41,7 +41,7 @@ import type {
 } from './ports.ts';
 import type { StoreError } from './record.ts';
 import type { RecordKeeper } from './record-keeper.ts';
-import { whileAnswering } from './while-answering.ts';
+import { unanswered, whileAnswering } from './while-answering.ts';
 
 export interface DebtsOptions {
   readonly initiatorName: string;
@@ -326,7 +326,7 @@ export class Debts {
       return fault.kind === 'fenced' ? 'reserved' : err({ kind: 'timeout', detail: fault.detail });
     };
     const done = await whileAnswering(session, { clock, stepMs }, work());
-    return done ?? err({ kind: 'timeout', detail: `no answer within ${String(stepMs)} ms` });
+    return done === 'silent' ? unanswered(stepMs) : done;
   }
 
   /** Through a session of ours that is known to lead to this volume and to nobody else's. */

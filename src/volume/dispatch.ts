@@ -105,7 +105,10 @@ export class Dispatcher {
   /** What is at the target now, for the stall watch; a request that pauses (BUSY) is not. */
   inFlight(): InFlight | undefined {
     if (this.#atTarget === 0 || this.#route === undefined) return undefined;
-    return { progress: this.#route.session.progress, slowOnly: this.#quickAtTarget === 0 };
+    const { session } = this.#route;
+    const { progress, heard } = session;
+    const ping = (): void => session.ping();
+    return { progress, heard, ping, slowOnly: this.#quickAtTarget === 0 };
   }
 
   submit(request: IoRequest): void {

@@ -21,7 +21,13 @@ import type { Debts } from './debts.ts';
 import { type FenceOutlook, fenceOutlook } from './fence-outlook.ts';
 import { inherit, makeDebts, predecessorsOf } from './inheritance.ts';
 import { IdentityBook } from './identity-book.ts';
-import { digestChoices, logLimits, switchPolicy } from './live-policy.ts';
+import {
+  digestChoices,
+  linkTimes,
+  logLimits,
+  reservationTimes,
+  switchPolicy,
+} from './live-policy.ts';
 import { MemoryKeeper } from './memory-keeper.ts';
 import { type BoardOptions, PathBoard, type VolumePath } from './path-board.ts';
 import type { Clock } from './ports.ts';
@@ -282,8 +288,8 @@ export class VolumeEngine {
   }
 
   #makeBoard(): PathBoard {
-    const { paths, initiatorName, policy, clock, initiator, credentials } = this.options;
-    const { loginTimeoutMs } = policy;
+    const { paths, initiatorName, clock, initiator, credentials } = this.options;
+    const times = linkTimes(() => this.#policy);
     const book = this.book;
     const recent = (): RecentWrites | undefined => this.recent;
     const digests = digestChoices(() => this.#policy);
@@ -299,7 +305,7 @@ export class VolumeEngine {
       },
     };
     return new PathBoard(
-      { paths, initiatorName, loginTimeoutMs, clock, initiator, book, recent, floating, ...wanted },
+      { paths, initiatorName, times, clock, initiator, book, recent, floating, ...wanted },
       {
         dispatch: (event) => this.driver.dispatch(event),
         attention: (path, sense) => this.#news.attention(path, sense),
@@ -346,7 +352,7 @@ export class VolumeEngine {
         predecessors: predecessorsOf(options),
         question: this.question,
         paths: () => this.paths.length,
-        stepMs: this.#policy.probeTimeoutMs,
+        times: reservationTimes(() => this.#policy),
       },
       {
         ...reservationRecorder(keeper, dispatcher),

@@ -8,12 +8,19 @@ import { type CommandContext, type CommandFault, type OwnCommand, runCommand } f
 import type { Dispatcher } from './dispatch.ts';
 import { endsOutstanding } from './outcome.ts';
 import type { Clock, Sense } from './ports.ts';
+import { whileAnswering } from './while-answering.ts';
+
+/** Limits of a flush, ms: a path that answers pings may take all of `deadlineMs`, a silent one `silenceMs`. */
+export interface FlushLimits {
+  readonly deadlineMs: number;
+  readonly silenceMs: number;
+}
 
 /** Undefined when everything answered is on stable storage, else why not. The dispatcher must be held. */
 export async function flushCache(
   dispatcher: Dispatcher,
   clock: Clock,
-  deadlineMs: number,
+  { deadlineMs, silenceMs }: FlushLimits,
   attention: (sense: Sense) => void,
 ): Promise<string | undefined> {
   const { route, ledger } = dispatcher;
@@ -29,7 +36,9 @@ export async function flushCache(
     attention(sense);
   };
   const context = { session: route.session, clock, deadlineMs, attention: hear };
-  const result = await runCommand(context, synchronizeCache());
+  const flushing = runCommand(context, synchronizeCache());
+  const result = await whileAnswering(route.session, { clock, stepMs: silenceMs }, flushing);
+  if (result === 'silent') return 'the path has fallen silent';
   // A target that has no such command and no cache that anybody knows of.
   const needless =
     result.kind === 'fault' && result.fault.unsupported === true && writeCache !== 'volatile';

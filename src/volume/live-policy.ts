@@ -1,8 +1,12 @@
-/** Views of a policy that may be replaced while the volume serves: each look sees the latest one. */
+/**
+ * Views of a policy that may be replaced while the volume serves: each look sees the latest one. Nobody
+ * keeps a number of a policy: who needs one asks its view, which is handed on as it is, never spread.
+ */
 import type { Policy } from '../paths/policy.ts';
 import type { DigestChoices } from './ports.ts';
 import type { StallDeadlines } from './stall-watch.ts';
 import type { SwitcherOptions } from './switcher.ts';
+import type { LinkTimes, ReservationTimes } from './times.ts';
 import type { LogLimits } from './write-log.ts';
 
 export function switchPolicy(
@@ -17,6 +21,22 @@ export function switchPolicy(
       return policy().drainTimeoutMs;
     },
     get probeTimeoutMs() {
+      return policy().probeTimeoutMs;
+    },
+  };
+}
+
+export function linkTimes(policy: () => Policy): LinkTimes {
+  return {
+    get loginTimeoutMs() {
+      return policy().loginTimeoutMs;
+    },
+  };
+}
+
+export function reservationTimes(policy: () => Policy): ReservationTimes {
+  return {
+    get stepMs() {
       return policy().probeTimeoutMs;
     },
   };

@@ -5,7 +5,8 @@
 import type { PathName } from '../base/brand.ts';
 import type { Cause, Identity, PathEffect, PathEvent } from '../paths/model.ts';
 import type { IdentityBook } from './identity-book.ts';
-import { type LinkEvents, PathLink } from './path-link.ts';
+import type { LinkEvents } from './link-options.ts';
+import { PathLink } from './path-link.ts';
 import type {
   ChapCredentials,
   Clock,
@@ -16,6 +17,7 @@ import type {
 } from './ports.ts';
 import type { ProbeAnswer } from './probe-answer.ts';
 import type { RecentWrites } from './recent-writes.ts';
+import type { LinkTimes } from './times.ts';
 
 export interface VolumePath {
   readonly name: string;
@@ -29,7 +31,7 @@ export interface VolumePath {
 export interface BoardOptions {
   readonly paths: readonly VolumePath[];
   readonly initiatorName: string;
-  readonly loginTimeoutMs: number;
+  readonly times: LinkTimes;
   readonly clock: Clock;
   readonly initiator: Initiator;
   readonly book: IdentityBook;
@@ -139,7 +141,8 @@ export class PathBoard {
     const { path, probe, deadlineMs } = effect;
     const link = this.#links.get(path);
     if (link === undefined) return;
-    const answer = await link.probe(deadlineMs, current);
+    const late = (): void => this.#events.dispatch({ kind: 'probe-late', path, probe });
+    const answer = await link.probe(deadlineMs, current, late);
     // Removed meanwhile: by now the name may be another path's.
     if (this.#links.get(path) !== link) return;
     this.#answered.add(path);
@@ -227,7 +230,7 @@ export class PathBoard {
   }
 
   #makeLink(path: VolumePath): PathLink {
-    const { book, recent, clock, initiator, initiatorName, loginTimeoutMs } = this.#options;
+    const { book, recent, clock, initiator, initiatorName, times } = this.#options;
     const { credentials, digests, floating, reservations } = this.#options;
     const events: LinkEvents = {
       judge: (link, reading) => book.judge(link.name, reading.identity),
@@ -239,7 +242,7 @@ export class PathBoard {
       preempt: reservations.preempt,
     };
     const { name, target, isid } = path;
-    const options = { name, target, isid, initiatorName, loginTimeoutMs, clock, initiator };
+    const options = { name, target, isid, initiatorName, times, clock, initiator };
     return new PathLink({ ...options, credentials, digests, floating }, events);
   }
 }

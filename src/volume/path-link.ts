@@ -10,17 +10,18 @@
  */
 import type { Instant } from '../base/brand.ts';
 import { err, ok, type Result } from '../base/result.ts';
-import type { Cause, Identity } from '../paths/model.ts';
 import { formatPortal } from '../protocol/iscsi/address.ts';
 import * as cdb from '../protocol/scsi/cdb.ts';
+import { askPatiently } from './ask-patiently.ts';
 import { type CommandContext, type CommandFault, runCommand } from './command.ts';
 import type { FencedPath, FenceLimits } from './fence.ts';
 import { emptyCache } from './flush-cache.ts';
 import { decodeNames, type LuReading, readLu, sameNames } from './lu.ts';
+import type { LinkEvents, LinkOptions } from './link-options.ts';
 import { Medium } from './medium.ts';
 import { NexusProof } from './nexus-proof.ts';
 import { asksForIdentity } from './outcome.ts';
-import { astray, type LoginOptions, PathLogin } from './path-login.ts';
+import { astray, PathLogin } from './path-login.ts';
 import type { Portal, Sense, Session, SessionTarget, TransportFailure } from './ports.ts';
 import {
   causeOf,
@@ -29,39 +30,10 @@ import {
   noSession,
   type ProbeAnswer,
   reservedByOthers,
+  silence,
 } from './probe-answer.ts';
-import type { Victim } from './preempt-fence.ts';
-import type { RecentWrites } from './recent-writes.ts';
 import { UnitReset } from './unit-reset.ts';
-
-export interface LinkOptions extends LoginOptions {
-  readonly name: string;
-  /** Bound for connect, login and identity together, ms. */
-  readonly loginTimeoutMs: number;
-  /** The portal's address may move to another gateway. */
-  readonly floating: () => boolean;
-}
-
-/** What a link needs of its volume. */
-export interface LinkEvents {
-  /** Judges what the path leads to; called after every login. */
-  judge(link: PathLink, reading: LuReading): Identity;
-  /** What this path has to show; undefined: nothing to compare. */
-  recent(): RecentWrites | undefined;
-  attention(link: PathLink, sense: Sense): void;
-  /** The session ended and not because we wanted it to. */
-  lost(link: PathLink, cause: Cause): void;
-  fenced(link: PathLink, detail: string): void;
-  /** Registers a session whose identity is verified; why the path cannot be used, if so. */
-  join(
-    link: PathLink,
-    session: Session,
-    open: (deadlineMs: number) => CommandContext,
-    deadlineMs: number,
-  ): Promise<ProbeAnswer | undefined>;
-  /** Takes this path's registration away through another path; the error says why not. */
-  preempt(victim: Victim, limits: FenceLimits): Promise<Result<void, string>>;
-}
+import { whileAnswering } from './while-answering.ts';
 
 /** A session whose identity was read and judged to be the volume's. */
 export interface Verified extends LuReading {
@@ -137,17 +109,22 @@ export class PathLink {
   }
 
   /**
-   * Logs in and verifies if need be; then a READ that reaches the medium and an INQUIRY in one go.
-   * `deadlineMs` bounds the latter; the former has the login timeout.
+   * Logs in and verifies if need be; then a READ that reaches the medium and an INQUIRY in one go. A path
+   * that is silent for `deadlineMs` (while it logs in and is identified, for the login timeout) has failed;
+   * one that answers pings is waited for, and told of as late.
    */
-  async probe(deadlineMs: number, current: boolean): Promise<ProbeAnswer> {
+  async probe(
+    deadlineMs: number,
+    current: boolean,
+    late: () => void = () => undefined,
+  ): Promise<ProbeAnswer> {
     if (this.#verified === undefined) {
-      const problem = await this.#serially(() => this.#establish());
+      const problem = await this.#serially(() => this.#establish(late));
       if (problem !== undefined) return problem;
     }
     const verified = this.#verified;
     if (verified === undefined) return noSession('session lost');
-    const answer = await this.#probeSession(verified, deadlineMs, current);
+    const answer = await this.#probeSession(verified, { deadlineMs, current, late });
     // What we reset ourselves says nothing about the path, whichever of its commands was lost.
     const severed = answer.kind === 'failed' && this.#severed.has(verified.session);
     return severed ? { ...answer, hard: false } : answer;
@@ -183,7 +160,10 @@ export class PathLink {
     const verified = this.#verified;
     if (verified === undefined) return noSession('not logged in');
     const { session } = verified;
-    const shown = await this.#medium.readBack(this.#context(session, deadlineMs), verified);
+    const { clock } = this.#options;
+    const reading = this.#medium.readBack(this.#context(session, Infinity), verified);
+    const read = await whileAnswering(session, { clock, stepMs: deadlineMs }, reading);
+    const shown = read === 'silent' ? silence(deadlineMs) : read;
     const problem = this.mustIdentify ? await this.#identify(session, deadlineMs) : undefined;
     return problem ?? shown ?? { kind: 'good', latencyUs: 0 };
   }
@@ -353,24 +333,24 @@ export class PathLink {
   }
 
   /** Logged in and verified afterwards, or the reason why not. */
-  async #establish(): Promise<ProbeAnswer | undefined> {
+  async #establish(late: () => void): Promise<ProbeAnswer | undefined> {
     if (this.#verified !== undefined) return undefined;
     if (this.#session === undefined) {
-      const connected = await this.#connect(this.#options.loginTimeoutMs);
+      const connected = await this.#connect(this.#options.times.loginTimeoutMs);
       if (!connected.ok) return loginAnswer(connected.error);
     }
     const session = this.#session;
     if (session === undefined) return noSession('session lost');
-    return this.#identify(session, this.#options.loginTimeoutMs);
+    return this.#identify(session, this.#options.times.loginTimeoutMs, { late });
   }
 
   async #identify(
     session: Session,
     deadlineMs: number,
-    again = false,
+    asking: { readonly late?: () => void; readonly again?: true } = {},
   ): Promise<ProbeAnswer | undefined> {
     const changes = this.#changes;
-    const reading = await readLu(this.#context(session, deadlineMs));
+    const reading = await this.#read(session, deadlineMs, asking.late);
     if (this.#session !== session) {
       // Reset by ourselves it says nothing about the path.
       const hard = !this.#severed.has(session);
@@ -382,7 +362,7 @@ export class PathLink {
       return faultAnswer(reading.error);
     }
     // It changed while it was read: what was read is neither the old unit nor the new one.
-    if (changes !== this.#changes) return this.#identify(session, deadlineMs);
+    if (changes !== this.#changes) return this.#identify(session, deadlineMs, asking);
     // Only now: until it was judged the unit is in doubt, and so it stays when nobody answers.
     this.#changesRead = changes;
     const identity = this.#events.judge(this, reading.value);
@@ -401,16 +381,30 @@ export class PathLink {
       this.#discard(session, 'cannot be registered');
       return problem;
     }
-    if (reading.value.reserved && again) {
+    if (reading.value.reserved && asking.again) {
       this.#discard(session, 'reserved by another node');
       return reservedByOthers();
     }
     // It changed while it was registered, or tells more to who has registered.
     if (changes !== this.#changes || reading.value.reserved) {
-      return this.#identify(session, deadlineMs, true);
+      return this.#identify(session, deadlineMs, { ...asking, again: true });
     }
     this.#verified = { session, ...reading.value };
     return undefined;
+  }
+
+  /** Who it is and what it can do; given up when nothing comes from it for `stepMs`. */
+  async #read(
+    session: Session,
+    stepMs: number,
+    late?: () => void,
+  ): Promise<Result<LuReading, CommandFault>> {
+    const { clock } = this.#options;
+    const watch = { clock, stepMs, ...(late === undefined ? {} : { late }) };
+    const reading = await whileAnswering(session, watch, readLu(this.#context(session, Infinity)));
+    if (reading !== 'silent') return reading;
+    const detail = `no answer to anything in ${String(stepMs)} ms`;
+    return err({ kind: 'timeout', cause: 'probe-timeout', detail });
   }
 
   #join(session: Session, deadlineMs: number): Promise<ProbeAnswer | undefined> {
@@ -433,12 +427,15 @@ export class PathLink {
     return { session, clock, deadlineMs, attention };
   }
 
-  async #probeSession(
-    verified: Verified,
-    deadlineMs: number,
-    current: boolean,
-  ): Promise<ProbeAnswer> {
-    const context = this.#context(verified.session, deadlineMs);
+  #probeSession(verified: Verified, { current, ...asking }: Probing): Promise<ProbeAnswer> {
+    const { session } = verified;
+    const { clock } = this.#options;
+    return askPatiently({ session, clock, ...asking }, () => this.#ask(verified, current));
+  }
+
+  async #ask(verified: Verified, current: boolean): Promise<ProbeAnswer> {
+    const context = this.#context(verified.session, Infinity);
+    const { loginTimeoutMs: deadlineMs } = this.#options.times;
     const vpd = cdb.inquiryVpd(0x83, 1024);
     const inquiry = runCommand(context, { what: 'INQUIRY 83h', cdb: vpd, receive: 1024 });
     const read = this.#medium.probe(context, verified, current);
@@ -458,4 +455,10 @@ export class PathLink {
     if (fault.kind === 'fenced') this.#events.fenced(this, fault.detail);
     return faultAnswer(fault);
   }
+}
+
+interface Probing {
+  readonly deadlineMs: number;
+  readonly current: boolean;
+  readonly late: () => void;
 }

@@ -46,6 +46,23 @@ export interface GivenUp {
   readonly answer?: ProbeAnswer;
 }
 
+/** What is done while the I/O still runs may take its time. */
+const VERIFY_MS = 30_000;
+
+/** A path that is slow to answer is no worse for it, but nobody waits for it longer than this. */
+async function answerWithin(
+  standing: PlanStanding,
+  limitMs: number,
+  asking: Promise<ProbeAnswer>,
+): Promise<ProbeAnswer | undefined> {
+  let answer: ProbeAnswer | undefined;
+  await standing.within(
+    limitMs,
+    asking.then((is) => void (answer = is)),
+  );
+  return answer;
+}
+
 /** Undefined: it went. */
 export async function planSwitch(
   { clock, dispatcher, keeper, drainTimeoutMs, probeTimeoutMs }: PlanOptions,
@@ -54,9 +71,11 @@ export async function planSwitch(
   path: PathLink | undefined,
   standing: PlanStanding,
 ): Promise<GivenUp | undefined> {
-  const before = (await path?.verify(probeTimeoutMs)) ?? notLoggedIn();
-  if (before.kind !== 'good' || standing.isOverruled()) {
-    return { reason: 'the new path was not verified', answer: before };
+  const verifying = path?.verify(probeTimeoutMs) ?? Promise.resolve(notLoggedIn());
+  const before = await answerWithin(standing, VERIFY_MS, verifying);
+  if (before?.kind !== 'good' || standing.isOverruled()) {
+    const reason = 'the new path was not verified';
+    return before === undefined ? { reason } : { reason, answer: before };
   }
   const recorded = path?.verified?.session;
   const next = recorded === undefined ? [] : [{ path: to, session: recorded }];
@@ -75,14 +94,16 @@ export async function planSwitch(
     return giveUp(`not drained within ${String(drainTimeoutMs)} ms`);
   }
   const heard = (sense: Sense): void => standing.attention(sense);
-  const flushed = await flushCache(dispatcher, clock, drainTimeoutMs, heard);
+  const limits = { deadlineMs: drainTimeoutMs, silenceMs: drainTimeoutMs };
+  const flushed = await flushCache(dispatcher, clock, limits, heard);
   if (flushed !== undefined || standing.isOverruled()) {
     return giveUp(`flush of the old path: ${flushed ?? 'path lost or changed'}`);
   }
   // With everything on stable storage: who it is, and does it show the newest writes?
-  const answer = (await path?.recheck(probeTimeoutMs)) ?? notLoggedIn();
+  const checking = path?.recheck(probeTimeoutMs) ?? Promise.resolve(notLoggedIn());
+  const answer = await answerWithin(standing, drainTimeoutMs, checking);
   const verified = path?.verified;
-  if (answer.kind !== 'good' || verified === undefined || standing.isOverruled()) {
+  if (answer?.kind !== 'good' || verified === undefined || standing.isOverruled()) {
     return giveUp('the new path was not verified', answer);
   }
   if (!standing.isWanted()) return giveUp('overtaken by another order');

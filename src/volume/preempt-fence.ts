@@ -76,5 +76,5 @@ async function endTasks(
     return fault === undefined ? ok(undefined) : err(fault.detail);
   };
   const done = await whileAnswering(session, { clock: open(stepMs).clock, stepMs }, work());
-  return done ?? err('its target has fallen silent');
+  return done === 'silent' ? err('its target has fallen silent') : done;
 }

@@ -34,6 +34,12 @@ export function loginAnswer(failure: TransportFailure): ProbeAnswer {
   return { kind: 'failed', hard, cause: causeOf(failure) };
 }
 
+/** Not even pings were answered. */
+export function silence(forMs: number): ProbeAnswer {
+  const detail = `no answer to anything in ${String(forMs)} ms`;
+  return { kind: 'failed', hard: false, cause: { kind: 'probe-timeout', detail } };
+}
+
 /** There is no session, or not that one any more. */
 export function noSession(detail: string, hard = true): ProbeAnswer {
   return { kind: 'failed', hard, cause: { kind: 'connection-reset', detail } };

@@ -41,6 +41,7 @@ import * as pr from './reserve-commands.ts';
 import { setKeyOf } from './session-key.ts';
 import { examineKeys } from './strange-keys.ts';
 import { surveyKin } from './survey.ts';
+import type { ReservationTimes } from './times.ts';
 
 /** What is wanted of each nexus: nothing, a key, or a key and the unit. */
 export type Duty = 'none' | 'register' | 'reserve';
@@ -66,8 +67,7 @@ export interface ReservationOptions {
   readonly firstLogin: number;
   /** How many paths the volume has, up or not. */
   readonly paths: () => number;
-  /** Limit of each step that nobody waits for with a limit of his own, ms. */
-  readonly stepMs: number;
+  readonly times: ReservationTimes;
 }
 
 export interface ReservationEvents {
@@ -269,7 +269,7 @@ export class Reservations {
   async #survey(): Promise<void> {
     const nexuses = [...this.#nexuses.values()];
     if (this.#broken || this.#left) return;
-    const { stepMs } = this.#options;
+    const { stepMs } = this.#options.times;
     const isStale = (nexus: Nexus): boolean => this.#isStale(nexus);
     if (await surveyKin(nexuses, { kin: this.#kin, stepMs, isStale })) this.#events.changed();
     if (this.#settled) await this.#establish();
@@ -312,9 +312,9 @@ export class Reservations {
     // With one path up of several it has to wait: what the target makes of keys can be tried by two only.
     if (names.length === 1 && this.#options.paths() > 1) return;
     if (names.length > 1 && this.#members.size === 0 && !(await this.#exercise(names))) return;
-    const alive = await firstToAnswer([...this.#nexuses.values()], this.#options.stepMs);
+    const alive = await firstToAnswer([...this.#nexuses.values()], this.#options.times.stepMs);
     if (alive === undefined) return;
-    if (!(await this.#reserveThrough(alive, alive.open(this.#options.stepMs)))) return;
+    if (!(await this.#reserveThrough(alive, alive.open(this.#options.times.stepMs)))) return;
     this.#members = new Set(names);
     await this.#events.reserved(names);
     this.#events.changed();
@@ -335,7 +335,7 @@ export class Reservations {
     const result = await exerciseKeys(
       nexuses,
       (at, keys) => this.#ring.next(at, keys),
-      this.#options.stepMs,
+      this.#options.times.stepMs,
     );
     const { changed } = result;
     const isStale = nexuses.some((nexus) => this.#isStale(nexus));
@@ -350,7 +350,7 @@ export class Reservations {
   /** Nothing that this target says about keys can be relied on: none is left there. */
   async #giveUp(): Promise<void> {
     this.#broken = true;
-    const { stepMs } = this.#options;
+    const { stepMs } = this.#options.times;
     for (const { open, key, persists } of this.#nexuses.values()) {
       await pr.unregister(open(stepMs), key, persists);
     }
@@ -420,7 +420,7 @@ export class Reservations {
   async inspect(path: string): Promise<Finding> {
     const nexus = this.#nexuses.get(path);
     if (nexus === undefined || this.#left) return 'unknown';
-    const context = nexus.open(this.#options.stepMs);
+    const context = nexus.open(this.#options.times.stepMs);
     const now = await look(context);
     if (!now.ok || this.#isStale(nexus)) return 'unknown';
     const { keys, holder } = now.value;
@@ -450,7 +450,7 @@ export class Reservations {
     this.#left = true;
     await this.#surveys;
     if (this.#mustStay) return true;
-    const manner = { isAnothers, stepMs: this.#options.stepMs };
+    const manner = { isAnothers, stepMs: this.#options.times.stepMs };
     const all = [...this.#nexuses.values()];
     const done: Nexus[] = [];
     for (const nexus of all) if (await giveBack(nexus, this.#ring, manner)) done.push(nexus);

@@ -15,13 +15,13 @@ export function watchStalls(
 ): StallWatch {
   const current = (): PathName | undefined => dispatcher.route?.path as PathName | undefined;
   return new StallWatch(clock, stallDeadlines(policy), () => dispatcher.inFlight(), {
-    stalled: (overdue) => {
+    stalled: (silentMs) => {
       const path = current();
-      if (path !== undefined) driver.dispatch({ kind: 'io-stalled', path, overdue });
+      if (path !== undefined) driver.dispatch({ kind: 'io-stalled', path, silentMs });
     },
-    progressed: () => {
+    progressed: (stalledMs) => {
       const path = current();
-      if (path !== undefined) driver.dispatch({ kind: 'io-progressed', path });
+      if (path !== undefined) driver.dispatch({ kind: 'io-progressed', path, stalledMs });
     },
     ownStall: (durationMs) => driver.dispatch({ kind: 'own-stall', durationMs }),
   });

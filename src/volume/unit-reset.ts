@@ -8,7 +8,7 @@ import type { FenceLimits } from './fence.ts';
 import { emptyCache } from './flush-cache.ts';
 import type { Clock, Session, TransportFailure } from './ports.ts';
 import type { ProbeAnswer } from './probe-answer.ts';
-import { whileAnswering } from './while-answering.ts';
+import { unanswered, whileAnswering } from './while-answering.ts';
 
 type Done = Result<void, TransportFailure>;
 
@@ -42,10 +42,8 @@ export class UnitReset {
 
   async #whileAnswering(session: Session, stepMs: number, work: Promise<Done>): Promise<Done> {
     const { clock } = this.#options;
-    const detail = `no answer to anything within ${String(stepMs)} ms`;
-    return (
-      (await whileAnswering(session, { clock, stepMs }, work)) ?? err({ kind: 'timeout', detail })
-    );
+    const done = await whileAnswering(session, { clock, stepMs }, work);
+    return done === 'silent' ? unanswered(stepMs) : done;
   }
 
   async #emptyCache(session: Session, timeoutMs: number): Promise<Done> {

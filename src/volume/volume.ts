@@ -171,8 +171,10 @@ export class Volume implements BlockSource {
     const { route, ledger } = dispatcher;
     const idle = this.#engine.failure === undefined && route !== undefined && ledger.size === 0;
     const heard: Sense[] = [];
+    const { flushDeadlineMs: deadlineMs, drainTimeoutMs: silenceMs } = policy;
+    const limits = { deadlineMs, silenceMs };
     const flush = idle
-      ? await flushCache(dispatcher, clock, policy.drainTimeoutMs, (sense) => heard.push(sense))
+      ? await flushCache(dispatcher, clock, limits, (sense) => heard.push(sense))
       : 'not idle';
     const loss = heard.find(tellsOfLoss);
     if (loss !== undefined) {

@@ -120,7 +120,11 @@ export const CONTROLLER: readonly Mutation[] = [
     'stall-unheard',
     'I/O that does not move is no evidence',
     [TIMES, 'P8: is at most 1.5 s'],
-    paths('liveness', "if (path.stall !== 'overdue' || since === undefined)", 'if (true)'),
+    paths(
+      'liveness',
+      "if (path.stall !== 'silent' || path.silentMs < limitMs || since === undefined)",
+      'if (true)',
+    ),
   ),
   mutation(
     'weight-rule',

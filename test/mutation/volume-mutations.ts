@@ -192,8 +192,8 @@ export const VOLUMES: readonly Mutation[] = [
     ['test/unit/volume/switching.test.ts', 'drains, flushes, replays nothing'],
     volume(
       'planned-switch',
-      'const flushed = await flushCache(dispatcher, clock, drainTimeoutMs, heard);',
-      'const flushed = undefined as string | undefined;\n  void [flushCache, clock, heard];',
+      'const flushed = await flushCache(dispatcher, clock, limits, heard);',
+      'const flushed = undefined as string | undefined;\n  void [flushCache, clock, limits, heard];',
     ),
   ),
   mutation(

@@ -177,7 +177,12 @@ describe('all paths down', () => {
               phases: name === first ? [down, { atMs: upMs, mode: 'up' }] : [down],
             })),
           }).run(upMs + 5000);
-          expect(world.effects('hold').length).toBe(1);
+          // READs that hang on every path are slow storage: no path is to blame, nothing is held.
+          expect(world.effects('hold').length).toBe(mode === 'hung' ? 0 : 1);
+          if (mode === 'hung' && first === 'p0') {
+            expect(world.switched()).toHaveLength(1); // never left
+            return;
+          }
           expect(gapMs(world, upMs, first)).toBeLessThanOrEqual(
             1100 + 1000 + ANSWER_MS + SWITCH_MS,
           );

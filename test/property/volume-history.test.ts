@@ -361,7 +361,7 @@ describe('a volume that logs what is not flushed is a register', () => {
 describe('the checks can see', () => {
   it('a reservation that keeps nobody out lets late writes in: the rung lives on it', async () => {
     let stale = 0;
-    for (let seed = 1; seed <= 30 * SOAK; seed++) {
+    for (let seed = 1; seed <= 60 * SOAK; seed++) {
       const plan = { seed, paths: 2, fencing: 'auto', faults: ['frozen'] as const };
       const run = new Run({ ...plan, rounds: 60, server: 'unguarded' });
       const { problems } = await run.run();

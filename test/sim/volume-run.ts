@@ -178,12 +178,12 @@ class Run {
   /** I/O in flight on a path that swallows it. */
   #stall(path: PathName): void {
     const { ioDeadlineMs } = this.#policy;
-    const tell = (overdue: boolean): void => {
+    const tell = (silentMs: number): void => {
       if (this.#running !== path || this.#mode(path) !== 'dark') return;
-      this.#feed({ kind: 'io-stalled', path, overdue });
+      this.#feed({ kind: 'io-stalled', path, silentMs });
     };
-    this.#at(this.#nowMs + ioDeadlineMs / 2, () => tell(false));
-    this.#at(this.#nowMs + ioDeadlineMs, () => tell(true));
+    this.#at(this.#nowMs + ioDeadlineMs / 2, () => tell(0));
+    this.#at(this.#nowMs + ioDeadlineMs, () => tell(ioDeadlineMs));
   }
 
   #execute(effect: PathEffect): void {

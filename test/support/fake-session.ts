@@ -110,6 +110,8 @@ export class Gateway extends DeviceServer {
   /** Digests that the logins asked for. */
   readonly digests: unknown[] = [];
   resets = 0;
+  /** Until then its front end is busy: it answers nothing, pings neither. */
+  deafUntil = 0;
 
   constructor(
     name: string,
@@ -170,8 +172,17 @@ export class Gateway extends DeviceServer {
 
   schedule(task: Task): void {
     task.arrived = true;
-    this.clock.after(this.delayMs(task), () => {
-      if (this.mode !== 'up' || !this.tasks.delete(task)) return;
+    this.#executeAfter(task, this.delayMs(task));
+  }
+
+  #executeAfter(task: Task, ms: number): void {
+    this.clock.after(ms, () => {
+      if (this.mode !== 'up' || !this.tasks.has(task)) return;
+      if (this.clock.now() < this.deafUntil) {
+        this.#executeAfter(task, this.deafUntil - this.clock.now());
+        return;
+      }
+      this.tasks.delete(task);
       this.#execute(task);
     });
   }
@@ -292,10 +303,11 @@ export class FakeSession implements Session {
 
   #pong(): void {
     if (this.ended !== undefined) return;
-    if (this.gateway.mode === 'up') {
+    const { clock, deafUntil, mode } = this.gateway;
+    if (mode === 'up' && clock.now() >= deafUntil) {
       this.#pinging = false;
       this.heard++;
-    } else this.gateway.clock.after(10, () => this.#pong());
+    } else clock.after(10, () => this.#pong());
   }
 
   resetLogicalUnit(timeoutMs: number): Promise<Result<void, TransportFailure>> {

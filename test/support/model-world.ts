@@ -303,8 +303,21 @@ export class ModelWorld {
   /** The session comes up, the READ does not return. */
   private login(path: PathName, probe: number, deadlineMs: number): void {
     this.sessions.add(path);
-    const kind = 'probe-timeout';
-    this.answer(deadlineMs, { kind: 'probe-failed', path, probe, hard: false, cause: cause(kind) });
+    this.late(path, probe, deadlineMs, () => this.probe(path, probe, deadlineMs));
+  }
+
+  /** The front end answers pings for another deadline; then `on`, unless nobody waits for it any more. */
+  private late(path: PathName, probe: number, deadlineMs: number, on: () => void): void {
+    const isAwaited = (): boolean => this.path(path).probe?.number === probe;
+    this.schedule(
+      this.nowMs + deadlineMs,
+      () => {
+        if (!isAwaited()) return;
+        this.feed({ kind: 'probe-late', path, probe });
+        if (isAwaited()) on();
+      },
+      path,
+    );
   }
 
   private connectInTheDark(path: PathName, probe: number, leftMs: number): void {
@@ -329,10 +342,12 @@ export class ModelWorld {
     const latencyMs = slow
       ? (this.options.slowMs ?? 300)
       : 1 + Math.floor(this.luck(path, 'latency') * 10);
-    if (latencyMs > deadlineMs) {
-      const late = cause('probe-timeout');
-      this.answer(deadlineMs, { kind: 'probe-failed', path, probe, hard: false, cause: late });
-      return;
+    for (let n = 1; n * deadlineMs < latencyMs; n += 1) {
+      this.schedule(
+        this.nowMs + n * deadlineMs,
+        () => this.feed({ kind: 'probe-late', path, probe }),
+        path,
+      );
     }
     this.schedule(
       this.nowMs + latencyMs,
@@ -388,7 +403,9 @@ export class ModelWorld {
     const stalledMs = this.nowMs - this.progressMs;
     const { ioDeadlineMs } = this.state.policy;
     if (stalledMs * 2 < ioDeadlineMs) return;
-    this.feed({ kind: 'io-stalled', path: name(running), overdue: stalledMs >= ioDeadlineMs });
+    // The front end of one that hangs answers pings.
+    const silentMs = mode === 'hung' ? 0 : stalledMs - POLL_MS;
+    this.feed({ kind: 'io-stalled', path: name(running), silentMs });
   }
 }
 

@@ -68,6 +68,12 @@ export class Hand {
     return this.feed({ kind: 'probe-succeeded', path: n(path), probe, latencyUs });
   }
 
+  /** The outstanding probe is late: pings are answered. */
+  late(path: string): readonly PathEffect[] {
+    const probe = this.path(path).probe!.number;
+    return this.feed({ kind: 'probe-late', path: n(path), probe });
+  }
+
   bad(path: string, hard = false): readonly PathEffect[] {
     const probe = this.path(path).probe!.number;
     const cause: Cause = { kind: hard ? 'refused' : 'probe-timeout', detail: 'by hand' };

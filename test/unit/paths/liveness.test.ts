@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { Hand, kinds, moves, n } from './hand.ts';
 
-const stalled = (overdue: boolean) => ({ kind: 'io-stalled', path: n('p0'), overdue }) as const;
+const stalled = (isSilent: boolean) =>
+  ({ kind: 'io-stalled', path: n('p0'), silentMs: isSilent ? 700 : 0 }) as const;
 
 describe('suspicion', () => {
   it('a suspect current path has every standby and itself asked at once', () => {
@@ -61,14 +62,72 @@ describe('I/O that does not move', () => {
     expect(hand.path('p0').liveness).toBe('up');
   });
 
-  it('progress clears the suspicion; a good probe alone does not', () => {
+  it('progress clears the suspicion, and so does an answer to a probe sent since: it is slow', () => {
+    const hand = Hand.running([100, 90]);
+    hand.live(1500, ['p0', 'p1']);
+    hand.at(hand.path('p0').nextProbeAt).tick();
+    hand.at(hand.now + 5).feed(stalled(false));
+    hand.good('p0'); // asked before
+    expect(hand.path('p0').suspectSince).toBeDefined();
+    hand.feed({ kind: 'io-progressed', path: n('p0') });
+    expect(hand.path('p0')).toMatchObject({ suspectSince: undefined, stall: 'none' });
+    hand.live(3000, ['p0', 'p1']);
+    hand.feed(stalled(false));
+    hand.good('p0');
+    expect(hand.path('p0')).toMatchObject({ suspectSince: undefined, stall: 'slow' });
+  });
+
+  it('slow as it is, nothing is switched, however long, and nobody is asked out of turn', () => {
+    const hand = Hand.running([100, 90]);
+    hand.live(500, ['p0', 'p1']);
+    const seen = [...hand.feed(stalled(false)), ...hand.good('p0'), ...hand.good('p1')];
+    for (let now = 1000; now < 600_000; now += 100) {
+      seen.push(...hand.live(now, ['p0', 'p1']), ...hand.feed(stalled(false)));
+    }
+    expect(moves(seen)).toEqual([]);
+    expect(kinds(seen).filter((kind) => kind === 'note p0')).toHaveLength(1);
+    expect(seen.filter(({ kind }) => kind === 'probe').length).toBeLessThan(1000);
+    expect(hand.path('p0').weight).toBe(100);
+  });
+
+  it('a slow path that falls silent is left all the same', () => {
     const hand = Hand.running([100, 90]);
     hand.live(500, ['p0', 'p1']);
     hand.feed(stalled(false));
     hand.good('p0');
-    expect(hand.path('p0').suspectSince).toBeDefined();
-    hand.feed({ kind: 'io-progressed', path: n('p0') });
-    expect(hand.path('p0').suspectSince).toBeUndefined();
+    hand.live(5000, ['p0', 'p1']);
+    hand.at(5100).feed(stalled(true));
+    hand.at(5200).tick();
+    expect(moves(hand.good('p1'))).toEqual(['p0→p1 failover io-stalled']);
+  });
+
+  it('READs that hang behind it while a standby answers them: its back end hangs', () => {
+    const hand = Hand.running([100, 90]);
+    hand.live(500, ['p0', 'p1']);
+    hand.feed(stalled(false));
+    hand.good('p1');
+    expect(moves(hand.at(990).feed(stalled(false)))).toEqual([]);
+    expect(moves(hand.at(1000).feed(stalled(false)))).toEqual(['p0→p1 failover probe-timeout']);
+  });
+
+  it('READs that hang on the standby as well prove nothing', () => {
+    const hand = Hand.running([100, 90]);
+    hand.live(500, ['p0', 'p1']);
+    const seen = [...hand.feed(stalled(false))];
+    for (let now = 1500; now < 60_000; now += 1000) {
+      seen.push(...hand.at(now).feed(stalled(false)), ...hand.late('p0'), ...hand.late('p1'));
+    }
+    expect(moves(seen)).toEqual([]);
+    expect(kinds(seen)).not.toContain('hold');
+  });
+
+  it('nor do READs that are answered by the standby hardly faster', () => {
+    const hand = Hand.running([100, 90]);
+    hand.live(500, ['p0', 'p1']);
+    hand.feed(stalled(false));
+    hand.at(900);
+    expect(moves([...hand.good('p1', 400_000), ...hand.at(1200).feed(stalled(false))])).toEqual([]);
+    expect(moves(hand.at(2200).feed(stalled(false)))).toEqual(['p0→p1 failover probe-timeout']);
   });
 });
 

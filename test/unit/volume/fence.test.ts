@@ -98,52 +98,105 @@ describe('stall watch', () => {
   function watch() {
     const clock = new VirtualClock();
     const seen: string[] = [];
-    const state: { now: InFlight | undefined } = { now: undefined };
-    const watching = new StallWatch(clock, { ioMs: 1_000, slowMs: 5_000 }, () => state.now, {
-      stalled: (overdue) => seen.push(overdue ? 'overdue' : 'suspect'),
-      progressed: () => seen.push('progress'),
+    const flight = { progress: 1, heard: 1, slowOnly: false, pings: 0, answersPings: true };
+    const state = { isBusy: true };
+    const ping = (): void => {
+      flight.pings++;
+      if (flight.answersPings) clock.after(1, () => flight.heard++);
+    };
+    const look = (): InFlight | undefined => (state.isBusy ? { ...flight, ping } : undefined);
+    const watching = new StallWatch(clock, { ioMs: 1_000, slowMs: 5_000 }, look, {
+      stalled: (silentMs) => seen.push(silentMs > 0 ? `silent ${String(silentMs)}` : 'suspect'),
+      progressed: (ms) => seen.push(`progress after ${String(ms)}`),
       ownStall: (ms) => seen.push(`own ${String(ms)}`),
     });
-    return { clock, seen, state, watching };
+    return { clock, flight, seen, state, watching };
   }
 
-  it('suspects from half of the deadline, is sure at the whole of it', async () => {
-    const { clock, seen, state } = watch();
-    state.now = { progress: 1, slowOnly: false };
+  it('suspects a path that answers pings from half of the deadline on, and nothing worse', async () => {
+    const { clock, flight, seen } = watch();
     await clock.advance(550);
     expect(seen).toEqual([]);
-    await clock.advance(100);
-    expect(seen).toEqual(['suspect']);
-    await clock.advance(450);
-    expect(seen.at(-1)).toBe('overdue');
-    expect(seen.filter((what) => what === 'overdue')).toHaveLength(1);
+    await clock.advance(5_000);
+    expect(new Set(seen)).toEqual(new Set(['suspect']));
+    // A quarter of the deadline apart.
+    expect(flight.pings).toBeLessThanOrEqual(23);
   });
 
-  it('slow kinds have the longer deadline', async () => {
-    const { clock, seen, state } = watch();
-    state.now = { progress: 1, slowOnly: true };
+  it('tells of silence once a ping was not answered for a third of the deadline', async () => {
+    const { clock, flight, seen } = watch();
+    flight.answersPings = false;
+    await clock.advance(500);
+    expect(seen).toEqual([]);
+    await clock.advance(500);
+    expect([seen[0], seen.at(-1), flight.pings]).toEqual(['silent 350', 'silent 800', 1]);
+  });
+
+  it('anything that comes ends the silence, and it is counted anew', async () => {
+    const { clock, flight, seen } = watch();
+    flight.answersPings = false;
+    for (let n = 0; n < 5; n++) {
+      await clock.advance(400);
+      flight.heard++;
+    }
+    expect(seen.filter((what) => what.startsWith('silent'))).toEqual([]);
+  });
+
+  it('slow kinds have the longer deadline, silence has not', async () => {
+    const { clock, flight, seen } = watch();
+    flight.slowOnly = true;
     await clock.advance(2_500);
     expect(seen).toEqual([]);
-    await clock.advance(2_700);
-    expect(seen.at(-1)).toBe('overdue');
+    await clock.advance(200);
+    expect(seen.at(-1)).toBe('suspect');
+    flight.answersPings = false;
+    await clock.advance(1_000);
+    expect(seen.at(-1)).toMatch(/^silent/);
   });
 
-  it('progress starts it anew and is reported', async () => {
-    const { clock, seen, state } = watch();
+  it('progress starts it anew and is reported, with how long it had stood still', async () => {
+    const { clock, flight, seen } = watch();
     for (let progress = 0; progress < 5; progress++) {
-      state.now = { progress, slowOnly: false };
+      flight.progress = progress;
       await clock.advance(400);
     }
-    expect(new Set(seen)).toEqual(new Set(['progress']));
+    expect(seen).toHaveLength(4);
+    for (const what of seen) expect(what).toMatch(/^progress after (350|400|450)$/);
   });
 
   it('a stall of our own is told and counts for nothing', async () => {
-    const { clock, seen, state } = watch();
-    state.now = { progress: 1, slowOnly: false };
+    const { clock, flight, seen } = watch();
+    flight.answersPings = false;
     await clock.advance(400);
     clock.stall(3_000);
-    await clock.advance(400);
-    expect(seen).toEqual(['own 2900']);
+    await clock.advance(300);
+    expect(seen).toEqual(['own 2950']);
+  });
+
+  it('nor does a shorter one: an answer may lie in the socket', async () => {
+    const { clock, flight, seen } = watch();
+    flight.answersPings = false;
+    await clock.advance(150);
+    clock.stall(480);
+    await clock.advance(50);
+    // Two periods of it, however long it was.
+    await clock.advance(100);
+    expect(seen.filter((what) => what.startsWith('silent'))).toEqual([]);
+  });
+
+  it('asks for the deadline when it needs it', async () => {
+    const clock = new VirtualClock();
+    const seen: number[] = [];
+    const deadlines = { ioMs: 60_000, slowMs: 60_000 };
+    const still = { progress: 1, heard: 1, ping: () => undefined, slowOnly: false };
+    new StallWatch(clock, deadlines, () => still, {
+      stalled: (silentMs) => seen.push(silentMs),
+      progressed: () => undefined,
+      ownStall: () => undefined,
+    });
+    deadlines.ioMs = 100;
+    await clock.advance(300);
+    expect(seen.length).toBeGreaterThan(5);
   });
 
   it('closed, it looks no more', async () => {

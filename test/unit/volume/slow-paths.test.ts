@@ -1,0 +1,178 @@
+/** Slow is not dead: what is left, and what is not, when commands take long on some paths or on all. */
+import { afterEach, describe, expect, it } from 'vitest';
+import type { Gateway, Task } from '../../support/fake-session.ts';
+import { VolumeWorld, type WorldOptions } from '../../support/volume-world.ts';
+
+let world: VolumeWorld;
+
+async function started(options: WorldOptions = {}): Promise<VolumeWorld> {
+  world = new VolumeWorld({ paths: 3, ...options });
+  await world.start();
+  await world.clock.advance(3_000);
+  return world;
+}
+
+const slow =
+  (...ops: readonly string[]) =>
+  (ms: number, ...gateways: readonly Gateway[]): void => {
+    for (const gateway of gateways) {
+      gateway.delayMs = ({ what }: Task) => (ops.includes(what.op) ? ms : 1);
+    }
+  };
+const slowWrites = slow('write', 'sync', 'same');
+const slowReads = slow('read');
+
+const downs = (w: VolumeWorld) => w.event('note').filter(({ note }) => note === 'path-down');
+const failovers = (w: VolumeWorld) => w.volume.status().failovers;
+
+/** Writes, one after the other, for so long; the longest time that one took. */
+async function load(w: VolumeWorld, forMs: number): Promise<number> {
+  const until = w.clock.now() + forMs;
+  let worst = 0;
+  for (let n = 0; w.clock.now() < until; n++) {
+    const from = w.clock.now();
+    const io = w.write(n % 8, n);
+    expect(await w.clock.run(io.done, 600_000)).toBeUndefined();
+    worst = Math.max(worst, w.clock.now() - from);
+  }
+  return worst;
+}
+
+afterEach(() => {
+  expect(world.violations).toEqual([]);
+});
+
+describe('slow on every path', () => {
+  it.each([1_500, 2_500, 8_000])('writes of %i ms: nothing is switched or reset', async (ms) => {
+    const w = await started();
+    slowWrites(ms, ...w.gateways);
+    expect(await load(w, 60_000)).toBeLessThan(ms + 50);
+    expect([failovers(w), downs(w), w.gateways.map(({ resets }) => resets)]).toEqual([
+      0,
+      [],
+      [0, 0, 0],
+    ]);
+  });
+
+  it.each([1_500, 4_000, 20_000])('READs of %i ms, probes too: no path is down', async (ms) => {
+    const w = await started();
+    slowReads(ms, ...w.gateways);
+    for (let n = 0; n < 5; n++) await w.good(w.submit('read', n, 1));
+    await w.clock.advance(60_000);
+    expect([failovers(w), downs(w), w.volume.status().state]).toEqual([0, [], 'serving']);
+  });
+
+  it('everything takes 1.5 s: it is found, identified, used, and closed cleanly', async () => {
+    world = new VolumeWorld({ paths: 3 });
+    for (const gateway of world.gateways) gateway.delayMs = () => 1_500;
+    await world.start();
+    await load(world, 30_000);
+    await world.clock.advance(30_000);
+    expect([failovers(world), downs(world)]).toEqual([0, []]);
+    expect(world.volume.status().paths.filter(({ up }) => up)).toHaveLength(3);
+    await world.close();
+    expect(world.store.disk?.mayHoldWrites).toEqual([]);
+  });
+
+  it('a flush of 40 s is answered, in its own time', async () => {
+    const w = await started({ profiles: [1, 2, 3].map(() => ({ writeCache: true })) });
+    slow('sync')(40_000, ...w.gateways);
+    const from = w.clock.now();
+    await w.good(w.submit('flush', 0, 0));
+    expect(w.clock.now() - from).toBeLessThan(41_000);
+    expect([failovers(w), downs(w)]).toEqual([0, []]);
+  });
+
+  it('front ends that block while they write: a few switches, and no more', async () => {
+    const w = await started({ policy: { fencing: 'none' } });
+    // Nothing is answered while a write is under way, pings neither.
+    for (const gateway of w.gateways) {
+      gateway.delayMs = (task) => {
+        if (task.what.op !== 'write') return 1;
+        gateway.deafUntil = w.clock.now() + 1_500;
+        return 1_500;
+      };
+    }
+    await load(w, 120_000);
+    expect(failovers(w)).toBeLessThanOrEqual(3);
+  });
+});
+
+describe('slow on one path', () => {
+  it('writes that a shared back end makes slow on the current path only: still it answers', async () => {
+    const w = await started();
+    slowWrites(5_000, w.gateway(0));
+    await load(w, 60_000);
+    expect([failovers(w), downs(w)]).toEqual([0, []]);
+  });
+
+  it('a standby whose READs are slow is no better than it was, and not down while it is answered', async () => {
+    const w = await started();
+    slowReads(1_500, w.gateway(1));
+    await w.clock.advance(60_000);
+    expect(downs(w)).toEqual([]);
+  });
+});
+
+describe('a back end that hangs', () => {
+  const hang = (gateway: Gateway): void => {
+    gateway.delayMs = ({ what }) => (what.op === 'inquiry' ? 1 : 1e9);
+  };
+
+  it('is left within 1.5 s while I/O is in flight, though its front end answers pings', async () => {
+    const w = await started({ policy: { fencing: 'none' } });
+    hang(w.gateway(0));
+    const from = w.clock.now();
+    await w.good(w.write(1, 11));
+    expect(w.clock.now() - from).toBeLessThan(1_700);
+    expect(w.current).toBe('p1');
+  });
+
+  it('is left within 3.2 s without', async () => {
+    const w = await started();
+    hang(w.gateway(0));
+    const from = w.clock.now();
+    await w.on('p1');
+    expect(w.clock.now() - from).toBeLessThan(3_200);
+  });
+});
+
+describe('a silent path', () => {
+  it.each(['frozen', 'dark'] as const)(
+    '(%s) is left within a second of the last sign of life',
+    async (mode) => {
+      const w = await started({ policy: { fencing: 'none' } });
+      w.gateway(0).mode = mode;
+      const from = w.clock.now();
+      await w.good(w.write(1, 11));
+      // 150 ms of it are the attempt at a fence.
+      expect(w.clock.now() - from).toBeLessThan(1_150);
+      expect(w.current).toBe('p1');
+    },
+  );
+
+  it('is left as soon with nothing but a flush in flight', async () => {
+    const profiles = [1, 2, 3].map(() => ({ writeCache: true }));
+    const w = await started({ policy: { fencing: 'none' }, profiles });
+    w.gateway(0).mode = 'frozen';
+    const from = w.clock.now();
+    await w.good(w.submit('flush', 0, 0));
+    expect(w.clock.now() - from).toBeLessThan(1_300);
+  });
+
+  it.each([300, 600])('is no path that hiccups for %i ms', async (ms) => {
+    const w = await started();
+    const end = w.clock.now() + 120_000;
+    for (let n = 0; w.clock.now() < end; n++) {
+      const io = w.write(n % 8, n);
+      if (n % 20 === 0) {
+        for (const gateway of w.gateways) gateway.mode = 'frozen';
+        await w.clock.advance(ms);
+        for (const gateway of w.gateways) gateway.revive();
+      }
+      await w.good(io);
+      await w.clock.advance(50);
+    }
+    expect([failovers(w), downs(w)]).toEqual([0, []]);
+  });
+});
