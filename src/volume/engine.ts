@@ -77,6 +77,7 @@ export class VolumeEngine {
   /** From the end of the start on: what standbys have to show. */
   recent: RecentWrites | undefined;
   #stuck: { readonly what: 'fence' | 'record'; readonly why: string } | undefined;
+  #stuckTold: 'fence' | 'record' | undefined;
   #allDown = false;
   #failure: string | undefined;
   #outlookTold = '';
@@ -411,13 +412,23 @@ export class VolumeEngine {
         rejected: (path, answer) => this.board.report(path, answer),
         attention: (path, sense) => this.#news.attention(path, sense),
         stuck: (what, why) => {
-          const news = why !== '' && this.#stuck?.what !== what;
           this.#stuck = why === '' ? undefined : { what, why };
-          if (news) this.options.onEvent({ kind: 'stuck', what, why });
+          this.#tellStuck();
           this.bell.ring();
         },
       },
     );
+  }
+
+  /** Once; a fence that only waits for the first login of a path is no news. */
+  #tellStuck(): void {
+    const stuck = this.#stuck;
+    const starts = this.recent === undefined && !this.board.allAnswered;
+    if (stuck === undefined) this.#stuckTold = undefined;
+    else if (this.#stuckTold !== stuck.what && !(starts && stuck.what === 'fence')) {
+      this.#stuckTold = stuck.what;
+      this.options.onEvent({ kind: 'stuck', ...stuck });
+    }
   }
 
   #switched(report: SwitchReport): void {

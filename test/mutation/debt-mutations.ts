@@ -193,4 +193,10 @@ export const DEBTS: readonly Mutation[] = [
       "return path === '' ? holding() :",
     ),
   ),
+  mutation(
+    'waiting-is-told',
+    'a fence that waits for the first login of a path is told as one that has failed',
+    [HAND_OVER, 'every path is reset before the first write'],
+    volume('engine', '(starts && stuck.what ===', '(starts && stuck.why ==='),
+  ),
 ];

@@ -434,6 +434,7 @@ it('of a history that nobody knows every path is reset before the first write', 
   await b.start();
   await b.wrote(3, 2);
   expect(b.gateways.every(({ resets }) => resets === 1)).toBe(true);
+  expect(b.event('stuck')).toEqual([]);
   await b.close();
 });
 
