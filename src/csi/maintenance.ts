@@ -9,7 +9,12 @@ import type { SharedBackoff } from '../kubernetes/backoff.ts';
 import { child, text } from '../kubernetes/client.ts';
 import { describeProblems } from '../kubernetes/contract.ts';
 import type { KeyMap } from '../kubernetes/keys.ts';
-import { type Maintenance, NO_MAINTENANCE, parseMaintenance } from '../kubernetes/maintenance.ts';
+import {
+  type Maintenance,
+  maintenanceData,
+  NO_MAINTENANCE,
+  parseMaintenance,
+} from '../kubernetes/maintenance.ts';
 import type { Transport } from '../kubernetes/transport.ts';
 import { followObject } from '../kubernetes/watch.ts';
 import type { KnownStore } from './known.ts';
@@ -72,10 +77,11 @@ export class MaintenanceWatch {
     const { store, changed, invalid, log } = this.#options;
     if (JSON.stringify(data) === JSON.stringify(this.#data)) return;
     this.#data = data;
-    this.now = parseMaintenance(data);
+    this.now = parseMaintenance(data, this.now);
     const { racks, portals, problems } = this.now;
     log.info({ racks, portals }, 'drained for maintenance');
-    void store.setMaintenance(data);
+    // A csi that is restarted has to know what was in force, too.
+    void store.setMaintenance(maintenanceData(this.now));
     const told = describeProblems(problems);
     if (told !== '' && told !== this.#told) invalid(map, told);
     this.#told = told;

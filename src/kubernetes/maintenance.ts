@@ -5,7 +5,8 @@
  *   drain.portals  portals likewise: "10.0.0.1", "10.0.0.1:3261", "[2001:db8::1]", a DNS name as written
  *
  * Values are separated by white space or commas. A portal without a port means all ports of that host.
- * What is malformed is told and left out: a misspelt portal must not undrain the others.
+ * What is malformed is told and left out: a misspelt portal must not undrain the others. Nor itself: while
+ * a key has a malformed value, what it drained before stays drained.
  *
  * Pure.
  */
@@ -16,6 +17,7 @@ import { parsePortal } from './path-url.ts';
 
 const RACKS_KEY = 'drain.racks';
 const PORTALS_KEY = 'drain.portals';
+const STAYS = 'what this key drained before stays drained until it is mended';
 
 export interface Maintenance {
   /** "rack" or "room/rack". */
@@ -33,8 +35,12 @@ export interface DrainedPortal {
 
 export const NO_MAINTENANCE: Maintenance = { racks: [], portals: [], problems: [] };
 
-/** The `data` of the ConfigMap. */
-export function parseMaintenance(data: KeyMap): Maintenance {
+/**
+ * The `data` of the ConfigMap.
+ *
+ * @param before what is in force.
+ */
+export function parseMaintenance(data: KeyMap, before: Maintenance = NO_MAINTENANCE): Maintenance {
   const problems: string[] = [];
   for (const key of Object.keys(data)) {
     if (key === RACKS_KEY || key === PORTALS_KEY) continue;
@@ -42,16 +48,38 @@ export function parseMaintenance(data: KeyMap): Maintenance {
   }
   const racks = words(data[RACKS_KEY]).filter((word) => {
     const good = /^[^/\s]+(\/[^/\s]+)?$/.test(word);
-    if (!good) problems.push(`${RACKS_KEY} "${word}": expected <rack> or <room>/<rack>`);
+    if (!good) problems.push(`${RACKS_KEY} "${word}": expected <rack> or <room>/<rack>; ${STAYS}`);
     return good;
   });
+  const isRackBad = racks.length < words(data[RACKS_KEY]).length;
   const portals = words(data[PORTALS_KEY]).flatMap((word) => {
     const portal = parseDrainedPortal(word);
     if (typeof portal !== 'string') return [portal];
-    problems.push(`${PORTALS_KEY} "${word}": ${portal}`);
+    problems.push(`${PORTALS_KEY} "${word}": ${portal}; ${STAYS}`);
     return [];
   });
-  return { racks, portals, problems };
+  const isPortalBad = portals.length < words(data[PORTALS_KEY]).length;
+  return {
+    racks: isRackBad ? [...new Set([...racks, ...before.racks])] : racks,
+    portals: isPortalBad ? distinct([...portals, ...before.portals]) : portals,
+    problems,
+  };
+}
+
+function distinct(portals: readonly DrainedPortal[]): readonly DrainedPortal[] {
+  return [...new Map(portals.map((portal) => [JSON.stringify(portal), portal])).values()];
+}
+
+/** What is in force, as the ConfigMap would say it without its mistakes. */
+export function maintenanceData({ racks, portals }: Maintenance): KeyMap {
+  const hosts = portals.map(({ host, port }) => {
+    const name = host.includes(':') ? `[${host}]` : host;
+    return port === undefined ? name : `${name}:${String(port)}`;
+  });
+  return {
+    ...(hosts.length === 0 ? {} : { [PORTALS_KEY]: hosts.join(' ') }),
+    ...(racks.length === 0 ? {} : { [RACKS_KEY]: racks.join(' ') }),
+  };
 }
 
 /** A DNS name has 253 characters, a label's value 63. */

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import {
   isMaintained,
+  maintenanceData,
   NO_MAINTENANCE,
   parseDrainedPortal,
   parseMaintenance,
@@ -24,6 +25,24 @@ describe('the ConfigMap', () => {
   test('empty or without our keys drains nothing', () => {
     expect(parseMaintenance({})).toEqual(NO_MAINTENANCE);
     expect(parseMaintenance({ 'drain.racks': ' \n' })).toEqual(NO_MAINTENANCE);
+  });
+
+  test('a malformed value of a key leaves drained what the key drained before', () => {
+    const before = parseMaintenance({
+      'drain.portals': '10.0.0.1 [2001:db8::1]:3261',
+      'drain.racks': 'r1',
+    });
+    const typo = parseMaintenance(
+      { 'drain.portals': '10.0.0.l:x 10.0.0.2', 'drain.racks': '' },
+      before,
+    );
+    expect(typo.portals.map(({ host }) => host)).toEqual(['10.0.0.2', '10.0.0.1', '2001:db8::1']);
+    expect(typo.racks).toEqual([]);
+    expect(typo.problems).toEqual([expect.stringContaining('stays drained until it is mended')]);
+    // Also when it was on disk meanwhile, and until it is mended or removed.
+    expect(parseMaintenance(maintenanceData(typo))).toEqual({ ...typo, problems: [] });
+    expect(parseMaintenance({ 'drain.portals': '10.0.0.2' }, typo).portals).toHaveLength(1);
+    expect(parseMaintenance({}, typo).portals).toEqual([]);
   });
 
   test('what is malformed is named, the good values stay', () => {
