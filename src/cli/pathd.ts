@@ -1,10 +1,12 @@
 /**
  * `priority-path pathd`: the data path process. Builds every edge, serves until told to stop.
  *
- * SIGTERM and SIGINT do not cut anybody off: volumes that nobody uses are detached at once, the others
- * are served until they are unstaged or the stop timeout is over. A second signal ends the wait.
+ * SIGTERM and SIGINT do not cut anybody off: what the kernel has cached of any volume is written first;
+ * volumes that nobody uses are detached at once, the others are served until they are unstaged or the
+ * stop timeout is over. A second signal ends the wait.
  */
 import { mkdir } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '../base/log.ts';
 import { err, ok, type Result } from '../base/result.ts';
 import { type Command, type CommandIo, EXIT } from './commands.ts';
@@ -15,6 +17,7 @@ import { createFuseLoopExporter } from '../host/fuse-loop-exporter.ts';
 import { createInitiator } from '../host/initiator.ts';
 import type { PolicySet } from '../paths/policy.ts';
 import { ChapBook } from '../pathd/chap-book.ts';
+import { DEVICE_WATCH_MS, inspectDevices, syncDevices } from '../pathd/device-watch.ts';
 import { NodeState } from '../pathd/node-state.ts';
 import { RecordsMark } from '../pathd/records-mark.ts';
 import { createPathdServer } from '../pathd/server.ts';
@@ -77,6 +80,9 @@ interface Config {
   readonly log: Logger;
 }
 
+/** What was written so far, before the wait for users; what was written during it, after it. */
+const FIRST_SYNC_MS = 10_000;
+const LAST_SYNC_MS = 5_000;
 /** Largest number of volumes one thread pool can serve; see host/fuse-threads.ts. */
 const VOLUMES_MAX = 500;
 
@@ -155,6 +161,7 @@ async function serve(config: Config, io: CommandIo): Promise<number> {
     return refuse(io, error instanceof Error ? error.message : String(error));
   }
   log.info({ initiatorName: node.value.initiatorName, device: exporter.kind }, 'ready');
+  void watchDevices(volumes, log, io.signal);
   await aborted(io.signal);
   await stop(volumes, config);
   await server.stop();
@@ -162,15 +169,28 @@ async function serve(config: Config, io: CommandIo): Promise<number> {
   return EXIT.ok;
 }
 
+/** One look after the other, each begun a while after the last one has ended. */
+async function watchDevices(volumes: Volumes, log: Logger, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    await delay(DEVICE_WATCH_MS, undefined, { signal }).catch(() => undefined);
+    if (signal.aborted) return;
+    await inspectDevices(volumes.devices, volumes.notices, log);
+  }
+}
+
 async function stop(volumes: Volumes, { log, stopTimeoutMs }: Config): Promise<void> {
   const until = performance.now() + stopTimeoutMs;
   log.info({ volumes: volumes.size }, 'stopping');
+  // First of all: whoever ends us before the wait is over must not take what was written so far.
+  await syncDevices(volumes.devices, Math.min(FIRST_SYNC_MS, stopTimeoutMs), log);
   let left = await volumes.stopServing();
   while (left > 0 && performance.now() < until) {
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    await delay(500);
     left = await volumes.stopServing();
   }
-  if (left > 0) await volumes.abandon();
+  if (left === 0) return;
+  await syncDevices(volumes.devices, LAST_SYNC_MS, log);
+  await volumes.abandon();
 }
 
 function refuse(io: CommandIo, problem: string): number {

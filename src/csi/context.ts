@@ -7,6 +7,7 @@ import type { PathdApi, VolumeStatus } from '../pathd/api.ts';
 import { type DeviceNumbers, blockDeviceNumbers } from '../host/device-holders.ts';
 import { type MountEntry, findByMountPoint } from '../host/mountinfo.ts';
 import type { Cluster } from './cluster.ts';
+import { whyForeign } from './own-device.ts';
 import type { StateStore, VolumeRecord } from './state.ts';
 import type { VolumeUsage } from './wire.ts';
 
@@ -40,8 +41,8 @@ export function isMountOf(entry: MountEntry, numbers: DeviceNumbers): boolean {
 }
 
 /**
- * Why a recorded stage is not there any more, or undefined while it is: pathd has the volume, and
- * for a filesystem its device, and no other, is what is mounted at the staging path.
+ * Why a recorded stage is not there any more, or undefined while it is: pathd has the volume, its device
+ * is its own still, and for a filesystem that device, and no other, is mounted at the staging path.
  */
 export async function whyDead(
   record: VolumeRecord,
@@ -51,6 +52,8 @@ export async function whyDead(
   if (volume === undefined) return 'the volume is not attached';
   const numbers = await blockDeviceNumbers(volume.device);
   if (numbers === undefined) return `its device ${volume.device} is gone`;
+  const foreign = await whyForeign(volume);
+  if (foreign !== undefined) return foreign;
   if (record.capability.access.kind === 'block') return undefined;
   const entry = findByMountPoint(entries, record.stagingPath);
   if (entry === undefined) return `nothing is mounted at ${record.stagingPath}`;

@@ -26,6 +26,7 @@ import { chapSpec, SECRET_ADVICE } from './chap.ts';
 import type { ConfirmedClaim } from './cluster.ts';
 import { type NodeContext, attachedVolume, isMountOf, whyDead } from './context.ts';
 import { ensureFilesystem } from './format.ts';
+import { requireOwnDevice } from './own-device.ts';
 import * as parse from './parse.ts';
 import { livePublications } from './publications.ts';
 import { Rollback } from './rollback.ts';
@@ -97,7 +98,7 @@ async function isDone(
         `${used.map((one) => one.targetPath).join(', ')}: delete the pods that use it on this node`,
     );
   }
-  const left = await takeDown(node, call.volumeId, record.stagingPath, volume.device);
+  const left = await takeDown(node, call.volumeId, record.stagingPath, volume);
   await node.cluster?.detached(call.volumeId, left);
   return false;
 }
@@ -122,6 +123,7 @@ async function stageAfresh(
     if (before === undefined)
       rollback.push('claim and attach', () => giveUp(node, volumeId, claim));
     const { device } = await attachUnder(node, call, config, claim);
+    await requireOwnDevice(node, volumeId);
     if (capability.access.kind === 'mount') {
       const { fsType, flags } = capability.access;
       const readOnly = parse.isReadOnlyMode(capability.mode);

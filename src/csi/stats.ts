@@ -16,6 +16,7 @@ import { type FilesystemUsage, statfs } from '../host/statfs.ts';
 import type { VolumeStatus } from '../pathd/api.ts';
 import { conditionOf } from './condition.ts';
 import { type NodeContext, attachedVolume } from './context.ts';
+import { whyForeign } from './own-device.ts';
 import { parseVolumeId, parseVolumePath } from './parse.ts';
 import type { VolumeRecord } from './state.ts';
 import { CsiError, messageOf } from './status.ts';
@@ -40,9 +41,14 @@ export async function stats(node: NodeContext, call: StatsCall): Promise<StatsRe
   const path = await canonicalPath(call.volumePath);
   const { volume, why } = await askPathd(node, volumeId);
   const record = await findVolumeAt(node, volumeId, path, volume);
-  const volumeCondition = conditionOf(volume, why);
+  const foreign = volume === undefined ? undefined : await whyForeign(volume);
+  const volumeCondition =
+    foreign === undefined ? conditionOf(volume, why) : { abnormal: true, message: foreign };
   if (record.capability.access.kind === 'block') {
-    return { usage: [{ unit: 'BYTES', total: await blockSize(record, volume) }], volumeCondition };
+    // The size of another's device says nothing about this volume.
+    const isOwn = foreign === undefined || volume === undefined;
+    const total = isOwn ? await blockSize(record, volume) : volume.sizeBytes;
+    return { usage: [{ unit: 'BYTES', total }], volumeCondition };
   }
   return { usage: await filesystemUsage(node, volumeId, path), volumeCondition };
 }

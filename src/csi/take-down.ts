@@ -9,8 +9,9 @@
  */
 import { describeHolders, findHolders, openExclusive } from '../host/device-holders.ts';
 import { unmountAll } from '../host/mount.ts';
-import type { Debt } from '../pathd/api.ts';
+import type { Debt, VolumeStatus } from '../pathd/api.ts';
 import type { NodeContext } from './context.ts';
+import { whyForeign } from './own-device.ts';
 import { CsiError } from './status.ts';
 
 const OPEN_TIMEOUT_MS = 10_000;
@@ -22,15 +23,19 @@ const PASSING_HOLDER_MS = 3_000;
 const LOOK_AGAIN_MS = 100;
 
 /**
- * `device` is undefined when pathd does not have the volume: then there is only the mount to go. Resolves
- * with what pathd says that may still take effect at the targets.
+ * `volume` is undefined when pathd does not have it: then there is only the mount to go. The same where
+ * its device has come to be another's: who holds that is none of our business. Resolves with what pathd
+ * says that may still take effect at the targets.
  */
 export async function takeDown(
   node: NodeContext,
   volumeId: string,
   stagingPath: string,
-  device: string | undefined,
+  volume: VolumeStatus | undefined,
 ): Promise<readonly Debt[]> {
+  const foreign = volume === undefined ? undefined : await whyForeign(volume);
+  if (foreign !== undefined) node.log.warn({ volumeId, foreign }, 'unstaged without its device');
+  const device = foreign === undefined ? volume?.device : undefined;
   const unmounted = await unmountAll(stagingPath);
   if (!unmounted.ok) {
     const { kind, detail } = unmounted.error;

@@ -40,7 +40,7 @@ export async function unstage(node: NodeContext, call: UnstageCall): Promise<voi
         'NodeUnpublishVolume comes first',
     );
   }
-  const left = await takeDown(node, volumeId, stagingPath, volume?.device);
+  const left = await takeDown(node, volumeId, stagingPath, volume);
   await node.state.remove(volumeId);
   node.lastUsage.delete(volumeId);
   await node.cluster?.unstaged(volumeId, left);

@@ -56,8 +56,12 @@ export async function blockDeviceNumbers(path: string): Promise<DeviceNumbers | 
   }
 }
 
-/** Everybody who can be seen to hold the device; empty for a path that is no block device. */
-export async function findHolders(devicePath: string): Promise<DeviceHolder[]> {
+/**
+ * Everybody who can be seen to hold the device; empty for a path that is no block device.
+ *
+ * @param ownFd a descriptor of this process that does not count.
+ */
+export async function findHolders(devicePath: string, ownFd?: number): Promise<DeviceHolder[]> {
   const numbers = await blockDeviceNumbers(devicePath);
   if (numbers === undefined) return [];
   const pids = await processIds();
@@ -66,7 +70,10 @@ export async function findHolders(devicePath: string): Promise<DeviceHolder[]> {
     ...(await findStackedDevices(numbers)),
     ...(await findSwap(devicePath)),
     ...findMounts(devicePath, numbers, tables),
-    ...(await findOpenDescriptors({ ...numbers, remoteMounts: remoteMountIds(tables) }, pids)),
+    ...(await findOpenDescriptors(
+      { ...numbers, remoteMounts: remoteMountIds(tables), ownFd },
+      pids,
+    )),
   ];
   return holders.map((what) => ({ what }));
 }
@@ -155,8 +162,12 @@ async function findOpenDescriptors(scan: FdScan, pids: readonly string[]): Promi
   const found: string[] = [];
   for (const pid of pids) {
     const fds = await readdir(`/proc/${pid}/fd`).catch(() => []);
+    const isOurs = pid === String(process.pid);
     for (const fd of fds) {
+      if (isOurs && fd === String(scan.ownFd)) continue;
       if (!(await isDescriptorOf(pid, fd, scan))) continue;
+      // The server of the device has it open for as long as it serves it.
+      if (!isOurs && (await hasFuseOpen(pid, fds))) break;
       const name = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '?');
       found.push(`opened by pid ${pid} (${name.trim()})`);
       break;
@@ -167,6 +178,14 @@ async function findOpenDescriptors(scan: FdScan, pids: readonly string[]): Promi
 
 interface FdScan extends DeviceNumbers {
   readonly remoteMounts: ReadonlySet<number>;
+  readonly ownFd: number | undefined;
+}
+
+async function hasFuseOpen(pid: string, fds: readonly string[]): Promise<boolean> {
+  for (const fd of fds) {
+    if ((await readlink(`/proc/${pid}/fd/${fd}`).catch(() => '')) === '/dev/fuse') return true;
+  }
+  return false;
 }
 
 /**

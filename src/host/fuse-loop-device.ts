@@ -2,8 +2,9 @@
  * One volume as /dev/loopN: growing it and taking it away, politely and by force (the order of the
  * steps and its reasons: fuse-loop-exporter.ts).
  */
+import { type FileHandle, open } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { BlockSource, ExportError, ExportedDevice } from '../volume/ports.ts';
+import type { BlockSource, DeviceVerdict, ExportError, ExportedDevice } from '../volume/ports.ts';
 import type { Result } from '../base/result.ts';
 import { err, ok } from '../base/result.ts';
 import { askBackingFile } from './backing-file.ts';
@@ -13,6 +14,7 @@ import type { FuseServer } from './fuse-server.ts';
 import { unmountFuse } from './fuse-server.ts';
 import type { LoopDevice } from './loop.ts';
 import { detachLoop, isLoopGone, loopSizeBytes, refreshLoopSize } from './loop.ts';
+import { LoopGuard } from './loop-guard.ts';
 import { findByMountPoint, readMountInfo } from './mountinfo.ts';
 
 /** An open by udev or blkid is over within this time; whoever stays longer is a holder. */
@@ -41,12 +43,15 @@ async function waitUntil(holds: () => Promise<boolean>, timeoutMs: number): Prom
   return holds();
 }
 
-/** Nobody has the device open, or who has. */
-export async function checkUnused(path: string): Promise<Result<void, ExportError>> {
+/** Nobody has the device open but `ownFd` of this process, or who has. */
+export async function checkUnused(
+  path: string,
+  ownFd?: number,
+): Promise<Result<void, ExportError>> {
   for (let attempt = 1; ; attempt++) {
     const exclusive = await openExclusive(path);
     if (!exclusive.ok && exclusive.error.kind === 'no-device') return ok(undefined);
-    const holders = await findHolders(path);
+    const holders = await findHolders(path, ownFd);
     if (exclusive.ok && holders.length === 0) return ok(undefined);
     // A mount does not pass by itself; an open by udev or blkid does.
     const stays = !exclusive.ok && holders.length > 0;
@@ -57,11 +62,15 @@ export async function checkUnused(path: string): Promise<Result<void, ExportErro
 
 /**
  * Asks for the end of a loop device that nobody uses, and waits for it; `busy` if somebody was
- * faster.
+ * faster. `letGo` gives up what keeps it on our side, when it cannot come to be another's any more.
  */
-export async function removeLoop(loop: LoopDevice): Promise<Result<void, ExportError>> {
+export async function removeLoop(
+  loop: LoopDevice,
+  letGo: () => Promise<void> = () => Promise.resolve(),
+): Promise<Result<void, ExportError>> {
   const asked = await detachLoop(loop.path);
   if (!asked.ok) return asked;
+  await letGo();
   if (await waitUntil(() => isLoopGone(loop), GONE_TIMEOUT_MS)) return ok(undefined);
   // It will go when they close it; the next call finds out.
   return busy(loop.path, describeHolders(await findHolders(loop.path)));
@@ -73,10 +82,15 @@ export class FuseLoopDevice implements ExportedDevice {
   readonly #source: BlockSource;
   readonly #server: FuseServer;
   readonly #forget: () => Promise<void>;
+  readonly #guard: LoopGuard;
+  /** Keeps the device, and its number, whoever asks for a detach. */
+  #held: FileHandle | undefined;
   #gone = false;
+  /** Being resized or taken away: what it shows then is nobody's fault. */
+  #changing = 0;
   #running: Promise<unknown> = Promise.resolve();
 
-  constructor(
+  private constructor(
     loop: LoopDevice,
     source: BlockSource,
     server: FuseServer,
@@ -86,10 +100,80 @@ export class FuseLoopDevice implements ExportedDevice {
     this.#source = source;
     this.#server = server;
     this.#forget = forget;
+    this.#guard = new LoopGuard(loop, source.blockSize, () => server.openFiles);
+  }
+
+  /** Takes hold of a loop device that was just made. */
+  static async hold(
+    loop: LoopDevice,
+    source: BlockSource,
+    server: FuseServer,
+    forget: () => Promise<void>,
+  ): Promise<Result<FuseLoopDevice, ExportError>> {
+    const device = new FuseLoopDevice(loop, source, server, forget);
+    if (await device.#hold()) return ok(device);
+    const detail = `${loop.path} was taken away while it was set up: try again`;
+    return err({ kind: 'no-device', detail });
   }
 
   get path(): string {
     return this.#loop.path;
+  }
+
+  get backingFile(): string {
+    return this.#loop.backingFile;
+  }
+
+  async inspect(): Promise<DeviceVerdict> {
+    if (this.#isExcused()) return { kind: 'fine' };
+    const verdict = await this.#guard.inspect();
+    return this.#isExcused() ? { kind: 'fine' } : verdict;
+  }
+
+  /** A resize or a detach explains whatever is seen meanwhile. */
+  #isExcused(): boolean {
+    return this.#gone || this.#changing > 0;
+  }
+
+  async sync(timeoutMs: number): Promise<Result<void, ExportError>> {
+    const until = performance.now() + timeoutMs;
+    // BLKFLSBUF syncs the filesystem that holds the device, in whatever mount namespace it is.
+    for (const [program, ...args] of [['blockdev', '--flushbufs'], ['sync']] as const) {
+      const left = Math.max(1, Math.ceil(until - performance.now()));
+      const done = await exec(program, [...args, this.path], { timeoutMs: left });
+      if (done.code === 0) continue;
+      const reason = done.failure ?? done.stderr.trim();
+      return err({ kind: 'io', detail: `cannot write what is cached of ${this.path}: ${reason}` });
+    }
+    return ok(undefined);
+  }
+
+  /** For reading: a descriptor for writing would keep it from being mounted (BLK_DEV_WRITE_MOUNTED). */
+  async #hold(): Promise<boolean> {
+    this.#held ??= await open(this.path, 'r').catch(() => undefined);
+    if (this.#held === undefined) return false;
+    // From here on it stays what it is; it may have become another one before.
+    if (!(await isLoopGone(this.#loop))) return true;
+    await this.#letGo();
+    return false;
+  }
+
+  /**
+   * Whatever is behind it by now: the number that is held is ours, and goes at its last close. One that is
+   * not held may be somebody else's.
+   */
+  async #giveBack(): Promise<Result<void, ExportError>> {
+    if (this.#held === undefined) return ok(undefined);
+    this.#guard.expectDetach();
+    const asked = await detachLoop(this.path);
+    await this.#letGo();
+    return asked;
+  }
+
+  async #letGo(): Promise<void> {
+    const held = this.#held;
+    this.#held = undefined;
+    await held?.close().catch(() => undefined);
   }
 
   resize(): Promise<Result<void, ExportError>> {
@@ -98,13 +182,24 @@ export class FuseLoopDevice implements ExportedDevice {
 
   detach({ force }: { readonly force: boolean }): Promise<Result<void, ExportError>> {
     // By force does not queue behind a flush that waits for a dead volume.
-    return force ? this.#detachByForce() : this.#oneAtATime(() => this.#detach());
+    return force
+      ? this.#changes(() => this.#detachByForce())
+      : this.#oneAtATime(() => this.#detach());
   }
 
   #oneAtATime<T>(run: () => Promise<T>): Promise<T> {
-    const result = this.#running.then(run);
+    const result = this.#running.then(() => this.#changes(run));
     this.#running = result.catch(() => undefined);
     return result;
+  }
+
+  async #changes<T>(run: () => Promise<T>): Promise<T> {
+    this.#changing++;
+    try {
+      return await run();
+    } finally {
+      this.#changing--;
+    }
   }
 
   async #resize(): Promise<Result<void, ExportError>> {
@@ -133,14 +228,18 @@ export class FuseLoopDevice implements ExportedDevice {
 
   async #detach(): Promise<Result<void, ExportError>> {
     if (this.#gone) return ok(undefined);
-    // An autoclear may have taken it meanwhile, and its number may be somebody else's by now.
-    if (await isLoopGone(this.#loop)) return this.#endServer();
-    const unused = await checkUnused(this.path);
+    if (await isLoopGone(this.#loop)) {
+      await this.#giveBack();
+      return this.#endServer();
+    }
+    const unused = await checkUnused(this.path, this.#held?.fd);
     if (!unused.ok) return unused;
     const flushed = await this.#flush();
     if (!flushed.ok) return flushed;
-    const removed = await removeLoop(this.#loop);
-    if (!removed.ok) return removed;
+    this.#guard.expectDetach();
+    const removed = await removeLoop(this.#loop, () => this.#letGo());
+    // Somebody was faster, and the volume stays: so must its device.
+    if (!removed.ok && (await this.#hold())) return removed;
     return this.#endServer();
   }
 
@@ -158,8 +257,7 @@ export class FuseLoopDevice implements ExportedDevice {
     if (this.#gone) return ok(undefined);
     this.#server.fail();
     await unmountFuse(this.#server.mountPoint, { force: true });
-    const free = await isLoopGone(this.#loop);
-    const asked = free ? ok(undefined) : await detachLoop(this.path);
+    const asked = await this.#giveBack();
     const gone = await waitUntil(() => isLoopGone(this.#loop), FORCED_GONE_TIMEOUT_MS);
     if (gone) return this.#endServer();
     if (!asked.ok) return asked;
@@ -172,6 +270,7 @@ export class FuseLoopDevice implements ExportedDevice {
   /** The loop device has let go: nothing can be lost by ending the connection. */
   async #endServer(): Promise<Result<void, ExportError>> {
     if (this.#gone) return ok(undefined);
+    await this.#letGo();
     const ended = await removeMount(this.#server.mountPoint);
     if (!ended.ok) return ended;
     await this.#server.closed;

@@ -55,6 +55,8 @@ class FuseLoopExporter implements BlockExporter {
   readonly #runDir: string;
   readonly #log: (message: string) => void;
   readonly #pool = new BufferPool();
+  /** Whose the loop devices of this process are, by name. */
+  readonly #devices = new Map<string, string>();
   /** Volumes attached, or on the way there, in this process. */
   readonly #serving = new Set<string>();
 
@@ -79,7 +81,7 @@ class FuseLoopExporter implements BlockExporter {
         );
       }
     }
-    for (const program of ['mount', 'umount', 'losetup', 'sync']) {
+    for (const program of ['mount', 'umount', 'losetup', 'blockdev', 'sync', 'stat']) {
       const found = await exec(program, ['--version']);
       if (found.code !== 0) {
         return refuse(`${found.failure ?? `${program} fails`}: install util-linux and coreutils`);
@@ -130,18 +132,33 @@ class FuseLoopExporter implements BlockExporter {
       await this.#abandon(volumeId, server.value);
       return loop;
     }
-    const ready = await this.#setUpQueue(loop.value, source);
-    if (!ready.ok) {
-      await removeLoop(loop.value);
-      await this.#abandon(volumeId, server.value);
-      return ready;
+    const ready = await this.#setUp(volumeId, loop.value, source, server.value);
+    if (ready.ok) return ready;
+    await removeLoop(loop.value);
+    await this.#abandon(volumeId, server.value);
+    return ready;
+  }
+
+  async #setUp(
+    volumeId: string,
+    loop: LoopDevice,
+    source: BlockSource,
+    server: FuseServer,
+  ): Promise<Result<ExportedDevice, ExportError>> {
+    const other = this.#devices.get(loop.name);
+    if (other !== undefined) {
+      const detail = `${loop.path} was that of volume ${other}, which has lost it: unstage ${other}`;
+      return err({ kind: 'busy', detail });
     }
-    return ok(
-      new FuseLoopDevice(loop.value, source, server.value, async () => {
-        this.#serving.delete(volumeId);
-        await this.#removeFolders(volumeId);
-      }),
-    );
+    const ready = await this.#setUpQueue(loop, source);
+    if (!ready.ok) return ready;
+    const device = await FuseLoopDevice.hold(loop, source, server, async () => {
+      this.#devices.delete(loop.name);
+      this.#serving.delete(volumeId);
+      await this.#removeFolders(volumeId);
+    });
+    if (device.ok) this.#devices.set(loop.name, volumeId);
+    return device;
   }
 
   async #abandon(volumeId: string, server: FuseServer): Promise<void> {

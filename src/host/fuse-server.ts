@@ -39,7 +39,9 @@ import { FuseResponse, respond, respondToMalformed } from '../protocol/fuse/one-
 import { FuseRequest, decodeRequest } from '../protocol/fuse/request.ts';
 import { REPLY_BYTES, encodeHeader, encodeStatus, encodeWritten } from '../protocol/fuse/reply.ts';
 import {
+  DISK_NODE,
   Errno,
+  Opcode,
   OUT_HEADER_BYTES,
   RECEIVE_BYTES,
   WRITE_DATA_OFFSET,
@@ -160,6 +162,7 @@ export class FuseServer {
   readonly #closed = Promise.withResolvers<undefined>();
   #fd: number;
   #liveReaders: number;
+  #openFiles = 0;
   #mounting = true;
   #failing = false;
 
@@ -181,6 +184,11 @@ export class FuseServer {
   /** Resolves when no reader is parked any more and the descriptor is closed. */
   get closed(): Promise<undefined> {
     return this.#closed.promise;
+  }
+
+  /** How often the file is open: once by the loop device, for as long as it is behind it. */
+  get openFiles(): number {
+    return this.#openFiles;
   }
 
   /** mount(8) has succeeded, or has not: then the readers give up. */
@@ -239,6 +247,7 @@ export class FuseServer {
       return;
     }
     respond(request, buffer, this.#source, this.#reply, response);
+    if (request.node === DISK_NODE) this.#countOpens(request);
     if (this.#failing && response.action !== 'none' && response.action !== 'reply') {
       this.#send(this.#reply, encodeStatus(this.#reply, request, Errno.EIO));
       return;
@@ -261,6 +270,12 @@ export class FuseServer {
         this.#submit(request, undefined, undefined);
         return;
     }
+  }
+
+  #countOpens({ opcode }: FuseRequest): void {
+    const isGood = this.#reply.readInt32LE(4) === 0;
+    if (opcode === Opcode.open && isGood) this.#openFiles++;
+    if (opcode === Opcode.release) this.#openFiles--;
   }
 
   #takeWrite(reader: Reader, length: number): void {

@@ -9,6 +9,9 @@
  * `autoclear`, and the device goes at its last close. `losetup -d` reports success in both cases,
  * so whether it has gone is read from sysfs: /sys/block/loopN/loop exists only while a file is
  * attached. The number may be taken by another process at once: the backing file tells whose it is.
+ *
+ * Anybody who has the device open may ask for that detach, a pod without any capability too. So each
+ * device is kept open by us for as long as it is wanted: then it stays, and so does its number.
  */
 import { readFile, readdir, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
@@ -86,7 +89,12 @@ export async function attachLoop(
     return err({ kind: 'no-device', detail: `cannot make a loop device: ${reason}` });
   }
   const loop = await readLoop(path.slice('/dev/'.length));
-  if (loop?.directIo === true) return ok(loop);
+  if (loop?.backingFile !== options.file) {
+    // Its number is somebody else's by now: nothing of ours that could be detached.
+    const shows = loop?.backingFile ?? 'nothing';
+    return err({ kind: 'no-device', detail: `${path} shows ${shows}, not ${options.file}` });
+  }
+  if (loop.directIo) return ok(loop);
   await exec('losetup', ['--detach', path]);
   return err({
     kind: 'unsupported',
@@ -124,6 +132,11 @@ export async function isLoopGone(loop: LoopDevice): Promise<boolean> {
   // After a lazy unmount the kernel shows the path from the root of the detached mount.
   const detached = `/${basename(loop.backingFile)}`;
   return now.backingFile !== loop.backingFile && now.backingFile !== detached;
+}
+
+/** One attribute of the loop driver; undefined when no file is attached. */
+export function readLoopAttribute(name: string, attribute: string): Promise<string | undefined> {
+  return readAttribute(name, `loop/${attribute}`);
 }
 
 /** One queue attribute; undefined when this kernel does not have it. */

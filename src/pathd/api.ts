@@ -77,6 +77,7 @@ export type EventReason =
   | 'FenceUndeclared'
   | 'StateNotWritable'
   | 'TargetBusy'
+  | 'DeviceTampered'
   | 'IdentityMismatch'
   | 'PathUnverified'
   | 'PathsChanged'
@@ -165,6 +166,11 @@ export interface SwitchStatus {
 export interface VolumeStatus {
   readonly volumeId: string;
   readonly device: string;
+  /**
+   * What sysfs shows behind the device, as proof that it is this volume's. Empty or absent: there is
+   * nothing to compare (an older pathd).
+   */
+  readonly backingFile?: string;
   readonly sizeBytes: number;
   readonly state: string;
   readonly reason: string;

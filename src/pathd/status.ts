@@ -1,4 +1,5 @@
 /** What a volume is → the status message that people and csi read. */
+import type { ExportedDevice } from '../volume/ports.ts';
 import type { Volume } from '../volume/volume.ts';
 import type { VolumeSnapshot } from '../volume/volume-types.ts';
 import { describeFencing } from '../volume/fence.ts';
@@ -11,12 +12,13 @@ export function placesOf(paths: readonly PathSpec[]): Places {
   return new Map(paths.map(({ name, rack = '', room = '' }) => [name, { rack, room }]));
 }
 
-export function volumeStatus(volume: Volume, device: string, places: Places): VolumeStatus {
+export function volumeStatus(volume: Volume, device: ExportedDevice, places: Places): VolumeStatus {
   const snapshot = volume.status();
   const { fencing, portals } = volume.wanted.policy;
   return {
     volumeId: volume.options.volumeId,
-    device,
+    device: device.path,
+    backingFile: device.backingFile,
     sizeBytes: volume.sizeBytes,
     state: snapshot.state,
     reason: snapshot.reason,

@@ -5,7 +5,6 @@
  */
 import type { Instant } from '../base/brand.ts';
 import type { Logger } from '../base/log.ts';
-import { ok } from '../base/result.ts';
 import type { Policy, PolicySet } from '../paths/policy.ts';
 import type { BlockExporter, Clock, ExportedDevice, Initiator } from '../volume/ports.ts';
 import type { Debt } from '../volume/debt.ts';
@@ -28,7 +27,9 @@ import {
 } from './api.ts';
 import type { ChapBook } from './chap-book.ts';
 import { Claims } from './claims.ts';
+import { inspectDevice, type WatchedDevice } from './device-watch.ts';
 import { fromStoreError, fromVolumeError } from './errors.ts';
+import { expandVolume } from './expand.ts';
 import { serialProblem } from './expected-serial.ts';
 import { Notices } from './notices.ts';
 import { initiatorNameProblem, type NodeState } from './node-state.ts';
@@ -170,6 +171,10 @@ export class Volumes implements PathdApi {
     if (known.readOnly !== request.readOnly) {
       const detail = `the volume is attached ${known.readOnly ? 'read-only' : 'for writing'}`;
       throw new PathdError('FAILED_PRECONDITION', `${detail}: unstage it first`);
+    }
+    const lost = await inspectDevice(known, this.notices, this.#options.log);
+    if (lost !== undefined) {
+      throw new PathdError('FAILED_PRECONDITION', `${lost}: unstage it, then stage it again`);
     }
     volume.askForClaims(request.claimQuestions === true);
     await this.#rekey(request.volumeId, request.chap);
@@ -314,20 +319,7 @@ export class Volumes implements PathdApi {
   }
 
   expand(volumeId: string, requiredBytes: number): Promise<{ readonly sizeBytes: number }> {
-    return this.#alone(volumeId, async () => {
-      const { volume, device } = this.#find(volumeId);
-      const isEnough = requiredBytes > 0 && volume.sizeBytes >= requiredBytes;
-      const size = isEnough ? ok(volume.sizeBytes) : await volume.expand();
-      if (!size.ok) throw fromVolumeError(size.error);
-      // Always: an earlier call may have grown the volume and then failed to resize its device.
-      const resized = await device.resize();
-      if (!resized.ok) throw new PathdError('INTERNAL', resized.error.detail);
-      if (size.value < requiredBytes) {
-        const detail = `the LUN has ${String(size.value)} bytes on every path, ${String(requiredBytes)} wanted`;
-        throw new PathdError('OUT_OF_RANGE', `${detail}: grow it at the target first`);
-      }
-      return { sizeBytes: size.value };
-    });
+    return this.#alone(volumeId, () => expandVolume(this.#find(volumeId), requiredBytes));
   }
 
   beginFormat(volumeId: string): Promise<{ readonly mayFormat: boolean; readonly reason: string }> {
@@ -398,8 +390,13 @@ export class Volumes implements PathdApi {
   status(volumeId = ''): Promise<readonly VolumeStatus[]> {
     const all = [...this.#attached.entries()].filter(([id]) => volumeId === '' || id === volumeId);
     return Promise.resolve(
-      all.map(([, { volume, device, places }]) => volumeStatus(volume, device.path, places)),
+      all.map(([, { volume, device, places }]) => volumeStatus(volume, device, places)),
     );
+  }
+
+  /** What is attached now; for device-watch.ts. */
+  get devices(): readonly WatchedDevice[] {
+    return [...this.#attached.values()];
   }
 
   /** No new volumes; those that nobody uses are detached. Returns how many are left. */

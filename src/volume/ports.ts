@@ -266,9 +266,25 @@ export interface DeviceHolder {
   readonly what: string; // "mounted at /x (pid 1 mount namespace)", "opened by pid 42 (dd)", "held by dm-0"
 }
 
+export type DeviceVerdict =
+  | { readonly kind: 'fine' }
+  /** Somebody has changed it, and it is as it was. */
+  | { readonly kind: 'restored'; readonly what: string }
+  /** It is not the volume's device any more, or not in a way that could be gone on with. */
+  | { readonly kind: 'lost'; readonly why: string };
+
 export interface ExportedDevice {
   /** /dev/loopN or /dev/nbdN. */
   readonly path: string;
+  /** What sysfs shows behind it (`loop/backing_file`), which proves whose it is; empty: nothing. */
+  readonly backingFile: string;
+  /** Whether it still is what was attached; puts right what can be put right. Never waits for I/O. */
+  inspect(): Promise<DeviceVerdict>;
+  /**
+   * Writes what the kernel has cached of it, a filesystem mounted on it included wherever that is, and
+   * flushes the source. Gives up after `timeoutMs`.
+   */
+  sync(timeoutMs: number): Promise<Result<void, ExportError>>;
   /** The device shows the size of its source when this resolves; no-op when it does already. */
   resize(): Promise<Result<void, ExportError>>;
   /**

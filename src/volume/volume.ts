@@ -294,6 +294,11 @@ export class Volume implements BlockSource {
     await this.#engine.fail(`this node is not the owner of the volume any more: ${detail}`);
   }
 
+  /** Its device is not to be trusted any more: nothing that comes through it is carried out. */
+  async giveUp(why: string): Promise<void> {
+    await this.#engine.fail(why);
+  }
+
   /** This node is the owner still: paths whose registrations are gone may register again. */
   confirmClaim(): void {
     if (this.#engine.failure === undefined) this.#engine.question.confirm();

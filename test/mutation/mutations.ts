@@ -1,6 +1,7 @@
 /** Every mutation, in the order in which they are run. */
 import { CONTROLLER } from './controller-mutations.ts';
 import { DEBTS } from './debt-mutations.ts';
+import { DEVICES } from './device-mutations.ts';
 import { ENGINE } from './engine-mutations.ts';
 import { FENCES } from './fence-mutations.ts';
 import type { Mutation } from './mutation.ts';
@@ -14,4 +15,5 @@ export const MUTATIONS: readonly Mutation[] = [
   ...ENGINE,
   ...FENCES,
   ...DEBTS,
+  ...DEVICES,
 ];

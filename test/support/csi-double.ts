@@ -3,8 +3,16 @@
  * them, and every answer can be bent. mkfs, mount, fsck and resize are the real ones.
  */
 import { execFile } from 'node:child_process';
-import { closeSync, existsSync, ftruncateSync, openSync, readSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  closeSync,
+  existsSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  readSync,
+  statSync,
+} from 'node:fs';
+import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { describeHolders, findHolders } from '../../src/host/device-holders.ts';
 import {
@@ -148,6 +156,12 @@ export class CsiDouble implements PathdApi {
     const device = this.device(volumeId);
     const { debts } = this;
     if (device === undefined) return { debts };
+    const shown = readFileSync(`/sys/block/${basename(device)}/loop/backing_file`, 'utf8').trim();
+    if (shown !== this.image(volumeId)) {
+      // The number is another's now: nothing to take away.
+      this.#attached.delete(volumeId);
+      return { debts };
+    }
     const holders = await findHolders(device);
     if (holders.length > 0) {
       throw new PathdError('FAILED_PRECONDITION', `${device} is busy: ${describeHolders(holders)}`);
@@ -245,6 +259,7 @@ export class CsiDouble implements PathdApi {
     return volumes.map(([id, { device }]) => ({
       volumeId: id,
       device,
+      backingFile: this.image(id),
       sizeBytes: statSync(this.image(id)).size,
       state: this.volumeState,
       reason: this.volumeState === 'failed' ? 'no path for 120 s' : '',

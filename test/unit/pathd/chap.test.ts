@@ -8,6 +8,7 @@ import { type AttachRequest, type ChapSpec, NO_CHAP } from '../../../src/pathd/a
 import { ChapBook } from '../../../src/pathd/chap-book.ts';
 import { NodeState } from '../../../src/pathd/node-state.ts';
 import { Volumes, type VolumesOptions } from '../../../src/pathd/volumes.ts';
+import { fakeDevice } from '../../support/fake-device.ts';
 import { FakeMedium, profile } from '../../support/fake-lu.ts';
 import { FakeInitiator, Gateway } from '../../support/fake-session.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
@@ -50,11 +51,7 @@ let book: ChapBook;
 async function start(): Promise<Volumes> {
   const node = await NodeState.open(join(dir, 'state'), undefined, async () => []);
   if (!node.ok) throw new Error(node.error);
-  const device = {
-    path: '/dev/loop9',
-    resize: async () => ok(undefined),
-    detach: async () => ok(undefined),
-  };
+  const device = fakeDevice();
   book = await ChapBook.open(join(dir, 'secrets'), log, async () => true);
   const portals = gateways.map((gateway, i) => [`10.0.0.${String(i)}:3260`, gateway] as const);
   return new Volumes({

@@ -11,6 +11,7 @@ import { NodeState } from '../../../src/pathd/node-state.ts';
 import { createPathdServer } from '../../../src/pathd/server.ts';
 import { Volumes } from '../../../src/pathd/volumes.ts';
 import type { BlockExporter, BlockSource } from '../../../src/volume/ports.ts';
+import { fakeDevice } from '../../support/fake-device.ts';
 import { FakeMedium, profile } from '../../support/fake-lu.ts';
 import { FakeInitiator, Gateway } from '../../support/fake-session.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
@@ -30,8 +31,7 @@ const exporter: BlockExporter = {
   preflight: async () => ok(undefined),
   attach: async (_, source) => {
     served = source;
-    const done = async () => ok(undefined);
-    return ok({ path: '/dev/loop9', resize: done, detach: done });
+    return ok(fakeDevice());
   },
   list: async () => [],
   cleanUp: async () => ok(undefined),

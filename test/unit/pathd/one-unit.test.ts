@@ -10,6 +10,7 @@ import { ChapBook } from '../../../src/pathd/chap-book.ts';
 import { NodeState } from '../../../src/pathd/node-state.ts';
 import { Volumes, type VolumesOptions } from '../../../src/pathd/volumes.ts';
 import type { LuIdentity } from '../../../src/volume/identity.ts';
+import { fakeDevice } from '../../support/fake-device.ts';
 import { changesMedium, FakeMedium, naa6, profile, t10 } from '../../support/fake-lu.ts';
 import { FakeReservations } from '../../support/fake-reservations.ts';
 import { FakeInitiator, Gateway } from '../../support/fake-session.ts';
@@ -134,11 +135,7 @@ beforeEach(async () => {
   const node = await NodeState.open(dir, undefined, async () => []);
   if (!node.ok) throw new Error(node.error);
   const portals = gateways.map((gateway, i) => [`10.0.0.${String(i)}:3260`, gateway] as const);
-  const device = {
-    path: '/dev/loop9',
-    resize: async () => ok(undefined),
-    detach: async () => ok(undefined),
-  };
+  const device = fakeDevice();
   const exporter = {
     attach: async () => (deviceFails ? err({ kind: 'io', detail: 'no loop' }) : ok(device)),
     cleanUp: async () => ok(undefined),

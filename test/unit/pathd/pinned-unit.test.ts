@@ -10,6 +10,7 @@ import { NodeState } from '../../../src/pathd/node-state.ts';
 import { Volumes, type VolumesOptions } from '../../../src/pathd/volumes.ts';
 import type { LuIdentity } from '../../../src/volume/identity.ts';
 import { formatPin, parsePin, pinProblem } from '../../../src/volume/pinned.ts';
+import { fakeDevice } from '../../support/fake-device.ts';
 import {
   changesMedium,
   FakeMedium,
@@ -64,11 +65,7 @@ async function node(name: string): Promise<Volumes> {
   const stateDir = join(dir, name);
   const state = await NodeState.open(stateDir, undefined, async () => []);
   if (!state.ok) throw new Error(state.error);
-  const device = {
-    path: '/dev/loop9',
-    resize: async () => ok(undefined),
-    detach: async () => ok(undefined),
-  };
+  const device = fakeDevice();
   const volumes = new Volumes({
     ...{ stateDir, node: state.value, policySet: 'default', maxVolumes: 8, clock, log },
     chap: await ChapBook.open(join(stateDir, 'secrets'), log, async () => true),

@@ -14,9 +14,12 @@ import type { Volume } from '../../../src/volume/volume.ts';
 import type {
   BlockExporter,
   BlockSource,
+  DeviceVerdict,
+  ExportedDevice,
   ExportError,
   IoRequest,
 } from '../../../src/volume/ports.ts';
+import { fakeDevice } from '../../support/fake-device.ts';
 import { FakeMedium, profile } from '../../support/fake-lu.ts';
 import { FakeReservations } from '../../support/fake-reservations.ts';
 import { FakeInitiator, Gateway } from '../../support/fake-session.ts';
@@ -30,8 +33,8 @@ let node: NodeState;
 let refusal: ExportError | undefined;
 let attached: string[];
 let served: BlockSource | undefined;
-/** What the kernel shows. */
-let deviceBytes: number;
+/** What a look at the device finds. */
+let verdict: DeviceVerdict;
 
 const quiet = () => undefined;
 const log = { debug: quiet, info: quiet, warn: quiet, error: quiet };
@@ -43,19 +46,11 @@ const exporter: BlockExporter = {
     if (refusal !== undefined) return err(refusal);
     attached.push(volumeId);
     served = source;
-    deviceBytes = source.sizeBytes;
-    return ok({
-      path: '/dev/loop9',
-      resize: async () => {
-        if (refusal !== undefined) return err(refusal);
-        deviceBytes = source.sizeBytes;
-        return ok(undefined);
-      },
-      detach: async ({ force }) => {
-        const isForced = force && refusal?.kind === 'busy';
-        return refusal === undefined || isForced ? ok(undefined) : err(refusal);
-      },
-    });
+    const detach: ExportedDevice['detach'] = async ({ force }) => {
+      const isForced = force && refusal?.kind === 'busy';
+      return refusal === undefined || isForced ? ok(undefined) : err(refusal);
+    };
+    return ok(fakeDevice({ inspect: async () => verdict, detach }));
   },
   list: async () => [],
   cleanUp: async () => ok(undefined),
@@ -107,6 +102,7 @@ beforeEach(async () => {
   clock = new VirtualClock();
   gateway = new Gateway('p0', new FakeMedium(), profile(), { clock, watch: {} });
   refusal = undefined;
+  verdict = { kind: 'fine' };
   attached = [];
   const opened = await NodeState.open(dir, undefined, async () => []);
   if (!opened.ok) throw new Error(opened.error);
@@ -314,19 +310,18 @@ describe('an id that leads out of the state directory is INVALID_ARGUMENT, and n
   });
 });
 
-describe('expand', () => {
-  it('makes the device as large as the volume, also where an earlier call could not', async () => {
+describe('a device that was tampered with', () => {
+  it('fails its volume, which is not attached again until it was detached', async () => {
     await run(volumes.attach(request));
-    const before = deviceBytes;
-    gateway.medium.resize(gateway.medium.blocks * 2);
-    refusal = { kind: 'io', detail: 'losetup did not finish' };
-    await expect(run(volumes.expand('v', before * 2))).rejects.toMatchObject({ code: 'INTERNAL' });
-    expect(deviceBytes).toBe(before);
-    await expect(run(volumes.expand('v', before * 2))).rejects.toMatchObject({ code: 'INTERNAL' });
-
-    refusal = undefined;
-    expect(await run(volumes.expand('v', before * 2))).toEqual({ sizeBytes: before * 2 });
-    expect(deviceBytes).toBe(before * 2);
+    expect(await volumes.status('v')).toMatchObject([{ backingFile: '/run/v/disk' }]);
+    verdict = { kind: 'lost', why: '/dev/loop9 was shifted' };
+    const refused = { code: 'FAILED_PRECONDITION' };
+    await expect(run(volumes.attach(request))).rejects.toMatchObject(refused);
+    expect(await volumes.status('v')).toMatchObject([{ state: 'failed' }]);
+    verdict = { kind: 'fine' };
+    await expect(run(volumes.attach(request))).rejects.toMatchObject(refused);
+    await run(volumes.detach('v'));
+    expect(await run(volumes.attach(request))).toMatchObject({ device: '/dev/loop9' });
   });
 });
 

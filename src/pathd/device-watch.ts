@@ -1,0 +1,69 @@
+/**
+ * Looks at the devices of attached volumes, one after the other: pods that have a raw block volume may
+ * issue ioctls that turn it into something else (host/loop-guard.ts). What was put right is told; a
+ * device that is not the volume's any more fails the volume, for good as every failure: nothing that is
+ * written through it could be trusted, and csi publishes it to nobody (csi/own-device.ts).
+ *
+ * Between two looks a change goes unnoticed. It harms the volume of whoever made it, never another one:
+ * the device's number is held (host/fuse-loop-device.ts), and its requests end in the volume's own file.
+ */
+import type { Logger } from '../base/log.ts';
+import { ok } from '../base/result.ts';
+import type { ExportedDevice } from '../volume/ports.ts';
+import type { Volume } from '../volume/volume.ts';
+import type { Notices } from './notices.ts';
+
+/** How often pathd has them looked at. */
+export const DEVICE_WATCH_MS = 5_000;
+
+export interface WatchedDevice {
+  readonly volume: Volume;
+  readonly device: ExportedDevice;
+  readonly readOnly: boolean;
+}
+
+/** One look at each. */
+export async function inspectDevices(
+  devices: readonly WatchedDevice[],
+  notices: Notices,
+  log: Logger,
+): Promise<void> {
+  for (const watched of devices) await inspectDevice(watched, notices, log);
+}
+
+/** Writes what the kernel has cached of any of them, at most for so long; says what it could not. */
+export async function syncDevices(
+  devices: readonly WatchedDevice[],
+  timeoutMs: number,
+  log: Logger,
+): Promise<void> {
+  const syncs = devices.map(async ({ volume, device, readOnly }) => {
+    const synced = readOnly ? ok(undefined) : await device.sync(timeoutMs);
+    if (synced.ok) return;
+    const { volumeId } = volume.options;
+    log.warn({ volumeId, why: synced.error.detail }, 'not all that was written is safe');
+  });
+  await Promise.all(syncs);
+}
+
+/** One look at one device. Resolves with why the volume has failed; undefined: it has not. */
+export async function inspectDevice(
+  { volume, device }: Pick<WatchedDevice, 'volume' | 'device'>,
+  notices: Notices,
+  log: Logger,
+): Promise<string | undefined> {
+  if (volume.status().state === 'failed') return volume.status().reason;
+  const { volumeId } = volume.options;
+  const verdict = await device.inspect();
+  if (verdict.kind === 'fine') return undefined;
+  const what = verdict.kind === 'restored' ? verdict.what : verdict.why;
+  log.warn({ volumeId, what, lost: verdict.kind === 'lost' }, 'device was tampered with');
+  const message =
+    verdict.kind === 'restored'
+      ? `${what}. See which pod has the volume as a raw block device: nothing of ours does this`
+      : `${what}. The volume fails: delete its pods, so that it is staged anew, and see which of them did it`;
+  notices.add(volumeId, { reason: 'DeviceTampered', warning: true, message });
+  if (verdict.kind === 'restored') return undefined;
+  await volume.giveUp(`its device was tampered with: ${what}`);
+  return what;
+}

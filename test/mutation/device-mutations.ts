@@ -1,0 +1,77 @@
+/** Mutations of what keeps a device that of its volume, and its kernel from being left alone with it. */
+import { type Mutation, mutation } from './mutation.ts';
+
+const GUARD = 'test/unit/host/loop-guard.test.ts';
+
+export const DEVICES: readonly Mutation[] = [
+  mutation(
+    'buffered-loop',
+    'a loop device that has fallen back to buffered I/O without a word is taken',
+    [GUARD, 'refuses one that has fallen back to buffered I/O'],
+    {
+      file: 'src/host/loop.ts',
+      was: 'if (loop.directIo) return ok(loop);',
+      is: 'return ok(loop);',
+    },
+  ),
+  mutation(
+    'foreign-loop',
+    'a loop device that shows another file is taken for the one that was just made',
+    [GUARD, 'refuses one that shows another file'],
+    {
+      file: 'src/host/loop.ts',
+      was: 'if (loop?.backingFile !== options.file) {',
+      is: 'if (loop === undefined) {',
+    },
+  ),
+  mutation(
+    'shifted-loop',
+    'a device at a shifted offset is gone on with',
+    [GUARD, 'loop/offset cannot be put back'],
+    {
+      file: 'src/host/loop-guard.ts',
+      was: 'if (now.offset !== 0 || now.sizeLimit !== 0) {',
+      is: 'if (now.sizeLimit !== 0) {',
+    },
+  ),
+  mutation(
+    'path-is-proof',
+    'the path of the file behind a device is proof enough',
+    [GUARD, 'another file behind a path that reads the same is lost'],
+    {
+      file: 'src/host/loop-guard.ts',
+      was: "if (verdict.kind === 'fine' && this.#openFiles() === 0) {",
+      is: "if (verdict.kind === 'fine' && this.#openFiles() < 0) {",
+    },
+  ),
+  mutation(
+    'tampered-goes-on',
+    'a volume whose device is not its own any more serves on',
+    ['test/unit/pathd/device-watch.test.ts', 'fails the volume of one that is lost'],
+    {
+      file: 'src/pathd/device-watch.ts',
+      was: '  await volume.giveUp(`its device was tampered with: ${what}`);\n',
+      is: '',
+    },
+  ),
+  mutation(
+    'expanded-by-hearsay',
+    'a volume that is large enough is taken for a device that is',
+    ['test/unit/pathd/expand.test.ts', 'makes the device as large as the volume'],
+    {
+      file: 'src/pathd/expand.ts',
+      was: 'const resized = await device.resize();',
+      is: 'const resized = isEnough ? size : await device.resize();',
+    },
+  ),
+  mutation(
+    'two-enomem',
+    'an error of a read of /dev/fuse that is not known ends the reader',
+    ['test/unit/host/fuse-read-errors.test.ts', 'serves on after reads of all its readers'],
+    {
+      file: 'src/host/fuse-read-errors.ts',
+      was: '  const afterMs = Math.min(',
+      is: "  if (code === 'ENOMEM') return { kind: 'end', expected: false };\n  const afterMs = Math.min(",
+    },
+  ),
+];
