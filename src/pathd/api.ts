@@ -80,6 +80,7 @@ export type EventReason =
   | 'DeviceTampered'
   | 'IdentityMismatch'
   | 'PathUnverified'
+  | 'WriteProtected'
   | 'PathsChanged'
   | 'VolumeFailed'
   | 'AuthenticationFailed'

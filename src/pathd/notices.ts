@@ -9,6 +9,7 @@
 import { randomUUID } from 'node:crypto';
 import { makeRoom } from '../base/make-room.ts';
 import type { VolumeEvent } from '../volume/volume-types.ts';
+import { isWriteProtected } from '../volume/write-protection.ts';
 import { type EventReason, isChatty, type VolumeNotice } from './api.ts';
 
 const KEPT = 500;
@@ -114,7 +115,8 @@ export function wordEvent(event: VolumeEvent): Worded | undefined {
         return warning('IdentityMismatch', `${path} is banned: ${identity.detail}`);
       }
       if (identity.kind !== 'unverified') return undefined;
-      return warning('PathUnverified', `${path}: ${identity.detail}`);
+      const reason = isWriteProtected(identity) ? 'WriteProtected' : 'PathUnverified';
+      return warning(reason, `${path}: ${identity.detail}`);
     }
     case 'unauthenticated':
       return warning('AuthenticationFailed', `${event.path}: ${event.detail}`);

@@ -28,6 +28,7 @@ export type CauseKind =
   | 'protocol-error'
   | 'target-logout'
   | 'lun-absent'
+  | 'write-protected' // it refuses writes of a volume that writes
   | 'probe-timeout' // a probe was not answered within its deadline
   | 'probe-error' // a probe was answered with an error that speaks against the path
   | 'io-stalled' // I/O in flight and pings went unanswered while another path answered

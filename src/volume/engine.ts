@@ -46,6 +46,7 @@ import { Switcher } from './switcher.ts';
 import { UnitNews } from './unit-news.ts';
 import { controllerOptions, type VolumeOptions, type VolumeSnapshot } from './volume-types.ts';
 import { unflushedText } from './write-log.ts';
+import { WriteProtection } from './write-protection.ts';
 
 export const LOGOUT_TIMEOUT_MS = 1_000;
 /** How often a volume that is closed looks whether its own requests are answered. */
@@ -69,6 +70,7 @@ export class VolumeEngine {
   readonly #news: UnitNews;
   readonly #stalls: StallWatch;
   readonly #memory: MemoryKeeper;
+  readonly #protection: WriteProtection;
   /** What is wanted now; the options are what was wanted at the start. */
   paths: readonly VolumePath[];
   /** Somebody answers `claim-questioned`. */
@@ -103,7 +105,9 @@ export class VolumeEngine {
     const events: DispatchEvents = {
       pathFault: ({ cause, detail }) => {
         const path = this.dispatcher.route?.path;
-        if (path !== undefined) this.board.failed(path, { kind: cause, detail });
+        if (path === undefined) return;
+        if (cause === 'write-protected') this.#protection.refused(path);
+        this.board.failed(path, { kind: cause, detail });
       },
       attention: (sense) => this.#news.attention(this.dispatcher.route?.path, sense),
       busy: (path, command) => this.#tellBusy(path, command),
@@ -113,6 +117,7 @@ export class VolumeEngine {
     const limits = logLimits(policy, () => this.#policy);
     this.dispatcher = new Dispatcher(clock, () => this.recent, events, limits);
     this.question = this.#makeQuestion();
+    this.#protection = new WriteProtection(clock, !options.readOnly);
     this.reservations = this.#makeReservations();
     this.board = this.#makeBoard();
     this.driver = new ControllerDriver(
@@ -296,6 +301,7 @@ export class VolumeEngine {
     const digests = digestChoices(() => this.#policy);
     const floating = (): boolean => this.#policy.portals === 'floating';
     const { reservations } = this;
+    const protection = this.#protection;
     const wanted: Pick<BoardOptions, 'credentials' | 'digests' | 'reservations'> = {
       credentials,
       digests,
@@ -306,7 +312,10 @@ export class VolumeEngine {
       },
     };
     return new PathBoard(
-      { paths, initiatorName, times, clock, initiator, book, recent, floating, ...wanted },
+      {
+        ...{ paths, initiatorName, times, clock, initiator, book, protection, recent },
+        ...{ floating, ...wanted },
+      },
       {
         dispatch: (event) => this.driver.dispatch(event),
         attention: (path, sense) => this.#news.attention(path, sense),

@@ -84,12 +84,19 @@ function judgeSense(sense: Sense): Verdict {
     case SenseKey.ILLEGAL_REQUEST:
       return judgeIllegalRequest(sense);
     case SenseKey.DATA_PROTECT:
-      return sense.asc === 0x27 && sense.ascq === 0x07
-        ? { kind: 'error', error: 'ENOSPC', detail: `thin pool is full, ${detail}` }
-        : { kind: 'error', error: 'EROFS', detail: `write protected, ${detail}` };
+      return judgeProtection(sense);
     default:
       return { kind: 'error', error: 'EIO', detail };
   }
+}
+
+/** 27/07 is an answer; that writes are refused is a matter of this way to the unit: another may take them. */
+function judgeProtection(sense: Sense): Verdict {
+  const detail = formatSense(sense);
+  if (sense.asc !== 0x27) return { kind: 'error', error: 'EROFS', detail };
+  return sense.ascq === 0x07
+    ? { kind: 'error', error: 'ENOSPC', detail: `thin pool is full, ${detail}` }
+    : { kind: 'path', cause: 'write-protected', detail: `write-protected, ${detail}` };
 }
 
 /** 04/01 and 04/0A pass by themselves; every other "not ready" is about this way to the unit. */

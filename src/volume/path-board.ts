@@ -18,6 +18,7 @@ import type {
 import type { ProbeAnswer } from './probe-answer.ts';
 import type { RecentWrites } from './recent-writes.ts';
 import type { LinkTimes } from './times.ts';
+import type { WriteProtection } from './write-protection.ts';
 
 export interface VolumePath {
   readonly name: string;
@@ -35,6 +36,7 @@ export interface BoardOptions {
   readonly clock: Clock;
   readonly initiator: Initiator;
   readonly book: IdentityBook;
+  readonly protection: WriteProtection;
   readonly recent: () => RecentWrites | undefined;
   /** The addresses of portals may move to other gateways. */
   readonly floating: () => boolean;
@@ -230,10 +232,11 @@ export class PathBoard {
   }
 
   #makeLink(path: VolumePath): PathLink {
-    const { book, recent, clock, initiator, initiatorName, times } = this.#options;
+    const { book, protection, recent, clock, initiator, initiatorName, times } = this.#options;
     const { credentials, digests, floating, reservations } = this.#options;
     const events: LinkEvents = {
-      judge: (link, reading) => book.judge(link.name, reading.identity),
+      judge: ({ name }, { identity, facts }) =>
+        protection.judge(name, book.judge(name, identity), facts),
       recent,
       attention: (link, sense) => this.#events.attention(link.name, sense),
       lost: (link, cause) => this.failed(link.name, cause),

@@ -117,4 +117,14 @@ export const ENGINE: readonly Mutation[] = [
       is: 'if (end > slot.length) return undefined;',
     },
   ),
+  mutation(
+    'write-protected-chosen',
+    'a path whose unit is write-protected may carry the I/O of a volume that writes',
+    ['test/unit/volume/write-protection.test.ts', 'is not chosen by a volume that writes'],
+    {
+      file: 'src/volume/write-protection.ts',
+      was: "if (writeProtected) return unusable('the unit says so (WP in MODE SENSE)');",
+      is: '',
+    },
+  ),
 ];

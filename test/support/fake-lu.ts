@@ -70,6 +70,8 @@ export interface FakeProfile {
   maxTransferBlocks: number;
   maxWriteSameBlocks: number;
   hasWriteSame: boolean;
+  /** It refuses writes; `silent`: though MODE SENSE does not say so. */
+  writeProtected: boolean | 'silent';
   hasSyncCache: boolean;
   /** READ CAPACITY says so instead of the truth. */
   blocks: number | undefined;
@@ -89,6 +91,7 @@ export function profile(changes: Partial<FakeProfile> = {}): FakeProfile {
     maxTransferBlocks: 0,
     maxWriteSameBlocks: 0,
     hasWriteSame: true,
+    writeProtected: false,
     hasSyncCache: true,
     blocks: undefined,
     blockSize: undefined,
@@ -125,6 +128,7 @@ export const UA_LUNS_CHANGED = { key: 6, asc: 0x3f, ascq: 0x0e };
 const INVALID_FIELD = check(5, 0x24, 0);
 const INVALID_OPCODE = check(5, 0x20, 0);
 const NO_SUCH_LUN = check(5, 0x25, 0);
+const WRITE_PROTECTED = check(7, 0x27, 0);
 const OUT_OF_RANGE = check(5, 0x21, 0);
 
 export type Op = 'read' | 'write' | 'same' | 'sync' | 'unmap' | 'tur' | 'inquiry' | 'other';
@@ -254,6 +258,7 @@ export class DeviceServer {
 
   #write(what: Asked, dataOut: Buffer | undefined): Answer {
     if (!this.#inRange(what) || dataOut === undefined) return OUT_OF_RANGE;
+    if (this.profile.writeProtected !== false) return WRITE_PROTECTED;
     const { blockSize } = this.medium;
     for (let i = 0; i < what.blocks; i++) {
       const at = what.op === 'same' ? 0 : i * blockSize;
@@ -310,7 +315,8 @@ export class DeviceServer {
     }
     if (cdb[0] === 0x1a && is.writeCache !== undefined) {
       const data = Buffer.alloc(24);
-      data.set([23, 0, is.dpofua ? 0x10 : 0, 0, 0x08, 0x12, is.writeCache ? 0x04 : 0]);
+      const wp = is.writeProtected === true ? 0x80 : 0;
+      data.set([23, 0, (is.dpofua ? 0x10 : 0) | wp, 0, 0x08, 0x12, is.writeCache ? 0x04 : 0]);
       return { ...GOOD, data };
     }
     return INVALID_OPCODE;

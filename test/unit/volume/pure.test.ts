@@ -57,7 +57,7 @@ describe('outcomes', () => {
     ['invalid opcode', [5, 0x20, 0], 'error'],
     ['invalid field', [5, 0x24, 0], 'error'],
     ['unit attention', [6, 0x29, 0], 'retry'],
-    ['write protected', [7, 0x27, 0], 'error'],
+    ['write protected', [7, 0x27, 0], 'path'],
     ['thin pool full', [7, 0x27, 7], 'error'],
     ['aborted command', [0x0b, 0x47, 3], 'retry'],
     ['protection error', [0x0b, 0x10, 1], 'error'],
@@ -80,7 +80,8 @@ describe('outcomes', () => {
 
   it('names the errors that callers tell apart', () => {
     expect(sense(7, 0x27, 7)).toMatchObject({ error: 'ENOSPC' });
-    expect(sense(7, 0x27, 0)).toMatchObject({ error: 'EROFS' });
+    expect(sense(7, 0x27, 0)).toMatchObject({ kind: 'path', cause: 'write-protected' });
+    expect(sense(7, 0x20, 2)).toMatchObject({ error: 'EROFS' });
     expect(sense(5, 0x20, 0)).toMatchObject({ error: 'EOPNOTSUPP' });
     expect(sense(5, 0x25, 0)).toMatchObject({ cause: 'lun-absent' });
     expect(judge({ kind: 'lost' }).kind).toBe('unknown');
