@@ -4,6 +4,7 @@ import type { Edit } from './patches.ts';
 
 const CLAIM = 'test/unit/volume/claim-question.test.ts';
 const FLOATING = 'test/unit/volume/floating.test.ts';
+const HALF_DONE = 'test/unit/volume/half-done.test.ts';
 const STRANGE = 'test/unit/volume/strange-keys.test.ts';
 
 const volume = (file: string, was: string, is: string): Edit => ({
@@ -106,5 +107,55 @@ export const FENCES: readonly Mutation[] = [
     'a path registers one key at two device servers',
     [FLOATING, 'never registers one key at two device servers'],
     volume('nexus', 'this.#logins.get(isid) ?? this.#firstLogin', 'this.#firstLogin'),
+  ),
+  mutation(
+    'close-not-awaited',
+    'what was sent into a socket that is not closed yet is sent again, and its payload given back',
+    [HALF_DONE, 'holds the payload of what is replayed'],
+    volume(
+      'switcher',
+      '    await severed;\n    await route.session.closed;\n',
+      '    void severed;\n',
+    ),
+  ),
+  mutation(
+    'preempt-unflushed',
+    'preempt is a fence though the cache of the unit could not be emptied',
+    [HALF_DONE, 'is none where the cache of the unit could not be emptied'],
+    volume(
+      'preempt-fence',
+      'return fault === undefined ? ok(undefined) : err(fault.detail);',
+      'return fault === undefined ? ok(undefined) : ok(undefined);',
+    ),
+  ),
+  mutation(
+    'left-with-a-fence-half-done',
+    'a detach gives the reservation back though a fence has taken a key away and not come to its end',
+    [HALF_DONE, 'keeps the reservation beyond the end'],
+    volume(
+      'reservations',
+      'this.#preempted.size > 0 || this.#begun.size > 0 ||',
+      'this.#preempted.size > 0 ||',
+    ),
+  ),
+  mutation(
+    'take-over-without-reset',
+    'a take-over goes on though its LOGICAL UNIT RESET has failed',
+    [HALF_DONE, 'a take-over whose LOGICAL UNIT RESET fails'],
+    volume(
+      'reservations',
+      'if (!reset.ok) return this.#unusable(`taking over: ${reset.error.detail}`);',
+      '',
+    ),
+  ),
+  mutation(
+    'taken-for-lost',
+    'a key of ours that is gone where another node has registered counts as lost by the target',
+    [HALF_DONE, 'a key of ours that is gone where another node'],
+    volume(
+      'reservations',
+      "alone && this.#ring.foreign(now.value).length > 0 ? 'fenced' : 'lost'",
+      "alone && this.#ring.foreign(now.value).length < 0 ? 'fenced' : 'lost'",
+    ),
   ),
 ];

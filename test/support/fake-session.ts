@@ -1,5 +1,5 @@
 /**
- * Gateways with sessions: a fake Initiator and Session that keep the contract of src/volume/ports.ts
+ * Gateways with sessions: a fake Session (and an Initiator, fake-initiator.ts) that keep the contract of src/volume/ports.ts
  * (`done` once and never from within `execute`, `lost` when the session ends, `closed` after the last
  * of them, reinstatement by InitiatorName and ISID), on top of the device servers of fake-lu.ts.
  *
@@ -18,12 +18,10 @@ import { err, ok, type Result } from '../../src/base/result.ts';
 import type {
   ChapCredentials,
   ConnectOptions,
-  Initiator,
   Portal,
   ScsiCommand,
   Sense,
   Session,
-  SessionTarget,
   TransportFailure,
   TransportFailureKind,
 } from '../../src/volume/ports.ts';
@@ -61,7 +59,7 @@ export interface Watch {
   onReport?(gateway: Gateway, task: Task): void;
 }
 
-function failure(kind: TransportFailureKind, detail: string = kind): TransportFailure {
+export function failure(kind: TransportFailureKind, detail: string = kind): TransportFailure {
   return { kind, detail };
 }
 
@@ -74,6 +72,10 @@ export class Gateway extends DeviceServer {
   /** Between the execution of a command and its answer. */
   answerDelayMs: (task: Task) => number = () => 0;
   loginDelayMs = 0;
+  /** A socket of ours closes this much later than it was reset: until then it may send what it has. */
+  closeDelayMs = 0;
+  /** Reset, and not closed yet. */
+  readonly closing = new Set<FakeSession>();
   /** It answers a logout after this; what is outstanding it may answer before. */
   logoutDelayMs = 1;
   loginReject: string | undefined;
@@ -356,10 +358,19 @@ export class FakeSession implements Session {
       const gone = !task.arrived || !gateway.keepsAfterReset;
       if (task.session === this && gone) gateway.tasks.delete(task);
     }
-    queueMicrotask(() => {
+    const close = (): void => {
+      gateway.closing.delete(this);
       for (const task of this.#tasks) this.#report(task, { kind: 'lost' });
       this.#resolve(why);
-    });
+    };
+    gateway.closing.add(this);
+    if (gateway.closeDelayMs === 0) queueMicrotask(close);
+    else gateway.clock.after(gateway.closeDelayMs, close);
+  }
+
+  /** Their payloads may still be sent. */
+  get unreported(): readonly Task[] {
+    return [...this.#tasks];
   }
 
   #report(task: Task, outcome: Parameters<ScsiCommand['done']>[0]): void {
@@ -368,101 +379,5 @@ export class FakeSession implements Session {
     this.#tasks.delete(task);
     this.gateway.watch.onReport?.(this.gateway, task);
     task.command.done(outcome);
-  }
-}
-
-export class FakeInitiator implements Initiator {
-  readonly #clock: VirtualClock;
-  /** By "host:port". */
-  readonly gateways: Map<string, Gateway>;
-  /** Portals that send every login to another one. */
-  readonly redirects = new Map<string, Portal>();
-  /** The network of this node alone is cut: no login is answered. */
-  isCut = false;
-  /** Connection attempts under way. */
-  connecting = 0;
-
-  constructor(clock: VirtualClock, gateways: ReadonlyMap<string, Gateway>) {
-    this.#clock = clock;
-    this.gateways = new Map(gateways);
-  }
-
-  get openSessions(): number {
-    let count = 0;
-    for (const gateway of this.gateways.values()) count += gateway.sessions.size;
-    return count;
-  }
-
-  #at({ host, port }: Portal): Gateway | undefined {
-    return this.gateways.get(`${host}:${String(port)}`);
-  }
-
-  async connect(options: ConnectOptions): Promise<Result<Session, TransportFailure>> {
-    this.connecting++;
-    try {
-      return await this.#connect(options);
-    } finally {
-      this.connecting--;
-    }
-  }
-
-  #connect(options: ConnectOptions): Promise<Result<Session, TransportFailure>> {
-    const { timeoutMs, signal, headerDigest, dataDigest } = options;
-    const { host, port } = options.target;
-    const portal = this.redirects.get(`${host}:${String(port)}`) ?? { host, port };
-    const gateway = this.#at(portal);
-    return new Promise((resolve) => {
-      const timer = this.#clock.after(timeoutMs, () =>
-        resolve(err(failure('timeout', 'no answer'))),
-      );
-      const finish = (result: Result<Session, TransportFailure>): void => {
-        timer.cancel();
-        resolve(result);
-      };
-      signal?.addEventListener('abort', () => finish(err(failure('aborted'))), { once: true });
-      if (signal?.aborted === true) finish(err(failure('aborted')));
-      else if (gateway === undefined || this.isCut) finish(err(failure('unreachable')));
-      else if (gateway.mode === 'dead') finish(err(failure('refused', 'connection refused')));
-      else if (gateway.mode === 'up') {
-        this.#clock.after(gateway.loginDelayMs, () => {
-          if (signal?.aborted === true || gateway.mode !== 'up') return;
-          const isWrong = JSON.stringify(gateway.chap) !== JSON.stringify(options.credentials);
-          if (gateway.chap !== undefined && isWrong) {
-            gateway.refusals++;
-            finish(err(failure('authentication', 'login: authentication failure (0201)')));
-          } else if (gateway.loginReject === undefined) {
-            gateway.digests.push({ headerDigest, dataDigest });
-            gateway.initiatorNames.add(options.initiatorName);
-            finish(ok(this.#login(gateway, options, portal)));
-          } else finish(err(failure('login-rejected', gateway.loginReject)));
-        });
-      }
-    });
-  }
-
-  #login(gateway: Gateway, options: ConnectOptions, portal: Portal): Session {
-    const { initiatorName, isid } = options;
-    gateway.logins++;
-    for (const old of [...gateway.sessions]) {
-      if (old.isid !== isid || old.initiatorName !== initiatorName) continue;
-      old.end(failure('reset', 'session reinstated'));
-    }
-    if (gateway.reinstatementAborts || gateway.leavesUnread) {
-      for (const task of gateway.tasks) {
-        const { session } = task;
-        const isOld = session.isid === isid && session.initiatorName === initiatorName;
-        if (isOld) gateway.tasks.delete(task);
-      }
-    }
-    const session = new FakeSession(gateway, options, portal);
-    gateway.sessions.add(session);
-    return session;
-  }
-
-  knock(target: SessionTarget, timeoutMs: number): Promise<'accepted' | 'refused' | 'silent'> {
-    const mode = this.#at(target)?.mode ?? 'dark';
-    if (mode === 'dead') return Promise.resolve('refused');
-    if (mode !== 'dark') return Promise.resolve('accepted');
-    return new Promise((resolve) => this.#clock.after(timeoutMs, () => resolve('silent')));
   }
 }

@@ -6,7 +6,8 @@
  *   record   no data-changing command reaches a path that the record on disk does not name, nor an
  *            address that the record does not say for it: a restart would fence another gateway
  *   order    no two overlapping commands are outstanding on live sessions, unless both read
- *   buffer   a payload does not change before its command was reported done
+ *   buffer   a payload does not change before its command was reported done, nor is it the caller's again
+ *            while the socket of a session that was left may still send from it
  *   once     every request is answered exactly once, never from within `submit`
  */
 import { err, ok, type Result } from '../../src/base/result.ts';
@@ -25,7 +26,8 @@ import { Volume } from '../../src/volume/volume.ts';
 import type { VolumeEvent } from '../../src/volume/volume-types.ts';
 import { changesMedium, FakeMedium, type FakeProfile, profile } from './fake-lu.ts';
 import { FakeReservations } from './fake-reservations.ts';
-import { FakeInitiator, Gateway, type Task } from './fake-session.ts';
+import { FakeInitiator } from './fake-initiator.ts';
+import { Gateway, type Task } from './fake-session.ts';
 import { VirtualClock } from './virtual-clock.ts';
 
 /** Nothing declared. */
@@ -225,6 +227,7 @@ export class VolumeWorld {
         if (within) this.violations.push(`once: ${kind} answered from within submit`);
         if (++io.answers > 1)
           this.violations.push(`once: ${kind} answered ${String(io.answers)} times`);
+        if (data !== undefined) this.#checkReleased(data, `${kind} ${String(lba)}`);
         io.error = error;
         io.answeredAt = this.clock.now();
         if (kind === 'write') data?.fill(0xee); // the caller's again: it does with it what it likes
@@ -296,6 +299,14 @@ export class VolumeWorld {
     };
   }
 
+  #checkReleased(data: Buffer, what: string): void {
+    for (const { name, closing } of this.gateways) {
+      const sending = [...closing].flatMap(({ unreported }) => unreported);
+      if (!sending.some(({ command }) => overlap(command.dataOut, data))) continue;
+      this.violations.push(`buffer: ${what} answered while the old socket of ${name} is open`);
+    }
+  }
+
   #onAccept(gateway: Gateway, task: Task): void {
     this.accepted.push(task);
     const { what } = task;
@@ -333,4 +344,9 @@ export function payload(value: number, blocks: number, blockSize = 512): Buffer 
   const data = Buffer.alloc(blocks * blockSize, value & 0xff);
   for (let i = 0; i < blocks; i++) data.writeUInt32LE(value, i * blockSize);
   return data;
+}
+
+function overlap(a: Uint8Array | undefined, b: Uint8Array): boolean {
+  if (a?.buffer !== b.buffer) return false;
+  return a.byteOffset < b.byteOffset + b.byteLength && b.byteOffset < a.byteOffset + a.byteLength;
 }

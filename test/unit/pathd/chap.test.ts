@@ -10,7 +10,8 @@ import { NodeState } from '../../../src/pathd/node-state.ts';
 import { Volumes, type VolumesOptions } from '../../../src/pathd/volumes.ts';
 import { fakeDevice } from '../../support/fake-device.ts';
 import { FakeMedium, profile } from '../../support/fake-lu.ts';
-import { FakeInitiator, Gateway } from '../../support/fake-session.ts';
+import { FakeInitiator } from '../../support/fake-initiator.ts';
+import { Gateway } from '../../support/fake-session.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 
 const quiet = (): void => undefined;

@@ -13,7 +13,8 @@ import { Volumes } from '../../../src/pathd/volumes.ts';
 import type { BlockExporter, BlockSource } from '../../../src/volume/ports.ts';
 import { fakeDevice } from '../../support/fake-device.ts';
 import { FakeMedium, profile } from '../../support/fake-lu.ts';
-import { FakeInitiator, Gateway } from '../../support/fake-session.ts';
+import { FakeInitiator } from '../../support/fake-initiator.ts';
+import { Gateway } from '../../support/fake-session.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 
 const NAME = 'iqn.2026-01.test:n';

@@ -13,7 +13,8 @@ import type { LuIdentity } from '../../../src/volume/identity.ts';
 import { fakeDevice } from '../../support/fake-device.ts';
 import { changesMedium, FakeMedium, naa6, profile, t10 } from '../../support/fake-lu.ts';
 import { FakeReservations } from '../../support/fake-reservations.ts';
-import { FakeInitiator, Gateway } from '../../support/fake-session.ts';
+import { FakeInitiator } from '../../support/fake-initiator.ts';
+import { Gateway } from '../../support/fake-session.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 
 const TGT: LuIdentity = {

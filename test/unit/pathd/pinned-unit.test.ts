@@ -19,7 +19,8 @@ import {
   profile,
   t10,
 } from '../../support/fake-lu.ts';
-import { FakeInitiator, Gateway } from '../../support/fake-session.ts';
+import { FakeInitiator } from '../../support/fake-initiator.ts';
+import { Gateway } from '../../support/fake-session.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 
 const quiet = (): undefined => undefined;

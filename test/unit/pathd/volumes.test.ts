@@ -22,7 +22,8 @@ import type {
 import { fakeDevice } from '../../support/fake-device.ts';
 import { FakeMedium, profile } from '../../support/fake-lu.ts';
 import { FakeReservations } from '../../support/fake-reservations.ts';
-import { FakeInitiator, Gateway } from '../../support/fake-session.ts';
+import { FakeInitiator } from '../../support/fake-initiator.ts';
+import { Gateway } from '../../support/fake-session.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 
 let dir: string;
