@@ -103,11 +103,12 @@ export class Claims {
 
   /**
    * pathd has attached the volume: what it has settled leaves the PV, and the unit is pinned. Where that
-   * needs no write there is none; what cannot be written now is written later. `pv`: with the claim.
+   * needs no write there is none; what cannot be written now is written later. `pv`: with the
+   * claim, as it was read last; undefined: it was not read.
    */
   async attached(
     volumeId: string,
-    pv: PersistentVolume,
+    pv: PersistentVolume | undefined,
     answer: AttachResponse,
     isSettled: boolean,
   ): Promise<void> {
@@ -130,6 +131,11 @@ export class Claims {
     if (known === undefined || known.isReleased) return;
     const isGood = seen === undefined ? this.#isCovered(known) : this.#isAsItShould(known, seen);
     if (known.isQuestioned !== true && isGood) return;
+    this.check(volumeId, read);
+  }
+
+  /** Asks the API server, whatever is known. */
+  check(volumeId: string, read?: PersistentVolume): void {
     const running = this.#jobs.get(volumeId);
     if (running !== undefined) {
       running.again = true;

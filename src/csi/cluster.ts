@@ -4,8 +4,8 @@
  *
  * The rule for every line: I/O and CSI calls do not depend on the API server. Each question at
  * stage gets one try of 2 s; what was known last serves where there is no answer. Unstage finishes
- * without an answer, and what is still to be removed from the PV is on disk and removed later. Only
- * a claim that cannot be made refuses a stage (owner.ts says why): for it the API server has 10 s.
+ * without an answer, and what is still to be removed from the PV is on disk and removed later. Only a
+ * claim that cannot be made refuses a stage (owner.ts): for it the API server has 10 s.
  */
 import type { Logger } from '../base/log.ts';
 import { SharedBackoff } from '../kubernetes/backoff.ts';
@@ -17,6 +17,7 @@ import {
   type PersistentVolume,
 } from '../kubernetes/client.ts';
 import { PV_KEY, type VolumeConfig } from '../kubernetes/contract.ts';
+import { describeLeft } from '../kubernetes/debts.ts';
 import type { Credentials } from '../kubernetes/credentials.ts';
 import { IDENTITY_KEY, type KeyMap, ourKeys, type TopologyKeys } from '../kubernetes/keys.ts';
 import { describeRefusal, needsOwner } from '../kubernetes/owner.ts';
@@ -26,14 +27,21 @@ import type { AttachResponse, Debt, PathdApi } from '../pathd/api.ts';
 import { advised } from './chap.ts';
 import { askPv } from './ask-pv.ts';
 import { Claims, type MadeClaim } from './claims.ts';
-import { EventWriter, type VolumeEventText } from './event-writer.ts';
+import { type CsiEventReason, EventWriter, type VolumeEventText } from './event-writer.ts';
 import { Followers } from './followers.ts';
-import { InitiatorNaming } from './initiator-name.ts';
+import { inAMinute, InitiatorNaming } from './initiator-name.ts';
 import { Keeper, knownPv, newsOf, tellConfig } from './keeper.ts';
 import { KnownStore, type KnownVolume } from './known.ts';
 import { type NoticeSource, relayNotices } from './notice-relay.ts';
 import { NodeTopology } from './node-topology.ts';
-import { CLAIM_MS, cannotClaim, type OwnerOptions, removeDeadStatuses, TRY_MS } from './owner.ts';
+import {
+  CLAIM_MS,
+  cannotClaim,
+  type OwnerOptions,
+  PVS_FORBIDDEN,
+  removeDeadStatuses,
+  TRY_MS,
+} from './owner.ts';
 import { type ConfigMapName, MaintenanceWatch } from './maintenance.ts';
 import type { PolicyDefaults } from './policy-defaults.ts';
 import { Releases } from './releases.ts';
@@ -71,11 +79,6 @@ export interface ConfirmedClaim extends Pick<MadeClaim, 'debts' | 'isPathdOlder'
   /** Gives it back, with what pathd says that is left. */
   readonly undo: (left: readonly Debt[]) => Promise<void>;
 }
-
-/** An API server that has just started forbids what it allows when it has read its roles. */
-const PVS_FORBIDDEN =
-  'csi is not allowed to read PersistentVolumes any more (a cluster where it never could goes ' +
-  'without claims); grant get, watch and patch again, or run it with --kubernetes=off';
 
 export class Cluster {
   readonly #options: ClusterOptions;
@@ -127,7 +130,7 @@ export class Cluster {
     const { topology, topologyKeys } = options;
     const told = { node, topology, topologyKeys };
     this.#naming = new InitiatorNaming({
-      ...{ pathd, log, later },
+      ...{ pathd, log, later: inAMinute },
       tell: (object, event) => {
         this.#events.recordNode(object, event);
       },
@@ -148,12 +151,7 @@ export class Cluster {
     const known = (volumeId: string): KnownVolume | undefined => this.#store.get(volumeId);
     const onLost = (volumeId: string): void => {
       const message = `pathd on ${node} was restarted: the device is gone, delete its pods`;
-      this.#tell(volumeId, {
-        reason: 'VolumeFailed',
-        warning: true,
-        message,
-        atUnixMs: Date.now(),
-      });
+      this.#tell(volumeId, 'VolumeFailed', message);
     };
     this.#statuses = new StatusWriter({ api: this.#api, pathd, node, log, known, onLost });
   }
@@ -238,7 +236,7 @@ export class Cluster {
     // Of a PV that was not read nobody knows whether it is still wrong.
     const news = pv === undefined ? newsOf(undefined) : newsOf(config, false);
     tellConfig(news, newsOf(undefined), (reason, warning, message) => {
-      this.#tell(volumeId, { reason, warning, message, atUnixMs: Date.now() });
+      this.#tell(volumeId, reason, message, warning);
     });
     this.#staging.set(volumeId, config);
     if (pv === undefined && config.paths.length === 0) {
@@ -251,9 +249,8 @@ export class Cluster {
 
   /**
    * Claims the volume for this node where the access mode asks for it; before it is attached.
-   * Resolves with how to give the claim back (also one that was held: by a stage that csi did not
-   * live to end), once the API server has confirmed it; undefined: nothing was claimed, or nobody
-   * could be asked.
+   * Resolves with how to give the claim back, once the API server has confirmed it; undefined: nothing
+   * was claimed, for nobody may read PVs or several nodes may have it.
    */
   async claim(volumeId: string, mode: string): Promise<ConfirmedClaim | undefined> {
     const known = this.#store.get(volumeId);
@@ -272,8 +269,7 @@ export class Cluster {
     if (takenFrom !== undefined) {
       const { node, why } = takenFrom;
       const message = `taken over from node ${node} by ${this.#options.node}: ${why}`;
-      const reason = 'OwnerTakenOver';
-      this.#tell(volumeId, { reason, warning: false, message, atUnixMs: Date.now() });
+      this.#tell(volumeId, 'OwnerTakenOver', message, false);
     }
     return {
       ...{ debts, isPathdOlder },
@@ -281,7 +277,7 @@ export class Cluster {
         const unpaid = this.#named(answer.unpaid);
         return this.#claims.attached(volumeId, pv, { ...answer, unpaid }, !isPathdOlder);
       },
-      undo: (left) => this.unstaged(volumeId, left),
+      undo: (left) => this.#giveBack(volumeId, left),
     };
   }
 
@@ -292,8 +288,7 @@ export class Cluster {
 
   /** Of a volume that is attached without a claim: its unit is pinned all the same. */
   async attachedUnclaimed(volumeId: string, answer: AttachResponse): Promise<void> {
-    const pv = this.#fresh.get(volumeId);
-    if (pv !== undefined) await this.#claims.attached(volumeId, pv, answer, false);
+    await this.#claims.attached(volumeId, this.#fresh.get(volumeId), answer, false);
   }
 
   /** pathd has detached it, and said what is left; what becomes of the claim is not decided yet. */
@@ -305,21 +300,23 @@ export class Cluster {
   /** A stage has failed. What it found on its way to be given back is to be given back again. */
   async notStaged(volumeId: string): Promise<void> {
     const left = this.#store.get(volumeId)?.left;
-    if (left !== undefined) await this.unstaged(volumeId, left);
+    if (left !== undefined) await this.#giveBack(volumeId, left);
   }
 
   /**
-   * A stage of what is staged already. No request, unless the PV under it is another one by now
-   * (deleted and made again: the new one carries no claim) or the claim was lost: then the volume is
-   * claimed anew, or the call refused.
+   * A stage of what is staged already. No request, unless the PV under it is another one by now or the
+   * claim was lost: then the volume is claimed anew, or the call refused.
    */
   async confirm(volumeId: string, context: KeyMap, mode: string): Promise<void> {
     const isReplaced = this.#followers.get(volumeId)?.pvIsGone === true;
     const pv = this.#store.get(volumeId)?.pv ?? null;
     const isLost = needsOwner(mode) && pv !== null && ownerOf(pv) !== this.#options.node;
     if (!isReplaced && !isLost) return;
-    await this.configure(volumeId, context, mode);
-    await this.claim(volumeId, mode);
+    // It is staged, whatever comes of this: its claim is looked after as before.
+    const made = this.configure(volumeId, context, mode).then(() => this.claim(volumeId, mode));
+    await made.finally(() => {
+      this.#claims.check(volumeId);
+    });
     // pathd has not been told: the keeper sees the difference.
     this.#attend(volumeId);
   }
@@ -336,8 +333,7 @@ export class Cluster {
 
   /** The stage fails because targets refuse its Secret, or did not prove to know it. */
   unauthenticated(volumeId: string, message: string): void {
-    const reason = 'AuthenticationFailed';
-    this.#tell(volumeId, advised({ reason, warning: true, message, atUnixMs: Date.now() }));
+    this.#tell(volumeId, 'AuthenticationFailed', message);
   }
 
   /** The volume is staged as configured: follow its PV, show its status. */
@@ -355,8 +351,7 @@ export class Cluster {
     const { capacity = '' } = this.#store.get(volumeId)?.pv ?? {};
     const message = capacityProblem(capacity, sizeBytes);
     if (message === undefined) return;
-    const reason = 'CapacityMismatch';
-    this.#tell(volumeId, { reason, warning: true, message, atUnixMs: Date.now() });
+    this.#tell(volumeId, 'CapacityMismatch', message);
   }
 
   #attend(volumeId: string): void {
@@ -370,9 +365,19 @@ export class Cluster {
 
   /**
    * The volume is gone from this node: take status and claim off the PV, now or later, and say there what
-   * is left. undefined: pathd is asked for that.
+   * is left.
    */
-  async unstaged(volumeId: string, left?: readonly Debt[]): Promise<void> {
+  async unstaged(volumeId: string, left: readonly Debt[]): Promise<void> {
+    if (left.length > 0) {
+      const isOwner = this.#store.get(volumeId)?.isOwner === true;
+      const message = describeLeft(this.#options.node, this.#named(left), isOwner);
+      this.#tell(volumeId, 'DebtsLeft', message);
+    }
+    await this.#giveBack(volumeId, left);
+  }
+
+  /** @param left as pathd said; undefined: what it said before, or is asked for. */
+  async #giveBack(volumeId: string, left?: readonly Debt[]): Promise<void> {
     this.#followers.end(volumeId);
     this.#statuses.remove(volumeId);
     this.#fresh.delete(volumeId);
@@ -418,7 +423,7 @@ export class Cluster {
     const { volumeId } = known;
     try {
       const record = await state.read(volumeId);
-      if (record === undefined || known.isReleased) await this.unstaged(volumeId);
+      if (record === undefined || known.isReleased) await this.#giveBack(volumeId);
       else if (record.phase === 'staged') this.#follow(volumeId);
       if (known.isQuestioned === true) this.#claims.look(volumeId);
     } catch (error) {
@@ -447,16 +452,9 @@ export class Cluster {
     this.#followers.begin(volumeId, keeper, name, pv);
   }
 
-  #tell(volumeId: string, event: VolumeEventText): void {
+  #tell(volumeId: string, reason: CsiEventReason, message: string, warning = true): void {
     const known = this.#store.get(volumeId);
-    if (known !== undefined) this.#events.record(known, event);
+    const event = { reason, warning, message, atUnixMs: Date.now() };
+    if (known !== undefined) this.#events.record(known, advised(event));
   }
-}
-
-/** @see InitiatorNamingOptions.later */
-function later(run: () => void): () => void {
-  const timer = setTimeout(run, 60_000).unref();
-  return () => {
-    clearTimeout(timer);
-  };
 }

@@ -122,3 +122,11 @@ export class InitiatorNaming {
     if (this.#node !== undefined) this.#options.tell(this.#node, { reason, warning, message });
   }
 }
+
+/** @see InitiatorNamingOptions.later */
+export function inAMinute(run: () => void): () => void {
+  const timer = setTimeout(run, 60_000).unref();
+  return () => {
+    clearTimeout(timer);
+  };
+}

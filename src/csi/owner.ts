@@ -170,6 +170,11 @@ function remaining(until: number): number {
   return Math.max(1, Math.round(until - performance.now()));
 }
 
+/** An API server that has just started forbids what it allows when it has read its roles. */
+export const PVS_FORBIDDEN =
+  'csi is not allowed to read PersistentVolumes any more (a cluster where it never could goes ' +
+  'without claims); grant get, watch and patch again, or run it with --kubernetes=off';
+
 export function cannotClaim(volumeId: string, detail: string): CsiError {
   return new CsiError(
     'UNAVAILABLE',

@@ -202,3 +202,17 @@ function parsePath(value: unknown): DebtPath | undefined {
   if (others.some((word) => word !== 'kept-out')) return undefined;
   return { name, ...target.value, isid, keptOut: others.length > 0 };
 }
+
+/** For people: what a node that has given the volume back may still have under way. */
+export function describeLeft(node: string, debts: readonly Debt[], isClaimed: boolean): string {
+  const of = (debt: Debt): string => {
+    const listed = debt.paths.map((path) => `${path.name} (${formatPortal(path)})`).join(', ');
+    const what = debt.allPaths ? 'every path' : listed || 'its registrations';
+    return debt.node === node ? what : `${what} of node ${debt.node || 'unknown'}`;
+  };
+  const after = isClaimed
+    ? 'Whoever has the volume next fences that before its first write'
+    : 'Several nodes may write this volume, so that is imposed on none of them: restart those targets, or ' +
+      'wait as long as they keep the commands of a lost initiator, before what it wrote is written anew';
+  return `node ${node} has let the volume go with something left at its targets: ${debts.map(of).join('; ')}. ${after}`;
+}

@@ -67,6 +67,7 @@ describe('a hand-over', () => {
     await one.unstage('pv-1');
     expect(annotations()).not.toHaveProperty([OWNER]);
     expect(annotations()[DEBTS]).toContain('"node":"node-1"');
+    await eventually(() => reasons().includes('DebtsLeft'));
     await stage(two);
     const { debts } = two.pathd.lastAttach ?? {};
     expect(debts).toEqual([{ ...LEFT, node: 'node-1' }]);
@@ -98,6 +99,20 @@ describe('a hand-over', () => {
     await one.unstage('pv-1');
     await eventually(() => annotations()[DEBTS]?.includes('node-1') === true);
     expect(annotations()).not.toHaveProperty([OWNER]);
+  });
+});
+
+test('what a node leaves of a volume that several write is told, and imposed on nobody', async () => {
+  const shared = blockCapability('MULTI_NODE_MULTI_WRITER');
+  await one.stage('pv-1', shared, {});
+  one.pathd.debts = [LEFT];
+  await one.unstage('pv-1');
+  await eventually(() => reasons().includes('DebtsLeft'));
+  expect(annotations()).not.toHaveProperty([DEBTS]);
+  await two.stage('pv-1', shared, {});
+  expect(two.pathd.lastAttach).toMatchObject({
+    ...{ debts: [], historyKnown: false, claimQuestions: false },
+    expectedIdentity: one.pathd.identity,
   });
 });
 

@@ -32,7 +32,9 @@ test('is with pathd before the first volume is attached, and told on the Node', 
   api.annotateNode('node-1', { [KEY]: NAME });
   bench.pathd.renameGate = new Promise((resolve) => setTimeout(resolve, 200));
   await stage();
-  expect(bench.pathd.calls.slice(0, 2)).toEqual([`setInitiatorName ${NAME}`, 'attach pv-1']);
+  // Before pathd is asked under which name it will write, for the claim.
+  const first = [`setInitiatorName ${NAME}`, 'nexuses pv-1', 'attach pv-1'];
+  expect(bench.pathd.calls.slice(0, 3)).toEqual(first);
   await expect.poll(reasons).toContain('InitiatorNameChanged');
   const told = api.events.find(({ reason }) => reason === 'InitiatorNameChanged');
   expect(told).toMatchObject({ involvedObject: { kind: 'Node', uid: 'uid-node-1' } });

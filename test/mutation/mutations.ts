@@ -1,4 +1,5 @@
 /** Every mutation, in the order in which they are run. */
+import { CLAIMS } from './claim-mutations.ts';
 import { CONTROLLER } from './controller-mutations.ts';
 import { DEBTS } from './debt-mutations.ts';
 import { DEVICES } from './device-mutations.ts';
@@ -16,4 +17,5 @@ export const MUTATIONS: readonly Mutation[] = [
   ...FENCES,
   ...DEBTS,
   ...DEVICES,
+  ...CLAIMS,
 ];

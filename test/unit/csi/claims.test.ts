@@ -278,6 +278,18 @@ describe('while it is staged', () => {
     expect(told).toEqual([expect.stringMatching(/^OwnerLost: .*older and still writes/)]);
   });
 
+  test('a call that could not claim it anew leaves it looked after', async () => {
+    await stage();
+    const seen = api.pv;
+    api.edit({ [OWNER]: null });
+    api.patchTrouble = { kind: 'unavailable', isApplied: false };
+    await expect(claims.make('pv-1', api.pv)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    claims.look('pv-1', seen);
+    claims.check('pv-1');
+    await pass(1);
+    expect(api.annotations[OWNER]).toBe('n1');
+  });
+
   test('a path that is added is named in the claim before long; nothing else is written', async () => {
     await stage();
     paths = [PATH, { ...PATH, name: 'p1', host: '10.0.0.2' }];

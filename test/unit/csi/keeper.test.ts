@@ -125,7 +125,10 @@ test('a replaced, deleted or foreign PV changes nothing', async () => {
   await pass(1_000);
   const other = { 'path.prioritypath.io/p9': URL_OF(9) };
   await keeper.onPv(undefined);
+  looked.length = 0;
   await keeper.onPv(pv(other, { uid: 'another' }));
+  // Claimed first: then it is followed.
+  expect(looked).toEqual(['another']);
   await keeper.onPv(pv(other, { volumeHandle: 'w' }));
   await pass(1_000);
   expect(updates).toHaveLength(1);

@@ -3,6 +3,7 @@ import {
   claimEntry,
   type DebtEntry,
   DEBTS_MAX_BYTES,
+  describeLeft,
   formatDebts,
   mergeDebts,
   mergeNexuses,
@@ -110,4 +111,17 @@ test('a claim whose volume gets a path names it too', () => {
       paths: [{ name: 'p0' }, { name: 'p1', isid: '800000020000' }],
     },
   });
+});
+
+test('what is left is told with the paths, and with what becomes of it', () => {
+  const { debt } = ENTRY;
+  const others = { ...debt, node: 'node-b', allPaths: true };
+  expect(describeLeft('node-a', [debt, others], true)).toBe(
+    'node node-a has let the volume go with something left at its targets: p0 (10.0.0.1:3260), ' +
+      'p1 ([2001:db8::1]:3260); every path of node node-b. Whoever has the volume next fences that before ' +
+      'its first write',
+  );
+  expect(describeLeft('node-a', [{ ...debt, paths: [] }], false)).toMatch(
+    /its registrations\. Several nodes may write .* restart those targets/,
+  );
 });

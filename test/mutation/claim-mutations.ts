@@ -1,0 +1,114 @@
+/** Mutations of claims and of what follows a volume from node to node: what csi may never do. */
+import { type Mutation, mutation } from './mutation.ts';
+
+const OWNER = 'test/unit/csi/owner.test.ts';
+const CLAIMED = 'test/unit/csi/claims.test.ts';
+
+export const CLAIMS: readonly Mutation[] = [
+  mutation(
+    'claim-without-entry',
+    'a claim does not say which sessions its node is about to open',
+    [OWNER, 'a claim says who is about to write, from the moment it is made'],
+    {
+      file: 'src/csi/owner.ts',
+      was: '{ [OWNER_KEY]: node, [DEBTS_KEY]: text, ...stale }',
+      is: '{ [OWNER_KEY]: node, ...stale }',
+    },
+  ),
+  mutation(
+    'release-forgets',
+    'a release that is not clean leaves nothing of what pathd said',
+    [OWNER, 'a release that is not clean leaves what pathd said'],
+    {
+      file: 'src/csi/owner.ts',
+      was: 'mergeDebts([...kept, ...said.map(plain)])',
+      is: 'mergeDebts(kept)',
+    },
+  ),
+  mutation(
+    'rollback-loses-debts',
+    'a stage that fails takes the debts of others off the volume',
+    [OWNER, 'a stage that fails before anything was fenced loses no debt of others'],
+    {
+      file: 'src/csi/owner.ts',
+      was: 'return isSettled && !isAnother && owner === node ? [] : [entry];',
+      is: 'return [];',
+    },
+  ),
+  mutation(
+    'rollback-loses-own',
+    'a stage that fails takes the entry of a claim before it away',
+    [OWNER, 'a claim that this node held before counts as its own debt'],
+    { file: 'src/csi/owner.ts', was: 'return wasHeld && !isSettled ?', is: 'return isSettled ?' },
+  ),
+  mutation(
+    'take-over-in-the-past',
+    'a declared delay counts from the claim that was taken over, not from the take-over',
+    [OWNER, 'of a node that it was taken from: every path, since the take-over'],
+    {
+      file: 'src/csi/owner.ts',
+      was: '({ ...debt, sinceUnixMs: now });',
+      is: 'debt;',
+    },
+  ),
+  mutation(
+    'malformed-is-clean',
+    'debts that nobody understands count as none',
+    ['test/unit/kubernetes/debts.test.ts', 'no JSON'],
+    {
+      file: 'src/kubernetes/debts.ts',
+      was: 'if (list === undefined) return [unknown];',
+      is: 'if (list === undefined) return [];',
+    },
+  ),
+  mutation(
+    'unknown-is-yes',
+    'a question of pathd is answered with yes where the API server does not answer',
+    [CLAIMED, 'is not answered while nobody knows (unavailable)'],
+    {
+      file: 'src/csi/claims.ts',
+      was: "return isGone ? 'done' : 'again';",
+      is: "return isGone ? 'done' : this.#answer(volumeId);",
+    },
+  ),
+  mutation(
+    'lost-not-told',
+    'pathd is not told that another node has claimed the volume',
+    [CLAIMED, 'a PV that was made anew and that another node has claimed: lost'],
+    {
+      file: 'src/csi/claims.ts',
+      was: "await pathd.confirmClaim(volumeId, 'lost', text);",
+      is: 'await Promise.resolve();',
+    },
+  ),
+  mutation(
+    'lost-is-confirmed',
+    'a node that has lost its claim answers a later question with yes',
+    [CLAIMED, 'after the claim was lost is never answered with "confirmed"'],
+    {
+      file: 'src/csi/claims.ts',
+      was: 'isOwner === true\n        ?',
+      is: 'isOwner !== undefined\n        ?',
+    },
+  ),
+  mutation(
+    'new-pv-not-claimed',
+    'a PV that was made anew while its volume is staged is left unclaimed',
+    ['test/unit/csi/keeper.test.ts', 'a replaced, deleted or foreign PV changes nothing'],
+    {
+      file: 'src/csi/keeper.ts',
+      was: 'if (pv !== undefined) this.#options.look(pv);',
+      is: '',
+    },
+  ),
+  mutation(
+    'pin-ignored',
+    'a node that never had the volume founds its record on whatever its path leads to',
+    ['test/unit/pathd/pinned-unit.test.ts', 'and a node that has never had the volume refuses it'],
+    {
+      file: 'src/volume/identity-book.ts',
+      was: 'if (this.#pinned === undefined) {',
+      is: 'if (this.#firstPath !== undefined) {',
+    },
+  ),
+];
