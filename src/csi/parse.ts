@@ -128,13 +128,23 @@ function isFilesystemType(text: string): text is FilesystemType {
 }
 
 /**
- * Options that change what is mounted where, or that trade durability away behind everybody's back.
+ * Options that change what is mounted where, that trade durability away behind everybody's back, or that
+ * let a broken filesystem take the node with it. All other ones are the kernel's to judge.
  */
 const REFUSED_FLAGS: readonly (readonly [RegExp, string])[] = [
   [/^(r?bind|move|remount|r?(shared|slave|private|unbindable))$/, 'it changes other mounts'],
-  [/^(loop|offset|sizelimit|journal_(dev|path)|logdev|rtdev)(=|$)/, 'it names another device'],
-  [/^(nobarrier|barrier=0|nojournal_checksum)$/, 'acknowledged data could be lost'],
+  [/^x-mount\./i, 'it changes what of the filesystem is mounted, or where'],
+  [/^(u?helper|verity\..*)(=|$)/, 'it runs another program than mount(8), or names another device'],
+  [/^(loop|offset|sizelimit|journal_(dev|path)|logdev|rtdev|sb)(=|$)/, 'it names another device'],
+  [/^(nobarrier|barrier=(0|none)|nojournal_checksum)$/, 'acknowledged data could be lost'],
+  [/^(data=writeback|journal_async_commit)$/, 'after a crash files could show data of others'],
+  [
+    /^(noauto_da_alloc|auto_da_alloc=0)$/,
+    'a file that replaces another could be empty after a crash',
+  ],
   [/^errors=continue$/, 'the filesystem must stop at the first error'],
+  [/^errors=panic$/, 'an error of one volume would stop the whole node'],
+  [/^(abort|debug|test_dummy_encryption)(=|$)/, 'it is for people who test the kernel'],
   [/^(noload|norecovery)$/, 'it is set by the driver for read-only access modes'],
 ];
 

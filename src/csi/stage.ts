@@ -10,6 +10,7 @@ import { mkdir } from 'node:fs/promises';
 import type { FilesystemType } from '../host/filesystem.ts';
 import { checkFilesystem, growFilesystem } from '../host/filesystem.ts';
 import { blockDeviceNumbers } from '../host/device-holders.ts';
+import { hasGrown } from '../host/superblock.ts';
 import { findByDevice, findByMountPoint, readMountInfo } from '../host/mountinfo.ts';
 import { canonicalPath, mountFilesystem, unmountAll } from '../host/mount.ts';
 import { describeNoPath, parseVolumeConfig } from '../kubernetes/contract.ts';
@@ -34,6 +35,9 @@ import type { VolumeRecord } from './state.ts';
 import { CsiError } from './status.ts';
 import { takeDown } from './take-down.ts';
 import type { StageRequest, StringMap } from './wire.ts';
+
+/** The kernel goes on where it takes longer, and so does the next stage. */
+const GROW_TIMEOUT_MS = 30_000;
 
 export interface StageCall {
   readonly volumeId: string;
@@ -260,7 +264,8 @@ async function mountVolume(
   }
   if (readOnly || call.flags.includes('ro')) return;
   // The LUN may have grown while it was not staged. A failure is no reason to withhold the data.
-  const grown = await growFilesystem(device, stagingPath, fsType);
+  if (!(await hasGrown(device, fsType))) return;
+  const grown = await growFilesystem(device, stagingPath, fsType, GROW_TIMEOUT_MS);
   if (!grown.ok) node.log.warn({ volumeId, error: grown.error }, 'filesystem was not grown');
 }
 

@@ -69,10 +69,11 @@ export async function growFilesystem(
   device: string,
   mountPoint: string,
   type: FilesystemType,
+  timeoutMs = RESIZE_TIMEOUT_MS,
 ): Promise<Result<void, string>> {
   const [program, args] =
     type === 'ext4' ? ['resize2fs', [device]] : ['xfs_growfs', ['-d', mountPoint]];
-  const grown = verdict(program, await exec(program, args, { timeoutMs: RESIZE_TIMEOUT_MS }), 0);
+  const grown = verdict(program, await exec(program, args, { timeoutMs }), 0);
   if (grown.ok || !grown.error.includes('Permission denied to resize')) return grown;
   // EXT4_IOC_RESIZE_FS (fs/ext4/ioctl.c) asks for this one capability; xfs asks for CAP_SYS_ADMIN.
   return err(`${grown.error} (CAP_SYS_RESOURCE is missing: the container must be privileged)`);

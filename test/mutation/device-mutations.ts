@@ -65,6 +65,12 @@ export const DEVICES: readonly Mutation[] = [
     },
   ),
   mutation(
+    'node-panics',
+    'a mount option that stops the node at the first error is taken',
+    ['test/unit/csi/parse.test.ts', 'mount option "errors=panic" is refused'],
+    { file: 'src/csi/parse.ts', was: '/^errors=panic$/', is: '/^errors=panik$/' },
+  ),
+  mutation(
     'two-enomem',
     'an error of a read of /dev/fuse that is not known ends the reader',
     ['test/unit/host/fuse-read-errors.test.ts', 'serves on after reads of all its readers'],

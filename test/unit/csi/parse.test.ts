@@ -114,6 +114,23 @@ describe('capabilities', () => {
     'loop=/dev/loop1',
     'nobarrier',
     'barrier=0',
+    'data=writeback',
+    'journal_async_commit',
+    'noauto_da_alloc',
+    'auto_da_alloc=0',
+    'errors=panic',
+    'X-mount.subdir=a',
+    'x-mount.mkdir',
+    'helper=x',
+    'verity.hashdevice=/dev/sda',
+    'journal_path=/dev/sda',
+    'logdev=/dev/sda',
+    'rtdev=/dev/sda',
+    'offset=4096',
+    'sb=8193',
+    'abort',
+    'test_dummy_encryption=v2',
+    'barrier=0',
     'errors=continue',
     'noload',
     'norecovery',
@@ -122,6 +139,18 @@ describe('capabilities', () => {
   ])('mount option %j is refused', (flag) => {
     const wire = mount('ext4', 'SINGLE_NODE_WRITER', [flag]);
     expect(refusalOf(() => parse.parseCapability(wire)).code).toBe('INVALID_ARGUMENT');
+  });
+
+  test.each([
+    'errors=remount-ro',
+    'data=ordered',
+    'noatime',
+    'x-systemd.requires=a',
+    'wsync',
+    'suid',
+  ])('mount option %j is taken', (flag) => {
+    const { access } = parse.parseCapability(mount('ext4', 'SINGLE_NODE_WRITER', [flag]));
+    expect(access).toMatchObject({ flags: [flag] });
   });
 
   test('a refused mount option is named without its value', () => {
