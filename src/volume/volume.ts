@@ -114,9 +114,11 @@ export class Volume implements BlockSource {
     if (dispute !== undefined) return err({ kind: 'dispute', detail: dispute });
     if (dispatcher.route !== undefined) return ok(undefined);
     const usable = driver.view().some((path) => path.up && path.identity.kind === 'verified');
+    // Without credentials that the targets take there is no fence either: it would need a login.
+    const refused = !usable && board.allAnswered && board.unauthenticated !== '';
     const waiting = usable || switcher.unfenced.length > 0 || !board.allAnswered;
-    if (waiting && !timeIsUp) return undefined;
-    if (stuck !== undefined) {
+    if (waiting && !refused && !timeIsUp) return undefined;
+    if (stuck !== undefined && !refused) {
       return err({ kind: stuck.what === 'record' ? 'record' : 'stuck', detail: stuck.why });
     }
     const kind = board.unauthenticated === '' ? 'no-path' : 'authentication';

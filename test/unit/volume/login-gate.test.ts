@@ -1,6 +1,7 @@
 /** Credentials that were refused are not shown again and again, whoever asks for a login. */
 import { expect, it } from 'vitest';
 import type { Instant } from '../../../src/base/brand.ts';
+import { unknownHistory } from '../../../src/volume/debt-addresses.ts';
 import { LoginGate } from '../../../src/volume/login-gate.ts';
 import type { ChapCredentials } from '../../../src/volume/ports.ts';
 import { VolumeWorld } from '../../support/volume-world.ts';
@@ -105,4 +106,19 @@ it('other failures hold nothing back, and a success forgets', () => {
   expect(gate.check(pair('x'), at)).toBeUndefined();
   gate.learn(undefined, pair('x'), at);
   expect(gate.check(undefined, at)).toBeUndefined();
+});
+
+it('refused credentials are told as such, at once, though a debt waits for a login as well', async () => {
+  const world = new VolumeWorld({
+    singleNode: true,
+    credentials: () => pair('wrongsecret012'),
+    debts: [unknownHistory(0)],
+  });
+  for (const gateway of world.gateways) gateway.chap = pair('secretsecret12');
+  const began = world.clock.now();
+  const started = await world.clock.run(world.volume.start());
+  expect(started).toMatchObject({ ok: false, error: { kind: 'authentication' } });
+  expect(world.clock.now() - began).toBeLessThan(1_000);
+  expect(world.gateways.map(({ refusals }) => refusals)).toEqual([1, 1]);
+  await world.close();
 });
