@@ -7,8 +7,13 @@
  * RBAC and the admission policy see what they would see.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { type Kubelet, connectKubelet, mountCapability } from '../support/kubelet.ts';
+import { dirname, join } from 'node:path';
+import {
+  blockCapability,
+  type Kubelet,
+  connectKubelet,
+  mountCapability,
+} from '../support/kubelet.ts';
 import { Plugin } from '../support/plugin.ts';
 import { programs } from './cgroups.ts';
 import { unmountBelow } from './mounts.ts';
@@ -68,6 +73,26 @@ export class SecondNode {
     const stagingTargetPath = this.stagingPath(volumeId);
     const volumeCapability = mountCapability('ext4');
     await this.#kubelet.stage({ volumeId, stagingTargetPath, volumeCapability });
+  }
+
+  /** For raw block; returns the path of the device that a pod would have. */
+  async publishBlock(volumeId: string): Promise<string> {
+    const stagingTargetPath = this.stagingPath(volumeId);
+    const targetPath = this.#devicePath(volumeId);
+    const asked = { volumeId, stagingTargetPath, volumeCapability: blockCapability() };
+    await this.#kubelet.stage(asked);
+    mkdirSync(dirname(targetPath), { recursive: true });
+    await this.#kubelet.publish({ ...asked, targetPath });
+    return targetPath;
+  }
+
+  async unpublishBlock(volumeId: string): Promise<void> {
+    await this.#kubelet.unpublish({ volumeId, targetPath: this.#devicePath(volumeId) });
+    await this.unstage(volumeId);
+  }
+
+  #devicePath(volumeId: string): string {
+    return join(this.#folder, 'pods', volumeId, 'device');
   }
 
   async unstage(volumeId: string): Promise<void> {

@@ -7,10 +7,10 @@ import type { Stage } from '../stage.ts';
 import type { Volume } from '../volumes.ts';
 import { podEvents } from './volumes.ts';
 
-const OWNER = 'owner.prioritypath.io/node';
+export const OWNER = 'owner.prioritypath.io/node';
 
 /** Runs a story with a second node, which is gone afterwards however it ends. */
-async function withSecondNode(
+export async function withSecondNode(
   stage: Stage,
   story: (second: SecondNode) => Promise<void>,
 ): Promise<void> {
