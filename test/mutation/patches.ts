@@ -151,6 +151,17 @@ export const PATCHES: readonly Patch[] = [
       },
     ],
   },
+  {
+    name: 'slow',
+    what: 'I/O that does not move is held against its path, whatever the path answers',
+    edits: [
+      {
+        file: 'src/paths/liveness.ts',
+        was: "if (path.stall !== 'silent' || path.silentMs < limitMs || since === undefined) return false;",
+        is: "if (path.stall === 'none' || since === undefined) return false;",
+      },
+    ],
+  },
 ];
 
 /** Patches by name, in the order asked for. Throws for a name that there is not. */

@@ -17,6 +17,7 @@ export const BROKEN_RULES = [
   'latch',
   'handover',
   'moved-address',
+  'slow',
 ] as const;
 export type BrokenRule = (typeof BROKEN_RULES)[number];
 
@@ -206,6 +207,7 @@ const WANTED: Readonly<Record<BrokenRule, Wanted>> = {
   identity: { worlds: ['tgt', 'caches'], events: { 'wrong LU': 90, kill: 40 } },
   latch: { worlds: ['tgt', 'caches'], events: { 'long outage': 60 } },
   'moved-address': { worlds: ['floating'], events: { 'moved address': 300 } },
+  slow: { worlds: ['caches', 'log'], events: { 'slow storage': 1 }, alone: true },
   handover: { worlds: ['nodes'], events: { 'lost node': 100, 'long stop': 20 } },
 };
 
