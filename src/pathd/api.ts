@@ -5,7 +5,7 @@
  */
 import type { Debt } from '../volume/debt.ts';
 
-export type { Debt, DebtPath } from '../volume/debt.ts';
+export type { Debt } from '../volume/debt.ts';
 
 export interface PathSpec {
   readonly name: string;

@@ -254,8 +254,8 @@ export const CONTROLLER: readonly Mutation[] = [
     ['test/unit/paths/liveness.test.ts', 'excuses timeouts, three times'],
     paths(
       'liveness',
-      'if (timedOut && (probe.excused || movedSince(path, probe.sentAt)))',
-      'if (timedOut && movedSince(path, probe.sentAt))',
+      'if (timedOut && (probe.excused || hasMovedSince(path, probe.sentAt)))',
+      'if (timedOut && hasMovedSince(path, probe.sentAt))',
     ),
   ),
   mutation(

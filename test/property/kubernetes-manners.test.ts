@@ -8,6 +8,7 @@ import {
   SharedBackoff,
 } from '../../src/kubernetes/backoff.ts';
 import { TransportError } from '../../src/kubernetes/connection.ts';
+import { cleaned } from '../../src/kubernetes/contract.ts';
 import { EventCorrelator } from '../../src/kubernetes/event-correlator.ts';
 import { isDriverKey, mergeKeys, statusKey } from '../../src/kubernetes/keys.ts';
 import { StatusPace } from '../../src/kubernetes/status-pace.ts';
@@ -262,7 +263,8 @@ describe('keys', () => {
         const merged = mergeKeys({ attributes, labels, annotations });
         const all: Record<string, string> = { ...attributes, ...labels, ...annotations };
         for (const name of Object.keys(all)) {
-          expect(merged[name]).toBe(name.includes('prioritypath.io/') ? all[name] : undefined);
+          const value = cleaned(all)[name];
+          expect(merged[name]).toBe(name.includes('prioritypath.io/') ? value : undefined);
         }
       }),
     );

@@ -1,5 +1,5 @@
 /** The clients of torture against a worker that is a plain array: true, or wrong in one way. */
-import { describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Prng } from '../../../src/base/prng.ts';
 import { filled, type Run, runsOf, sectorsOf, type ToWorker } from '../../torture/messages.ts';
 import { Tally } from '../../torture/tally.ts';
@@ -27,13 +27,29 @@ interface Heard {
   readonly revived: string[];
 }
 
+// The clients think for milliseconds: of real ones the order of events would depend on the machine.
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+async function untilNone(left: () => number): Promise<void> {
+  while (left() > 0) await vi.advanceTimersByTimeAsync(1);
+}
+
+async function ended(workload: Workload): Promise<void> {
+  const stopped = workload.stop();
+  await vi.runAllTimersAsync();
+  await stopped;
+}
+
 /** Runs the clients until so many operations were answered. */
 async function run(wrong: Wrong, answers = 1_500): Promise<Heard> {
   const heard: Heard = { violations: [], failed: [], revived: [] };
   const registers = new Map<number, number>();
   let left = answers;
-  let over: () => void = () => undefined;
-  const done = new Promise<void>((resolve) => (over = resolve));
   const workload = new Workload(new Prng(7), new Tally(), false, {
     tell: (message) => {
       if (message.kind !== 'io') return;
@@ -45,7 +61,7 @@ async function run(wrong: Wrong, answers = 1_500): Promise<Heard> {
       }
       const seen = op === 'read' ? places.map((place) => shown(registers.get(place))) : [];
       setImmediate(() => workload.hear({ kind: 'done', id, error, seen }));
-      if (--left === 0) over();
+      left--;
     },
     violated: ({ what }) => heard.violations.push(what),
     failed: (op, error) => heard.failed.push(`${op} ${error}`),
@@ -53,8 +69,8 @@ async function run(wrong: Wrong, answers = 1_500): Promise<Heard> {
   });
   workload.serve(OFFERS);
   workload.start();
-  await done;
-  await workload.stop();
+  await untilNone(() => left);
+  await ended(workload);
   return heard;
 }
 
@@ -126,8 +142,6 @@ async function crashing(how: {
   const cache = new Map<number, number>();
   let life = 0;
   let left = 1_500;
-  let over: () => void = () => undefined;
-  const done = new Promise<void>((resolve) => (over = resolve));
   const workload = new Workload(new Prng(7), new Tally(), true, {
     tell: (message) => {
       if (message.kind !== 'io') return;
@@ -144,8 +158,7 @@ async function crashing(how: {
       const now = life;
       setImmediate(() => {
         if (now === life) workload.hear({ kind: 'done', id, error: undefined, seen });
-        if (--left === 0) over();
-        else if (left % 100 === 0) crash();
+        if (--left % 100 === 0) crash();
       });
     },
     violated: ({ what }) => violations.push(what),
@@ -163,8 +176,8 @@ async function crashing(how: {
   };
   workload.serve(OFFERS);
   workload.start();
-  await done;
-  await workload.stop();
+  await untilNone(() => left);
+  await ended(workload);
   return violations;
 }
 
