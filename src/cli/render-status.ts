@@ -73,7 +73,7 @@ function counters(volume: VolumeStatus, options: RenderOptions): string[] {
   if (identity !== '') where.push(`identity: ${identity}`);
   const counts = [
     `${String(volume.queued)} queued`,
-    `${String(volume.outstanding)} outstanding`,
+    `${String(volume.outstanding)} outstanding${oldest(volume)}`,
     plural(volume.ioErrors, 'I/O error'),
     plural(volume.failovers, 'failover'),
     plural(volume.failbacks, 'failback'),
@@ -84,6 +84,13 @@ function counters(volume: VolumeStatus, options: RenderOptions): string[] {
     ...wrap(list(where, ';'), options.width, 2),
     ...wrap(list(counts, ','), options.width, 2).map((line) => paint(line, errors, options)),
   ];
+}
+
+/** Nobody needs to know of less than a second. */
+function oldest({ oldestAgeMs, oldestCommand }: VolumeStatus): string {
+  if (oldestAgeMs < 1000) return '';
+  const seconds = String(Math.round(oldestAgeMs / 1000));
+  return ` (oldest: ${printable(oldestCommand)}, ${seconds} s)`;
 }
 
 function logCounts({ unflushedWrites, unflushedBytes, forcedFlushes }: VolumeStatus): string[] {

@@ -33,7 +33,7 @@ const LOST: Omit<VolumeStatus, 'volumeId'> = {
   reason: 'pathd was restarted: its device is gone. Delete the pods that use it on this node',
   ...{ lastSwitch: undefined, fencing: '', queued: 0, outstanding: 0, ioErrors: 0, identity: '' },
   ...{ failovers: 0, failbacks: 0, pinnedPath: '', writePolicy: '' },
-  ...{ unflushedWrites: 0, unflushedBytes: 0, forcedFlushes: 0 },
+  ...{ unflushedWrites: 0, unflushedBytes: 0, forcedFlushes: 0, oldestAgeMs: 0, oldestCommand: '' },
 };
 
 interface Written {

@@ -78,6 +78,7 @@ export type EventReason =
   | 'StateNotWritable'
   | 'TargetBusy'
   | 'DeviceTampered'
+  | 'SlowStorage'
   | 'IdentityMismatch'
   | 'PathUnverified'
   | 'WriteProtected'
@@ -181,6 +182,10 @@ export interface VolumeStatus {
   readonly fencing: string;
   readonly queued: number;
   readonly outstanding: number;
+  /** Since the oldest request at the target was first sent, ms; 0: there is none. */
+  readonly oldestAgeMs: number;
+  /** Which one that is, as in "write 4096+512" (bytes); empty: none. */
+  readonly oldestCommand: string;
   readonly ioErrors: number;
   readonly identity: string;
   readonly failovers: number;

@@ -38,6 +38,12 @@ export function logVolumeEvent(log: Logger, event: VolumeEvent): void {
     case 'debts-left':
       log.warn({ why: event.detail }, 'a node that has left may have writes under way');
       return;
+    case 'slow-storage':
+      log.warn(
+        { path: event.path, command: event.command, ageMs: event.ageMs },
+        'a command is given up: the storage is slow, or has swallowed it',
+      );
+      return;
     case 'fence-undeclared':
       log.warn({ why: event.detail }, 'a silent path could not be fenced');
       return;

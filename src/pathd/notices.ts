@@ -141,6 +141,8 @@ export function wordEvent(event: VolumeEvent): Worded | undefined {
         `the registrations of this node are gone from the target of ${event.path}: it asks whether it is ` +
           'still the owner, and holds I/O there until that is confirmed',
       );
+    case 'slow-storage':
+      return warning('SlowStorage', slowText(event));
     case 'failed': {
       const { requests, bytesToChange } = event.discarded;
       const lost = `${String(requests)} requests discarded, ${String(bytesToChange)} bytes of writes`;
@@ -153,4 +155,17 @@ export function wordEvent(event: VolumeEvent): Worded | undefined {
     case 'switch-abandoned':
       return undefined;
   }
+}
+
+function slowText({
+  path,
+  command,
+  ageMs,
+}: Extract<VolumeEvent, { kind: 'slow-storage' }>): string {
+  const seconds = String(Math.round(ageMs / 1000));
+  return (
+    `"${command}" has not been answered for ${seconds} s; it is on ${path}, which answers other commands. ` +
+    'It is ended there and sent again, later on another path. See what the storage is busy with; if it ' +
+    'needs that long, raise policy.prioritypath.io/command-timeout'
+  );
 }

@@ -31,6 +31,8 @@ export function volumeStatus(volume: Volume, device: ExportedDevice, places: Pla
     fencing: describeFencing(fencing, snapshot.preemptible, portals === 'floating'),
     queued: snapshot.queued,
     outstanding: snapshot.outstanding,
+    oldestAgeMs: snapshot.oldest?.ageMs ?? 0,
+    oldestCommand: snapshot.oldest?.what ?? '',
     ioErrors: snapshot.ioErrors,
     identity: snapshot.identity,
     failovers: snapshot.failovers,

@@ -79,6 +79,7 @@ const LADDER: readonly (readonly [DurationField, DurationField])[] = [
   ['probeIntervalDownMs', 'probeIntervalDownMaxMs'],
   ['brownOutLatencyMs', 'probeTimeoutMs'],
   ['ioDeadlineMs', 'flushDeadlineMs'],
+  ['ioDeadlineMs', 'commandTimeoutMs'],
   ['holdDownMs', 'holdDownMaxMs'],
   ['probeTimeoutMs', 'loginTimeoutMs'],
 ];

@@ -29,6 +29,7 @@ export interface Policy {
   readonly probeSuccesses: number;
   readonly ioDeadlineMs: number;
   readonly flushDeadlineMs: number;
+  readonly commandTimeoutMs: number;
   readonly resetTimeoutMs: number;
   readonly ownStallExtensions: number;
   readonly weightStep: number;
@@ -115,6 +116,9 @@ export const PARAMETERS: Table = {
   }),
   flushDeadlineMs: duration('flush-deadline', [100, 600_000], '30s', {
     doc: 'FLUSH, UNMAP and WRITE SAME are suspect after half of it; limit of a flush in a fence and at detach',
+  }),
+  commandTimeoutMs: duration('command-timeout', [1_000, 600_000], '30s', {
+    doc: 'a read or write older than this is given up and sent again; others at twice it, or flush-deadline',
   }),
   resetTimeoutMs: duration('reset-timeout', [100, 120_000], '5s', {
     doc: 'limit for LOGICAL UNIT RESET and other task management, while the target answers pings',

@@ -8,6 +8,7 @@
  */
 import type { Instant } from '../base/brand.ts';
 import { CacheDebt } from './cache-debt.ts';
+import { type Age, Flights } from './flights.ts';
 import { FlushAhead } from './flush-ahead.ts';
 import { type Entry, Ledger } from './ledger.ts';
 import type { LuFacts } from './lu.ts';
@@ -58,9 +59,10 @@ export class Dispatcher {
   /** Not even retries go out: the identity of the logical unit is in doubt. */
   #frozen = false;
   #parked: (() => void)[] = [];
-  /** Commands at the target, and those of them that ought to be quick (reads and writes). */
-  #atTarget = 0;
-  #quickAtTarget = 0;
+  /** Commands at the target. */
+  readonly flights: Flights;
+  /** Of the flush that is out or is to be sent again. */
+  #syncAge: Age = { since: undefined, givenUp: 0 };
 
   /** Of the latest route: what the device can do does not change while nothing serves it. */
   facts: LuFacts | undefined;
@@ -83,6 +85,7 @@ export class Dispatcher {
     this.ledger = new Ledger(limits);
     const isCacheOff = (): boolean => this.facts?.writeCache === 'none';
     this.ahead = new FlushAhead(this.ledger, isCacheOff, (request) => this.submit(request));
+    this.flights = new Flights(clock);
     this.#clock = clock;
     this.#recent = recent;
     this.#events = events;
@@ -104,11 +107,11 @@ export class Dispatcher {
 
   /** What is at the target now, for the stall watch; a request that pauses (BUSY) is not. */
   inFlight(): InFlight | undefined {
-    if (this.#atTarget === 0 || this.#route === undefined) return undefined;
+    if (this.flights.size === 0 || this.#route === undefined) return undefined;
     const { session } = this.#route;
     const { progress, heard } = session;
     const ping = (): void => session.ping();
-    return { progress, heard, ping, slowOnly: this.#quickAtTarget === 0 };
+    return { progress, heard, ping, slowOnly: !this.flights.hasQuick };
   }
 
   submit(request: IoRequest): void {
@@ -180,8 +183,7 @@ export class Dispatcher {
     this.#thaw();
     this.#debt.leave();
     this.#sync.reset();
-    this.#atTarget = 0;
-    this.#quickAtTarget = 0;
+    this.flights.clear();
     return this.ledger.abandon();
   }
 
@@ -240,23 +242,20 @@ export class Dispatcher {
   #send(entry: Entry, piece: Piece, route: Route, tries: Tries): void {
     const epoch = this.#epoch;
     const { cdb: bytes, dataIn, dataOut, tailroom } = piece;
-    const quick = isQuick(entry.request) ? 1 : 0;
-    this.#atTarget++;
-    this.#quickAtTarget += quick;
-    route.session.execute({
+    const { request, age } = entry;
+    const kind = { what: () => extent(request), isQuick: isQuick(request), age };
+    const command = {
       cdb: bytes,
       ...(dataIn === undefined ? {} : { dataIn }),
       ...(dataOut === undefined ? {} : { dataOut }),
       tailroom,
-      done: (outcome) => {
-        if (epoch !== this.#epoch) return;
-        const verdict = judgeTransfer(outcome, dataIn, entry.request.kind === 'write');
-        if (verdict.kind === 'unknown') return; // unanswered until the path is abandoned
-        entry.unanswered--;
-        this.#atTarget--;
-        this.#quickAtTarget -= quick;
-        this.#answered(entry, piece, route, tries, verdict);
-      },
+    };
+    this.flights.launch(route.session, command, kind, (outcome) => {
+      if (epoch !== this.#epoch) return;
+      const verdict = judgeTransfer(outcome, dataIn, request.kind === 'write');
+      if (verdict.kind === 'unknown') return; // unanswered until the path is abandoned
+      entry.unanswered--;
+      this.#answered(entry, piece, route, tries, verdict);
     });
   }
 
@@ -369,18 +368,14 @@ export class Dispatcher {
       cacheKnown: route.facts.writeCache === 'volatile',
       isCurrent: () => epoch === this.#epoch,
       execute: (bytes, answered) => {
-        this.#atTarget++;
-        route.session.execute({
-          cdb: bytes,
-          done: (outcome) => {
-            if (epoch !== this.#epoch || outcome.kind === 'lost') return;
-            this.#atTarget--;
-            answered(outcome);
-          },
+        const kind = { what: () => 'flush', isQuick: false, age: this.#syncAge };
+        this.flights.launch(route.session, { cdb: bytes }, kind, (outcome) => {
+          if (epoch === this.#epoch && outcome.kind !== 'lost') answered(outcome);
         });
       },
     };
     synchronize(context, (verdict) => {
+      this.#syncAge = { since: undefined, givenUp: 0 };
       if (verdict.kind === 'good') this.flushed(mark);
       else if (verdict.kind === 'error' && this.ledger.log.count > 0) {
         // Which of them are lost nobody knows: the flush of tomorrow must not say that all is well.

@@ -13,8 +13,10 @@ import type { PathName } from '../base/brand.ts';
 import type { Result } from '../base/result.ts';
 import type { PathEffect } from '../paths/model.ts';
 import type { Policy } from '../paths/policy.ts';
+import { watchAges } from './age-watch.ts';
 import { Bell } from './bell.ts';
 import { ClaimQuestion } from './claim-question.ts';
+import type { CommandAge } from './command-age.ts';
 import { ControllerDriver } from './controller-driver.ts';
 import { Dispatcher } from './dispatch.ts';
 import type { Debts } from './debts.ts';
@@ -38,6 +40,7 @@ import { RecordKeeper } from './record-keeper.ts';
 import { recordedReservations, reservationRecorder } from './reservation-record.ts';
 import { type Duty, Reservations } from './reservations.ts';
 import { type SwitchHistory, takeSnapshot } from './snapshot.ts';
+import { seldom } from './seldom.ts';
 import { watchStalls } from './stall-report.ts';
 import type { StallWatch } from './stall-watch.ts';
 import type { DispatchEvents } from './route.ts';
@@ -51,8 +54,6 @@ import { WriteProtection } from './write-protection.ts';
 export const LOGOUT_TIMEOUT_MS = 1_000;
 /** How often a volume that is closed looks whether its own requests are answered. */
 const SETTLE_LOOK_MS = 5;
-/** That the target is busy is told at most this often. */
-const BUSY_TOLD_MS = 60_000;
 
 export class VolumeEngine {
   readonly options: VolumeOptions;
@@ -69,6 +70,7 @@ export class VolumeEngine {
   readonly debts: Debts;
   readonly #news: UnitNews;
   readonly #stalls: StallWatch;
+  readonly #ages: CommandAge;
   readonly #memory: MemoryKeeper;
   readonly #protection: WriteProtection;
   /** What is wanted now; the options are what was wanted at the start. */
@@ -83,7 +85,6 @@ export class VolumeEngine {
   #allDown = false;
   #failure: string | undefined;
   #outlookTold = '';
-  #busyTold = -Infinity;
   readonly #history: SwitchHistory = { last: undefined, failovers: 0, failbacks: 0 };
 
   constructor(options: VolumeOptions) {
@@ -110,7 +111,7 @@ export class VolumeEngine {
         this.board.failed(path, { kind: cause, detail });
       },
       attention: (sense) => this.#news.attention(this.dispatcher.route?.path, sense),
-      busy: (path, command) => this.#tellBusy(path, command),
+      busy: seldom(clock, (path, command) => options.onEvent({ kind: 'busy', path, command })),
       fenced: (detail) => this.#news.conflict(this.dispatcher.route?.path, detail),
       lost: (detail) => void this.fail(`acknowledged writes are lost: ${detail}`),
     };
@@ -142,6 +143,7 @@ export class VolumeEngine {
     );
     this.#memory = new MemoryKeeper({ clock, keeper, driver, paths: () => this.paths });
     this.#stalls = watchStalls(clock, () => this.#policy, this.dispatcher, this.driver);
+    this.#ages = watchAges(this, () => this.#policy);
   }
 
   get policy(): Policy {
@@ -187,6 +189,7 @@ export class VolumeEngine {
 
   #silence(): void {
     this.#stalls.close();
+    this.#ages.close();
     this.#memory.stop();
     this.debts.stop();
     this.driver.stop();
@@ -390,14 +393,6 @@ export class VolumeEngine {
     if (this.recent === undefined || detail === this.#outlookTold) return;
     this.#outlookTold = detail;
     if (detail !== '') this.options.onEvent({ kind: 'fence-undeclared', detail });
-  }
-
-  /** Once for all commands that are put off together. */
-  #tellBusy(path: string, command: string): void {
-    const now = this.clock.now();
-    if (now - this.#busyTold < BUSY_TOLD_MS) return;
-    this.#busyTold = now;
-    this.options.onEvent({ kind: 'busy', path, command });
   }
 
   #makeSwitcher(): Switcher {

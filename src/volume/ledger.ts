@@ -28,6 +28,7 @@
  * bounds it to hundreds).
  */
 import { assert } from '../base/assert.ts';
+import type { Age } from './flights.ts';
 import type { IoError, IoKind, IoRequest } from './ports.ts';
 import type { Piece } from './translate.ts';
 import { type Change, type LogLimits, WriteLog } from './write-log.ts';
@@ -63,6 +64,8 @@ export class Entry {
   /** Earlier entries that must settle first. */
   blockers = 0;
   readonly dependents: Entry[] = [];
+  /** Over all issues. */
+  readonly age: Age = { since: undefined, givenUp: 0 };
 
   constructor(seq: number, request: IoRequest, acknowledged = false) {
     this.seq = seq;

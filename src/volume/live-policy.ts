@@ -3,6 +3,7 @@
  * keeps a number of a policy: who needs one asks its view, which is handed on as it is, never spread.
  */
 import type { Policy } from '../paths/policy.ts';
+import type { AgeTimes } from './flights.ts';
 import type { DigestChoices } from './ports.ts';
 import type { StallDeadlines } from './stall-watch.ts';
 import type { SwitcherOptions } from './switcher.ts';
@@ -30,6 +31,20 @@ export function linkTimes(policy: () => Policy): LinkTimes {
   return {
     get loginTimeoutMs() {
       return policy().loginTimeoutMs;
+    },
+  };
+}
+
+export function ageTimes(policy: () => Policy): AgeTimes {
+  return {
+    get commandTimeoutMs() {
+      return policy().commandTimeoutMs;
+    },
+    get flushDeadlineMs() {
+      return policy().flushDeadlineMs;
+    },
+    get resetTimeoutMs() {
+      return policy().resetTimeoutMs;
     },
   };
 }

@@ -27,6 +27,8 @@ export type Verdict =
 
 export function judge(outcome: ScsiOutcome): Verdict {
   if (outcome.kind === 'lost') return { kind: 'unknown' };
+  // Its place in the order is kept: it has ended, so the next try comes after it.
+  if (outcome.kind === 'ended') return { kind: 'retry', attention: undefined };
   switch (outcome.status) {
     case ScsiStatus.GOOD:
     case ScsiStatus.CONDITION_MET:

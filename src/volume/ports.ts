@@ -64,7 +64,12 @@ export type ScsiOutcome =
       /** The target reported residual overflow or underflow (RFC 7143 11.4.5). */
       readonly residual: number;
     }
-  /** The session ended first: nobody knows whether the command was executed. */
+  /**
+   * A task management function has ended it, and the target has said so: what it has done it has done, and
+   * it will do nothing more.
+   */
+  | { readonly kind: 'ended' }
+  /** The session ended first: nobody knows whether the command was executed, or will be. */
   | { readonly kind: 'lost' };
 
 /**
@@ -135,7 +140,17 @@ export interface Session {
   readonly heard: number;
   /** NOP-Out that asks for an answer (RFC 7143 11.18), beside the CmdSN window; one at a time. */
   ping(): void;
-  /** LOGICAL UNIT RESET (RFC 7143 11.5.1, function 5); resolves when the target says it is complete. */
+  /**
+   * ABORT TASK (RFC 7143 11.5.1, function 1) for a command of this session. An error leaves open what becomes
+   * of it, "task does not exist" included; else it is reported `ended` unless its answer was quicker.
+   */
+  abortTask(command: ScsiCommand, timeoutMs: number): Promise<Result<void, TransportFailure>>;
+  /** ABORT TASK SET (function 2): the same for all commands of this session that were sent before. */
+  abortTaskSet(timeoutMs: number): Promise<Result<void, TransportFailure>>;
+  /**
+   * LOGICAL UNIT RESET (function 5), which ends the commands of all sessions; resolves when the target says
+   * it is complete, those of this one are reported `ended`.
+   */
   resetLogicalUnit(timeoutMs: number): Promise<Result<void, TransportFailure>>;
   /** Drops the connection with RST at once; outstanding commands are reported `lost`. Idempotent. */
   abort(reason: string): void;

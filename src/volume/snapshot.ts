@@ -44,6 +44,7 @@ export function takeSnapshot(parts: Parts): VolumeSnapshot {
     lastSwitch: history.last,
     queued: ledger.waiting,
     outstanding: ledger.issued,
+    oldest: dispatcher.flights.oldest(),
     ioErrors,
     unflushed: {
       count: ledger.unflushed,

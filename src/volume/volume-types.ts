@@ -67,6 +67,13 @@ export type VolumeEvent =
   | { readonly kind: 'busy'; readonly path: string; readonly command: string }
   /** A node that has left may still have writes under way, and nothing is done about it. */
   | { readonly kind: 'debts-left'; readonly detail: string }
+  /** A command is given up on a path that answers others: how old its request is. Told once a minute. */
+  | {
+      readonly kind: 'slow-storage';
+      readonly path: string;
+      readonly command: string;
+      readonly ageMs: number;
+    }
   /** A silent path could not be fenced, as far as is known; told when it becomes known. */
   | { readonly kind: 'fence-undeclared'; readonly detail: string }
   /** The registrations of this node are gone from the target of this path: is it still the owner? */
@@ -99,6 +106,8 @@ export interface VolumeSnapshot {
   readonly lastSwitch: SwitchReport | undefined;
   readonly queued: number;
   readonly outstanding: number;
+  /** The request at the target that was first sent longest ago. */
+  readonly oldest: { readonly what: string; readonly ageMs: number } | undefined;
   readonly ioErrors: number;
   /** Acknowledged writes that may be in a volatile cache only, and flushes that their bound has forced. */
   readonly unflushed: {

@@ -32,12 +32,12 @@ const silent = (): Partial<Script> => ({
   handlers: new Map([[Op.SCSI_COMMAND, () => undefined]]),
 });
 
-it('FFP 19.4.1 Abort Task Set: what was sent before is lost, what comes after is done', async () => {
+it('FFP 19.4.1 Abort Task Set: what was sent before is ended, what comes after is done', async () => {
   const { target, session } = await managed(silent());
   const outcomes = issue(session, 3);
   await expect.poll(() => target.last.of(Op.SCSI_COMMAND).length).toBe(3);
   expect(await session.abortTaskSet(1000)).toEqual({ ok: true, value: undefined });
-  expect(outcomes).toEqual([{ kind: 'lost' }, { kind: 'lost' }, { kind: 'lost' }]);
+  expect(outcomes).toEqual([{ kind: 'ended' }, { kind: 'ended' }, { kind: 'ended' }]);
   const [request] = target.last.of(Op.TASK_REQUEST);
   expect(request).toMatchObject({ immediate: true, flags: 0x82, lun: 1 });
   target.script.handlers.clear();

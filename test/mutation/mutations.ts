@@ -7,6 +7,7 @@ import { ENGINE } from './engine-mutations.ts';
 import { FENCES } from './fence-mutations.ts';
 import type { Mutation } from './mutation.ts';
 import { ORDERS } from './order-mutations.ts';
+import { SLOWNESS } from './slow-mutations.ts';
 import { VOLUMES } from './volume-mutations.ts';
 
 export const MUTATIONS: readonly Mutation[] = [
@@ -18,4 +19,5 @@ export const MUTATIONS: readonly Mutation[] = [
   ...DEBTS,
   ...DEVICES,
   ...CLAIMS,
+  ...SLOWNESS,
 ];

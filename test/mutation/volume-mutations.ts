@@ -202,8 +202,8 @@ export const VOLUMES: readonly Mutation[] = [
     ['test/unit/volume/dispatch.test.ts', 'for a write changes nothing'],
     volume(
       'dispatch',
-      '        if (epoch !== this.#epoch) return;\n        const verdict',
-      '        const verdict',
+      '      if (epoch !== this.#epoch) return;\n      const verdict',
+      '      const verdict',
     ),
   ),
   mutation(

@@ -268,7 +268,7 @@ export class CsiDouble implements PathdApi {
       lastSwitch: this.lastSwitch,
       fencing: 'reset',
       queued: 0,
-      outstanding: 0,
+      ...{ outstanding: 0, oldestAgeMs: 0, oldestCommand: '' },
       ioErrors: 0,
       identity: id,
       failovers: 0,

@@ -14,7 +14,7 @@
  * The world that it belongs to is told of every command that is accepted and every one that is
  * executed (`onAccept`, `onExecute`): that is where invariants are checked.
  */
-import { err, ok, type Result } from '../../src/base/result.ts';
+import type { Result } from '../../src/base/result.ts';
 import type {
   ChapCredentials,
   ConnectOptions,
@@ -23,45 +23,14 @@ import type {
   Sense,
   Session,
   TransportFailure,
-  TransportFailureKind,
 } from '../../src/volume/ports.ts';
-import {
-  type Answer,
-  type Asked,
-  asked,
-  check,
-  cut,
-  DeviceServer,
-  UA_POWER_ON,
-} from './fake-lu.ts';
+import { type Answer, asked, check, cut, DeviceServer, UA_POWER_ON } from './fake-lu.ts';
 import type { FakeMedium, FakeProfile } from './fake-lu.ts';
 import { changesUnit, type FakeReservations } from './fake-reservations.ts';
+import { failure, manage, type Mode, type Task, type Watch } from './fake-tasks.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 
-export type Mode = 'up' | 'frozen' | 'dark' | 'dead';
-
-/** A command as the gateway has received it. */
-export interface Task {
-  readonly session: FakeSession;
-  readonly what: Asked;
-  readonly cdb: Uint8Array;
-  /** As it was when it was sent. */
-  readonly dataOut: Buffer | undefined;
-  readonly command: ScsiCommand;
-  reported: boolean;
-  /** Arrived at the gateway, which may execute it. */
-  arrived: boolean;
-}
-
-export interface Watch {
-  onAccept?(gateway: Gateway, task: Task): void;
-  onExecute?(gateway: Gateway, task: Task): void;
-  onReport?(gateway: Gateway, task: Task): void;
-}
-
-export function failure(kind: TransportFailureKind, detail: string = kind): TransportFailure {
-  return { kind, detail };
-}
+export { failure, type Mode, type Task, type Watch } from './fake-tasks.ts';
 
 export class Gateway extends DeviceServer {
   readonly name: string;
@@ -97,6 +66,8 @@ export class Gateway extends DeviceServer {
   /** LOGICAL UNIT RESET ends every task. */
   resetWorks = true;
   resetDelayMs = 1;
+  abortWorks = true;
+  abortSetWorks = true;
   /** Persistent reservations of its device server; undefined: it has none. */
   reservations: FakeReservations | undefined;
   /** Other gateways of the same device server: a reset through one ends the tasks of all. */
@@ -177,7 +148,9 @@ export class Gateway extends DeviceServer {
     this.#executeAfter(task, this.delayMs(task));
   }
 
+  /** Never: it is swallowed. */
   #executeAfter(task: Task, ms: number): void {
+    if (ms === Infinity) return;
     this.clock.after(ms, () => {
       if (this.mode !== 'up' || !this.tasks.has(task)) return;
       if (this.clock.now() < this.deafUntil) {
@@ -312,28 +285,37 @@ export class FakeSession implements Session {
     } else clock.after(10, () => this.#pong());
   }
 
+  abortTask(command: ScsiCommand, timeoutMs: number): Promise<Result<void, TransportFailure>> {
+    return manage(this, timeoutMs, 1, () => {
+      const task = [...this.#tasks].find((one) => one.command === command);
+      if (task === undefined || !this.gateway.abortWorks) return 'ABORT TASK: task does not exist';
+      return this.#terminate([task]);
+    });
+  }
+
+  abortTaskSet(timeoutMs: number): Promise<Result<void, TransportFailure>> {
+    const sent = [...this.#tasks];
+    return manage(this, timeoutMs, 1, () =>
+      this.gateway.abortSetWorks ? this.#terminate(sent) : 'ABORT TASK SET: not supported',
+    );
+  }
+
   resetLogicalUnit(timeoutMs: number): Promise<Result<void, TransportFailure>> {
     const { gateway } = this;
-    if (this.ended !== undefined) return Promise.resolve(err(this.ended));
-    return new Promise((resolve) => {
-      const timer = gateway.clock.after(timeoutMs, () => resolve(err(failure('timeout'))));
-      void this.closed.then((why) => {
-        timer.cancel();
-        resolve(err(why));
-      });
-      if (gateway.mode !== 'up') return;
-      gateway.clock.after(gateway.resetDelayMs, () => {
-        if (gateway.mode !== 'up' || this.ended !== undefined) return;
-        this.heard++;
-        timer.cancel();
-        if (!gateway.resetWorks) {
-          resolve(err(failure('protocol', 'LOGICAL UNIT RESET: function not supported')));
-          return;
-        }
-        gateway.resetUnit(this);
-        resolve(ok(undefined));
-      });
+    const sent = [...this.#tasks];
+    return manage(this, timeoutMs, gateway.resetDelayMs, () => {
+      if (!gateway.resetWorks) return 'LOGICAL UNIT RESET: function not supported';
+      gateway.resetUnit(this);
+      return this.#terminate(sent);
     });
+  }
+
+  #terminate(tasks: readonly Task[]): string | undefined {
+    for (const task of tasks) {
+      this.gateway.tasks.delete(task);
+      this.#report(task, { kind: 'ended' });
+    }
+    return undefined;
   }
 
   abort(reason: string): void {

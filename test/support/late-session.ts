@@ -68,6 +68,14 @@ export class LateSession implements Session {
     this.heard++;
   }
 
+  abortTask(): Promise<Result<void, TransportFailure>> {
+    return Promise.resolve(ok(undefined));
+  }
+
+  abortTaskSet(): Promise<Result<void, TransportFailure>> {
+    return Promise.resolve(ok(undefined));
+  }
+
   resetLogicalUnit(): Promise<Result<void, TransportFailure>> {
     return Promise.resolve(ok(undefined));
   }

@@ -50,6 +50,7 @@ function newsOf(event: VolumeEvent): News | undefined {
     case 'fence-undeclared':
     case 'debts-left':
     case 'busy':
+    case 'slow-storage':
     case 'note':
       return undefined;
   }

@@ -21,6 +21,8 @@ export type Outcome =
       readonly received: number;
       readonly residual: number;
     }
+  /** The target says that a task management function has ended it: it will do nothing more. */
+  | { readonly kind: 'ended' }
   /** Nobody knows whether the command was executed. */
   | { readonly kind: 'lost' };
 

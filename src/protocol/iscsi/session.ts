@@ -49,6 +49,7 @@ export interface SessionOptions {
 }
 
 const LOST: Outcome = { kind: 'lost' };
+const ENDED: Outcome = { kind: 'ended' };
 
 export class FullFeature implements ReceiverEvents {
   readonly receiver: Receiver;
@@ -124,7 +125,7 @@ export class FullFeature implements ReceiverEvents {
   /**
    * ABORT TASK SET or LOGICAL UNIT RESET. `onResponse` gets the response code of 11.6.1 (0 = function
    * complete); it is not called if the session ends first. At completion the target has dropped the
-   * commands that were sent before: they are reported lost, after the call. Their R2Ts: see
+   * commands that were sent before: they are reported ended, after the call. Their R2Ts: see
    * `fastAbort`. False: no free task.
    */
   manage(
@@ -224,7 +225,7 @@ export class FullFeature implements ReceiverEvents {
     else if (kind === 'management') {
       onResponse?.(response);
       const about = this.#namedBy(management, order, referencedItt);
-      if (response === 0) this.#lose(about);
+      if (response === 0) this.#terminate(about);
       else for (const one of about) one.aborts = Math.max(0, one.aborts - 1);
       this.#transmitter.release();
       if (this.#transmitter.ready) this.#owner.wantFlush();
@@ -313,10 +314,10 @@ export class FullFeature implements ReceiverEvents {
     return this.#tasks.active().filter((task) => task.kind === 'command' && concerned(task));
   }
 
-  /** They will never be answered. */
-  #lose(tasks: readonly Task[]): void {
+  /** They will never be answered, and do nothing more. */
+  #terminate(tasks: readonly Task[]): void {
     this.receiver.tolerant = true;
-    for (const task of tasks) if (task.outcome === undefined) this.finished(task, LOST);
+    for (const task of tasks) if (task.outcome === undefined) this.finished(task, ENDED);
   }
 
   #logoutWhenIdle(): void {

@@ -52,6 +52,8 @@ export function volume(fields: Partial<VolumeStatus> = {}): VolumeStatus {
     fencing: 'reset, gone',
     queued: 0,
     outstanding: 12,
+    oldestAgeMs: 3,
+    oldestCommand: 'write 4096+512',
     ioErrors: 0,
     identity: 'naa.60014051a2b3c4d5',
     failovers: 0,
@@ -94,6 +96,8 @@ export const HOLDING = volume({
   currentPath: '',
   queued: 41,
   outstanding: 0,
+  oldestAgeMs: 0,
+  oldestCommand: '',
   paths: [DOWN_P0, path('p1', { weight: 90, maxWeight: 90 })],
 });
 

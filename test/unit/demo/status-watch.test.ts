@@ -7,6 +7,7 @@ const status = (change: Partial<VolumeStatus> = {}): VolumeStatus => ({
   ...{ currentPath: 'p0', paths: [], lastSwitch: undefined, fencing: 'gone', queued: 0 },
   ...{ outstanding: 0, ioErrors: 0, identity: '', failovers: 0, failbacks: 0, pinnedPath: '' },
   ...{ writePolicy: 'through', unflushedWrites: 0, unflushedBytes: 0, forcedFlushes: 0 },
+  ...{ oldestAgeMs: 0, oldestCommand: '' },
   ...change,
 });
 const lastSwitch: SwitchStatus = {

@@ -19,6 +19,16 @@ test('a hold is named by what it waits for: a fence, or a state file', () => {
 test('a busy target is named with the command that waits', () => {
   const busy = wordEvent({ kind: 'busy', path: 'p1', command: 'write 4096+512' });
   expect(busy).toMatchObject({ reason: 'TargetBusy', warning: true });
+  const slow = {
+    kind: 'slow-storage',
+    path: 'p1',
+    command: 'write 4096+512',
+    ageMs: 31_200,
+  } as const;
+  expect(wordEvent(slow)).toMatchObject({ reason: 'SlowStorage', warning: true });
+  expect(wordEvent(slow)?.message).toMatch(
+    /"write 4096\+512".* 31 s; it is on p1.*command-timeout/,
+  );
   expect(busy?.message).toMatch(/^the target of p1 has put off "write 4096\+512" for 30 s/);
 });
 

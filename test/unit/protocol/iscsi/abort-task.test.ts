@@ -26,9 +26,9 @@ it('aborts one task, named by tag, CmdSN and LUN, and reports it alone as lost',
   const fields = { itt: itt(abort), response: 0, statSn: bench.statSn++ };
   bench.receive(target.response(Opcode.TASK_MANAGEMENT_RESPONSE, fields));
   expect(responses).toEqual([0]);
-  expect(bench.outcomes).toEqual([{ kind: 'lost' }]);
+  expect(bench.outcomes).toEqual([{ kind: 'ended' }]);
   bench.respond(first!);
-  expect(bench.outcomes).toEqual([{ kind: 'lost' }, GOOD]);
+  expect(bench.outcomes).toEqual([{ kind: 'ended' }, GOOD]);
   expect(bench.session.outstanding).toBe(0);
 });
 
@@ -63,7 +63,7 @@ it('sends no more data of a task that was aborted', () => {
   bench.receive(target.r2t({ itt: itt(write), ttt: 1, r2tSn: 0, offset: 2048, length: 2048 }));
   const fields = { itt: itt(abort), response: 0, statSn: bench.statSn++ };
   bench.receive(target.response(Opcode.TASK_MANAGEMENT_RESPONSE, fields));
-  expect(bench.outcomes).toEqual([{ kind: 'lost' }]);
+  expect(bench.outcomes).toEqual([{ kind: 'ended' }]);
   expect(bench.flush()).toEqual([]);
   expect(bench.end).toBeUndefined();
 });
@@ -97,7 +97,7 @@ describe('R2Ts of what is being aborted', () => {
     expect(bench.flush()).toEqual([]);
     answer(abort, 0);
     expect(bench.flush()).toEqual([]);
-    expect([bench.outcomes, bench.end]).toEqual([[{ kind: 'lost' }], undefined]);
+    expect([bench.outcomes, bench.end]).toEqual([[{ kind: 'ended' }], undefined]);
   });
 
   it('that came before are not answered either, from the next PDU on', () => {
@@ -127,7 +127,7 @@ describe('R2Ts of what is being aborted', () => {
     bench.receive(target.r2t({ itt: itt(write), ...R2T }));
     expect(bench.flush()).toHaveLength(2);
     answer(abort, 0);
-    expect(bench.outcomes).toEqual([{ kind: 'lost' }]);
+    expect(bench.outcomes).toEqual([{ kind: 'ended' }]);
   });
 
   it('wait for the last of several functions that name the task', () => {

@@ -355,7 +355,7 @@ describe('a target that breaks the protocol', () => {
 });
 
 describe('control', () => {
-  it('resets the logical unit and reports what it dropped as lost', () => {
+  it('resets the logical unit and reports what it dropped as ended', () => {
     bench.write(512);
     const [write] = bench.flush();
     const responses: number[] = [];
@@ -368,7 +368,7 @@ describe('control', () => {
     const fields = { itt: itt(reset), response: 0, statSn: bench.statSn++ };
     bench.receive(target.response(Opcode.TASK_MANAGEMENT_RESPONSE, fields));
     expect(responses).toEqual([0]);
-    expect(bench.outcomes).toEqual([{ kind: 'lost' }]);
+    expect(bench.outcomes).toEqual([{ kind: 'ended' }]);
     expect(bench.session.outstanding).toBe(1); // the read came after the reset
     bench.respond(write!); // late, of a command that was given up
     expect(bench.end).toBeUndefined();

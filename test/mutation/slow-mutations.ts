@@ -1,0 +1,98 @@
+/** Mutations of "slow is not dead" and of the ages of commands. */
+import { type Mutation, mutation } from './mutation.ts';
+import type { Edit } from './patches.ts';
+
+const SLOW = 'test/property/volume-slow.test.ts';
+const AGE = 'test/unit/volume/command-age.test.ts';
+const PATHS = 'test/unit/volume/slow-paths.test.ts';
+
+const edit =
+  (folder: 'paths' | 'volume') =>
+  (file: string, was: string, is: string): Edit => ({ file: `src/${folder}/${file}.ts`, was, is });
+const paths = edit('paths');
+const volume = edit('volume');
+
+export const SLOWNESS: readonly Mutation[] = [
+  mutation(
+    'never-given-up',
+    'no command is ever given up',
+    [SLOW, 'P21: whatever is swallowed'],
+    volume('command-age', 'if (oldest === undefined) return;', 'if (oldest !== undefined) return;'),
+  ),
+  mutation(
+    'impatient-for-ever',
+    'a try is no more patient than the one before',
+    [SLOW, 'P21: whatever the service time'],
+    volume('flights', 'Math.max(first * 2 ** tries, learned)', 'Math.max(first, learned)'),
+  ),
+  mutation(
+    'leaves-each-time',
+    'each try that is given up costs a change of path',
+    [AGE, 'W = 1000 s'],
+    volume('command-age', 'if (LEAVES_AFTER.has(tries) && ', 'if ('),
+  ),
+  mutation(
+    'nothing-learned',
+    'how long answers have taken is not remembered',
+    [AGE, 'W = 100 s'],
+    volume(
+      'flights',
+      'return ageMs < Math.max(REMEMBERED_MS, 10 * learned.ms) ? learned.ms : 0;',
+      'return 0 * ageMs;',
+    ),
+  ),
+  mutation(
+    'no-such-task-is-proof',
+    'a command is sent again though the target has not said that it has ended',
+    [AGE, 'task does not exist'],
+    volume('command-age', 'await session.abortTaskSet(resetTimeoutMs);', 'if (!isOver()) return;'),
+  ),
+  mutation(
+    'resets-others',
+    'where several nodes write the unit is reset for one command',
+    [AGE, 'where several nodes write nobody else is reset'],
+    volume(
+      'command-age',
+      'await session.abortTaskSet(resetTimeoutMs);',
+      'await session.resetLogicalUnit(resetTimeoutMs);',
+    ),
+  ),
+  mutation(
+    'slow-is-dead',
+    'READs that are late are held against a path though no other path answers them',
+    [PATHS, 'READs of 4000 ms'],
+    paths(
+      'liveness',
+      '  if (since === undefined) return false;\n  return others.some(({',
+      '  if (since !== undefined) return true;\n  return others.some(({',
+    ),
+  ),
+  mutation(
+    'slow-writes-are-dead',
+    'that the path answers a probe does not clear it of a stall',
+    ['test/unit/paths/liveness.test.ts', 'it is slow'],
+    paths('liveness', "return { ...path, stall: 'slow', silentMs: 0 };", 'return path;'),
+  ),
+  mutation(
+    'verdicts-always-quick',
+    'verdicts that follow each other need no more evidence',
+    ['test/unit/paths/slowness.test.ts', 'need more and more evidence'],
+    paths(
+      'slowness',
+      'return HARDER ** Math.min(verdicts, 4);',
+      'return HARDER ** Math.min(verdicts, 0);',
+    ),
+  ),
+  mutation(
+    'timeout-begins-anew',
+    'each switch begins no-path-timeout anew',
+    ['test/unit/paths/slowness.test.ts', 'is not begun anew'],
+    paths('decide', 'heldSince: state.unansweredSince ?? turn.now', 'heldSince: turn.now'),
+  ),
+  mutation(
+    'fence-in-one-second',
+    'SYNCHRONIZE CACHE inside a fence has the limit of a login',
+    ['test/unit/volume/slow-fence.test.ts', 'as long as a flush may'],
+    volume('fence', 'flushMs: flushDeadlineMs }', 'flushMs: STEP_MS }'),
+  ),
+];
