@@ -66,7 +66,7 @@ export const PATCHES: readonly Patch[] = [
       {
         file: 'src/volume/preempt-fence.ts',
         was: '  const before = await look(context());\n',
-        is: '  if (timeoutMs > 0) return ok(undefined);\n  const before = await look(context());\n',
+        is: '  if (limits.stepMs > 0) return ok(undefined);\n  const before = await look(context());\n',
       },
     ],
   },
@@ -159,6 +159,17 @@ export const PATCHES: readonly Patch[] = [
         file: 'src/paths/liveness.ts',
         was: "if (path.stall !== 'silent' || path.silentMs < limitMs || since === undefined) return false;",
         is: "if (path.stall === 'none' || since === undefined) return false;",
+      },
+    ],
+  },
+  {
+    name: 'command-age',
+    what: 'a command that is never answered is waited for',
+    edits: [
+      {
+        file: 'src/volume/command-age.ts',
+        was: 'if (oldest === undefined) return;',
+        is: 'if (oldest === undefined || times.commandTimeoutMs > 0) return;',
       },
     ],
   },

@@ -203,8 +203,8 @@ class Register {
     const rivals = sources.map((one) => this.#rivalOf(one, widened(one, operation)));
     const possible = sources.filter((_, index) => rivals[index] === undefined);
     const [only] = possible;
-    // The newest of them is the one that people look for.
-    if (only === undefined) return stale(0, rivals.at(-1)?.value ?? 0);
+    // What stands over the newest of them is what people look for.
+    if (only === undefined) return stale(0, rivals.findLast((one) => one?.value !== 0)?.value ?? 0);
     return possible.length === 1 ? this.#saw(only, operation) : undefined;
   }
 

@@ -18,6 +18,7 @@ export const BROKEN_RULES = [
   'handover',
   'moved-address',
   'slow',
+  'command-age',
 ] as const;
 export type BrokenRule = (typeof BROKEN_RULES)[number];
 
@@ -208,6 +209,7 @@ const WANTED: Readonly<Record<BrokenRule, Wanted>> = {
   latch: { worlds: ['tgt', 'caches'], events: { 'long outage': 60 } },
   'moved-address': { worlds: ['floating'], events: { 'moved address': 300 } },
   slow: { worlds: ['caches', 'log'], events: { 'slow storage': 1 }, alone: true },
+  'command-age': { worlds: ['caches', 'log'], events: { swallow: 1 }, alone: true },
   handover: { worlds: ['nodes'], events: { 'lost node': 100, 'long stop': 20 } },
 };
 

@@ -11,7 +11,7 @@
 import type { Health } from './health.ts';
 
 /** Of a request, and of the path that was well meanwhile. */
-const STUCK_MS = 15_000;
+const STUCK_MS = 20_000;
 /**
  * Switches of one spell of slow storage. None is due; one more than that may be when this machine was busy
  * or when a fault had healed only just before.

@@ -7,13 +7,19 @@ import type { World, WorldKind } from './gateway.ts';
 import { preemptWorld } from './tgt-front.ts';
 import { floatingWorld, tgtWorld } from './tgt-gateway.ts';
 
-/** Faults in quick succession, and a volume that notices and goes back quickly. */
+/**
+ * Faults in quick succession, and a volume that notices and goes back quickly. Slow storage (caching-worlds.ts)
+ * is faster than command-timeout and flush-deadline; what is swallowed is given up well before it counts as
+ * stuck (vigil.ts).
+ */
 export const POLICY = {
   policy: 'fast',
   'io-deadline': '400ms',
   'probe-timeout': '300ms',
   'login-timeout': '1s',
   'no-path-timeout': '4s',
+  'command-timeout': '4s',
+  'flush-deadline': '8s',
   'start-grace': '50ms',
   'weight-step': '40',
   'failback-dwell': '300ms',
