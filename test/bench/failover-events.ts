@@ -11,7 +11,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { VolumeStatus } from '../../src/pathd/api.ts';
 import { monotonicMs } from '../support/stamps-load.ts';
-import { type EventName, makeRow, type Row, type Sample } from './failover-report.ts';
+import {
+  type CalmName,
+  type EventName,
+  makeRow,
+  type Row,
+  type Sample,
+} from './failover-report.ts';
 import type { FailoverWorld } from './failover-world.ts';
 
 /** What is done to gateway `index` of a world, and how it is made good. */
@@ -22,7 +28,7 @@ export interface Fault {
   mend(world: FailoverWorld, index: number): Promise<void>;
 }
 
-export type FaultName = Exclude<EventName, 'failback'>;
+export type FaultName = Exclude<EventName, 'failback' | CalmName>;
 
 async function restart(world: FailoverWorld, index: number): Promise<void> {
   const gateway = world.gateway(index);

@@ -6,15 +6,22 @@
  * held against the bound; the figures printed are as measured.
  */
 
+/** No reason to leave a path. */
+export type CalmName = 'slow-writes' | 'packet-loss' | 'hiccups' | 'swallowed';
 export type EventName =
-  'kill' | 'sigstop' | 'black-hole' | 'hung-backend' | 'brown-out' | 'failback';
+  'kill' | 'sigstop' | 'black-hole' | 'hung-backend' | 'brown-out' | 'failback' | CalmName;
 
 interface Limits {
   /** 99 of 100 gaps are shorter, ms; undefined: only data and errors count. */
   readonly boundMs: number | undefined;
   readonly moonshotMs: number | undefined;
   readonly what: string;
+  /** Nothing may be switched. */
+  readonly stays?: true;
 }
+
+/** Fence of a sample that was not switched. */
+const STAYS = 'stays';
 
 export const EVENTS: Readonly<Record<EventName, Limits>> = {
   kill: { boundMs: 300, moonshotMs: 50, what: 'SIGKILL of the target in use' },
@@ -31,6 +38,31 @@ export const EVENTS: Readonly<Record<EventName, Limits>> = {
     what: 'its storage takes 80 ms for everything',
   },
   failback: { boundMs: 50, moonshotMs: undefined, what: 'home again after a kill' },
+  'slow-writes': {
+    boundMs: undefined,
+    moonshotMs: undefined,
+    what: 'writes take 2 s on every path: nothing is switched',
+    stays: true,
+  },
+  'packet-loss': {
+    boundMs: undefined,
+    moonshotMs: undefined,
+    what: 'every link loses 0.5 % of its packets: nothing is switched',
+    stays: true,
+  },
+  hiccups: {
+    boundMs: undefined,
+    moonshotMs: undefined,
+    what: 'links lose everything for 300 ms: nothing is switched',
+    stays: true,
+  },
+  // command-timeout, and a look a second.
+  swallowed: {
+    boundMs: 32_000,
+    moonshotMs: undefined,
+    what: 'the target swallows one write and answers others',
+    stays: true,
+  },
 };
 
 export const EVENT_NAMES = Object.keys(EVENTS) as EventName[];
@@ -75,11 +107,12 @@ export function percentile(values: readonly number[], percent: number): number {
 const tenth = (value: number): number => Math.round(value * 10) / 10;
 
 export function makeRow(name: EventName, samples: readonly Sample[], damage: Damage): Row {
-  const { boundMs, moonshotMs } = EVENTS[name];
+  const { boundMs, moonshotMs, stays } = EVENTS[name];
   const gaps = samples.map(({ gapMs }) => gapMs);
   const ours = samples.map(({ gapMs, starvedMs }) => Math.max(0, gapMs - starvedMs));
   const p99OursMs = tenth(percentile(ours, 99));
   const whole = Object.values(damage).every((count) => count === 0);
+  const hasStayed = stays === undefined || samples.every(({ fence }) => fence === STAYS);
   return {
     name,
     events: samples.length,
@@ -95,7 +128,8 @@ export function makeRow(name: EventName, samples: readonly Sample[], damage: Dam
     boundMs: boundMs ?? null,
     moonshotMs: moonshotMs ?? null,
     // A row without events shows nothing, and NaN is below no bound.
-    kept: whole && samples.length > 0 && (boundMs === undefined || p99OursMs <= boundMs),
+    kept:
+      whole && hasStayed && samples.length > 0 && (boundMs === undefined || p99OursMs <= boundMs),
   };
 }
 

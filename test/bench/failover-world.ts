@@ -33,8 +33,8 @@ const QUICK_RETURN = {
 export interface WorldOptions {
   readonly volumes: number;
   readonly policy: 'default' | 'fast' | 'bench';
-  /** The files of gateway 0 can be slow and hang. */
-  readonly slow: boolean;
+  /** Whose files can be slow and hang: nobody's, those of gateway 0, or of all. */
+  readonly slow: 'none' | 'first' | 'all';
 }
 
 interface BenchVolume {
@@ -101,14 +101,16 @@ export class FailoverWorld {
     const count = this.#options.volumes + 1;
     const files = Array.from({ length: count }, (_, n) => `${this.folder}/unit-${String(n)}`);
     for (const file of files) makeBackingFile(file, UNIT_BYTES);
-    if (this.#options.slow) this.#slow = await SlowFiles.start(...files);
+    const { slow } = this.#options;
+    if (slow !== 'none') this.#slow = await SlowFiles.start(...files);
     for (const [index, { address, netns }] of this.network.racks.entries()) {
-      const paths = index === 0 ? (this.#slow?.paths ?? files) : files;
+      const isSlow = slow === 'all' || (slow === 'first' && index === 0);
+      const paths = isSlow ? (this.#slow?.paths ?? files) : files;
       const [first, ...moreUnits] = paths.map((backingFile, n) => ({
         ...{ backingFile, serial: serial(n), scsiId: serial(n) },
       }));
       if (first === undefined) throw new Error('no unit');
-      const direct = index === 0 && this.#slow !== undefined;
+      const direct = isSlow;
       const where = { host: address, port: 3260, netns };
       this.gateways.push(await Target.start({ ...where, ...first, moreUnits, direct }));
     }

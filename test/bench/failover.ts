@@ -10,6 +10,7 @@ import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { FAULT_NAMES, type FaultName, FAULTS, measureFault } from './failover-events.ts';
 import { peerMissing, PeerVolume } from './failover-peer.ts';
+import { CALM_NAMES, CALMS, measureCalm, measureSwallowed } from './failover-calm.ts';
 import { allKept, EVENT_NAMES, EVENTS, type EventName } from './failover-report.ts';
 import {
   type Outcome,
@@ -32,6 +33,7 @@ and of qemu-storage-daemon with libiscsi behind a redirecting portal, the way th
   --only NAME       one kind of event, may be repeated
   --policy SET      bench | default | fast; default bench (the default's detection, quick failbacks).
                     With default there are no failbacks to measure: they take minutes
+  --seconds N       how long what is no reason to leave a path lasts; default 30
   --peer-events N   events of each kind for the rival; default 2, 0: without it
   --json            one JSON document instead of tables
   --help            this
@@ -46,6 +48,7 @@ interface Options {
   readonly events: number;
   readonly peerEvents: number;
   readonly volumes: number;
+  readonly seconds: number;
   readonly only: readonly EventName[];
   readonly policy: 'bench' | 'default' | 'fast';
   readonly json: boolean;
@@ -70,6 +73,7 @@ function parse(): Options {
       events: { type: 'string', default: '24' },
       'peer-events': { type: 'string', default: '2' },
       volumes: { type: 'string', default: '8' },
+      seconds: { type: 'string', default: '30' },
       only: { type: 'string', multiple: true, default: [] },
       policy: { type: 'string', default: 'bench' },
       json: { type: 'boolean', default: false },
@@ -80,6 +84,7 @@ function parse(): Options {
     events: whole('events', values.events, 1, 100_000),
     peerEvents: whole('peer-events', values['peer-events'], 0, 1000),
     volumes: whole('volumes', values.volumes, 1, 32),
+    seconds: whole('seconds', values.seconds, 1, 3600),
     only: values.only.map((name) => oneOf('only', name, EVENT_NAMES)),
     policy: oneOf('policy', values.policy, ['bench', 'default', 'fast'] as const),
     json: values.json,
@@ -97,10 +102,33 @@ const say = (text: string): void => {
   process.stderr.write(`${text}\n`);
 };
 
+const isWanted =
+  ({ only }: Options) =>
+  (name: EventName): boolean =>
+    only.length === 0 || only.includes(name);
+
+/** What is no reason to leave a path. The rival has no path to stay on or to leave: it is not asked. */
+async function runCalm(options: Options, slow: boolean, found: Found): Promise<void> {
+  const names = CALM_NAMES.filter(
+    (name) => isWanted(options)(name) && CALMS[name].needsSlow === slow,
+  );
+  if (names.length === 0) return;
+  const { volumes, policy, seconds } = options;
+  const world = await FailoverWorld.start({ volumes, policy, slow: slow ? 'all' : 'none' });
+  try {
+    for (const name of names) {
+      const row = await measureCalm(world, name, seconds);
+      say(rowText(row));
+      found.rows.push(row);
+    }
+  } finally {
+    await world.close();
+  }
+}
+
 /** All events that one world can have: those of slow files need another one. */
 async function runWorld(options: Options, slow: boolean, found: Found): Promise<void> {
-  const wanted = (name: EventName): boolean =>
-    options.only.length === 0 || options.only.includes(name);
+  const wanted = isWanted(options);
   // A failback follows a failover: it is measured after the kills.
   const faults = FAULT_NAMES.filter(
     (name) =>
@@ -108,7 +136,7 @@ async function runWorld(options: Options, slow: boolean, found: Found): Promise<
   );
   if (faults.length === 0) return;
   const { volumes, policy, events, peerEvents } = options;
-  const world = await FailoverWorld.start({ volumes, policy, slow });
+  const world = await FailoverWorld.start({ volumes, policy, slow: slow ? 'first' : 'none' });
   try {
     for (const name of faults) {
       const { row, back } = await measureFault(world, name, events, say);
@@ -154,6 +182,12 @@ async function main(): Promise<number> {
   }
   const found: Found = { rows: [], peerRows: [], peer: undefined };
   for (const slow of [false, true]) await runWorld(options, slow, found);
+  for (const slow of [false, true]) await runCalm(options, slow, found);
+  if (isWanted(options)('swallowed')) {
+    const row = await measureSwallowed(Math.max(1, Math.round(options.seconds / 30)));
+    say(rowText(row));
+    found.rows.push(row);
+  }
   const outcome: Outcome = {
     machine: `${String(availableParallelism())} cores, loopback`,
     policy: options.policy,

@@ -95,10 +95,19 @@ export class Rack {
     this.#lost = wanted;
   }
 
-  #table(netns: string, link: string, drop: boolean): void {
+  /** Loses so many of a thousand packets in each direction, at random; 0: none. */
+  loseSome(permille: number): void {
+    const rule = permille === 0 ? undefined : `numgen random mod 1000 < ${String(permille)} drop;`;
+    this.#table(this.netns, UPLINK, false, rule);
+    this.#table(this.#node, this.#link, false, rule);
+    this.#lost = new Set();
+  }
+
+  #table(netns: string, link: string, drop: boolean, some?: string): void {
     const name = `faults_${link}`;
     const chain = 'type filter hook input priority 0; policy accept;';
-    const rule = drop ? `iifname "${link}" drop;` : '';
+    const what = drop ? 'drop;' : some;
+    const rule = what === undefined ? '' : `iifname "${link}" ${what}`;
     const table = `table inet ${name}`;
     // One transaction: there is no moment without a rule between an old and a new one.
     const script = `${table} {}\ndelete ${table}\n${table} { chain input { ${chain} ${rule} }; }\n`;

@@ -6,7 +6,8 @@
  *   node slow-file-child.ts FILE MOUNTPOINT [FILE MOUNTPOINT …]
  *
  * Prints `ready`, then takes a command a line and answers each with `ok`:
- *   delay N   every request takes N ms           hang    nothing is answered or carried out
+ *   delay N   every request takes N ms           delaywrites N   every write and flush does
+ *                                                hang    nothing is answered or carried out
  *   letgo     what was held is carried out       drop    what was held, and what comes until
  *             and what comes, too                        letgo, is answered with EIO
  * End of stdin: what is held is dropped, the mounts go, the process ends.
@@ -25,6 +26,7 @@ class SlowSource implements BlockSource {
   readonly volatileCache = true;
   readonly sizeBytes: number;
   delayMs = 0;
+  delayWritesMs = 0;
   hanging = false;
   failing = false;
   readonly #fd: number;
@@ -36,9 +38,10 @@ class SlowSource implements BlockSource {
   }
 
   submit(request: IoRequest): void {
+    const delayMs = Math.max(this.delayMs, request.kind === 'read' ? 0 : this.delayWritesMs);
     if (this.failing) setImmediate(() => request.done('EIO'));
     else if (this.hanging) this.#held.push(request);
-    else if (this.delayMs > 0) setTimeout(() => this.#execute(request), this.delayMs);
+    else if (delayMs > 0) setTimeout(() => this.#execute(request), delayMs);
     else setImmediate(() => this.#execute(request));
   }
 
@@ -66,6 +69,7 @@ function obey(sources: readonly SlowSource[], line: string): void {
   const [word = '', number = '0'] = line.split(' ');
   for (const source of sources) {
     if (word === 'delay') source.delayMs = Number(number);
+    if (word === 'delaywrites') source.delayWritesMs = Number(number);
     if (word === 'hang') source.hanging = true;
     if (word === 'letgo' || word === 'drop')
       [source.hanging, source.failing] = [false, word === 'drop'];

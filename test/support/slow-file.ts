@@ -47,6 +47,11 @@ export class SlowFiles {
     return this.#order(`delay ${String(ms)}`);
   }
 
+  /** Every write and every flush does, from now on. */
+  delayWrites(ms: number): Promise<void> {
+    return this.#order(`delaywrites ${String(ms)}`);
+  }
+
   /** Requests are taken and neither answered nor carried out, until `letGo` or `drop`. */
   hang(): Promise<void> {
     return this.#order('hang');
