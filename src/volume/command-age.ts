@@ -59,6 +59,7 @@ export class CommandAge {
   #arm(): void {
     const { clock, times } = this.#options;
     const periodMs = Math.max(10, Math.min(1_000, times.commandTimeoutMs / LOOKS));
+    this.#options.dispatcher.flights.looked(periodMs);
     this.#timer = clock.after(periodMs, () => {
       this.#look();
       if (this.#timer !== undefined) this.#arm();

@@ -6,8 +6,12 @@
  * nothing is given up before twice that time. It doubles with every try of the command that has had most of
  * them, for all alike, so that they grow old together: whatever the storage takes, a try comes that is
  * patient enough, and no later arrival disturbs it.
+ *
+ * Time in which our own process stood still is no command's age, and nothing is learned from it: an answer
+ * that was there all the time would say that storage takes hours.
  */
 import type { Instant } from '../base/brand.ts';
+import { after } from '../paths/time.ts';
 import type { Clock, ScsiCommand, ScsiOutcome, Session } from './ports.ts';
 
 /** Of a request, over all its tries on all paths. */
@@ -25,8 +29,8 @@ export interface Flight {
   /** Of a kind that ought to be quick: read, write. */
   readonly isQuick: boolean;
   readonly age: Age;
-  /** When it was sent this time. */
-  readonly sentAt: Instant;
+  /** When it was sent this time, without what we stood still since. */
+  sentAt: Instant;
 }
 
 /** Limits that may change at any time, ms. */
@@ -57,6 +61,8 @@ export class Flights {
   readonly #flights = new Set<Flight>();
   readonly #learned = new Map<boolean, Learned>();
   #quick = 0;
+  /** When it is looked at next, and how late that may be; undefined: nobody looks. */
+  #due: { readonly at: Instant; readonly slackMs: number } | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -81,7 +87,7 @@ export class Flights {
     kind: Pick<Flight, 'what' | 'isQuick' | 'age'>,
     done: (outcome: ScsiOutcome) => void,
   ): void {
-    const sentAt = this.#clock.now();
+    const sentAt = this.#catchUp();
     kind.age.since ??= sentAt;
     const whole: ScsiCommand = {
       ...command,
@@ -96,10 +102,27 @@ export class Flights {
     session.execute(whole);
   }
 
+  /** It is looked at now, and again after this. */
+  looked(periodMs: number): void {
+    const now = this.#catchUp();
+    this.#due = { at: after(now, periodMs), slackMs: periodMs };
+  }
+
+  /** A look that is late says that we stood still, whoever notices it first. */
+  #catchUp(): Instant {
+    const now = this.#clock.now();
+    const due = this.#due;
+    if (due === undefined || now - due.at <= due.slackMs) return now;
+    for (const flight of this.#flights) flight.sentAt = after(flight.sentAt, now - due.at);
+    this.#due = { ...due, at: now };
+    return now;
+  }
+
   #ended(flight: Flight, { kind }: ScsiOutcome): void {
+    const now = this.#catchUp();
     if (!this.#flights.delete(flight)) return;
     if (flight.isQuick) this.#quick--;
-    if (kind === 'status') this.#learn(flight.isQuick, this.#clock.now() - flight.sentAt);
+    if (kind === 'status') this.#learn(flight.isQuick, now - flight.sentAt);
   }
 
   #learn(isQuick: boolean, tookMs: number): void {
@@ -134,8 +157,8 @@ export class Flights {
 
   /** Those that have had their time, oldest first. */
   overdue(times: AgeTimes): readonly Flight[] {
+    const now = this.#catchUp();
     if (this.#flights.size === 0) return [];
-    const now = this.#clock.now();
     const [slow, quick] = [this.limitMs(false, times), this.limitMs(true, times)];
     return [...this.#flights]
       .filter(({ isQuick, sentAt }) => now - sentAt >= (isQuick ? quick : slow))

@@ -42,6 +42,16 @@ export const SLOWNESS: readonly Mutation[] = [
     ),
   ),
   mutation(
+    'stall-is-age',
+    'time in which our own process stood still counts as the age of commands',
+    ['test/unit/volume/own-stall.test.ts', 'is nothing that commands have taken'],
+    volume(
+      'flights',
+      'if (due === undefined || now - due.at <= due.slackMs) return now;',
+      'if (due !== undefined || this.#due === undefined) return now;',
+    ),
+  ),
+  mutation(
     'no-such-task-is-proof',
     'a command is sent again though the target has not said that it has ended',
     [AGE, 'task does not exist'],

@@ -53,4 +53,30 @@ describe('ten minutes of it', () => {
     expect(w.event('note').filter(({ note }) => note === 'path-down')).toEqual([]);
     expect(w.current).toBe('p0');
   });
+
+  it('is nothing that commands have taken: one that is swallowed later is given up as soon as ever', async () => {
+    const w = await started();
+    const io = w.write(1, 11);
+    w.clock.stall(600_000);
+    await w.good(io);
+    let left = 1;
+    w.gateway(0).delayMs = ({ what }) => (what.op === 'write' && left-- > 0 ? Infinity : 1);
+    const lost = w.write(2, 22);
+    await w.clock.advance(29_000);
+    expect(lost.answers).toBe(0);
+    await w.clock.advance(4_000);
+    expect([lost.answers, lost.error]).toEqual([1, undefined]);
+  });
+
+  it('makes no command older: none that waits is given up', async () => {
+    const w = await started();
+    w.gateway(0).delayMs = ({ what }) => (what.op === 'write' ? 640_000 : 1);
+    const io = w.write(1, 11);
+    await w.clock.advance(20_000);
+    w.clock.stall(600_000);
+    await w.clock.advance(9_000);
+    expect([io.answers, w.event('slow-storage')]).toEqual([0, []]);
+    await w.clock.advance(3_000);
+    expect(w.event('slow-storage')).toHaveLength(1);
+  });
 });
