@@ -137,7 +137,7 @@ export class SocketSession implements Session, SessionOwner {
     );
   }
 
-  /** As `resetLogicalUnit`, for one command, which must have been sent and not been answered. */
+  /** As `resetLogicalUnit`, for one command, which must not have been answered. */
   abortTask(command: ScsiCommand, timeoutMs: number): Promise<Result<void, TransportFailure>> {
     return this.#managed('ABORT TASK', timeoutMs, (onResponse) =>
       this.#core.abortTask(command, onResponse),

@@ -142,7 +142,8 @@ export interface Session {
   ping(): void;
   /**
    * ABORT TASK (RFC 7143 11.5.1, function 1) for a command of this session. An error leaves open what becomes
-   * of it, "task does not exist" included; else it is reported `ended` unless its answer was quicker.
+   * of it, "task does not exist" included; else it is reported `ended` unless its answer was quicker. One that
+   * was not sent yet, for want of room in the command window, is taken back.
    */
   abortTask(command: ScsiCommand, timeoutMs: number): Promise<Result<void, TransportFailure>>;
   /** ABORT TASK SET (function 2): the same for all commands of this session that were sent before. */

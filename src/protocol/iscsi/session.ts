@@ -136,10 +136,17 @@ export class FullFeature implements ReceiverEvents {
   }
 
   /**
-   * ABORT TASK, as `manage` for one command. False as well if it is not under way: answered, or not
-   * sent yet. Response 1, "task does not exist", comes where its answer was quicker.
+   * ABORT TASK, as `manage` for one command. False as well if it was answered. Response 1, "task does not
+   * exist", comes where its answer was quicker. One that waits for the command window has not been sent:
+   * nobody needs to be asked, it has ended.
    */
   abortTask(command: Command, onResponse: (response: number) => void): boolean {
+    if (this.#transmitter.withdraw(command)) {
+      this.#outstanding--;
+      onResponse(0);
+      command.done(ENDED);
+      return true;
+    }
     const task = this.#tasks.active().find((one) => one.command === command);
     if (task === undefined || task.outcome !== undefined) return false;
     return this.#manage(TaskFunction.ABORT_TASK, task, onResponse);

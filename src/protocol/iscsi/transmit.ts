@@ -96,6 +96,17 @@ export class Transmitter {
     }
   }
 
+  /** Takes a command back that was not sent yet; false: there is no such one. */
+  withdraw(command: Command): boolean {
+    let found = false;
+    for (let left = this.queue.length; left > 0; left--) {
+      const one = this.queue.shift();
+      if (one === command) found = true;
+      else if (one !== undefined) this.queue.push(one);
+    }
+    return found;
+  }
+
   /** The target asks for dataOut[offset, offset + length) of the task. */
   grant(task: Task, ttt: number, offset: number, length: number): void {
     const grant = this.#spareGrants.pop() ?? new Grant();

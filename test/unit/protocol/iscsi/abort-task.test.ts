@@ -45,10 +45,23 @@ it('loses nothing when the task was answered before its abort arrived', () => {
   expect(bench.outcomes).toEqual([GOOD]);
 });
 
-it('has nothing to abort of a command that was not sent, or was answered', () => {
+it('takes a command back that was not sent yet: it has ended, and is never sent', () => {
+  bench.read(512);
+  bench.read(1024);
+  const responses: number[] = [];
+  const command = bench.commands[0]!;
+  expect(bench.session.abortTask(command, (code) => responses.push(code))).toBe(true);
+  expect([responses, bench.outcomes]).toEqual([[0], [{ kind: 'ended' }]]);
+  const sent = bench.flush();
+  expect(sent).toHaveLength(1);
+  bench.respond(sent[0]!);
+  expect(bench.outcomes).toEqual([{ kind: 'ended' }, GOOD]);
+  expect(bench.session.outstanding).toBe(0);
+});
+
+it('has nothing to abort of a command that was answered', () => {
   bench.read(512);
   const never = (): void => expect.unreachable();
-  expect(bench.session.abortTask(bench.commands[0]!, never)).toBe(false);
   const [read] = bench.flush();
   bench.respond(read!);
   expect(bench.session.abortTask(bench.commands[0]!, never)).toBe(false);
