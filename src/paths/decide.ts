@@ -32,20 +32,29 @@ export function judgeSilence(turn: Turn): void {
   turn.set({ slowness: judged(turn.state.slowness) });
 }
 
-/** So are READs that hang behind a front end that answers pings. */
+/**
+ * So are READs that hang behind a front end that answers pings. However long answers have taken here: no
+ * volume fails while another path answers.
+ */
 export function judgeHangs(turn: Turn): void {
   const { policy, current, slowness } = turn.state;
+  const at = latchAt(turn.state);
+  const isLast = turn.state.heldSince === undefined && at !== undefined && turn.now >= at;
   for (const path of turn.state.paths) {
     const hungMs = hungForMs(path, turn.now);
     const terms = { isStalled: isStalled(path), now: turn.now };
-    if (path.liveness !== 'up' || hungMs < hungLimitMs(policy, slowness, terms)) continue;
+    const limitMs = isLast && path.name === current ? 0 : hungLimitMs(policy, slowness, terms);
+    if (path.liveness !== 'up' || hungMs < limitMs) continue;
     const others = turn.usable().filter((other) => other.name !== path.name);
     if (!hangProved(path, others, { hungMs, ratio: policy.brownOutRatio })) continue;
     pathDown(turn, path.name, {
       kind: 'probe-timeout',
       detail: `pings are answered, READs have not been for ${String(hungMs)} ms: the back end hangs`,
     });
-    if (path.name === current) turn.set({ slowness: judged(turn.state.slowness) });
+    if (path.name !== current) continue;
+    turn.set({ slowness: judged(turn.state.slowness) });
+    // The other path is given its time.
+    if (isLast) turn.set({ unansweredSince: undefined });
   }
 }
 
@@ -279,9 +288,11 @@ export function latchAt(state: ControllerState): Instant | undefined {
   const { policy, move, latched } = state;
   const heldSince = heldFrom(state);
   if (latched || heldSince === undefined) return undefined;
-  // A failover under way is given its time even where nothing is ever queued for want of a path.
-  const allowance =
-    move === undefined ? 0 : policy.switchAllowanceMs + (policy.fencing.delayMs ?? 0);
+  // A failover under way is given its time even where nothing is ever queued for want of a path, and so is
+  // a READ that is late: the path is there, and another one may be found to be better.
+  const delayMs = move === undefined ? 0 : (policy.fencing.delayMs ?? 0);
+  const isThere = state.heldSince === undefined || move !== undefined;
+  const allowance = isThere ? policy.switchAllowanceMs + delayMs : 0;
   return after(heldSince, Math.max(policy.noPathTimeoutMs, allowance));
 }
 

@@ -94,6 +94,12 @@ export const SLOWNESS: readonly Mutation[] = [
     ),
   ),
   mutation(
+    'fails-beside-a-path',
+    'the volume fails of a back end that hangs, though another path answers',
+    [PATHS, 'it is left at the latest then'],
+    paths('decide', 'const limitMs = isLast && ', 'const limitMs = !isLast && isLast && '),
+  ),
+  mutation(
     'timeout-begins-anew',
     'each switch begins no-path-timeout anew',
     ['test/unit/paths/slowness.test.ts', 'is not begun anew'],

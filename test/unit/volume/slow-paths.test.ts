@@ -176,3 +176,39 @@ describe('a silent path', () => {
     expect([failovers(w), downs(w)]).toEqual([0, []]);
   });
 });
+
+describe('no volume fails while another path answers', () => {
+  const hangs = slow('read', 'write');
+
+  it('all storage has hung for 90 s, later one back end does: it is left at the latest then', async () => {
+    const w = await started();
+    const until = w.clock.now() + 90_000;
+    for (const gateway of w.gateways) {
+      gateway.delayMs = () => Math.max(1, until - w.clock.now());
+    }
+    const first = w.write(1, 11);
+    await w.clock.advance(190_000);
+    expect([first.answers, first.error, failovers(w), w.current]).toEqual([1, undefined, 0, 'p0']);
+    hangs(Infinity, w.gateway(0));
+    const io = w.write(2, 22);
+    await w.clock.advance(130_000);
+    expect([io.answers, io.error, w.current]).toEqual([1, undefined, 'p1']);
+  });
+
+  it.each(['0', '1s'])(
+    'no-path-timeout %s, nothing in flight, a back end hangs',
+    async (timeout) => {
+      const w = await started({ policy: { 'no-path-timeout': timeout } });
+      hangs(Infinity, w.gateway(0));
+      await w.clock.advance(20_000);
+      expect([w.volume.status().state, w.current]).toEqual(['serving', 'p1']);
+    },
+  );
+
+  it('nor where READs are slow on all of them, and no-path-timeout is 0', async () => {
+    const w = await started({ policy: { 'no-path-timeout': '0' } });
+    slowReads(1_500, ...w.gateways);
+    await w.clock.advance(20_000);
+    expect([w.volume.status().state, failovers(w)]).toEqual(['serving', 0]);
+  });
+});
