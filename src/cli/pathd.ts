@@ -64,6 +64,11 @@ const FLAGS = {
     default: 'default',
   },
   'max-volumes': { value: 'N', help: 'volumes at the same time, 1..500', default: '100' },
+  'held-memory': {
+    value: 'MIB',
+    help: 'unanswered data of all volumes together, in memory; the rest waits in the kernel',
+    default: '256',
+  },
   'stop-timeout': {
     value: 'SECONDS',
     help: 'how long a stop waits for volumes in use; then their users get I/O errors',
@@ -76,6 +81,7 @@ interface Config {
   readonly flags: FlagValues<typeof FLAGS>;
   readonly policySet: PolicySet;
   readonly maxVolumes: number;
+  readonly heldMemoryBytes: number;
   readonly stopTimeoutMs: number;
   readonly log: Logger;
 }
@@ -85,6 +91,9 @@ const FIRST_SYNC_MS = 10_000;
 const LAST_SYNC_MS = 5_000;
 /** Largest number of volumes one thread pool can serve; see host/fuse-threads.ts. */
 const VOLUMES_MAX = 500;
+const MIB = 1024 * 1024;
+const HELD_MIB_MIN = 16;
+const HELD_MIB_MAX = 65_536;
 
 export function pathdCommand(): Command {
   return {
@@ -112,6 +121,12 @@ function configure(flags: FlagValues<typeof FLAGS>): Result<Config, string> {
   if (!Number.isInteger(maxVolumes) || maxVolumes < 1 || maxVolumes > VOLUMES_MAX) {
     return err(`--max-volumes ${flags['max-volumes']}: expected 1..${String(VOLUMES_MAX)}`);
   }
+  const heldMemory = Number(flags['held-memory']);
+  if (!Number.isInteger(heldMemory) || heldMemory < HELD_MIB_MIN || heldMemory > HELD_MIB_MAX) {
+    const range = `${String(HELD_MIB_MIN)}..${String(HELD_MIB_MAX)} MiB`;
+    return err(`--held-memory ${flags['held-memory']}: expected ${range}`);
+  }
+  const heldMemoryBytes = heldMemory * MIB;
   const stopTimeoutMs = Number(flags['stop-timeout']) * 1000;
   if (!(stopTimeoutMs >= 0))
     return err(`--stop-timeout ${flags['stop-timeout']}: expected seconds`);
@@ -119,7 +134,8 @@ function configure(flags: FlagValues<typeof FLAGS>): Result<Config, string> {
     return err(`--assume-left-clean ${flags['assume-left-clean']}: expected yes or no`);
   }
   const log = loggerFromFlags('pathd', flags);
-  return log.ok ? ok({ flags, policySet, maxVolumes, stopTimeoutMs, log: log.value }) : log;
+  const numbers = { maxVolumes, heldMemoryBytes, stopTimeoutMs };
+  return log.ok ? ok({ flags, policySet, ...numbers, log: log.value }) : log;
 }
 
 async function serve(config: Config, io: CommandIo): Promise<number> {
@@ -134,6 +150,8 @@ async function serve(config: Config, io: CommandIo): Promise<number> {
   if (!node.ok) return refuse(io, node.error);
   const exporter = createFuseLoopExporter({
     runDir: flags['run-dir'],
+    heldMemoryBytes: config.heldMemoryBytes,
+    volumesMax: config.maxVolumes,
     log: (message) => log.warn({}, message),
   });
   const able = await exporter.preflight();

@@ -29,11 +29,11 @@ import { assert } from '../base/assert.ts';
 import { DISK_NAME } from '../protocol/fuse/wire.ts';
 import { askBackingFile } from './backing-file.ts';
 import { exec } from './exec.ts';
-import { BufferPool } from './fuse-buffers.ts';
 import { FuseLoopDevice, busy, checkUnused, removeLoop, removeMount } from './fuse-loop-device.ts';
 import type { FuseServer } from './fuse-server.ts';
-import { startFuseServer } from './fuse-server.ts';
+import { FuseServers } from './fuse-servers.ts';
 import { hasThreadsFor } from './fuse-threads.ts';
+import { HELD_MEMORY_BYTES } from './held-memory.ts';
 import type { LoopDevice } from './loop.ts';
 import { attachLoop, findLoops, listLoops, readQueueAttribute, setQueueAttribute } from './loop.ts';
 import { findByMountPoint, readMountInfo } from './mountinfo.ts';
@@ -43,6 +43,10 @@ export interface FuseLoopOptions {
    * Holds one directory per volume; made when missing. Not shared with another exporter process.
    */
   readonly runDir: string;
+  /** Data of all volumes together that may be held; default HELD_MEMORY_BYTES. */
+  readonly heldMemoryBytes?: number;
+  /** As many volumes as there may be; default 100. */
+  readonly volumesMax?: number;
   /** One line about something unexpected. */
   readonly log?: (message: string) => void;
 }
@@ -54,7 +58,7 @@ class FuseLoopExporter implements BlockExporter {
   readonly kind = 'fuse-loop';
   readonly #runDir: string;
   readonly #log: (message: string) => void;
-  readonly #pool = new BufferPool();
+  readonly #servers: FuseServers;
   /** Whose the loop devices of this process are, by name. */
   readonly #devices = new Map<string, string>();
   /** Volumes attached, or on the way there, in this process. */
@@ -63,6 +67,8 @@ class FuseLoopExporter implements BlockExporter {
   constructor(options: FuseLoopOptions) {
     this.#runDir = options.runDir;
     this.#log = options.log ?? ((): void => undefined);
+    const { heldMemoryBytes = HELD_MEMORY_BYTES, volumesMax = 100 } = options;
+    this.#servers = new FuseServers({ budgetBytes: heldMemoryBytes, volumesMax }, this.#log);
   }
 
   async preflight(): Promise<Result<void, ExportError>> {
@@ -123,8 +129,7 @@ class FuseLoopExporter implements BlockExporter {
     }
     const { readOnly, blockSize } = source;
     const name = 'priority-path';
-    const options = { mountPoint, name, source, pool: this.#pool, log: this.#log };
-    const server = await startFuseServer(options);
+    const server = await this.#servers.start({ mountPoint, name, source });
     if (!server.ok) return server;
     const file = join(mountPoint, DISK_NAME);
     const loop = await attachLoop({ file, sectorBytes: blockSize, readOnly });

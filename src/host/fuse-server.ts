@@ -13,9 +13,10 @@
  *
  * Reading never stops while data is held back, however much: /dev/fuse is one queue, and a GETATTR
  * (`stat`, every mkfs and losetup of the node) behind data that nobody reads would hang with it. What
- * bounds memory is told to the kernel at INIT: MAX_BACKGROUND requests of MAX_IO_BYTES, 16 MiB of
- * writes a volume. Everything beyond waits in the kernel, which is the back-pressure that block
- * devices are used to, and lets requests without data pass.
+ * bounds memory is told to the kernel: at most MAX_BACKGROUND requests of MAX_IO_BYTES, 16 MiB a
+ * volume, and fewer where many volumes share the memory (held-memory.ts). Everything beyond waits in
+ * the kernel, which is the back-pressure that block devices are used to, and lets requests without
+ * data pass.
  *
  * A READ takes its slab when its data arrives (LateBuffer): the reply is
  * written as soon as the data is whole, so the slab that was given back last, still in the processor's
@@ -37,7 +38,13 @@ import { assert } from '../base/assert.ts';
 import { NEXT_HEAD } from '../protocol/iscsi/framer.ts';
 import { FuseResponse, respond, respondToMalformed } from '../protocol/fuse/one-file.ts';
 import { FuseRequest, decodeRequest } from '../protocol/fuse/request.ts';
-import { REPLY_BYTES, encodeHeader, encodeStatus, encodeWritten } from '../protocol/fuse/reply.ts';
+import {
+  REPLY_BYTES,
+  encodeHeader,
+  encodeStatus,
+  encodeWritten,
+  putMaxBackground,
+} from '../protocol/fuse/reply.ts';
 import {
   DISK_NODE,
   Errno,
@@ -50,6 +57,7 @@ import type { BufferPool, Slab } from './fuse-buffers.ts';
 import { abortAtExit, forgetAtExit } from './fuse-exit.ts';
 import { afterReadError } from './fuse-read-errors.ts';
 import { FUSE_READERS_PER_VOLUME } from './fuse-threads.ts';
+import type { HeldShare } from './held-memory.ts';
 import { exec } from './exec.ts';
 
 /**
@@ -67,6 +75,8 @@ export interface FuseServerOptions {
   readonly name: string;
   readonly source: BlockSource;
   readonly pool: BufferPool;
+  /** How much of the process's memory it may hold. */
+  readonly share: HeldShare;
   readonly readers?: number;
   /** One line about something unexpected. */
   readonly log?: (message: string) => void;
@@ -138,6 +148,11 @@ class PendingIo implements IoRequest, LateBuffer {
     return this.kind === 'read' ? this.buffer() : this.#payload;
   }
 
+  /** What it holds of memory, or may take late. */
+  get dataBytes(): number {
+    return this.kind === 'read' || this.kind === 'write' ? this.length : 0;
+  }
+
   get late(): LateBuffer | undefined {
     return this.kind === 'read' ? this : undefined;
   }
@@ -155,6 +170,7 @@ export class FuseServer {
   readonly mountPoint: string;
   readonly #source: BlockSource;
   readonly #pool: BufferPool;
+  readonly #share: HeldShare;
   readonly #log: (message: string) => void;
   readonly #response = new FuseResponse();
   readonly #reply = Buffer.alloc(REPLY_BYTES);
@@ -170,6 +186,7 @@ export class FuseServer {
     this.mountPoint = options.mountPoint;
     this.#source = options.source;
     this.#pool = options.pool;
+    this.#share = options.share;
     this.#log = options.log ?? ((): void => undefined);
     this.#fd = fd;
     this.#liveReaders = options.readers ?? FUSE_READERS_PER_VOLUME;
@@ -247,6 +264,7 @@ export class FuseServer {
       return;
     }
     respond(request, buffer, this.#source, this.#reply, response);
+    if (request.opcode === Opcode.init) putMaxBackground(this.#reply, this.#share.limit);
     if (request.node === DISK_NODE) this.#countOpens(request);
     if (this.#failing && response.action !== 'none' && response.action !== 'reply') {
       this.#send(this.#reply, encodeStatus(this.#reply, request, Errno.EIO));
@@ -292,6 +310,7 @@ export class FuseServer {
 
   #submit(request: FuseRequest, slab: Slab | undefined, handedOver: Buffer | undefined): void {
     const io = new PendingIo(this, request, this.#response, slab, handedOver);
+    this.#share.take(io.dataBytes);
     this.#source.submit(io);
   }
 
@@ -317,6 +336,7 @@ export class FuseServer {
       encodeHeader(this.#reply, OUT_HEADER_BYTES, 0, uniqueLow, uniqueHigh);
       this.#send(this.#reply, OUT_HEADER_BYTES);
     }
+    this.#share.give(io.dataBytes);
     if (slab !== undefined) this.#pool.release(slab);
     if (handedOver !== undefined) this.#pool.releaseReceiveBuffer(handedOver);
   }

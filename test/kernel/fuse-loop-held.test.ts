@@ -4,9 +4,10 @@ import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterEach, beforeEach, expect, it, onTestFinished } from 'vitest';
+import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
 import { exec } from '../../src/host/exec.ts';
 import { createFuseLoopExporter } from '../../src/host/fuse-loop-exporter.ts';
+import { LEAST_REQUESTS } from '../../src/host/held-memory.ts';
 import type { BlockExporter } from '../../src/volume/ports.ts';
 import { RamSource } from './fuse-loop-ram.ts';
 import {
@@ -22,6 +23,7 @@ import {
 
 const CHILD = join(import.meta.dirname, 'fuse-loop-child.ts');
 const SOON = { timeoutMs: 5_000 };
+const SLOW = { timeout: 10_000 };
 
 let folder: string;
 let exporter: BlockExporter;
@@ -45,7 +47,7 @@ it('stat and losetup answer while every write that the kernel may have under way
   onTestFinished(() => {
     source.letGo();
   });
-  const heldBytes = (): number => source.heldBack.reduce((sum, { length }) => sum + length, 0);
+  const heldBytes = (): number => heldMib(source) * MIB;
   for (let last = -1, round = 0; round < 50 && heldBytes() !== last; round++) {
     last = heldBytes() || -1;
     await delay(300);
@@ -62,6 +64,54 @@ it('stat and losetup answer while every write that the kernel may have under way
   source.letGo();
   expect(await load).toMatchObject({ code: 0 });
   expect(await device.detach({ force: false })).toMatchObject({ ok: true });
+});
+
+it('a volume that comes lowers the limit of one under load; what was asked for stays, requests without data pass', async () => {
+  const problems: string[] = [];
+  const narrow = createFuseLoopExporter({
+    ...{ runDir: join(folder, 'narrow'), heldMemoryBytes: 16 * MIB },
+    ...{ volumesMax: 2, log: (line) => problems.push(line) },
+  });
+  const source = new RamSource({ sizeBytes: 128 * MIB });
+  const device = await attach(narrow, 'pv', source);
+  source.hold = true;
+  const load = fio(device.path, ...['rw=randrw', 'bs=1m', 'size=128m', 'iodepth=128']);
+  onTestFinished(() => {
+    source.letGo();
+  });
+  await vi.waitFor(() => expect(heldMib(source)).toBe(16), SLOW);
+
+  // All of the budget is held: the second begins with the least there is, and works.
+  const other = new RamSource({ sizeBytes: 16 * MIB });
+  const neighbour = await attach(narrow, 'neighbour', other);
+  await run('dd', 'if=/dev/zero', `of=${neighbour.path}`, 'bs=1M', 'oflag=direct', 'count=8');
+  other.hold = true;
+  const second = fio(neighbour.path, ...['rw=write', 'bs=1m', 'size=16m', 'iodepth=16']);
+  onTestFinished(() => {
+    other.letGo();
+  });
+  await vi.waitFor(() => expect(heldMib(other)).toBe(LEAST_REQUESTS / 4), SLOW);
+  await delay(300);
+  expect(heldMib(other)).toBe(LEAST_REQUESTS / 4);
+
+  // Of the first one nothing is asked for until it is below the limit that both have then.
+  source.answer(34);
+  await vi.waitFor(() => expect(heldMib(other)).toBeGreaterThan(7), SLOW);
+  await delay(300);
+  expect(heldMib(source) + heldMib(other)).toBeLessThanOrEqual(16);
+  expect(heldMib(source)).toBeGreaterThan(7);
+  const file = await attribute(device.path, 'loop/backing_file');
+  const asked = await exec('stat', ['--cached=never', '--format=%s', file], SOON);
+  expect(asked).toMatchObject({ code: 0, stdout: `${String(128 * MIB)}\n` });
+
+  source.letGo();
+  other.letGo();
+  expect(await load).toMatchObject({ code: 0 });
+  expect(await second).toMatchObject({ code: 0 });
+  expect(await neighbour.detach({ force: false })).toMatchObject({ ok: true });
+  expect(await device.detach({ force: false })).toMatchObject({ ok: true });
+  expect(source.violations).toEqual([]);
+  expect(problems).toEqual([]);
 });
 
 it('losetup and mkfs of a neighbour do not ask a server that hangs', async () => {
@@ -101,4 +151,9 @@ async function firstLine(child: ChildProcess): Promise<string> {
     Buffer,
   ];
   return chunk.toString().trim();
+}
+
+/** Data that the source holds. */
+function heldMib(source: RamSource): number {
+  return source.heldBack.reduce((sum, { length }) => sum + length, 0) / MIB;
 }

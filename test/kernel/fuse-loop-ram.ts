@@ -68,6 +68,11 @@ export class RamSource implements BlockSource {
     else setImmediate(() => this.#execute(request));
   }
 
+  /** Answers that many of those held back, and holds on. */
+  answer(count: number): void {
+    for (const request of this.heldBack.splice(0, count)) this.#execute(request);
+  }
+
   /** Answers everything held back. */
   letGo(): void {
     this.hold = false;

@@ -16,6 +16,7 @@ import { closeSync, fdatasyncSync, fstatSync, openSync, readSync, writeSync } fr
 import { createInterface } from 'node:readline';
 import { BufferPool } from '../../src/host/fuse-buffers.ts';
 import { startFuseServer, unmountFuse } from '../../src/host/fuse-server.ts';
+import { HELD_MEMORY_BYTES, HeldMemory } from '../../src/host/held-memory.ts';
 import type { BlockSource, IoRequest } from '../../src/volume/ports.ts';
 
 class SlowSource implements BlockSource {
@@ -80,12 +81,14 @@ function obey(sources: readonly SlowSource[], line: string): void {
 
 const words = process.argv.slice(2);
 const pool = new BufferPool();
+const memory = new HeldMemory({ budgetBytes: HELD_MEMORY_BYTES, volumesMax: 1 });
 const sources: SlowSource[] = [];
 const mounts: string[] = [];
 for (let at = 0; at < words.length; at += 2) {
   const [file = '', mountPoint = ''] = words.slice(at, at + 2);
   const source = new SlowSource(file);
-  const server = await startFuseServer({ mountPoint, name: 'slow-file', source, pool });
+  const share = memory.join(false);
+  const server = await startFuseServer({ mountPoint, name: 'slow-file', source, pool, share });
   if (!server.ok) throw new Error(server.error.detail);
   sources.push(source);
   mounts.push(mountPoint);

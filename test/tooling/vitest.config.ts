@@ -36,7 +36,16 @@ export default defineConfig({
         test: { name: 'chart', include: ['test/chart/**/*.test.ts'], testTimeout: 60_000 },
       },
       { root, test: { name: 'interop', include: ['test/interop/**/*.test.ts'], ...alone } },
-      { root, test: { name: 'kernel', include: ['test/kernel/**/*.test.ts'], ...alone } },
+      {
+        root,
+        test: {
+          ...alone,
+          name: 'kernel',
+          include: ['test/kernel/**/*.test.ts'],
+          // Threads for several volumes in the process of a test (host/fuse-threads.ts).
+          env: { UV_THREADPOOL_SIZE: '16' },
+        },
+      },
       {
         root,
         test: {

@@ -33,8 +33,6 @@ const FOREVER_S = 3_153_600_000;
 const S_IFDIR = 0o040000;
 const S_IFREG = 0o100000;
 
-const CONGESTION_THRESHOLD = MAX_BACKGROUND * 0.75;
-
 const WANTED_FLAGS =
   InitFlag.asyncRead |
   InitFlag.bigWrites |
@@ -88,13 +86,18 @@ export function encodeInit(out: Buffer, request: FuseRequest): number {
   out.writeUInt32LE(request.maxReadahead, at + 8);
   out.writeUInt32LE(flags, at + 12);
   at += 16;
-  out.writeUInt16LE(MAX_BACKGROUND, at);
-  out.writeUInt16LE(CONGESTION_THRESHOLD, at + 2);
+  putMaxBackground(out, MAX_BACKGROUND);
   out.writeUInt32LE(MAX_IO_BYTES, at + 4);
   out.writeUInt32LE(1, at + 8); // time_gran, ns
   out.writeUInt16LE(MAX_IO_BYTES / PAGE_BYTES, at + 12);
   out.writeUInt32LE(extended ? request.flags2 & INIT2_HAS_RESEND : 0, at + 16);
   return length;
+}
+
+/** Puts another limit than MAX_BACKGROUND into the reply to INIT. */
+export function putMaxBackground(out: Buffer, requests: number): void {
+  out.writeUInt16LE(requests, OUT_HEADER_BYTES + 16);
+  out.writeUInt16LE(Math.max(1, Math.floor(requests * 0.75)), OUT_HEADER_BYTES + 18);
 }
 
 /** fuse_attr, 88 bytes: a directory, or the disk. */

@@ -86,12 +86,12 @@ export const WRITE_DATA_OFFSET = IN_HEADER_BYTES + WRITE_IN_BYTES;
 
 /**
  * Largest READ or WRITE: what is larger comes in pieces. Together with the next number it bounds what
- * the kernel can ever have asked for and not been answered, 16 MiB, so that everything can be read at
- * once and held: see host/fuse-server.ts.
+ * the kernel can ever have asked for and not been answered, 16 MiB a volume, so that everything can be
+ * read at once and held: see host/fuse-server.ts.
  */
 export const MAX_IO_BYTES = 256 * 1024;
 /**
- * Requests for data that the kernel keeps outstanding. (Its default of 12 throttles asynchronous direct
+ * Requests for data that the kernel keeps outstanding at most. (Its default of 12 throttles asynchronous direct
  * I/O.) What is beyond waits in the kernel, and keeps nothing but data waiting.
  */
 export const MAX_BACKGROUND = 64;

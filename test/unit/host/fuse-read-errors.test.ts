@@ -2,6 +2,7 @@
 import * as fs from 'node:fs';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { BufferPool } from '../../../src/host/fuse-buffers.ts';
+import { HeldMemory } from '../../../src/host/held-memory.ts';
 import { afterReadError } from '../../../src/host/fuse-read-errors.ts';
 import { FuseServer } from '../../../src/host/fuse-server.ts';
 import { Opcode } from '../../../src/protocol/fuse/wire.ts';
@@ -72,7 +73,8 @@ describe('a server', () => {
 
   function start(): FuseServer {
     const source = { ...DISK, volatileCache: false, submit: () => undefined };
-    const options = { mountPoint: '/nowhere', name: 'x', source, pool: new BufferPool() };
+    const share = new HeldMemory({ budgetBytes: 4 << 20, volumesMax: 1 }).join(false);
+    const options = { mountPoint: '/nowhere', name: 'x', source, pool: new BufferPool(), share };
     const server = new FuseServer({ ...options, log: (line) => log.push(line) }, 99);
     server.mountEnded();
     return server;
