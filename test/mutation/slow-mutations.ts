@@ -94,6 +94,16 @@ export const SLOWNESS: readonly Mutation[] = [
     ),
   ),
   mutation(
+    'probes-behind-requests',
+    'probes wait for the command window behind requests of a slow target',
+    ['test/unit/protocol/iscsi/window.test.ts', 'leaves room in the CmdSN window'],
+    {
+      file: 'src/protocol/iscsi/transmit.ts',
+      was: 'isWindowOpenBeside(ASIDE_ROOM)',
+      is: 'isWindowOpenBeside(0 * ASIDE_ROOM)',
+    },
+  ),
+  mutation(
     'fails-beside-a-path',
     'the volume fails of a back end that hangs, though another path answers',
     [PATHS, 'it is left at the latest then'],

@@ -14,7 +14,7 @@
  * The world that it belongs to is told of every command that is accepted and every one that is
  * executed (`onAccept`, `onExecute`): that is where invariants are checked.
  */
-import type { Result } from '../../src/base/result.ts';
+import { ok, type Result } from '../../src/base/result.ts';
 import type {
   ChapCredentials,
   ConnectOptions,
@@ -63,6 +63,8 @@ export class Gateway extends DeviceServer {
    * the session is reinstated.
    */
   leavesUnread = false;
+  /** Commands of a session that it takes at once (the CmdSN window), two of them aside: more wait on our side. */
+  window = Infinity;
   /** LOGICAL UNIT RESET ends every task. */
   resetWorks = true;
   resetDelayMs = 1;
@@ -216,6 +218,8 @@ export class FakeSession implements Session {
   readonly closed: Promise<TransportFailure>;
   readonly attentions: Sense[];
   readonly #tasks = new Set<Task>();
+  /** Those of them that wait for the command window. */
+  readonly #unsent = new Set<Task>();
   #resolve: (failure: TransportFailure) => void = () => undefined;
   ended: TransportFailure | undefined;
   progress = 0;
@@ -251,7 +255,11 @@ export class FakeSession implements Session {
     };
     this.#tasks.add(task);
     if (this.ended !== undefined) queueMicrotask(() => this.#report(task, { kind: 'lost' }));
-    else this.gateway.accept(task);
+    else if (this.gateway.window === Infinity) this.gateway.accept(task);
+    else {
+      this.#unsent.add(task);
+      this.#sendNext();
+    }
   }
 
   answer(task: Task, { status, sense, data }: Answer): void {
@@ -285,7 +293,16 @@ export class FakeSession implements Session {
     } else clock.after(10, () => this.#pong());
   }
 
+  get #sent(): readonly Task[] {
+    return [...this.#tasks].filter((task) => !this.#unsent.has(task));
+  }
+
   abortTask(command: ScsiCommand, timeoutMs: number): Promise<Result<void, TransportFailure>> {
+    const unsent = [...this.#unsent].find((one) => one.command === command);
+    if (unsent !== undefined) {
+      this.#terminate([unsent]);
+      return Promise.resolve(ok(undefined));
+    }
     return manage(this, timeoutMs, 1, () => {
       const task = [...this.#tasks].find((one) => one.command === command);
       if (task === undefined || !this.gateway.abortWorks) return 'ABORT TASK: task does not exist';
@@ -294,7 +311,7 @@ export class FakeSession implements Session {
   }
 
   abortTaskSet(timeoutMs: number): Promise<Result<void, TransportFailure>> {
-    const sent = [...this.#tasks];
+    const sent = this.#sent;
     return manage(this, timeoutMs, 1, () =>
       this.gateway.abortSetWorks ? this.#terminate(sent) : 'ABORT TASK SET: not supported',
     );
@@ -302,7 +319,7 @@ export class FakeSession implements Session {
 
   resetLogicalUnit(timeoutMs: number): Promise<Result<void, TransportFailure>> {
     const { gateway } = this;
-    const sent = [...this.#tasks];
+    const sent = this.#sent;
     return manage(this, timeoutMs, gateway.resetDelayMs, () => {
       if (!gateway.resetWorks) return 'LOGICAL UNIT RESET: function not supported';
       gateway.resetUnit(this);
@@ -359,7 +376,19 @@ export class FakeSession implements Session {
     if (task.reported) return;
     task.reported = true;
     this.#tasks.delete(task);
+    this.#unsent.delete(task);
     this.gateway.watch.onReport?.(this.gateway, task);
     task.command.done(outcome);
+    this.#sendNext();
+  }
+
+  #sendNext(): void {
+    const isAside = ({ command }: Task): boolean => command.aside === true;
+    for (const task of [...this.#unsent].sort((a, b) => Number(isAside(b)) - Number(isAside(a)))) {
+      const room = this.gateway.window - (isAside(task) ? 0 : 2);
+      if (this.ended !== undefined || this.#sent.length >= room) continue;
+      this.#unsent.delete(task);
+      this.gateway.accept(task);
+    }
   }
 }

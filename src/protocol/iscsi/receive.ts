@@ -51,7 +51,7 @@ export interface ReceiverEvents {
   asynchronous(message: AsyncMessage): void;
   /** The peer broke the protocol. */
   violated(detail: string): void;
-  /** The CmdSN window may have opened. */
+  /** The CmdSN window has grown. */
   windowMoved(): void;
 }
 
@@ -158,9 +158,7 @@ export class Receiver implements PduSink {
   }
 
   #moveWindow(bhs: Uint8Array, at: number): void {
-    const closed = !this.#numbers.isWindowOpen();
-    this.#numbers.updateWindow(bhs, at);
-    if (closed && this.#numbers.isWindowOpen()) this.#events.windowMoved();
+    if (this.#numbers.updateWindow(bhs, at)) this.#events.windowMoved();
   }
 
   #checkDataIn(bhs: Uint8Array, at: number): string | undefined {

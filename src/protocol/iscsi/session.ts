@@ -109,7 +109,7 @@ export class FullFeature implements ReceiverEvents {
     assert(command.cdb.length <= 16, 'CDB longer than 16 bytes');
     assert(hasRoom(command), 'no room behind dataIn');
     this.#outstanding++;
-    this.#transmitter.queue.push(command);
+    this.#transmitter.queue(command);
     this.#owner.wantFlush();
   }
 
@@ -197,7 +197,7 @@ export class FullFeature implements ReceiverEvents {
       // An answer that came in time counts, even though its payload was still on the way out.
       if (task.kind === 'command') this.#complete(task, task.outcome ?? LOST);
     }
-    for (let command; (command = this.#transmitter.queue.shift()) !== undefined;) {
+    for (let command; (command = this.#transmitter.unqueue()) !== undefined;) {
       this.#outstanding--;
       command.done(LOST);
     }
@@ -220,6 +220,7 @@ export class FullFeature implements ReceiverEvents {
       this.#unflushed.push(task);
     } else {
       this.#complete(task, outcome);
+      if (this.#transmitter.ready) this.#owner.wantFlush();
     }
     this.#logoutWhenIdle();
   }
@@ -235,8 +236,8 @@ export class FullFeature implements ReceiverEvents {
       if (response === 0) this.#terminate(about);
       else for (const one of about) one.aborts = Math.max(0, one.aborts - 1);
       this.#transmitter.release();
-      if (this.#transmitter.ready) this.#owner.wantFlush();
     }
+    if (this.#transmitter.ready) this.#owner.wantFlush();
   }
 
   pinged(ttt: number, lun: Uint8Array): void {

@@ -82,6 +82,11 @@ export class TaskTable {
     return task;
   }
 
+  /** Nothing waits for an answer. */
+  get idle(): boolean {
+    return this.#free.length === this.#tasks.length;
+  }
+
   get exhausted(): boolean {
     return this.#free.length === 0 && this.#tasks.length === TASK_SLOTS;
   }

@@ -7,6 +7,9 @@
  * for, so that started commands finish first, then new commands. Unsolicited data follows its
  * command through the same queue as solicited data, in the order of the commands (RFC 7143
  * 4.2.5.2). CmdSN and ExpStatSN are assigned here, at the last moment.
+ *
+ * Commands `aside` (probes) have room of their own in the CmdSN window, and go first: behind requests that
+ * fill the window of a slow target they would say that the path hangs.
  */
 import { Ring } from '../../base/ring.ts';
 import { serialAdd } from '../../base/serial.ts';
@@ -25,6 +28,9 @@ import {
   writeTaskManagement,
 } from './requests.ts';
 import type { Task, TaskTable } from './tasks.ts';
+
+/** Room in the CmdSN window that is left to commands aside: a probe is two. */
+const ASIDE_ROOM = 2;
 
 /** A request outside of the command queue: an own task, or the answer to a target's ping. */
 export type Control =
@@ -49,7 +55,8 @@ class Grant {
 
 export class Transmitter {
   readonly outbox: Outbox;
-  readonly queue = new Ring<Command>(64);
+  readonly #queue = new Ring<Command>(64);
+  readonly #aside = new Ring<Command>(8);
   readonly controls = new Ring<Control>(8);
   readonly #grants = new Ring<Grant>(64);
   /** R2Ts of tasks that are being aborted: not answered as long as that is not refused. */
@@ -96,15 +103,29 @@ export class Transmitter {
     }
   }
 
+  queue(command: Command): void {
+    this.#queueOf(command).push(command);
+  }
+
+  /** The next command that was not sent, of those that never will be. */
+  unqueue(): Command | undefined {
+    return this.#aside.shift() ?? this.#queue.shift();
+  }
+
   /** Takes a command back that was not sent yet; false: there is no such one. */
   withdraw(command: Command): boolean {
+    const queue = this.#queueOf(command);
     let found = false;
-    for (let left = this.queue.length; left > 0; left--) {
-      const one = this.queue.shift();
+    for (let left = queue.length; left > 0; left--) {
+      const one = queue.shift();
       if (one === command) found = true;
-      else if (one !== undefined) this.queue.push(one);
+      else if (one !== undefined) queue.push(one);
     }
     return found;
+  }
+
+  #queueOf({ aside }: Command): Ring<Command> {
+    return aside === true ? this.#aside : this.#queue;
   }
 
   /** The target asks for dataOut[offset, offset + length) of the task. */
@@ -127,16 +148,17 @@ export class Transmitter {
   }
 
   #mayStart(): boolean {
-    return (
-      this.queue.length > 0 &&
-      !this.draining &&
-      this.#numbers.isWindowOpen() &&
-      !this.#tasks.exhausted
-    );
+    if (this.draining || this.#tasks.exhausted || !this.#numbers.isWindowOpen()) return false;
+    return this.#aside.length > 0 || (this.#queue.length > 0 && this.#hasRoom());
+  }
+
+  /** For a command that is not aside. A window that has become small lets them through one by one. */
+  #hasRoom(): boolean {
+    return this.#numbers.isWindowOpenBeside(ASIDE_ROOM) || this.#tasks.idle;
   }
 
   #startCommand(): void {
-    const command = this.queue.shift();
+    const command = this.unqueue();
     const task = this.#tasks.allocate('command');
     if (command === undefined || task === undefined) return;
     task.command = command;

@@ -212,3 +212,34 @@ describe('no volume fails while another path answers', () => {
     expect([w.volume.status().state, failovers(w)]).toEqual(['serving', 0]);
   });
 });
+
+describe('a target that takes few commands at once', () => {
+  it.each([1_500, 3_000])('writes of %i ms fill its window: no path is to blame', async (ms) => {
+    const w = await started();
+    for (const gateway of w.gateways) gateway.window = 8;
+    slowWrites(ms, ...w.gateways);
+    const until = w.clock.now() + 60_000;
+    const all = Array.from({ length: 32 }, (_, n) => w.write(n, n));
+    for (let n = 32; w.clock.now() < until;) {
+      while (all.filter(({ answers }) => answers === 0).length < 32) all.push(w.write(n % 64, n++));
+      await w.clock.advance(100);
+    }
+    expect([failovers(w), downs(w)]).toEqual([0, []]);
+    for (const io of all) await w.good(io);
+  });
+
+  it('all of them hang for 40 s: those that wait on our side cost no path', async () => {
+    const w = await started();
+    const until = w.clock.now() + 40_000;
+    for (const gateway of w.gateways) {
+      gateway.window = 8;
+      gateway.delayMs = ({ what }) => (what.op === 'write' ? until - w.clock.now() : 1);
+    }
+    const all = Array.from({ length: 24 }, (_, n) => w.write(n, n + 1));
+    await w.clock.advance(45_000);
+    expect(all.map(({ answers, error }) => [answers, error])).toEqual(
+      all.map(() => [1, undefined]),
+    );
+    expect([failovers(w), w.gateways.map(({ resets }) => resets)]).toEqual([0, [0, 0, 0]]);
+  });
+});
