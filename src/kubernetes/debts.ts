@@ -32,8 +32,8 @@ export const DEBTS_MAX_BYTES = 16_384;
 const ENTRIES_MAX = 32;
 const NODE_MAX = 253;
 const NAME_MAX = 223;
-/** A path by its name: as contract.ts allows it. */
-const PATH_NAME = /^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$/;
+/** A path by its name: as contract.ts allows it, or as pathd calls one that was kept out and is not configured. */
+const PATH_NAME = /^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?(, removed( \d{1,4})?)?$/;
 const ISID = /^[0-9a-f]{12}$/i;
 
 /** A claim as it is about to be written: every path, under the names that this node has there. */
@@ -111,26 +111,33 @@ export function formatDebts(entries: readonly DebtEntry[]): string | undefined {
   return text;
 }
 
-/** The same entries twice say no more than once; too many become one of which only the time is known. */
+/**
+ * Entries that differ in their time say no more than the latest of them: each attempt of a stage that fails
+ * leaves one. Too many become one of which only the time is known.
+ */
 export function mergeDebts(entries: readonly DebtEntry[]): readonly DebtEntry[] {
-  const seen = new Set<string>();
-  const different = entries.filter((entry) => {
-    const text = write([entry]);
-    if (seen.has(text)) return false;
-    seen.add(text);
-    return true;
-  });
+  const latest = new Map<string, DebtEntry>();
+  for (const entry of entries) {
+    const what = write([{ ...entry, debt: { ...entry.debt, sinceUnixMs: 0 } }]);
+    const before = latest.get(what);
+    if (before !== undefined && before.debt.sinceUnixMs >= entry.debt.sinceUnixMs) continue;
+    latest.set(what, entry);
+  }
+  const different = [...latest.values()];
   if (different.length <= ENTRIES_MAX) return different;
   const [kept, rest] = [different.slice(0, ENTRIES_MAX - 1), different.slice(ENTRIES_MAX - 1)];
-  const latest = Math.max(...rest.map(({ debt }) => debt.sinceUnixMs));
-  return [...kept, { isClaim: false, debt: unknownDebt('', latest) }];
+  const sinceUnixMs = Math.max(...rest.map(({ debt }) => debt.sinceUnixMs));
+  return [...kept, { isClaim: false, debt: unknownDebt('', sinceUnixMs) }];
 }
 
 // ------------------------------------------------------------------------------------- the text
 
 /** `p0 iscsi://10.0.0.1:3260/iqn.…/1 isid=400001370000 kept-out`: one word a fact, for people too. */
 function formatPath({ name, host, port, targetName, lun, isid, keptOut }: DebtPath): string {
-  const words = [name, `iscsi://${formatPortal({ host, port })}/${targetName}/${String(lun)}`];
+  const words = [
+    encodeURI(name),
+    `iscsi://${formatPortal({ host, port })}/${targetName}/${String(lun)}`,
+  ];
   if (isid !== '') words.push(`isid=${isid}`);
   if (keptOut) words.push('kept-out');
   return words.join(' ');
@@ -190,7 +197,9 @@ function parseEntry(value: unknown, nowMs: number): DebtEntry | undefined {
 
 function parsePath(value: unknown): DebtPath | undefined {
   if (typeof value !== 'string') return undefined;
-  const [name = '', url = '', ...words] = value.split(' ');
+  const [written = '', url = '', ...words] = value.split(' ');
+  // "p0, removed"
+  const name = written.replaceAll('%20', ' ');
   const target = parsePathUrl(url);
   if (!target.ok || !PATH_NAME.test(name)) return undefined;
   const [isids, others] = [

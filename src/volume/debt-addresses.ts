@@ -49,7 +49,7 @@ export function dueAddresses(debt: Debt, paths: readonly ConfiguredPath[]): Debt
   return due;
 }
 
-function sameAddress(a: SessionTarget, b: SessionTarget): boolean {
+export function sameAddress(a: SessionTarget, b: SessionTarget): boolean {
   const { host, port, targetName, lun } = a;
   return host === b.host && port === b.port && targetName === b.targetName && lun === b.lun;
 }
@@ -102,8 +102,15 @@ function ownDebt(debt: Debt, record: VolumeRecord | undefined): readonly Debt[] 
   const isLost = record?.debts?.some((one) => holderOf(one) === holderOf(debt)) ?? false;
   if (record === undefined || isLost) return [debt];
   if (debt.allPaths) return [];
-  const { mayHoldWrites, keptOut = [] } = record;
-  const paths = debt.paths.filter(({ name }) => ![...mayHoldWrites, ...keptOut].includes(name));
+  const { mayHoldWrites, keptOut = [], nexuses = {} } = record;
+  const known = [...mayHoldWrites, ...keptOut];
+  // Kept out it has another name since its path was moved (left-behind.ts).
+  const isMoved = (path: DebtPath): boolean =>
+    keptOut.some((name) => {
+      const nexus = name.startsWith(`${path.name}, `) ? nexuses[name] : undefined;
+      return nexus !== undefined && sameAddress(nexus, path);
+    });
+  const paths = debt.paths.filter((path) => !known.includes(path.name) && !isMoved(path));
   return paths.length === 0 ? [] : [{ ...debt, paths }];
 }
 

@@ -4,6 +4,7 @@
  */
 import type { Debt, DebtPath } from './debt.ts';
 import type { RecordedNexus } from './debt.ts';
+import { sameAddress } from './debt-addresses.ts';
 import type { SessionTarget } from './ports.ts';
 import { holder, type VolumeRecord } from './record.ts';
 
@@ -57,9 +58,39 @@ export function nexusesNow(record: VolumeRecord, paths: readonly ConfiguredPath[
   return { ...Object.fromEntries(old), ...nexusesOf(paths) };
 }
 
-/** The name in the record of a path that was kept out when it was removed (reservations.ts). */
-export function removedName(path: string): string {
-  return `${path}, removed`;
+/** The name in the record of a path that was kept out when it was removed; `taken`: of others before it. */
+export function removedName(path: string, taken: Iterable<string>): string {
+  const names = new Set(taken);
+  const first = `${path}, removed`;
+  let name = first;
+  for (let count = 2; names.has(name); count += 1) name = `${first} ${String(count)}`;
+  return name;
+}
+
+/**
+ * The record for these paths: a path that is kept out and was removed or moved while the volume was not
+ * attached is known as removed. Else a login at its new address would be taken for the end of its writes.
+ */
+export function withMovedOut(record: VolumeRecord, paths: readonly ConfiguredPath[]): VolumeRecord {
+  const { keptOut = [], nexuses = {} } = record;
+  const names = new Set(keptOut);
+  const moved: Record<string, RecordedNexus> = {};
+  for (const name of keptOut.filter((one) => !isRemoved(one))) {
+    const target = paths.find((path) => path.name === name)?.target;
+    const nexus = nexuses[name];
+    if (target !== undefined && (nexus === undefined || sameAddress(nexus, target))) continue;
+    const now = removedName(name, names);
+    names.delete(name);
+    names.add(now);
+    if (nexus !== undefined) moved[now] = nexus;
+  }
+  const isSame = keptOut.every((name) => names.has(name));
+  return isSame ? record : { ...record, keptOut: [...names], nexuses: { ...nexuses, ...moved } };
+}
+
+/** Names of paths have no comma. */
+function isRemoved(name: string): boolean {
+  return name.includes(',');
 }
 
 /** Before a change: what arrives is written to, and what leaves may be kept out by then. */
@@ -68,10 +99,10 @@ export function nexusesForChange(
   leaving: readonly string[],
   after: readonly ConfiguredPath[],
 ): Nexuses {
-  const { nexuses = {} } = record;
+  const { nexuses = {}, keptOut = [] } = record;
   const left = leaving.flatMap((name) => {
     const nexus = nexuses[name];
-    return nexus === undefined ? [] : [[removedName(name), nexus] as const];
+    return nexus === undefined ? [] : [[removedName(name, keptOut), nexus] as const];
   });
   return { ...nexuses, ...Object.fromEntries(left), ...nexusesOf(after) };
 }

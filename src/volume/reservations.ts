@@ -290,7 +290,7 @@ export class Reservations {
     // A path that gets its name logs in elsewhere: that says nothing of what this one may bring.
     const isOut = [this.#preempted, this.#begun].map((paths) => paths.delete(path)).includes(true);
     if (!isOut) return;
-    this.#preempted.add(removedName(path));
+    this.#preempted.add(removedName(path, this.#preempted));
     void this.#events.keptOut([...this.#preempted]);
   }
 

@@ -18,7 +18,13 @@ import { type FormatVerdict, judgeFormat } from './format-guard.ts';
 import { grownRecord } from './grow.ts';
 import type { LuIdentity, LuRecord } from './identity.ts';
 import { asksForIdentity, deferredText, tellsOfLoss } from './outcome.ts';
-import { debtsOf, leavesAnything, nexusesForChange, nexusesNow } from './left-behind.ts';
+import {
+  debtsOf,
+  leavesAnything,
+  nexusesForChange,
+  nexusesNow,
+  withMovedOut,
+} from './left-behind.ts';
 import type { BlockSource, IoRequest, Sense } from './ports.ts';
 import { RecentWrites } from './recent-writes.ts';
 import { carryOut, checkChange, planChange } from './reconfigure.ts';
@@ -36,8 +42,8 @@ export class Volume implements BlockSource {
   #closed = false;
 
   constructor(options: VolumeOptions) {
-    this.options = options;
-    this.#engine = new VolumeEngine(options);
+    this.options = { ...options, record: withMovedOut(options.record, options.paths) };
+    this.#engine = new VolumeEngine(this.options);
   }
 
   // ---------------------------------------------------------------------------- block device

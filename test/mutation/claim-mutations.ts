@@ -52,6 +52,25 @@ export const CLAIMS: readonly Mutation[] = [
     },
   ),
   mutation(
+    'failures-crowd-out',
+    'each stage that fails leaves one more debt, until those of others do not fit',
+    [OWNER, 'stages that fail, however many, do not crowd out what others have left'],
+    {
+      file: 'src/kubernetes/debts.ts',
+      was: 'debt: { ...entry.debt, sinceUnixMs: 0 } }]);',
+      is: 'debt: entry.debt }]);',
+    },
+  ),
+  mutation(
+    'removed-not-read',
+    'a path that was kept out when it was removed is not read from the PV again',
+    [
+      'test/unit/kubernetes/debts.test.ts',
+      'a path that was kept out when it was removed is read again',
+    ],
+    { file: 'src/kubernetes/debts.ts', was: 'encodeURI(name)', is: 'name' },
+  ),
+  mutation(
     'malformed-is-clean',
     'debts that nobody understands count as none',
     ['test/unit/kubernetes/debts.test.ts', 'no JSON'],

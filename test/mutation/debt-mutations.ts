@@ -103,6 +103,12 @@ export const DEBTS: readonly Mutation[] = [
     ),
   ),
   mutation(
+    'kept-out-moved',
+    'a login at the new address of a path ends what was kept out at the old one',
+    ['test/unit/volume/moved-out.test.ts', 'moved while the volume was not attached'],
+    volume('volume', 'withMovedOut(options.record, options.paths)', 'options.record'),
+  ),
+  mutation(
     'kept-out-never-paid',
     'what is kept out stays so when its portal answers again',
     [HAND_OVER, 'is paid once its portal answers'],

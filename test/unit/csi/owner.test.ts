@@ -318,6 +318,18 @@ describe('what a holder may still have under way', () => {
     expect((await claim('n3')).debts).toMatchObject([{ node: 'n2' }]);
   });
 
+  test('stages that fail, however many, do not crowd out what others have left', async () => {
+    await claim('n2');
+    api.edit({ [OWNER]: null });
+    for (let attempt = 0; attempt < 40; attempt += 1) {
+      const { debts: earlier, wasHeld } = await claim('n1');
+      const own = { ...KEPT_OUT, sinceUnixMs: 1_000 + attempt, paths: [] };
+      const left = [own, ...earlier.filter(({ node }) => node !== 'n1')];
+      await release('n1', { left, isSettled: false, wasHeld });
+    }
+    expect(debts()).toEqual(['n2 every p0', 'n1 ']);
+  });
+
   test('a PV that was made anew for the volume gets what is left; one of another volume does not', async () => {
     await claim('n1');
     [api.uid, api.annotations] = ['u-2', {}];

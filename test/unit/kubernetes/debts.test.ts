@@ -39,6 +39,16 @@ test('what is written is read again, and people can read it too', () => {
   expect(parseDebts(undefined, NOW)).toEqual([]);
 });
 
+test('a path that was kept out when it was removed is read again under the name that pathd has for it', () => {
+  const paths = ['p0, removed', 'p0, removed 2'].map((name) => ({
+    ...{ name, ...TARGET, isid: '800000010000', keptOut: true },
+  }));
+  const entry = { ...ENTRY, debt: { ...ENTRY.debt, paths } };
+  const text = formatDebts([entry]);
+  expect(text).toContain('"p0,%20removed iscsi://10.0.0.1:3260/');
+  expect(parseDebts(text, NOW)).toEqual([entry]);
+});
+
 describe('a value that is not understood means every path, never clean', () => {
   const good = formatDebts([ENTRY]) ?? '';
   test.each([
@@ -96,8 +106,13 @@ test('what does not fit loses its paths and then means every path', () => {
   expect(merged.at(-1)).toMatchObject({ debt: { node: '', allPaths: true } });
 });
 
-test('the same entry twice is one', () => {
+test('the same entry twice is one; of another time, the later one', () => {
   expect(mergeDebts([ENTRY, ENTRY])).toEqual([ENTRY]);
+  const at = (sinceUnixMs: number): DebtEntry => ({
+    ...{ isClaim: false, debt: { ...ENTRY.debt, sinceUnixMs } },
+  });
+  const claim = { ...at(NOW), isClaim: true };
+  expect(mergeDebts([at(NOW - 9), claim, at(NOW), at(NOW - 5)])).toEqual([at(NOW), claim]);
 });
 
 test('a claim whose volume gets a path names it too', () => {
