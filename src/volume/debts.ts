@@ -12,7 +12,9 @@
  *   gone, delay, none   as for paths of our own; `delay` counts from the release or the take-over.
  *
  * A debt without a name and an initiator is that of a history which nobody knows: each path is reset
- * through a login of ours whose identity is verified, never a unit that is not this volume's.
+ * through a login of ours whose identity is verified, never a unit that is not this volume's. A path that
+ * was found to lead to another unit, or to one that cannot be told from others, is no debt then: this node
+ * does not use it either.
  */
 import type { Instant } from '../base/brand.ts';
 import { err, ok, type Result } from '../base/result.ts';
@@ -53,6 +55,8 @@ export interface DebtsOptions {
   readonly link: (path: string) => PathLink | undefined;
   /** Every path has been logged into, or could not be. */
   readonly haveAnswered: () => boolean;
+  /** The path was found not to lead to this unit, or not provably. */
+  readonly isAnothers: (path: string) => boolean;
   /** The last error of a path, for people. */
   readonly problem: (path: string) => string | undefined;
   /** What is configured now. */
@@ -243,6 +247,7 @@ export class Debts {
       return this.#flushVerified(at, limits);
     }
     const link = this.#linkOf(at);
+    if (isUnknownHistory(debt) && this.#isNoUnitOfOurs(at)) return ok(undefined);
     if (link !== undefined) {
       const isThere = this.#leadsTo(link, at) || !at.isWritten;
       return isThere ? this.#resetVerified(at, limits) : link.resetNexus(limits, at);
@@ -252,6 +257,11 @@ export class Debts {
     const done =
       isid === undefined ? nobody(at) : await this.#resetAs(initiatorName, isid, at, limits);
     return done === 'reserved' ? this.#flushVerified(at, limits) : done;
+  }
+
+  /** Judged when every path has answered: until then the record may have no founder. */
+  #isNoUnitOfOurs({ name }: DebtAddress): boolean {
+    return this.#options.haveAnswered() && this.#options.isAnothers(name);
   }
 
   /** Its session can be reinstated, as whoever it was. */

@@ -27,6 +27,8 @@ export class IdentityBook {
   #settled: boolean;
   #dispute: string | undefined;
   readonly #seen = new Map<string, LuIdentity>();
+  /** Paths that were compared with the record and are not, or not provably, its unit. */
+  readonly #others = new Set<string>();
 
   constructor(options: {
     readonly firstPath: string;
@@ -97,7 +99,20 @@ export class IdentityBook {
     return this.#record !== undefined && isStrong(this.#record.identity);
   }
 
+  /** Compared with the record the path leads to another unit, or to one that cannot be told from others. */
+  isAnothers(path: string): boolean {
+    return this.#others.has(path);
+  }
+
   judge(path: string, seen: LuIdentity): Identity {
+    const isKnown = this.#record !== undefined || this.#pinned !== undefined;
+    const verdict = this.#judge(path, seen);
+    if (isKnown && verdict.kind !== 'verified') this.#others.add(path);
+    else this.#others.delete(path);
+    return verdict;
+  }
+
+  #judge(path: string, seen: LuIdentity): Identity {
     this.#seen.set(path, seen);
     const ban = this.#banned.get(path);
     if (ban !== undefined) return { kind: 'banned', detail: ban };
@@ -120,6 +135,7 @@ export class IdentityBook {
     }
     return verdict;
   }
+
   /** Of a volume that this node has no record of. */
   #mayFound(path: string, seen: LuIdentity): Identity {
     if (this.#pinned === undefined) {

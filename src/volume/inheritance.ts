@@ -15,6 +15,7 @@ import { Debts } from './debts.ts';
 import { absentPath, type FencedPath, limitsOf } from './fence.ts';
 import { debtPath } from './left-behind.ts';
 import { digestChoices, switchPolicy } from './live-policy.ts';
+import type { IdentityBook } from './identity-book.ts';
 import type { PathBoard } from './path-board.ts';
 import type { PathLink } from './path-link.ts';
 import { Predecessors } from './predecessors.ts';
@@ -72,12 +73,13 @@ export function debtsOfVolume({ singleNode, debts, record }: VolumeOptions): rea
 interface Parts {
   readonly options: VolumeOptions;
   readonly board: PathBoard;
+  readonly book: IdentityBook;
   readonly keeper: RecordKeeper;
   readonly reservations: Reservations;
 }
 
 export function makeDebts(parts: Parts, policy: () => Policy): Debts {
-  const { options, board, keeper, reservations } = parts;
+  const { options, board, book, keeper, reservations } = parts;
   const { initiatorName, clock, initiator, credentials, paths, debtIsids = new Map() } = options;
   const wanted = { initiatorName, clock, initiator, credentials, paths, isids: debtIsids };
   return new Debts(
@@ -85,6 +87,7 @@ export function makeDebts(parts: Parts, policy: () => Policy): Debts {
       ...{ ...wanted, keeper, digests: digestChoices(policy) },
       link: (path) => board.link(path),
       haveAnswered: () => board.allAnswered,
+      isAnothers: (path) => book.isAnothers(path),
       problem: (path) => board.lastError(path)?.detail,
       limits: () => limitsOf(switchPolicy(policy).fencing),
       floating: () => policy().portals === 'floating',

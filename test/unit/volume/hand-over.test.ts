@@ -4,7 +4,6 @@
  */
 import { describe, expect, it } from 'vitest';
 import type { Debt } from '../../../src/volume/debt.ts';
-import { unknownHistory } from '../../../src/volume/debt-addresses.ts';
 import { nodePrefix } from '../../../src/volume/reservation-key.ts';
 import { FakeReservations } from '../../support/fake-reservations.ts';
 import type { Gateway } from '../../support/fake-session.ts';
@@ -419,23 +418,6 @@ describe('a claim that was taken over without a release', () => {
     await b.clock.advance(20_000);
     expect(b.medium.value(3)).toBe(2);
   });
-});
-
-it('of a history that nobody knows every path is reset before the first write', async () => {
-  const a = nodeA();
-  await a.start();
-  for (const gateway of a.gateways) {
-    gateway.delayMs = ({ what, session }) =>
-      what.op === 'write' && session.initiatorName === A ? 5_000 : 1;
-  }
-  a.write(3, 1);
-  await a.clock.advance(10);
-  const b = nodeB(a, [unknownHistory(a.clock.wallTime().getTime())]);
-  await b.start();
-  await b.wrote(3, 2);
-  expect(b.gateways.every(({ resets }) => resets === 1)).toBe(true);
-  expect(b.event('stuck')).toEqual([]);
-  await b.close();
 });
 
 describe('a unit that a node has reserved from which this one was not given the volume', () => {
