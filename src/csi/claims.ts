@@ -29,8 +29,9 @@ import { pause } from '../kubernetes/watch.ts';
 import { type AttachResponse, type PathdApi, PathdError, type PathSpec } from '../pathd/api.ts';
 import type { VolumeEventText } from './event-writer.ts';
 import { knownPv } from './keeper.ts';
-import type { KnownStore, KnownVolume } from './known.ts';
+import type { KnownPv, KnownStore, KnownVolume } from './known.ts';
 import { CLAIM_MS, claimOwner, type Claimed, isClaimOf, plain, textOf } from './owner.ts';
+import { CsiError } from './status.ts';
 
 export interface ClaimsOptions {
   readonly api: KubernetesApi;
@@ -53,6 +54,12 @@ export type MadeClaim = Pick<Claimed, 'pv' | 'debts' | 'takenFrom'> & {
   readonly isPathdOlder: boolean;
 };
 
+interface Loss {
+  /** Empty: nobody has the claim now. */
+  readonly owner: string;
+  readonly text: string;
+}
+
 /** done: as it should be, or nothing can be done; again: nobody could be asked. */
 type Outcome = 'done' | 'again';
 
@@ -67,6 +74,7 @@ interface Job {
 
 /** Of a csi of before, that wrote no entry. */
 const NEVER_SAID = { unpaid: undefined, wasHeld: false };
+const TAKEN = 'another node has had the volume and has given it back';
 /** pathd holds the volume's I/O while it waits for an answer. */
 const QUESTION_AGAIN_MS = 5_000;
 
@@ -99,6 +107,15 @@ export class Claims {
     const claim = { entry: made.entry, unpaid: undefined, wasHeld };
     await this.#set(volumeId, { pv: knownPv(pv, node), isOwner: true, claim }, ['left']);
     return { pv, debts, isPathdOlder, ...(takenFrom === undefined ? {} : { takenFrom }) };
+  }
+
+  /** What another node has had meanwhile is not claimed under what is attached here: pathd fails it. */
+  requireUntaken(volumeId: string, before: KnownPv | null, fresh?: PersistentVolume): void {
+    const known = this.#options.store.get(volumeId);
+    if (known === undefined || fresh === undefined) return;
+    if (!wasTaken({ ...known, pv: before }, fresh, this.#options.node)) return;
+    const text = `${TAKEN} while it was staged on this node: end its pods here`;
+    throw new CsiError('FAILED_PRECONDITION', `volume ${volumeId}: ${text}`);
   }
 
   /**
@@ -209,7 +226,12 @@ export class Claims {
     }
     const owner = ownerOf(pv);
     const isOthers = owner !== undefined && owner !== this.#options.node;
-    if (known.isOwner && isOthers) return this.#lost(known, pv, owner);
+    if (known.isOwner && isOthers) {
+      return this.#lost(known, pv, { owner, text: `node ${owner} has claimed the volume` });
+    }
+    if (wasTaken(known, pv, this.#options.node)) {
+      return this.#lost(known, pv, { owner: '', text: TAKEN });
+    }
     return this.#mend(known, pv);
   }
 
@@ -297,10 +319,10 @@ export class Claims {
   }
 
   /** Another node has claimed the volume while it is staged here. */
-  async #lost(known: KnownVolume, pv: PersistentVolume, owner: string): Promise<Outcome> {
+  async #lost(known: KnownVolume, pv: PersistentVolume, to: Loss): Promise<Outcome> {
     const { node, pathd } = this.#options;
     const { volumeId } = known;
-    const text = `node ${owner} has claimed the volume while node ${node} still had it staged`;
+    const text = `${to.text} while node ${node} still had it staged`;
     let after = `node ${node} writes no more, and its pods get I/O errors: delete them there`;
     let outcome: Outcome = 'done';
     try {
@@ -319,7 +341,7 @@ export class Claims {
     if (outcome === 'done') {
       await this.#set(volumeId, { pv: knownPv(pv, node), isOwner: false }, ['isQuestioned']);
     }
-    const loss = `${pv.uid} ${owner} ${outcome}`;
+    const loss = `${pv.uid} ${to.owner} ${outcome}`;
     if (this.#told.get(volumeId) === loss) return outcome;
     this.#told.set(volumeId, loss);
     this.#tell(volumeId, 'OwnerLost', `${text}: ${after}`);
@@ -395,6 +417,20 @@ function othersOf(
   if (unpaid !== undefined) return unpaid.map(plain);
   const found = parseDebts(pv.annotations[DEBTS_KEY], Date.now());
   return found.filter((entry) => !isClaimOf(entry, node));
+}
+
+/**
+ * The claim is free, and its entry has gone with the annotation: only the release of a node that has had the
+ * volume since takes both away. An operator who frees the volume leaves the entry.
+ */
+export function wasTaken(
+  { isOwner, claim, pv: before }: KnownVolume,
+  pv: PersistentVolume,
+  node: string,
+): boolean {
+  if (!isOwner || claim === undefined || before?.uid !== pv.uid) return false;
+  if (ownerOf(pv) !== undefined) return false;
+  return !parseDebts(pv.annotations[DEBTS_KEY], 0).some((entry) => isClaimOf(entry, node));
 }
 
 function wasAsked({ again }: Job): boolean {

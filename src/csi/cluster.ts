@@ -313,7 +313,10 @@ export class Cluster {
     const isLost = needsOwner(mode) && pv !== null && ownerOf(pv) !== this.#options.node;
     if (!isReplaced && !isLost) return;
     // It is staged, whatever comes of this: its claim is looked after as before.
-    const made = this.configure(volumeId, context, mode).then(() => this.claim(volumeId, mode));
+    const made = this.configure(volumeId, context, mode).then(() => {
+      this.#claims.requireUntaken(volumeId, pv, this.#fresh.get(volumeId));
+      return this.claim(volumeId, mode);
+    });
     await made.finally(() => {
       this.#claims.check(volumeId);
     });
@@ -363,10 +366,7 @@ export class Cluster {
     if (pv !== undefined) void removeDeadStatuses(this.#owner, pv);
   }
 
-  /**
-   * The volume is gone from this node: take status and claim off the PV, now or later, and say there what
-   * is left.
-   */
+  /** The volume is gone from this node: status and claim go off the PV, now or later; what is left stays. */
   async unstaged(volumeId: string, left: readonly Debt[]): Promise<void> {
     if (left.length > 0) {
       const isOwner = this.#store.get(volumeId)?.isOwner === true;

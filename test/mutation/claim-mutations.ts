@@ -111,6 +111,16 @@ export const CLAIMS: readonly Mutation[] = [
     },
   ),
   mutation(
+    'taken-meanwhile',
+    'a node claims a volume again that another one has had meanwhile, and writes on',
+    [CLAIMED, 'another node has had it and has given it back (clean)'],
+    {
+      file: 'src/csi/claims.ts',
+      was: 'if (wasTaken(known, pv, this.#options.node)) {',
+      is: 'if (known.volumeId === pv.uid) {',
+    },
+  ),
+  mutation(
     'new-pv-not-claimed',
     'a PV that was made anew while its volume is staged is left unclaimed',
     ['test/unit/csi/keeper.test.ts', 'a replaced, deleted or foreign PV changes nothing'],

@@ -7,7 +7,14 @@ import { Claims, type MadeClaim } from '../../../src/csi/claims.ts';
 import type { KnownVolume } from '../../../src/csi/known.ts';
 import { knownPv } from '../../../src/csi/keeper.ts';
 import { KnownStore } from '../../../src/csi/known.ts';
-import { type Debt, parseDebts } from '../../../src/kubernetes/debts.ts';
+import { claimOwner, releaseOwner } from '../../../src/csi/owner.ts';
+import {
+  claimEntry,
+  type Debt,
+  type DebtEntry,
+  parseDebts,
+} from '../../../src/kubernetes/debts.ts';
+import { OUT_OF_SERVICE_TAINT } from '../../../src/kubernetes/owner.ts';
 import { PathdError, type PathSpec } from '../../../src/pathd/api.ts';
 import { PvApi } from '../../support/pv-api.ts';
 
@@ -173,6 +180,9 @@ describe('while it is staged', () => {
   test('an owner annotation that somebody removes is put back at once, with a warning', async () => {
     await stage();
     api.edit({ [OWNER]: null });
+    expect(() =>
+      claims.requireUntaken('pv-1', store.get('pv-1')?.pv ?? null, api.pv),
+    ).not.toThrow();
     await watch();
     expect(api.annotations[OWNER]).toBe('n1');
     expect(debts()).toEqual(['n1 claim every']);
@@ -224,6 +234,27 @@ describe('while it is staged', () => {
     expect(api.annotations[OWNER]).toBe('n2');
     expect(confirmed).toEqual([expect.stringMatching(/^lost: /)]);
   });
+
+  test.each([['clean', []] as const, ['not clean', [KEPT_OUT]] as const])(
+    'another node has had it and has given it back (%s): lost, and not claimed again',
+    async (_, left) => {
+      await stage();
+      const entry = (): Promise<DebtEntry> =>
+        Promise.resolve(claimEntry('n2', Date.now(), [PATH], undefined));
+      const as = { api: api.api, node: 'n2', log: LOG };
+      // node n1 was cut off, and tainted out-of-service.
+      api.nodes.set('n1', { uid: 'u', taints: [OUT_OF_SERVICE_TAINT] });
+      await claimOwner(as, { volumeId: 'pv-1', pv: api.pv, entry, left: undefined });
+      const volume = { volumeId: 'pv-1', name: 'pv-1', uid: 'u-1' };
+      await releaseOwner(as, { ...volume, left, isSettled: true, wasHeld: false });
+      const before = store.get('pv-1')?.pv ?? null;
+      expect(() => claims.requireUntaken('pv-1', before, api.pv)).toThrow(/end its pods here/);
+      await watch(5_000);
+      expect(confirmed).toEqual([expect.stringMatching(/^lost: another node has had the volume/)]);
+      expect(told).toEqual([expect.stringMatching(/^OwnerLost: another node .* writes no more/)]);
+      expect(api.annotations).not.toHaveProperty([OWNER]);
+    },
+  );
 
   test('a PV of another volume under its name is left alone', async () => {
     await stage();
