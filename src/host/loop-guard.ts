@@ -15,7 +15,7 @@
  */
 import type { DeviceVerdict } from '../volume/ports.ts';
 import { exec } from './exec.ts';
-import { type LoopDevice, readLoop, readLoopAttribute, readQueueAttribute } from './loop.ts';
+import { askSysfs, type LoopDevice, readLoop } from './loop.ts';
 
 /** What a device is set up as. */
 export interface LoopSetup {
@@ -94,6 +94,8 @@ export class LoopGuard {
 
   async inspect(): Promise<DeviceVerdict> {
     const now = await readLoopNow(this.#name);
+    // The next look tells: a node short of memory or of descriptors is no tenant that tampers.
+    if (now === 'unknown') return { kind: 'fine' };
     const verdict = judgeLoop(this.#setup, now);
     if (verdict.kind === 'changed') return this.#mend(verdict.what, verdict.mend);
     if (verdict.kind === 'fine' && this.#openFiles() === 0) {
@@ -114,24 +116,30 @@ export class LoopGuard {
     }
     this.#mended++;
     const done = await exec('losetup', args, { timeoutMs: MEND_TIMEOUT_MS });
-    const after = judgeLoop(this.#setup, await readLoopNow(this.#name));
-    if (after.kind === 'lost') return after;
-    if (after.kind === 'fine') return { kind: 'restored', what: `${what}; it was put back` };
+    const now = await readLoopNow(this.#name);
+    const after = now === 'unknown' ? undefined : judgeLoop(this.#setup, now);
+    if (after?.kind === 'lost') return after;
+    if (after?.kind === 'fine') return { kind: 'restored', what: `${what}; it was put back` };
     const reason = done.failure ?? (done.stderr.trim() || 'the kernel does not take it');
     return { kind: 'restored', what: `${what}; putting it back failed (${reason}): tried again` };
   }
 }
 
-async function readLoopNow(name: string): Promise<LoopNow | undefined> {
-  const loop = await readLoop(name);
-  if (loop === undefined) return undefined;
+/** Undefined: nothing is attached to it. */
+async function readLoopNow(name: string): Promise<LoopNow | 'unknown' | undefined> {
   const number = async (attribute: string): Promise<number> =>
-    Number((await readLoopAttribute(name, attribute)) ?? 0);
-  return {
-    ...loop,
-    partscan: (await number('partscan')) !== 0,
-    offset: await number('offset'),
-    sizeLimit: await number('sizelimit'),
-    sectorBytes: Number(await readQueueAttribute(name, 'logical_block_size')),
-  };
+    Number((await askSysfs(name, attribute)) ?? 0);
+  try {
+    const loop = await readLoop(name, askSysfs);
+    if (loop === undefined) return undefined;
+    return {
+      ...loop,
+      partscan: (await number('loop/partscan')) !== 0,
+      offset: await number('loop/offset'),
+      sizeLimit: await number('loop/sizelimit'),
+      sectorBytes: await number('queue/logical_block_size'),
+    };
+  } catch {
+    return 'unknown';
+  }
 }

@@ -42,21 +42,37 @@ export interface LoopAttachOptions {
 
 const SYS_BLOCK = '/sys/block';
 
-async function readAttribute(name: string, attribute: string): Promise<string | undefined> {
-  const text = await readFile(`${SYS_BLOCK}/${name}/${attribute}`, 'utf8').catch(() => undefined);
-  return text?.replace(/\n$/, '');
+/** What sysfs says of something that is not there. Other errors are the node's (no memory, no descriptor). */
+const ABSENT: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ENODEV', 'ENXIO', 'ENOTDIR']);
+
+/** Undefined: there is no such attribute. Throws when the kernel could not be asked, which proves nothing. */
+export async function askSysfs(name: string, attribute: string): Promise<string | undefined> {
+  try {
+    const text = await readFile(`${SYS_BLOCK}/${name}/${attribute}`, 'utf8');
+    return text.replace(/\n$/, '');
+  } catch (error) {
+    if (ABSENT.has((error as NodeJS.ErrnoException).code)) return undefined;
+    throw error;
+  }
 }
 
-/** The loop device of this name, undefined when no file is attached to it. */
-export async function readLoop(name: string): Promise<LoopDevice | undefined> {
-  const backingFile = await readAttribute(name, 'loop/backing_file');
+function readAttribute(name: string, attribute: string): Promise<string | undefined> {
+  return askSysfs(name, attribute).catch(() => undefined);
+}
+
+/** The loop device of this name, undefined when no file is attached to it. `read` may throw. */
+export async function readLoop(
+  name: string,
+  read: typeof askSysfs = readAttribute,
+): Promise<LoopDevice | undefined> {
+  const backingFile = await read(name, 'loop/backing_file');
   if (backingFile === undefined) return undefined;
   return {
     path: `/dev/${name}`,
     name,
     backingFile: unescapeMountField(backingFile),
-    directIo: (await readAttribute(name, 'loop/dio')) === '1',
-    autoclear: (await readAttribute(name, 'loop/autoclear')) === '1',
+    directIo: (await read(name, 'loop/dio')) === '1',
+    autoclear: (await read(name, 'loop/autoclear')) === '1',
   };
 }
 
@@ -125,18 +141,16 @@ export async function detachLoop(path: string): Promise<Result<void, ExportError
   return err({ kind: 'io', detail: `cannot detach ${path}: ${reason}` });
 }
 
-/** The device is not attached to this file any more: free, or used by somebody else. */
+/**
+ * The device is not attached to this file any more: free, or used by somebody else. Where the kernel could
+ * not be asked it is there: its cache is flushed before it is taken away.
+ */
 export async function isLoopGone(loop: LoopDevice): Promise<boolean> {
-  const now = await readLoop(loop.name);
+  const now = await readLoop(loop.name, askSysfs).catch(() => loop);
   if (now === undefined) return true;
   // After a lazy unmount the kernel shows the path from the root of the detached mount.
   const detached = `/${basename(loop.backingFile)}`;
   return now.backingFile !== loop.backingFile && now.backingFile !== detached;
-}
-
-/** One attribute of the loop driver; undefined when no file is attached. */
-export function readLoopAttribute(name: string, attribute: string): Promise<string | undefined> {
-  return readAttribute(name, `loop/${attribute}`);
 }
 
 /** One queue attribute; undefined when this kernel does not have it. */

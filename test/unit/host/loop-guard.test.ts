@@ -3,11 +3,13 @@ import type * as fsPromises from 'node:fs/promises';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { exec } from '../../../src/host/exec.ts';
 import { LoopGuard } from '../../../src/host/loop-guard.ts';
-import { attachLoop } from '../../../src/host/loop.ts';
+import { attachLoop, isLoopGone } from '../../../src/host/loop.ts';
 
 const FILE = '/run/pv/fuse/disk';
 /** /sys/block/loop7, by the last two parts of the path. */
 let sysfs: Record<string, string>;
+/** What each read of it ends with. */
+let sysfsError: string | undefined;
 /** What losetup changes there; a call that it has no entry for does nothing. */
 let losetup: Record<string, Record<string, string>>;
 
@@ -16,7 +18,9 @@ vi.mock('node:fs/promises', async (original) => ({
   ...(await original<typeof fsPromises>()),
   readFile: async (path: string) => {
     const text = sysfs[path.split('/').slice(-2).join('/')];
-    if (!path.startsWith('/sys/block/loop7/') || text === undefined) throw new Error('ENOENT');
+    if (sysfsError !== undefined) throw Object.assign(new Error(sysfsError), { code: sysfsError });
+    if (!path.startsWith('/sys/block/loop7/') || text === undefined)
+      throw Object.assign(new Error('ENOENT'), { code: 'ENOENT' });
     return `${text}\n`;
   },
 }));
@@ -24,6 +28,7 @@ vi.mock('node:fs/promises', async (original) => ({
 const calls = (): string[] => vi.mocked(exec).mock.calls.map(([, args]) => args.join(' '));
 
 beforeEach(() => {
+  sysfsError = undefined;
   sysfs = {
     'loop/backing_file': FILE,
     'loop/dio': '1',
@@ -79,6 +84,15 @@ describe('LoopGuard', () => {
   it('finds nothing where nothing was changed, and runs no program for it', async () => {
     expect(await guard.inspect()).toEqual({ kind: 'fine' });
     expect(calls()).toEqual([]);
+  });
+
+  it.each(['EMFILE', 'ENFILE', 'ENOMEM'])('takes %s for no sign of anything', async (code) => {
+    sysfsError = code;
+    expect(await guard.inspect()).toEqual({ kind: 'fine' });
+    const loop = { path: '/dev/loop7', name: 'loop7', backingFile: FILE };
+    expect(await isLoopGone({ ...loop, directIo: true, autoclear: false })).toBe(false);
+    sysfsError = 'ENODEV';
+    expect(await guard.inspect()).toMatchObject({ kind: 'lost' });
   });
 
   it.each([
