@@ -3,9 +3,11 @@
  * first save on (slot-file.ts): a disk that fills up later stops no failover.
  *
  * Versions before this one had `<volume id>.json`, a new file at each save. It is read where there is no
- * other, and goes when the first record was saved.
+ * other, and goes when the first record was saved. One that is younger than the record is that of a version
+ * before that served the volume since (a downgrade): it counts, and what the record says of writes that
+ * nobody has fenced, which that version did not see, is added.
  */
-import { readdir } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { err, ok, type Result } from '../base/result.ts';
 import { type FileError, readWhole, removeWhole } from '../host/durable-file.ts';
@@ -32,10 +34,15 @@ export function fileVolumeStore(stateDir: string, volumeId: string): VolumeStore
       if (!found.ok) return err(storeError(found.error));
       if (found.value === 'damaged')
         return err(corrupt(file.path, 'neither of its two slots is whole'));
-      if (found.value !== 'none') return understood(file.path, found.value.text, volumeId);
+      const record =
+        found.value === 'none' ? undefined : understood(file.path, found.value.text, volumeId);
+      if (record !== undefined && !(record.ok && (await isYounger(former, file.path))))
+        return record;
       const text = await readWhole(former);
       if (!text.ok) return err(storeError(text.error));
-      return text.value === undefined ? ok(undefined) : understood(former, text.value, volumeId);
+      if (text.value === undefined) return record ?? ok(undefined);
+      const other = understood(former, text.value, volumeId);
+      return record?.ok === true && other.ok ? ok(joined(record.value, other.value)) : other;
     },
     save: async (record: VolumeRecord): Promise<Result<void, StoreError>> => {
       const saved = await file.write(`${JSON.stringify(record, undefined, 2)}\n`);
@@ -51,6 +58,38 @@ export function fileVolumeStore(stateDir: string, volumeId: string): VolumeStore
       }
       return ok(undefined);
     },
+  };
+}
+
+async function isYounger(path: string, than: string): Promise<boolean> {
+  const changed = (file: string): Promise<number> =>
+    stat(file).then(
+      ({ mtimeMs }) => mtimeMs,
+      () => 0,
+    );
+  return (await changed(path)) > (await changed(than));
+}
+
+/** The newer of two records, with whatever the older one knows of writes that may still take effect. */
+function joined(older: VolumeRecord, newer: VolumeRecord): VolumeRecord {
+  const both = (of: (record: VolumeRecord) => readonly string[]): readonly string[] => [
+    ...new Set([...of(older), ...of(newer)]),
+  ];
+  return {
+    ...older,
+    ...newer,
+    lu: newer.lu ?? older.lu,
+    mayHoldWrites: both(({ mayHoldWrites }) => mayHoldWrites),
+    heldAt: { ...older.heldAt, ...newer.heldAt },
+    heldKeys: { ...older.heldKeys, ...newer.heldKeys },
+    keptOut: both(({ keptOut = [] }) => keptOut),
+    keysLeft: older.keysLeft ?? newer.keysLeft,
+    leftUnixMs: newer.leftUnixMs ?? older.leftUnixMs,
+    debts: [...(older.debts ?? []), ...(newer.debts ?? [])],
+    nexuses: { ...older.nexuses, ...newer.nexuses },
+    // Keys of the layout of versions before may stand again.
+    keyLayout: newer.keyLayout,
+    banned: { ...older.banned, ...newer.banned },
   };
 }
 

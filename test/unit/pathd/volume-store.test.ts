@@ -1,5 +1,5 @@
 /** The record of a volume on disk: what is read, what is an error, and the file of the versions before. */
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -27,11 +27,44 @@ it('the file of the versions before is read, and gone when a record was saved', 
   expect(await fileVolumeStore(dir, 'v').load()).toMatchObject({ value: { format: 'done' } });
 });
 
-it('beside a record the former file says nothing any more', async () => {
+it('beside a younger record the former file says nothing any more', async () => {
+  await writeFile(former(), JSON.stringify(dirty));
+  await utimes(former(), 1_000, 1_000);
   await fileVolumeStore(dir, 'v').save(emptyRecord('v'));
   await writeFile(former(), JSON.stringify(dirty));
+  await utimes(former(), 1_000, 1_000);
   expect(await fileVolumeStore(dir, 'v').load()).toMatchObject({ value: { mayHoldWrites: [] } });
   expect(await volumesUnderName(dir)).toEqual([]);
+});
+
+it('a version before has served the volume since: what either may have left is fenced', async () => {
+  const store = fileVolumeStore(dir, 'v');
+  await store.save({ ...dirty, heldAt: { p0: 'a:1' }, keptOut: ['p2'] });
+  const since = {
+    ...emptyRecord('v'),
+    mayHoldWrites: ['p1'],
+    heldAt: { p1: 'b:1' },
+    format: 'done',
+  };
+  await writeFile(former(), JSON.stringify(since));
+  const later = Date.now() / 1000 + 10;
+  await utimes(former(), later, later);
+  const again = fileVolumeStore(dir, 'v');
+  const loaded = await again.load();
+  expect(loaded).toMatchObject({
+    value: {
+      mayHoldWrites: ['p0', 'p1'],
+      heldAt: { p0: 'a:1', p1: 'b:1' },
+      ...{ keptOut: ['p2'], format: 'done' },
+    },
+  });
+  if (!loaded.ok || loaded.value === undefined) expect.unreachable();
+  await again.save(loaded.value);
+  expect(await files()).toEqual(['v.record']);
+  expect(await fileVolumeStore(dir, 'v').load()).toEqual(loaded);
+  await writeFile(former(), '{');
+  await utimes(former(), later, later);
+  expect(await fileVolumeStore(dir, 'v').load()).toMatchObject({ error: { kind: 'corrupt' } });
 });
 
 it.each([
