@@ -77,17 +77,21 @@ test('a failover on the wire has no malformed PDU and no gap in CmdSN', async ()
   expect(decode(file, ports, '_ws.malformed', ['frame.number'])).toEqual([]);
   const logins = decode(file, ports, 'iscsi.opcode == 0x03', ['iscsi.login.csg']);
   expect(logins.length).toBeGreaterThanOrEqual(3);
-  const commands = decode(file, ports, 'iscsi.opcode == 0x01', ['tcp.stream', 'iscsi.cmdsn']);
+  // Several PDUs may be in a segment: one CmdSN and one I bit for each that has them.
+  const fields = ['tcp.stream', 'iscsi.cmdsn', 'iscsi.I'];
+  const commands = decode(file, ports, 'iscsi.opcode == 0x01', fields);
   expect(commands.length).toBeGreaterThan(600);
-  const last = new Map<string, number>();
+  const next = new Map<string, number>();
   let gaps = 0;
   for (const line of commands) {
-    const [stream = '', numbers = ''] = line.split('\t');
-    for (const text of numbers.split(',')) {
+    const [stream = '', numbers = '', bits = ''] = line.split('\t');
+    const immediate = bits.split(',').map((bit) => bit === '1' || bit === 'True');
+    expect(immediate).toHaveLength(numbers.split(',').length);
+    for (const [i, text] of numbers.split(',').entries()) {
       const number = Number(text);
-      const before = last.get(stream);
-      if (before !== undefined && number !== before + 1) gaps++;
-      last.set(stream, number);
+      if (number !== (next.get(stream) ?? number)) gaps++;
+      // An immediate PDU carries the number of the next command and does not use it up (RFC 7143 4.2.2.1).
+      next.set(stream, immediate[i] === true ? number : number + 1);
     }
   }
   expect(gaps).toBe(0);
