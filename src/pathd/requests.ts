@@ -16,6 +16,8 @@ export function checkVolumeId(text: string): void {
 }
 
 const DEBTS_MAX = 64;
+/** Of one debt: a claim names every address that a path has had while it stood; the annotation's bound is ahead of it. */
+const DEBT_PATHS_MAX = 1_024;
 /** Of a target, of an initiator, of a host, of a node: what people read, and what goes into a login. */
 const PLAIN = /^[!-~ ]{0,255}$/;
 const ISID = /^([0-9a-f]{12})?$/i;
@@ -32,7 +34,7 @@ export function checkDebts(debts: readonly Debt[]): void {
     const problem = initiatorName === '' ? undefined : initiatorNameProblem(initiatorName);
     if (problem !== undefined) bad(problem);
     if (!Number.isSafeInteger(sinceUnixMs) || sinceUnixMs < 0) bad(`since ${String(sinceUnixMs)}`);
-    if (paths.length > DEBTS_MAX) bad(`${String(paths.length)} paths of node ${node}`);
+    if (paths.length > DEBT_PATHS_MAX) bad(`${String(paths.length)} paths of node ${node}`);
     for (const { name, host, port, targetName, lun, isid } of paths) {
       const texts = [name, host, targetName].every((text) => PLAIN.test(text));
       if (!texts) bad(`a path of node ${node} has characters that none has`);
