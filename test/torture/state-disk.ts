@@ -2,8 +2,8 @@
  * The file system that a worker keeps its record on: a small one of its own, in memory, that can be full.
  * What has its space already can be written in place; whatever needs a free block cannot.
  */
-import { execFileSync } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, rmdirSync, rmSync, writeSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -41,7 +41,10 @@ export class StateDisk {
     if (!this.#mounted) return;
     this.#mounted = false;
     process.off('exit', this.close);
-    execFileSync('umount', ['--lazy', this.path]);
-    rmdirSync(this.path);
+    // A signal to the whole group ends the first one: what else is to be taken away must have its turn.
+    for (let tries = 0; tries < 3; tries++) {
+      if (spawnSync('umount', ['--lazy', this.path]).status === 0) break;
+    }
+    rmSync(this.path, { recursive: true, force: true });
   };
 }
