@@ -112,7 +112,7 @@ export const PARAMETERS: Table = {
     doc: 'good probes in a row that declare it up again (one, when no path is up)',
   }),
   ioDeadlineMs: duration('io-deadline', [100, 60_000], '1s', {
-    doc: 'no progress of I/O: suspect at half of it, left at 70 % in silence, at all of it without a READ',
+    doc: 'no progress of I/O: suspect at half, left at all of it in silence (pings too) or without READs',
   }),
   flushDeadlineMs: duration('flush-deadline', [100, 600_000], '30s', {
     doc: 'FLUSH, UNMAP and WRITE SAME are suspect after half of it; limit of a flush in a fence and at detach',

@@ -18,8 +18,6 @@ export interface Slowness {
   readonly survivedAt: Instant | undefined;
 }
 
-/** Share of io-deadline that a current path may be silent, pings included. */
-const SILENT_SHARE = 0.7;
 const HARDER = 8;
 const CALM_MS = 10_000;
 /** A late answer is remembered for this long, or for ten times as long as it took. */
@@ -65,7 +63,7 @@ function harder(verdicts: number): number {
 
 /** Silence, pings included, that is held against the current path, ms. The second verdict is as quick. */
 export function silentLimitMs({ ioDeadlineMs }: Policy, { verdicts }: Slowness): number {
-  return SILENT_SHARE * ioDeadlineMs * harder(Math.max(0, verdicts - 1));
+  return ioDeadlineMs * harder(Math.max(0, verdicts - 1));
 }
 
 /**

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Hand, kinds, moves, n } from './hand.ts';
 
 const stalled = (isSilent: boolean) =>
-  ({ kind: 'io-stalled', path: n('p0'), silentMs: isSilent ? 700 : 0 }) as const;
+  ({ kind: 'io-stalled', path: n('p0'), silentMs: isSilent ? 1000 : 0 }) as const;
 
 describe('suspicion', () => {
   it('a suspect current path has every standby and itself asked at once', () => {

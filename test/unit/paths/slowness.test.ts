@@ -100,12 +100,12 @@ describe('verdicts', () => {
     const hand = Hand.running([100, 90]);
     const alive = ['p0', 'p1'];
     hand.live(500, alive);
-    expect(leaves(hand, 'p0', 'p1', 700)).toBe(true);
+    expect(leaves(hand, 'p0', 'p1', 1000)).toBe(true);
     hand.live(hand.now + 2500, alive);
-    expect(leaves(hand, 'p1', 'p0', 700)).toBe(true);
+    expect(leaves(hand, 'p1', 'p0', 1000)).toBe(true);
     hand.live(hand.now + 2500, alive);
-    expect(leaves(hand, 'p0', 'p1', 700)).toBe(false);
-    expect(leaves(hand, 'p0', 'p1', 5600)).toBe(true);
+    expect(leaves(hand, 'p0', 'p1', 1000)).toBe(false);
+    expect(leaves(hand, 'p0', 'p1', 8000)).toBe(true);
   });
 
   it('after ten quiet seconds are as quick as the first', () => {
@@ -118,7 +118,7 @@ describe('verdicts', () => {
       ['p0', 'p1'],
       ['p1', 'p0'],
     ] as const) {
-      expect(leaves(hand, from, to, 700)).toBe(true);
+      expect(leaves(hand, from, to, 1000)).toBe(true);
       hand.live(hand.now + 12_000, alive);
     }
   });

@@ -139,14 +139,14 @@ describe('a back end that hangs', () => {
 
 describe('a silent path', () => {
   it.each(['frozen', 'dark'] as const)(
-    '(%s) is left within a second of the last sign of life',
+    '(%s) is left a second after the last sign of life',
     async (mode) => {
       const w = await started({ policy: { fencing: 'none' } });
       w.gateway(0).mode = mode;
       const from = w.clock.now();
       await w.good(w.write(1, 11));
       // 150 ms of it are the attempt at a fence.
-      expect(w.clock.now() - from).toBeLessThan(1_150);
+      expect(w.clock.now() - from).toBeLessThan(1_400);
       expect(w.current).toBe('p1');
     },
   );
@@ -157,10 +157,10 @@ describe('a silent path', () => {
     w.gateway(0).mode = 'frozen';
     const from = w.clock.now();
     await w.good(w.submit('flush', 0, 0));
-    expect(w.clock.now() - from).toBeLessThan(1_300);
+    expect(w.clock.now() - from).toBeLessThan(1_500);
   });
 
-  it.each([300, 600])('is no path that hiccups for %i ms', async (ms) => {
+  it.each([300, 900])('is no path that hiccups for %i ms', async (ms) => {
     const w = await started();
     const end = w.clock.now() + 120_000;
     for (let n = 0; w.clock.now() < end; n++) {
