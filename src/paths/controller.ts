@@ -212,8 +212,15 @@ function wakeAt(state: ControllerState): Instant | undefined {
     if (path.probe !== undefined) return abandonedAt(path.probe, policy);
     return path.identity.kind === 'banned' ? undefined : path.nextProbeAt;
   });
+  const isInDoubt = paths.some(({ name, suspectSince }) => {
+    return name === state.current && suspectSince !== undefined;
+  });
   for (const path of paths) {
     if (heldDown(path, now)) instants.push(path.holdDownUntil);
+    // A verdict waits so long for an answer (decide.ts).
+    if (isInDoubt && path.probe !== undefined) {
+      instants.push(after(path.probe.sentAt, policy.probeGapMs));
+    }
   }
   if (!started && firstUsableAt !== undefined) instants.push(after(firstUsableAt, graceMs(state)));
   if (!latched && move === undefined) {

@@ -17,6 +17,17 @@ import { after } from './time.ts';
 import { refilled, taken } from './tokens.ts';
 import type { Turn } from './turn.ts';
 
+/**
+ * Until when a verdict waits for the path that would take over by its weight: it was asked a moment ago, as
+ * the others were, and of answers that come within milliseconds of each other the first decides nothing.
+ */
+function awaitsBest(turn: Turn, { name }: PathState): Instant | undefined {
+  const others = turn.usable().filter((path) => path.name !== name);
+  const asked = best(others, { ...turn.terms(), evidenceSince: undefined })?.probe;
+  const until = asked && after(asked.sentAt, turn.state.policy.probeGapMs);
+  return until !== undefined && turn.now < until ? until : undefined;
+}
+
 /** Silence is held against the current path once another one has answered. */
 export function judgeSilence(turn: Turn): void {
   const { current: name, policy, slowness } = turn.state;
@@ -24,6 +35,7 @@ export function judgeSilence(turn: Turn): void {
   if (current?.liveness !== 'up') return;
   const others = turn.usable().filter((path) => path.name !== name);
   if (!stallProved(current, others, silentLimitMs(policy, slowness))) return;
+  if (awaitsBest(turn, current) !== undefined) return;
   const forMs = String(current.silentMs);
   pathDown(turn, current.name, {
     kind: 'io-stalled',
@@ -47,6 +59,7 @@ export function judgeHangs(turn: Turn): void {
     if (path.liveness !== 'up' || hungMs < limitMs) continue;
     const others = turn.usable().filter((other) => other.name !== path.name);
     if (!hangProved(path, others, { hungMs, ratio: policy.brownOutRatio })) continue;
+    if (path.name === current && awaitsBest(turn, path) !== undefined) continue;
     pathDown(turn, path.name, {
       kind: 'probe-timeout',
       detail: `pings are answered, READs have not been for ${String(hungMs)} ms: the back end hangs`,

@@ -2,7 +2,7 @@
  * What an event says about the paths, before anything is decided: probe results, I/O evidence, own
  * stalls, identity. Orders of the operator are in orders.ts.
  */
-import type { PathName } from '../base/brand.ts';
+import type { Instant, PathName } from '../base/brand.ts';
 import * as brownOut from './brown-out.ts';
 import { isSlow, p90, withLatency } from './latency.ts';
 import {
@@ -158,12 +158,21 @@ export function pathDown(turn: Turn, name: PathName, cause: Cause): void {
   announceDown(turn, before, path, cause);
 }
 
+/**
+ * Since when an answer counts as one that came after the suspicion. A path that was asked shortly before it
+ * cannot be asked again within probe-gap: that answer is as fresh as one can be, and does not put the path
+ * behind a worse one.
+ */
+function evidenceFrom({ state }: Turn, { suspectSince }: PathState): Instant | undefined {
+  return suspectSince === undefined ? undefined : after(suspectSince, -state.policy.probeGapMs);
+}
+
 function announceDown(turn: Turn, before: PathState, path: PathState, cause: Cause): void {
   const { state } = turn;
   turn.emit({ kind: 'sever', path: path.name, cause });
   turn.note('path-down', before, path, cause);
   if (turn.isActive(path.name)) {
-    turn.set({ outage: cause, evidenceSince: before.suspectSince });
+    turn.set({ outage: cause, evidenceSince: evidenceFrom(turn, before) });
   }
   if (path.name === state.pin) turn.set({ pin: undefined });
   if (path.name === state.favoured) turn.set({ favoured: undefined });

@@ -56,7 +56,14 @@ describe('time to failover with the defaults', () => {
         const world = worldWith({ atMs, mode, seed, load: true }).run(atMs + 10_000);
         expect(gapMs(world, atMs, 'p1')).toBeLessThanOrEqual(1500);
       }),
-      runs,
+      // p1 was asked a moment before the suspicion: it is not put behind p2 for that.
+      {
+        ...runs,
+        examples: [
+          [20_000, 'hung', 1_807_259_531],
+          [20_951, 'hung', 2_147_221_491],
+        ],
+      },
     );
   });
 
