@@ -94,7 +94,7 @@ export const VOLUMES: readonly Mutation[] = [
     'timer-left',
     'the watch for stalls outlives its volume',
     [VOLUME, 'P17:'],
-    volume('stall-watch', '    this.#timer?.cancel();\n', ''),
+    volume('stall-watch', '    this.#timer?.cancel();\n    this.#timer = undefined;\n', ''),
   ),
   mutation(
     'wall-clock',

@@ -3,6 +3,7 @@
  * that everything answered is flushed and the record says that no path holds anything.
  */
 import { afterEach, describe, expect, it } from 'vitest';
+import { FakeReservations } from '../../support/fake-reservations.ts';
 import { VolumeWorld } from '../../support/volume-world.ts';
 
 let world: VolumeWorld;
@@ -14,7 +15,9 @@ afterEach(() => {
 
 async function closedAfter(ms: number, policy: Readonly<Record<string, string>> = {}) {
   const cached = { writeCache: true };
-  world = new VolumeWorld({ policy, profiles: [cached, cached] });
+  // Registered: giving the keys back takes time, in which a planned switch could still arrive.
+  const reservations = new FakeReservations();
+  world = new VolumeWorld({ policy, profiles: [cached, cached], reservations, singleNode: true });
   const { clock, volume, store } = world;
   // One that all share where that is declared.
   const cache = new Map();
