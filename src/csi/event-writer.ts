@@ -7,7 +7,7 @@ import type { Logger } from '../base/log.ts';
 import { makeRoom } from '../base/make-room.ts';
 import { printable } from '../base/printable.ts';
 import { backoffMs } from '../kubernetes/backoff.ts';
-import type { ApiResult, KubernetesApi } from '../kubernetes/client.ts';
+import type { ApiError, ApiResult, KubernetesApi } from '../kubernetes/client.ts';
 import { DRIVER_NAME } from '../kubernetes/contract.ts';
 import { EventCorrelator, type EventDecision } from '../kubernetes/event-correlator.ts';
 import { type EventReason, isChatty } from '../pathd/api.ts';
@@ -51,6 +51,8 @@ interface Queued {
 
 const QUEUE_MAX = 200;
 const CALL_TIMEOUT_MS = 5_000;
+/** Tries in a row that may be forbidden: about 20 s. */
+const FORBIDDEN_TRIES = 5;
 /** Event.message has 1 KiB; the correlator may put words before it. */
 const MESSAGE_MAX = 960;
 /** Events of cluster-scoped objects live here; describe looks for them here. */
@@ -66,6 +68,8 @@ export class EventWriter {
   #timer: NodeJS.Timeout | undefined;
   #busy = false;
   #failures = 0;
+  /** Events in a row that were forbidden, or tries of one. */
+  #refusals = 0;
   #made = 0;
   #stopped = false;
 
@@ -127,15 +131,29 @@ export class EventWriter {
     this.#busy = true;
     for (let next = this.#queue[0]; next !== undefined; next = this.#queue[0]) {
       const done = await this.#write(next);
-      if (!done.ok && done.error.kind === 'unavailable') {
+      if (!done.ok && this.#mayPass(done.error.kind)) {
         this.#again();
         break;
       }
       this.#failures = 0;
-      if (!done.ok) this.#log.warn({ error: done.error.detail }, 'event was not accepted');
+      if (done.ok) this.#refusals = 0;
+      else this.#log.warn({ error: done.error.detail }, 'event was not accepted');
       if (this.#queue[0] === next) this.#queue.shift();
     }
     this.#busy = false;
+  }
+
+  /**
+   * Whether it is worth another try. A server that has just started forbids what it allows when it has read
+   * its roles: what was lost by that were the events of the outage. One that goes on forbidding is believed.
+   */
+  #mayPass(kind: ApiError['kind']): boolean {
+    if (kind === 'forbidden' && this.#refusals < FORBIDDEN_TRIES) {
+      this.#refusals += 1;
+      this.#failures = this.#refusals - 1;
+      return true;
+    }
+    return kind === 'unavailable';
   }
 
   #again(): void {

@@ -7,6 +7,7 @@
 import { createHash } from 'node:crypto';
 import { closeSync, createReadStream, openSync, readSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
+import { DEBTS_KEY } from '../../src/kubernetes/keys.ts';
 import type { KubeObject } from './client.ts';
 import type { World } from './world.ts';
 import { programs } from './cgroups.ts';
@@ -253,11 +254,14 @@ export class Volume {
     return (await this.#world.cluster.run(process.execPath, words)).trim();
   }
 
-  /** Waits until this node has nothing of the volume any more, and has said so. */
+  /**
+   * Waits until this node has nothing of the volume any more, and has said so. What a target that was dead
+   * may still have (a registration, a write) stays on the PV, for the next holder.
+   */
   async waitReleased(): Promise<void> {
     await this.#world.cluster.waitFor(`${this.name} is unstaged and given back`, async () => {
       const keys = Object.keys(await this.annotations());
-      return keys.every((key) => !/^(status|owner)\.prioritypath/.test(key));
+      return keys.every((key) => key === DEBTS_KEY || !/^(status|owner)\.prioritypath/.test(key));
     });
   }
 

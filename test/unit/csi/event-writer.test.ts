@@ -106,11 +106,30 @@ test('without an API server events wait, in order, and are told once', async () 
 });
 
 test('what is not accepted is dropped, and the next one told', async () => {
-  api.failures.push('forbidden');
+  api.failures.push('not-found');
   say('first');
   say('second');
   await vi.advanceTimersByTimeAsync(0);
   expect(api.calls).toHaveLength(2);
+});
+
+test('a server that forbids, for it has just started, loses no event', async () => {
+  api.failures.push('unavailable', 'forbidden', 'forbidden', 'forbidden');
+  say('first');
+  say('second');
+  await vi.advanceTimersByTimeAsync(30_000);
+  expect(api.calls.map(({ body }) => body['message'])).toEqual([
+    ...['first', 'first', 'first', 'first', 'first', 'second'],
+  ]);
+});
+
+test('a server that goes on forbidding is asked once an event', async () => {
+  api.failures.push(...Array.from({ length: 100 }, () => 'forbidden' as const));
+  for (let n = 0; n < 6; n += 1) {
+    say(String(n));
+    await vi.advanceTimersByTimeAsync(60_000);
+  }
+  expect(api.calls).toHaveLength(11);
 });
 
 test('a volume whose PV is not known has no events', async () => {
