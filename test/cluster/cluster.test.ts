@@ -17,6 +17,7 @@ import { idleStories, mannerStories } from './stories/manners.ts';
 import { ownerStories } from './stories/owner.ts';
 import { quickstartStories } from './stories/quickstart.ts';
 import { pathdStories, restartStories } from './stories/restarts.ts';
+import { tenantStories } from './stories/tenants.ts';
 import { memoryStories, uninstallStories } from './stories/uninstall.ts';
 import { volumeStories } from './stories/volumes.ts';
 
@@ -35,6 +36,7 @@ maintenanceStories(stage);
 mannerStories(stage);
 failoverStories(stage);
 volumeStories(stage);
+tenantStories(stage);
 chapStories(stage);
 ownerStories(stage);
 debtStories(stage);

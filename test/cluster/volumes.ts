@@ -45,6 +45,12 @@ export interface UnitOptions {
   readonly hosts: readonly string[];
 }
 
+export interface PodOptions {
+  readonly readOnly?: boolean;
+  /** Without any capability. */
+  readonly isBare?: boolean;
+}
+
 const MIB = 1 << 20;
 /** mkfs.xfs wants 300 MiB. */
 const SIZE_BYTES = 320 * MIB;
@@ -175,7 +181,7 @@ export class Volume {
   }
 
   /** Starts a pod that has the volume at /data (Block: at /dev/data) and waits until it runs. */
-  async startPod(name: string, options: { readonly readOnly?: boolean } = {}): Promise<Pod> {
+  async startPod(name: string, options: PodOptions = {}): Promise<Pod> {
     const pod = await this.makePod(name, options);
     // A kubelet that found no API server comes back by its reflectors' backoff, a minute and more.
     await this.#world.cluster.waitReady('pod', name, { limitMs: 150_000 });
@@ -183,9 +189,10 @@ export class Volume {
   }
 
   /** As `startPod`, but returns at once. */
-  async makePod(name: string, options: { readonly readOnly?: boolean } = {}): Promise<Pod> {
+  async makePod(name: string, options: PodOptions = {}): Promise<Pod> {
     const { cluster, podImage } = this.#world;
-    const { readOnly = false } = options;
+    const { readOnly = false, isBare = false } = options;
+    const bare = { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } };
     const where =
       this.#options.volumeMode === 'Block'
         ? { volumeDevices: [{ name: 'data', devicePath: '/dev/data' }] }
@@ -205,6 +212,7 @@ export class Volume {
             image: podImage,
             imagePullPolicy: 'Never',
             command: ['sleep', 'infinity'],
+            ...(isBare ? { securityContext: bare } : {}),
             ...where,
           },
         ],
