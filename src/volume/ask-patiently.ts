@@ -1,30 +1,29 @@
 /**
  * Asks a path that may be slow. Silence, pings included, ends it after `deadlineMs`; a path that answers
  * pings is given its time, is told of as late, and asked again at growing pauses, for one question that a
- * target has swallowed proves nothing. The first answer to any of them counts.
+ * target has swallowed proves nothing and is never answered. The first answer to any of them counts.
  */
 import type { Clock, Session, Timer } from './ports.ts';
-import { type ProbeAnswer, silence } from './probe-answer.ts';
 
 export interface PatientAsking {
   readonly session: Session;
   readonly clock: Clock;
   readonly deadlineMs: number;
   /** Another `deadlineMs` has passed without an answer of the kind that was asked for. */
-  readonly late: () => void;
+  readonly late?: (() => void) | undefined;
 }
 
 /** It is asked again after 1, 2, 4, 8 and 16 deadlines, then after every 16. */
 const LONGEST_PAUSE = 16;
 
-export function askPatiently(
+export function askPatiently<T>(
   { session, clock, deadlineMs, late }: PatientAsking,
-  ask: () => Promise<ProbeAnswer>,
-): Promise<ProbeAnswer> {
+  ask: () => Promise<T>,
+): Promise<T | 'silent'> {
   return new Promise((resolve, reject) => {
     let over = false;
     let timer: Timer | undefined;
-    const finish = (answer: ProbeAnswer): void => {
+    const finish = (answer: T | 'silent'): void => {
       over = true;
       timer?.cancel();
       resolve(answer);
@@ -37,10 +36,10 @@ export function askPatiently(
       session.ping();
       timer = clock.after(deadlineMs, () => {
         if (session.heard === heard) {
-          finish(silence(deadlineMs));
+          finish('silent');
           return;
         }
-        late();
+        late?.();
         if (over) return;
         const isPower = (deadlines & (deadlines - 1)) === 0 && deadlines <= LONGEST_PAUSE;
         if (isPower || deadlines % LONGEST_PAUSE === 0) put();

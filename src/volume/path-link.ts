@@ -31,9 +31,9 @@ import {
   type ProbeAnswer,
   reservedByOthers,
   silence,
+  silentFault,
 } from './probe-answer.ts';
 import { UnitReset } from './unit-reset.ts';
-import { whileAnswering } from './while-answering.ts';
 
 /** A session whose identity was read and judged to be the volume's. */
 export interface Verified extends LuReading {
@@ -161,8 +161,9 @@ export class PathLink {
     if (verified === undefined) return noSession('not logged in');
     const { session } = verified;
     const { clock } = this.#options;
-    const reading = this.#medium.readBack(this.#context(session, Infinity), verified);
-    const read = await whileAnswering(session, { clock, stepMs: deadlineMs }, reading);
+    const read = await askPatiently({ session, clock, deadlineMs }, () =>
+      this.#medium.readBack(this.#context(session, Infinity), verified),
+    );
     const shown = read === 'silent' ? silence(deadlineMs) : read;
     const problem = this.mustIdentify ? await this.#identify(session, deadlineMs) : undefined;
     return problem ?? shown ?? { kind: 'good', latencyUs: 0 };
@@ -393,18 +394,17 @@ export class PathLink {
     return undefined;
   }
 
-  /** Who it is and what it can do; given up when nothing comes from it for `stepMs`. */
+  /** Who it is and what it can do; given up when nothing comes from it for `deadlineMs`. */
   async #read(
     session: Session,
-    stepMs: number,
+    deadlineMs: number,
     late?: () => void,
   ): Promise<Result<LuReading, CommandFault>> {
     const { clock } = this.#options;
-    const watch = { clock, stepMs, ...(late === undefined ? {} : { late }) };
-    const reading = await whileAnswering(session, watch, readLu(this.#context(session, Infinity)));
-    if (reading !== 'silent') return reading;
-    const detail = `no answer to anything in ${String(stepMs)} ms`;
-    return err({ kind: 'timeout', cause: 'probe-timeout', detail });
+    const reading = await askPatiently({ session, clock, deadlineMs, late }, () =>
+      readLu(this.#context(session, Infinity)),
+    );
+    return reading === 'silent' ? err(silentFault(deadlineMs)) : reading;
   }
 
   #join(session: Session, deadlineMs: number): Promise<ProbeAnswer | undefined> {
@@ -427,10 +427,10 @@ export class PathLink {
     return { session, clock, deadlineMs, attention };
   }
 
-  #probeSession(verified: Verified, { current, ...asking }: Probing): Promise<ProbeAnswer> {
-    const { session } = verified;
-    const { clock } = this.#options;
-    return askPatiently({ session, clock, ...asking }, () => this.#ask(verified, current));
+  async #probeSession(verified: Verified, { current, ...asking }: Probing): Promise<ProbeAnswer> {
+    const watch = { session: verified.session, clock: this.#options.clock, ...asking };
+    const answer = await askPatiently(watch, () => this.#ask(verified, current));
+    return answer === 'silent' ? silence(asking.deadlineMs) : answer;
   }
 
   async #ask(verified: Verified, current: boolean): Promise<ProbeAnswer> {

@@ -36,8 +36,12 @@ export function loginAnswer(failure: TransportFailure): ProbeAnswer {
 
 /** Not even pings were answered. */
 export function silence(forMs: number): ProbeAnswer {
+  return faultAnswer(silentFault(forMs));
+}
+
+export function silentFault(forMs: number): CommandFault {
   const detail = `no answer to anything in ${String(forMs)} ms`;
-  return { kind: 'failed', hard: false, cause: { kind: 'probe-timeout', detail } };
+  return { kind: 'timeout', cause: 'probe-timeout', detail };
 }
 
 /** There is no session, or not that one any more. */

@@ -9,8 +9,6 @@ interface Patience {
   readonly clock: Clock;
   /** A portal that does not answer a ping within this is silent, ms. */
   readonly stepMs: number;
-  /** Called every `stepMs` while it goes on. */
-  readonly late?: () => void;
 }
 
 /** What silence is told as. */
@@ -24,7 +22,7 @@ export function unanswered(stepMs: number): {
 /** `silent`: nothing at all came from the session for `stepMs` while a ping was to be answered. */
 export function whileAnswering<T>(
   session: Session,
-  { clock, stepMs, late }: Patience,
+  { clock, stepMs }: Patience,
   work: Promise<T>,
 ): Promise<T | 'silent'> {
   return new Promise((resolve, reject) => {
@@ -36,7 +34,6 @@ export function whileAnswering<T>(
           resolve('silent');
           return;
         }
-        late?.();
         look(session.heard);
       });
     };

@@ -98,6 +98,25 @@ describe('slow on every path', () => {
   });
 });
 
+describe('a question that is swallowed', () => {
+  it.each(['tur', 'inquiry', 'other', 'read'])(
+    '(%s) while a path is identified or asked: it is asked again, and is soon of use',
+    async (op) => {
+      const w = await started({ paths: 1 });
+      let left = 1;
+      w.gateway(0).delayMs = ({ what }) => (what.op === op && left-- > 0 ? Infinity : 1);
+      for (const session of [...w.gateway(0).sessions]) {
+        session.end({ kind: 'reset', detail: 'reset by peer' });
+      }
+      const from = w.clock.now();
+      await w.good(w.write(1, 11));
+      expect(w.clock.now() - from).toBeLessThan(5_000);
+      await w.clock.advance(10_000);
+      expect(w.volume.status().paths[0]?.up).toBe(true);
+    },
+  );
+});
+
 describe('slow on one path', () => {
   it('writes that a shared back end makes slow on the current path only: still it answers', async () => {
     const w = await started();
