@@ -33,6 +33,7 @@ export class HomeMark {
   #isSet = false;
   #tail: Promise<unknown> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
 
   /** @param folder of the plugin, below the kubelet's directory. */
   constructor(folder: string, home: Home, log: Logger) {
@@ -81,12 +82,16 @@ export class HomeMark {
     });
   }
 
-  stop(): void {
+  /** csi ends: a claim that was given back since the last look is no reason for the mark to stay. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
     clearTimeout(this.#timer);
+    await this.clear();
   }
 
   #later(): void {
     clearTimeout(this.#timer);
+    if (this.#stopped) return;
     this.#timer = setTimeout(() => void this.clear(), LOOK_AGAIN_MS).unref();
   }
 

@@ -109,7 +109,7 @@ export function createCsiServer(options: CsiServerOptions): CsiServer {
         });
       });
       await cluster?.stop();
-      mark?.stop();
+      await mark?.stop();
       // The kubelet's plugins/<driver>: nothing of ours stays there. Any other folder is not ours.
       const folder = dirname(path);
       if (basename(folder) === DRIVER_NAME) await rmdir(folder).catch(() => undefined);

@@ -148,3 +148,19 @@ test('mounts of this driver of which there is no record are found', () => {
   const entries = parseMountInfo([at(ours!), at(known!), at(others), at('/data')].join('\n'));
   expect(unrecordedStages(entries, new Set([known!]))).toEqual([ours]);
 });
+
+test('a claim that was given back between two looks leaves no mark when csi ends', async () => {
+  const mark = new HomeMark(folder, { stateDir: home('a'), pathd: PATHD }, log);
+  await mark.open();
+  const store = new StateStore(home('a'), mark);
+  await store.open();
+  await store.write(record('pv-1'));
+  const known = join(home('a'), 'known');
+  mkdirSync(known);
+  writeFileSync(join(known, 'volume-pv-1.json'), '{}');
+  await store.remove('pv-1');
+  expect(existsSync(file())).toBe(true);
+  rmSync(known, { recursive: true });
+  await mark.stop();
+  expect(existsSync(file())).toBe(false);
+});
