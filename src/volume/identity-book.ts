@@ -107,7 +107,9 @@ export class IdentityBook {
   judge(path: string, seen: LuIdentity): Identity {
     const isKnown = this.#record !== undefined || this.#pinned !== undefined;
     const verdict = this.#judge(path, seen);
-    if (isKnown && verdict.kind !== 'verified') this.#others.add(path);
+    // Banned before there is a record it is by the operator's word, and it is not looked at again.
+    const isOther = verdict.kind === 'banned' || (isKnown && verdict.kind === 'unverified');
+    if (isOther) this.#others.add(path);
     else this.#others.delete(path);
     return verdict;
   }

@@ -4,6 +4,7 @@
  */
 import { expect, it } from 'vitest';
 import { unknownHistory } from '../../../src/volume/debt-addresses.ts';
+import { IdentityBook } from '../../../src/volume/identity-book.ts';
 import { MemoryStore, VolumeWorld } from '../../support/volume-world.ts';
 
 const A = 'iqn.2026-01.test:a';
@@ -35,12 +36,13 @@ it('of a history that nobody knows every path is reset before the first write', 
 });
 
 it.each([
-  ['cannot be told from others', {}, 'unverified'],
-  ['is another one', { 'expected-serial': 'S' }, 'banned'],
-])(
+  ['cannot be told from others', {}, 'unverified', 1],
+  ['is another one', { 'expected-serial': 'S' }, 'banned', 1],
+  ['is another one, found before the right one,', { 'expected-serial': 'S' }, 'banned', 20],
+] as const)(
   'of a history that nobody knows a unit that %s is not reset, and not waited for',
   async (...row) => {
-    const [, policy, kind] = row;
+    const [, policy, kind, founderMs] = row;
     const profiles = [
       { names: [], serial: 'S' },
       { names: [], serial: kind === 'banned' ? 'T' : 'S' },
@@ -49,6 +51,7 @@ it.each([
       ...{ singleNode: true, initiatorName: A, policy, profiles },
       debts: [unknownHistory(0)],
     });
+    b.gateway(0).delayMs = () => founderMs;
     await b.start();
     await b.wrote(3, 2);
     await b.clock.advance(5_000);
@@ -58,3 +61,12 @@ it.each([
     await b.close();
   },
 );
+
+it('a unit that is another one by the operator’s word is known for that before there is a record', () => {
+  const book = new IdentityBook({
+    ...{ firstPath: 'p0', expectedSerial: 'S', record: undefined, banned: {} },
+  });
+  const seen = { deviceType: 0, strong: [], weak: [], serial: 'T', blockSize: 512, blocks: 8 };
+  expect(book.judge('p1', seen).kind).toBe('banned');
+  expect(book.isAnothers('p1')).toBe(true);
+});
