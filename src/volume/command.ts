@@ -6,7 +6,7 @@
  * dropped. Sessions that do not answer are reset by whoever declares the path down.
  */
 import type { CauseKind } from '../paths/model.ts';
-import { judge } from './outcome.ts';
+import { judgeTransfer } from './outcome.ts';
 import type { Clock, Sense, Session } from './ports.ts';
 
 export interface CommandFault {
@@ -77,7 +77,8 @@ export function runCommand(context: CommandContext, command: OwnCommand): Promis
         ...(command.dataOut === undefined ? {} : { dataOut: command.dataOut }),
         aside: true,
         done: (outcome) => {
-          const verdict = judge(outcome);
+          // Less than it asks for is what most answers to a question are; a parameter list is taken or not.
+          const verdict = judgeTransfer(outcome, { dataOut: command.dataOut });
           if (verdict.kind === 'retry' && verdict.attention !== undefined) {
             attention(verdict.attention);
           }

@@ -252,7 +252,7 @@ export class Dispatcher {
     };
     this.flights.launch(route.session, command, kind, (outcome) => {
       if (epoch !== this.#epoch) return;
-      const verdict = judgeTransfer(outcome, dataIn, request.kind === 'write');
+      const verdict = judgeTransfer(outcome, piece);
       if (verdict.kind === 'unknown') return; // unanswered until the path is abandoned
       entry.unanswered--;
       this.#answered(entry, piece, route, tries, verdict);

@@ -50,11 +50,18 @@ export function judge(outcome: ScsiOutcome): Verdict {
   }
 }
 
-/** GOOD with less data than there was to move is no answer to a read, nor is it one to a write. */
+/**
+ * Success is no answer where other data was moved than there was to move, in either direction: an underflow
+ * says that the target went without some of it, an overflow that it wanted more (RFC 7143 11.4.5), for which
+ * another block length is enough. What is written then, or where what was read comes from, nobody knows. The
+ * data of a WRITE SAME is one block, whatever it writes (SBC-3 5.50), so it is no exception.
+ */
 export function judgeTransfer(
   outcome: ScsiOutcome,
-  dataIn: { readonly length: number } | undefined,
-  isWrite: boolean,
+  {
+    dataIn,
+    dataOut,
+  }: { readonly dataIn?: Sized | undefined; readonly dataOut?: Sized | undefined },
 ): Verdict {
   const verdict = judge(outcome);
   if (verdict.kind !== 'good' || outcome.kind !== 'status') return verdict;
@@ -63,8 +70,13 @@ export function judgeTransfer(
     const detail = `${String(received)} of ${String(dataIn.length)} bytes read`;
     return { kind: 'error', error: 'EIO', detail };
   }
-  if (!isWrite || residual === 0) return verdict;
-  return { kind: 'error', error: 'EIO', detail: `${String(residual)} bytes were not written` };
+  if (residual === 0 || (dataIn ?? dataOut) === undefined) return verdict;
+  const detail = `success with a residual of ${String(residual)} bytes: not all of the data was moved`;
+  return { kind: 'error', error: 'EIO', detail };
+}
+
+interface Sized {
+  readonly length: number;
 }
 
 function judgeSense(sense: Sense): Verdict {

@@ -48,8 +48,8 @@ export const ENGINE: readonly Mutation[] = [
     ['test/unit/protocol/iscsi/session.test.ts', 'is no answer: the session ends'],
     {
       file: 'src/protocol/iscsi/receive.ts',
-      was: 'if (untaken > 0) return',
-      is: 'if (untaken > 1e9) return',
+      was: 'if (untaken > 0 && bhs',
+      is: 'if (untaken > 1e9 && bhs',
     },
   ),
   mutation(
@@ -125,6 +125,46 @@ export const ENGINE: readonly Mutation[] = [
       file: 'src/volume/write-protection.ts',
       was: "if (writeProtected) return unusable('the unit says so (WP in MODE SENSE)');",
       is: '',
+    },
+  ),
+  mutation(
+    'residual-believed',
+    'success is believed though the target says that other data was moved than there was',
+    ['test/unit/volume/switching.test.ts', 'GOOD with a residual is no answer to a write'],
+    {
+      file: 'src/volume/outcome.ts',
+      was: 'if (residual === 0 || (dataIn ?? dataOut) === undefined) return verdict;',
+      is: 'return verdict;',
+    },
+  ),
+  mutation(
+    'zeros-have-no-residual',
+    'a WRITE SAME of which the target has taken nothing counts as written',
+    ['test/unit/volume/switching.test.ts', 'GOOD with a residual is no answer to a write'],
+    {
+      file: 'src/volume/dispatch.ts',
+      was: 'judgeTransfer(outcome, piece)',
+      is: "judgeTransfer(outcome, request.kind === 'write' ? piece : { dataIn })",
+    },
+  ),
+  mutation(
+    'recovered-unasked',
+    'success by another name is believed though the target has not taken all of the data',
+    ['test/unit/protocol/iscsi/session.test.ts', 'RECOVERED ERROR may come before all data'],
+    {
+      file: 'src/protocol/iscsi/receive.ts',
+      was: 'if (untaken > 0) this.#residual += untaken;',
+      is: '',
+    },
+  ),
+  mutation(
+    'parameters-not-taken',
+    'a reservation command counts as done though the target has not taken its parameter list',
+    ['test/unit/volume/command.test.ts', 'GOOD that has moved less than its parameter list'],
+    {
+      file: 'src/volume/command.ts',
+      was: 'judgeTransfer(outcome, { dataOut: command.dataOut })',
+      is: 'judgeTransfer(outcome, {})',
     },
   ),
 ];

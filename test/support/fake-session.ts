@@ -74,7 +74,7 @@ export class Gateway extends DeviceServer {
   reservations: FakeReservations | undefined;
   /** Other gateways of the same device server: a reset through one ends the tasks of all. */
   siblings: readonly Gateway[] = [];
-  /** Bytes that a GOOD read leaves out, and that a GOOD write says it has. */
+  /** Bytes that a GOOD read leaves out, and that GOOD to a command with data says it has (all of them alike). */
   shortReadBytes = 0;
   shortWriteBytes = 0;
   readonly sessions = new Set<FakeSession>();
@@ -273,7 +273,7 @@ export class FakeSession implements Session {
       const to = dataIn instanceof Uint8Array ? dataIn : dataIn.buffer();
       received = data.copy(to, 0, 0, Math.max(0, data.length - short));
     }
-    const residual = task.what.op === 'write' ? this.gateway.shortWriteBytes : 0;
+    const residual = task.command.dataOut === undefined ? 0 : this.gateway.shortWriteBytes;
     this.#report(task, { kind: 'status', status, sense, received, residual });
   }
 

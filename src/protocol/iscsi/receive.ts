@@ -194,10 +194,14 @@ export class Receiver implements PduSink {
     const response = bhs[at + Field.RESPONSE] as number;
     if (response !== 0) return `response ${response}, target failure`;
     const untaken = this.#untaken(task, bhs, at);
-    if (untaken > 0) return `GOOD, though it has not taken ${untaken} bytes of the data`;
+    if (untaken > 0 && bhs[at + Field.STATUS] === 0) {
+      return `GOOD, though it has not taken ${untaken} bytes of the data`;
+    }
     const problem = this.#numbered(bhs, at);
     if (problem !== undefined) return problem;
     this.#takeStatus(bhs, at);
+    // CONDITION MET or RECOVERED ERROR may be a success as well: the caller is to see that this one is not.
+    if (untaken > 0) this.#residual += untaken;
     this.#task = task;
     this.#moved(task);
     this.#events.receiveInto(this.#scratch, 0);
@@ -205,12 +209,12 @@ export class Receiver implements PduSink {
   }
 
   /**
-   * Bytes that a command answered with GOOD was to be given, was not, and is not said to have done without
-   * (residual underflow, 11.4.5). What was executed then, nobody knows.
+   * Bytes that an answered command was to be given, was not, and is not said to have done without (residual
+   * underflow, 11.4.5). What was executed then, nobody knows.
    */
   #untaken({ command, sent }: Task, bhs: Uint8Array, at: number): number {
     const dataOut = command?.dataOut;
-    if (dataOut === undefined || (bhs[at + Field.STATUS] as number) !== 0) return 0;
+    if (dataOut === undefined) return 0;
     const isUnder = (this.#flags & ResponseFlag.UNDERFLOW) !== 0;
     const admitted = isUnder ? get32(bhs, at + Field.RESIDUAL_COUNT) : 0;
     return dataOut.length - sent - admitted;

@@ -35,4 +35,19 @@ describe('a command of our own', () => {
     expect(result.kind).toBe('good');
     expect([heard, sent]).toEqual([[0x2a, 0x2a, 0x2a, 0x2a], 5]);
   });
+
+  it.each([
+    ['its parameter list', 'fault', Buffer.alloc(24)],
+    ['what it has asked for', 'good', undefined],
+  ])('GOOD that has moved less than %s: %s', async (_, kind, dataOut) => {
+    const clock = new VirtualClock();
+    const session = new LateSession(clock);
+    session.auto = () => ({ ...good(), residual: 8 }) as ScsiOutcome;
+    const context = { session, clock, deadlineMs: 1_000, attention: () => undefined };
+    const own = { what: 'X', cdb: new Uint8Array(6), receive: dataOut === undefined ? 16 : 0 };
+    const command = dataOut === undefined ? own : { ...own, dataOut };
+    const result = await clock.run(runCommand(context, command));
+    expect(result.kind).toBe(kind);
+    if (result.kind === 'fault') expect(result.fault.kind).toBe('error');
+  });
 });

@@ -300,10 +300,12 @@ describe('answers', () => {
   it('GOOD with a residual is no answer to a write: the target has not taken all of it', async () => {
     const w = await started();
     w.gateway(0).shortWriteBytes = 512;
-    const io = w.write(0, 1, 2);
-    const zeroes = w.submit('discard', 4, 1); // WRITE SAME moves one block whatever it writes
+    // WRITE SAME moves one block, whatever it writes: none of it was taken.
+    const ios = [w.write(0, 1, 2), w.submit('write-zeroes', 4, 8), w.submit('discard', 16, 8)];
     await w.clock.advance(50);
-    expect([io.error, zeroes.error]).toEqual(['EIO', undefined]);
+    expect(ios.map(({ error }) => error)).toEqual(['EIO', 'EIO', 'EIO']);
+    w.gateway(0).shortWriteBytes = 0;
+    await w.wrote(4, 2);
   });
 
   it('a reservation conflict fails the volume: another node has it', async () => {

@@ -270,12 +270,20 @@ describe('GOOD for a write', () => {
     expect(bench.end).toMatchObject({ kind: 'protocol' });
   });
 
-  it('an error may come before all data was asked for', () => {
-    bench = new Bench(lazy);
-    bench.write(8192);
-    bench.respond(bench.flush()[0]!, 8);
-    expect([bench.end, bench.outcomes.length]).toEqual([undefined, 1]);
-  });
+  it.each([
+    ['CONDITION MET', 4, undefined],
+    ['RECOVERED ERROR', 2, Buffer.from('72011800 00000000'.replace(' ', ''), 'hex')],
+    ['BUSY', 8, undefined],
+  ])(
+    '%s may come before all data was asked for, and tells how much is missing',
+    (_, code, sense) => {
+      bench = new Bench(lazy);
+      bench.write(8192);
+      bench.respond(bench.flush()[0]!, code, sense);
+      expect(bench.end).toBeUndefined();
+      expect(bench.outcomes).toMatchObject([{ kind: 'status', status: code, residual: 7168 }]);
+    },
+  );
 });
 
 describe('a target that breaks the protocol', () => {
