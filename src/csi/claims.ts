@@ -20,6 +20,7 @@ import {
   claimEntry,
   type Debt,
   type DebtEntry,
+  describeStanding,
   mergeNexuses,
   type Nexuses,
   parseDebts,
@@ -27,7 +28,7 @@ import {
 import { DEBTS_KEY, IDENTITY_KEY, OWNER_KEY } from '../kubernetes/keys.ts';
 import { pause } from '../kubernetes/watch.ts';
 import { type AttachResponse, type PathdApi, PathdError, type PathSpec } from '../pathd/api.ts';
-import type { VolumeEventText } from './event-writer.ts';
+import type { CsiEventReason, VolumeEventText } from './event-writer.ts';
 import { knownPv } from './keeper.ts';
 import type { KnownPv, KnownStore, KnownVolume } from './known.ts';
 import { CLAIM_MS, claimOwner, type Claimed, isClaimOf, plain, textOf } from './owner.ts';
@@ -137,6 +138,17 @@ export class Claims {
     });
     this.look(volumeId, pv, pv);
     await Promise.race([this.#jobs.get(volumeId)?.end, pause(CLAIM_MS, this.#options.signal)]);
+  }
+
+  /** Without a claim: the unit is pinned all the same, and what stands on the PV is told, and stays. */
+  async attachedUnclaimed(
+    volumeId: string,
+    pv: PersistentVolume | undefined,
+    answer: AttachResponse,
+  ): Promise<void> {
+    const standing = describeStanding(pv?.annotations[DEBTS_KEY], Date.now());
+    if (standing !== undefined) this.#tell(volumeId, 'DebtsLeft', standing);
+    await this.attached(volumeId, pv, answer, false);
   }
 
   /**
@@ -401,7 +413,7 @@ export class Claims {
     await store.set(next as unknown as KnownVolume);
   }
 
-  #tell(volumeId: string, reason: 'OwnerLost' | 'OwnerReclaimed', message: string): void {
+  #tell(volumeId: string, reason: CsiEventReason, message: string): void {
     const known = this.#options.store.get(volumeId);
     if (known === undefined) return;
     this.#options.tell(known, { reason, warning: true, message, atUnixMs: Date.now() });

@@ -288,7 +288,7 @@ export class Cluster {
 
   /** Of a volume that is attached without a claim: its unit is pinned all the same. */
   async attachedUnclaimed(volumeId: string, answer: AttachResponse): Promise<void> {
-    await this.#claims.attached(volumeId, this.#fresh.get(volumeId), answer, false);
+    await this.#claims.attachedUnclaimed(volumeId, this.#fresh.get(volumeId), answer);
   }
 
   /** pathd has detached it, and said what is left; what becomes of the claim is not decided yet. */

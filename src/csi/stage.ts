@@ -19,10 +19,10 @@ import type { ParsedChap } from '../kubernetes/chap-secret.ts';
 import {
   type AttachRequest,
   type AttachResponse,
-  type Debt,
   PathdError,
   type VolumeStatus,
 } from '../pathd/api.ts';
+import { attachRequest } from './attach-request.ts';
 import { chapSpec, SECRET_ADVICE } from './chap.ts';
 import type { ConfirmedClaim } from './cluster.ts';
 import { type NodeContext, attachedVolume, isMountOf, whyDead } from './context.ts';
@@ -156,34 +156,21 @@ async function giveUp(
 async function attachUnder(
   node: NodeContext,
   call: StageCall,
-  { paths, policy, pin = '' }: VolumeConfig,
+  config: VolumeConfig,
   claim: ConfirmedClaim | undefined,
 ): Promise<AttachResponse> {
   const { volumeId, capability } = call;
   const { cluster } = node;
   if (claim !== undefined) requireFences(node, volumeId, claim);
-  const answer = await attach(node, {
-    ...{ volumeId, paths, policy, pin },
-    readOnly: parse.isReadOnlyMode(capability.mode),
+  const request = attachRequest({
+    ...{ volumeId, config, mode: capability.mode, node: node.nodeId, claimed: claim?.debts },
     chap: chapSpec(call.chap),
-    singleNode: parse.isSingleNodeWriter(capability.mode),
-    mayTakeOver: claim?.debts.some((debt) => isOfDeadHolder(debt, node.nodeId)) === true,
-    debts: claim?.debts ?? [],
-    historyKnown: claim !== undefined,
-    claimQuestions: claim !== undefined,
-    expectedIdentity: cluster?.pinnedUnit(volumeId) ?? '',
+    pinnedUnit: cluster?.pinnedUnit(volumeId) ?? '',
   });
+  const answer = await attach(node, request);
   if (claim !== undefined) await claim.attached(answer);
   else await cluster?.attachedUnclaimed(volumeId, answer);
   return answer;
-}
-
-/**
- * A named node that has never given the volume back, and of which the cluster or the operator has said
- * that it writes no more: the claim was taken from it, by this stage or by one before that failed.
- */
-function isOfDeadHolder({ node: holder, allPaths }: Debt, self: string): boolean {
-  return allPaths && holder !== '' && holder !== self;
 }
 
 /** A pathd of the release before would attach the volume as if nobody had left anything. */

@@ -212,16 +212,36 @@ function parsePath(value: unknown): DebtPath | undefined {
   return { name, ...target.value, isid, keptOut: others.length > 0 };
 }
 
-/** For people: what a node that has given the volume back may still have under way. */
-export function describeLeft(node: string, debts: readonly Debt[], isClaimed: boolean): string {
+function unimposed(what: 'write' | 'use'): string {
+  return (
+    `Several nodes may ${what} this volume, so that is imposed on none of them: restart those targets, or ` +
+    'wait as long as they keep the commands of a lost initiator, before what it wrote is relied on or ' +
+    'written anew'
+  );
+}
+
+/** `node`: whoever tells it. */
+function listOf(debts: readonly Debt[], node: string): string {
   const of = (debt: Debt): string => {
     const listed = debt.paths.map((path) => `${path.name} (${formatPortal(path)})`).join(', ');
     const what = debt.allPaths ? 'every path' : listed || 'its registrations';
-    return debt.node === node ? what : `${what} of node ${debt.node || 'unknown'}`;
+    return debt.node === node && node !== '' ? what : `${what} of node ${debt.node || 'unknown'}`;
   };
+  return debts.map(of).join('; ');
+}
+
+/** For people: what a node that has given the volume back may still have under way. */
+export function describeLeft(node: string, debts: readonly Debt[], isClaimed: boolean): string {
   const after = isClaimed
     ? 'Whoever has the volume next fences that before its first write'
-    : 'Several nodes may write this volume, so that is imposed on none of them: restart those targets, or ' +
-      'wait as long as they keep the commands of a lost initiator, before what it wrote is written anew';
-  return `node ${node} has let the volume go with something left at its targets: ${debts.map(of).join('; ')}. ${after}`;
+    : unimposed('write');
+  const left = listOf(debts, node);
+  return `node ${node} has let the volume go with something left at its targets: ${left}. ${after}`;
+}
+
+/** For people: what stands on a PersistentVolume that is attached unclaimed; undefined: nothing. */
+export function describeStanding(text: string | undefined, nowMs: number): string | undefined {
+  const debts = parseDebts(text, nowMs).flatMap(({ isClaim, debt }) => (isClaim ? [] : [debt]));
+  if (debts.length === 0) return undefined;
+  return `an earlier holder has left something at the targets: ${listOf(debts, '')}. ${unimposed('use')}`;
 }

@@ -36,6 +36,7 @@ import { initiatorNameProblem, type NodeState } from './node-state.ts';
 import { checkIsids, openVolume, volumePaths } from './open-volume.ts';
 import { asText, checkDebts, checkPathNames, checkRequest, checkVolumeId } from './requests.ts';
 import { type Places, placesOf, volumeStatus } from './status.ts';
+import { ToldDebts } from './told-debts.ts';
 import { fileVolumeStore, volumesUnderName } from './volume-store.ts';
 
 export interface VolumesOptions {
@@ -57,6 +58,7 @@ interface Attached {
   readonly volume: Volume;
   readonly device: ExportedDevice;
   readonly readOnly: boolean;
+  readonly told: ToldDebts;
   /** Where the targets of its paths stand, by path name. */
   places: Places;
   /** What is wanted of it, as text: an equal request changes nothing. */
@@ -153,7 +155,9 @@ export class Volumes implements PathdApi {
     if (!device.ok) throw new PathdError('INTERNAL', device.error.detail);
     const wanted = asText(request);
     const places = placesOf(request.paths);
-    this.#attached.set(volumeId, { volume, device: device.value, readOnly, places, wanted });
+    const told = new ToldDebts(this.#options.node.initiatorName, request.debts);
+    const attached = { volume, device: device.value, readOnly, told, places, wanted };
+    this.#attached.set(volumeId, attached);
     if (request.pin !== '') volume.pin(request.pin);
     return device.value;
   }
@@ -176,6 +180,7 @@ export class Volumes implements PathdApi {
     if (lost !== undefined) {
       throw new PathdError('FAILED_PRECONDITION', `${lost}: unstage it, then stage it again`);
     }
+    known.told.requireKnown(request.debts);
     volume.askForClaims(request.claimQuestions === true);
     await this.#rekey(request.volumeId, request.chap);
     await this.#apply(known, request, policy);

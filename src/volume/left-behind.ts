@@ -23,6 +23,22 @@ export function debtsOf(
   return [{ node: '', sinceUnixMs, allPaths: false, initiatorName, paths }, ...debts];
 }
 
+/**
+ * What has to stand on the volume's claim beside the claim itself, which names the paths that are configured:
+ * debts of earlier holders that are not settled, and paths of this node that are kept out, or that may hold
+ * writes and are not `served` by this process. Who comes after a crash knows of them from there alone.
+ */
+export function unsettledOf(
+  record: VolumeRecord,
+  initiatorName: string,
+  nowUnixMs: number,
+  served: readonly string[],
+): readonly Debt[] {
+  const mayHoldWrites = record.mayHoldWrites.filter((name) => !served.includes(name));
+  const unserved = { ...record, mayHoldWrites, keysLeft: undefined };
+  return debtsOf(unserved, initiatorName, nowUnixMs);
+}
+
 /** A path of this node, as somebody else would have to fence it. */
 export function debtPath(record: VolumeRecord, name: string, keptOut = false): DebtPath {
   const nexus = record.nexuses?.[name];

@@ -24,6 +24,7 @@ import {
   nexusesForChange,
   nexusesNow,
   withMovedOut,
+  unsettledOf,
 } from './left-behind.ts';
 import type { BlockSource, IoRequest, Sense } from './ports.ts';
 import { RecentWrites } from './recent-writes.ts';
@@ -323,9 +324,13 @@ export class Volume implements BlockSource {
     return debtsOf(this.#engine.keeper.record, initiatorName, clock.wallTime().getTime());
   }
 
-  /** What earlier holders have left and is not settled. */
+  /** What is not settled, of earlier holders and of this node, while this node has the volume. */
   get unpaid(): readonly Debt[] {
-    return this.#engine.keeper.record.debts ?? [];
+    const { clock, initiatorName, readOnly } = this.options;
+    const { keeper, paths } = this.#engine;
+    // Who only reads has fenced nothing, not even what this node has written before.
+    const served = readOnly ? [] : paths.map(({ name }) => name);
+    return unsettledOf(keeper.record, initiatorName, clock.wallTime().getTime(), served);
   }
 
   // ---------------------------------------------------------------------------------- status

@@ -3,6 +3,7 @@ import { type Mutation, mutation } from './mutation.ts';
 
 const OWNER = 'test/unit/csi/owner.test.ts';
 const CLAIMED = 'test/unit/csi/claims.test.ts';
+const MODES = 'test/unit/csi/claims-modes.test.ts';
 
 export const CLAIMS: readonly Mutation[] = [
   mutation(
@@ -138,6 +139,36 @@ export const CLAIMS: readonly Mutation[] = [
       file: 'src/volume/identity-book.ts',
       was: 'if (this.#pinned === undefined) {',
       is: 'if (this.#firstPath !== undefined) {',
+    },
+  ),
+  mutation(
+    'claimed-and-not-alone',
+    'a volume that is claimed by who only reads is one of several nodes to pathd, which hands no debt on',
+    [MODES, 'a debt leaves the PersistentVolume where it was fenced, and nowhere else'],
+    {
+      file: 'src/csi/attach-request.ts',
+      was: 'singleNode: needsOwner(mode),',
+      is: 'singleNode: needsOwner(mode) && !isReadOnlyMode(mode),',
+    },
+  ),
+  mutation(
+    'attached-is-cover',
+    'what is attached already is taken for fenced, whoever has had the volume since',
+    [MODES, 'is no cover for debts of a holder that came after'],
+    {
+      file: 'src/pathd/volumes.ts',
+      was: 'known.told.requireKnown(request.debts);',
+      is: 'known.told.requireKnown([]);',
+    },
+  ),
+  mutation(
+    'own-kept-out-unclaimed',
+    'a path of this node that is kept out and not configured any more does not stand beside its claim',
+    [MODES, 'what is kept out of this node itself and not configured any more'],
+    {
+      file: 'src/volume/left-behind.ts',
+      was: 'const unserved = { ...record, mayHoldWrites,',
+      is: 'const unserved = { ...record, keptOut: [], mayHoldWrites,',
     },
   ),
 ];
