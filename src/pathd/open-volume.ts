@@ -9,7 +9,7 @@ import type { LuRecord } from '../volume/identity.ts';
 import type { VolumePath } from '../volume/path-board.ts';
 import { parsePin, pinProblem } from '../volume/pinned.ts';
 import type { Clock, Initiator } from '../volume/ports.ts';
-import { carriedDebts, unknownHistory } from '../volume/debt-addresses.ts';
+import { carriedDebts, unknownHistory, withoutKeptOut } from '../volume/debt-addresses.ts';
 import type { Debt } from '../volume/debt.ts';
 import { emptyRecord, type VolumeRecord } from '../volume/record.ts';
 import { Volume } from '../volume/volume.ts';
@@ -54,6 +54,8 @@ export async function openVolume(
   checkIsids(volumeId, names, loaded.value, node);
   const paths = await volumePaths(request, node);
   const debts = debtsToCarry(request, loaded.value, context);
+  const told = { told: request.debts ?? [], initiatorName: node.initiatorName };
+  const record = withoutKeptOut(loaded.value ?? emptyRecord(volumeId), told);
   const pinned = pinnedUnit(request, loaded.value?.lu);
   const volumeLog = withFields(log, { volumeId });
   return new Volume({
@@ -74,7 +76,7 @@ export async function openVolume(
     initiator,
     credentials: () => chap.credentials(volumeId),
     store,
-    record: withoutMistakenBans(loaded.value ?? emptyRecord(volumeId), policy.expectedSerial),
+    record: withoutMistakenBans(record, policy.expectedSerial),
     onEvent: (event: VolumeEvent) => {
       logVolumeEvent(volumeLog, event);
       notices.tell(volumeId, event);

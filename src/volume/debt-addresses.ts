@@ -6,6 +6,7 @@
  * this node's own writes its record is never behind the truth. Of those of others the claim knows best,
  * where somebody vouches that it is complete: what it does not name any more a later holder has settled.
  */
+import { formatPortal } from '../protocol/iscsi/address.ts';
 import type { Debt, DebtPath } from './debt.ts';
 import type { SessionTarget } from './ports.ts';
 import type { VolumeRecord } from './record.ts';
@@ -88,8 +89,9 @@ export interface Carried {
 export function carriedDebts(carried: Carried): readonly Debt[] {
   const { record, historyKnown, initiatorName } = carried;
   const recorded = record?.debts ?? [];
+  const meanwhile = record === undefined ? [] : keptOutMeanwhile(record, carried);
   const told = carried.told.flatMap((debt) => {
-    return debt.initiatorName === initiatorName ? ownDebt(debt, record) : [debt];
+    return debt.initiatorName === initiatorName ? ownDebt(debt, record, meanwhile) : [debt];
   });
   const known = told.map((debt) => withKeptOut(debt, recorded));
   if (historyKnown) return known;
@@ -97,13 +99,56 @@ export function carriedDebts(carried: Carried): readonly Debt[] {
   return [...known, ...recorded.filter((debt) => !names.has(holderOf(debt)))];
 }
 
+type Told = Pick<Carried, 'told' | 'initiatorName'>;
+
+/**
+ * Paths that may hold writes by the record, and of which a later holder says that its reservation keeps them
+ * out. What this node knows of them fences nothing any more: that holder has taken their keys away. An entry
+ * of this node that says less is of a claim since, of which the record knows best.
+ */
+function keptOutMeanwhile(
+  { mayHoldWrites, heldAt, nexuses = {} }: VolumeRecord,
+  { told, initiatorName }: Told,
+): readonly string[] {
+  const own = told.filter((debt) => debt.initiatorName === initiatorName);
+  if (own.some(({ allPaths }) => allPaths)) return [];
+  return mayHoldWrites.filter((name) => {
+    const nexus = nexuses[name];
+    const about = own.flatMap(({ paths }) => paths.filter((path) => path.name === name));
+    if (nexus === undefined || about.length === 0) return false;
+    const isThis = (path: DebtPath): boolean =>
+      path.targetName === nexus.targetName && path.lun === nexus.lun && path.isid === nexus.isid;
+    return about.every(
+      (path) => path.keptOut && isThis(path) && formatPortal(path) === heldAt[name],
+    );
+  });
+}
+
+/** The record without the paths that a later holder has kept out: they are among the debts (carriedDebts). */
+export function withoutKeptOut(record: VolumeRecord, told: Told): VolumeRecord {
+  const names = new Set(keptOutMeanwhile(record, told));
+  if (names.size === 0) return record;
+  const left = (of: Readonly<Record<string, string>>): Readonly<Record<string, string>> =>
+    Object.fromEntries(Object.entries(of).filter(([name]) => !names.has(name)));
+  const { mayHoldWrites, heldAt, heldKeys = {} } = record;
+  return {
+    ...{ ...record, heldAt: left(heldAt), heldKeys: left(heldKeys) },
+    mayHoldWrites: mayHoldWrites.filter((name) => !names.has(name)),
+    keysLeft: true,
+  };
+}
+
 /** Of our own writes the record knows best, unless it was lost: then it has this very debt, or is not there. */
-function ownDebt(debt: Debt, record: VolumeRecord | undefined): readonly Debt[] {
+function ownDebt(
+  debt: Debt,
+  record: VolumeRecord | undefined,
+  meanwhile: readonly string[],
+): readonly Debt[] {
   const isLost = record?.debts?.some((one) => holderOf(one) === holderOf(debt)) ?? false;
   if (record === undefined || isLost) return [debt];
   if (debt.allPaths) return [];
   const { mayHoldWrites, keptOut = [], nexuses = {} } = record;
-  const known = [...mayHoldWrites, ...keptOut];
+  const known = [...mayHoldWrites.filter((name) => !meanwhile.includes(name)), ...keptOut];
   // Kept out it has another name since its path was moved (left-behind.ts).
   const isMoved = (path: DebtPath): boolean =>
     keptOut.some((name) => {

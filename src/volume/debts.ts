@@ -368,6 +368,12 @@ export class Debts {
     return this.#entries.flatMap((entry) => [...entry.keptOut].map((at) => [entry, at] as const));
   }
 
+  /** Only the path of that name can reinstate it, which leads elsewhere by now: that would end its session. */
+  #isOfMovedPath(debt: Debt, at: DebtAddress): boolean {
+    const link = this.#linkOf(at);
+    return link !== undefined && !this.#isFormer(debt, at) && !this.#leadsTo(link, at);
+  }
+
   #payLater(): void {
     if (this.#stopped || this.#owed.length === 0) return;
     this.#timer = this.#options.clock.after(PAY_MS, () => void this.#pay());
@@ -376,6 +382,7 @@ export class Debts {
   async #pay(): Promise<void> {
     // A reset proves nothing then, so the reservation goes on keeping it out.
     for (const [entry, at] of this.#options.floating() ? [] : this.#owed) {
+      if (this.#isOfMovedPath(entry.debt, at)) continue;
       // Reinstated and reset before; what it has brought since was refused, so that no cache has it.
       const isReset = entry.reset.has(at);
       const paid = isReset || (await this.#reset(entry, at, this.#options.limits())).ok;

@@ -3,6 +3,7 @@ import type { Edit } from './patches.ts';
 import { type Mutation, mutation } from './mutation.ts';
 
 const PATHD = 'test/unit/pathd/debts.test.ts';
+const BACK_AGAIN = 'test/unit/volume/back-again.test.ts';
 const HAND_OVER = 'test/unit/volume/hand-over.test.ts';
 
 const volume = (file: string, was: string, is: string): Edit => ({
@@ -204,5 +205,21 @@ export const DEBTS: readonly Mutation[] = [
     'a fence that waits for the first login of a path is told as one that has failed',
     ['test/unit/volume/unknown-history.test.ts', 'every path is reset before the first write'],
     volume('engine', '(starts && stuck.what ===', '(starts && stuck.why ==='),
+  ),
+  mutation(
+    'kept-out-by-one-word',
+    'an old entry says that a path of this node is kept out, a newer one that it may write: the old one counts',
+    [BACK_AGAIN, 'it is told as held by an entry beside'],
+    volume('debt-addresses', 'return about.every(', 'return about.some('),
+  ),
+  mutation(
+    'kept-out-under-a-claim',
+    'a path of this node counts as kept out though this node has claimed the volume since',
+    [BACK_AGAIN, 'a claim of this node stands'],
+    volume(
+      'debt-addresses',
+      'if (own.some(({ allPaths }) => allPaths)) return [];',
+      'if (own.length === 0) return [];',
+    ),
   ),
 ];

@@ -97,6 +97,7 @@ export interface WorldOptions {
   /** Profile of each path; the default one where missing. */
   readonly profiles?: readonly Partial<FakeProfile>[];
   readonly weights?: readonly number[];
+  readonly isids?: readonly string[];
   readonly clock?: VirtualClock;
   /** Gateways of an earlier world: the same targets after a restart of pathd. */
   readonly gateways?: readonly Gateway[];
@@ -167,7 +168,7 @@ export class VolumeWorld {
           target: { host: `10.0.0.${String(i)}`, port: 3260, targetName: 'iqn.t', lun: 1 },
           maxWeight: weights?.[i] ?? 100 - 10 * i,
           drained: false,
-          isid: `8000000${String(i)}0000`,
+          isid: options.isids?.[i] ?? `8000000${String(i)}0000`,
         }))
         .filter(({ name }) => options.skip?.includes(name) !== true),
       policy: parsed.value,

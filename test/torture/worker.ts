@@ -7,7 +7,7 @@ import { parsePolicy, type Policy } from '../../src/paths/policy.ts';
 import { createInitiator } from '../../src/host/initiator.ts';
 import { systemClock } from '../../src/host/clock.ts';
 import { fileVolumeStore } from '../../src/pathd/volume-store.ts';
-import { carriedDebts } from '../../src/volume/debt-addresses.ts';
+import { carriedDebts, withoutKeptOut } from '../../src/volume/debt-addresses.ts';
 import { emptyRecord } from '../../src/volume/record.ts';
 import { Volume } from '../../src/volume/volume.ts';
 import type { VolumeEvent } from '../../src/volume/volume-types.ts';
@@ -84,7 +84,7 @@ async function start(config: WorkerConfig): Promise<string | undefined> {
     initiator: createInitiator(),
     credentials: () => undefined,
     store,
-    record: record ?? emptyRecord(VOLUME),
+    record: withoutKeptOut(record ?? emptyRecord(VOLUME), { told: debts, initiatorName }),
     onEvent: (event) => {
       const news = newsOf(event);
       if (news !== undefined) tell({ kind: 'news', news });
