@@ -89,7 +89,7 @@ export class Claims {
     this.#options = options;
   }
 
-  /** Before the volume is attached. Throws FAILED_PRECONDITION (another's) or UNAVAILABLE. */
+  /** Before the volume is attached. Throws FAILED_PRECONDITION (another's), UNAVAILABLE or RESOURCE_EXHAUSTED. */
   async make(volumeId: string, fresh: PersistentVolume): Promise<MadeClaim> {
     const { store, node } = this.#options;
     // What is under way is about the claim of before.
@@ -106,7 +106,11 @@ export class Claims {
     const made = await claimOwner(this.#options, wanted);
     const { pv, debts, takenFrom, wasHeld } = made;
     const claim = { entry: made.entry, unpaid: undefined, wasHeld };
-    await this.#set(volumeId, { pv: knownPv(pv, node), isOwner: true, claim }, ['left']);
+    // A csi after this one would give it back as if nothing had been attached under it.
+    if (!(await this.#set(volumeId, { pv: knownPv(pv, node), isOwner: true, claim }, ['left']))) {
+      const text = `volume ${volumeId}: its claim cannot be recorded below --state-dir`;
+      throw new CsiError('RESOURCE_EXHAUSTED', `${text}: free some space, then it is tried again`);
+    }
     return { pv, debts, isPathdOlder, ...(takenFrom === undefined ? {} : { takenFrom }) };
   }
 
@@ -399,18 +403,18 @@ export class Claims {
     }
   }
 
-  /** Nothing is awaited between the look and the change. */
+  /** Nothing is awaited between the look and the change. False: it is not on disk. */
   async #set(
     volumeId: string,
     changes: Partial<KnownVolume>,
     without: readonly ('left' | 'isQuestioned')[] = [],
-  ): Promise<void> {
+  ): Promise<boolean> {
     const { store } = this.#options;
     const known = store.get(volumeId);
-    if (known === undefined) return;
+    if (known === undefined) return true;
     const next: Record<string, unknown> = { ...known, ...changes };
     for (const key of without) Reflect.deleteProperty(next, key);
-    await store.set(next as unknown as KnownVolume);
+    return store.set(next as unknown as KnownVolume);
   }
 
   #tell(volumeId: string, reason: CsiEventReason, message: string): void {

@@ -77,6 +77,8 @@ export class KnownStore {
   readonly #dir: string;
   readonly #log: Logger;
   readonly #volumes = new Map<string, KnownVolume>();
+  /** Volumes whose file is older than what is known, or is being written. */
+  readonly #older = new Set<string>();
   #readsPvs = false;
   /** Ends when the last write has: one at a time, or an older text could replace a newer one. */
   #tail: Promise<unknown> = Promise.resolve();
@@ -117,12 +119,20 @@ export class KnownStore {
     return this.#volumes.get(volumeId);
   }
 
-  /** Writes only what differs. A full disk is logged: memory is right, the file is older. */
-  async set(volume: KnownVolume): Promise<void> {
-    const before = this.#volumes.get(volume.volumeId);
-    this.#volumes.set(volume.volumeId, volume);
-    if (JSON.stringify(before) === JSON.stringify(volume)) return;
-    await this.#write(`volume-${volume.volumeId}.json`, volume);
+  /**
+   * Writes only what differs from the file. A full disk is logged: memory is right, the file is older, and
+   * written with the next change or the next try. Resolves with whether the file is as it should be.
+   */
+  async set(volume: KnownVolume): Promise<boolean> {
+    const { volumeId } = volume;
+    const before = this.#volumes.get(volumeId);
+    this.#volumes.set(volumeId, volume);
+    const isSame = JSON.stringify(before) === JSON.stringify(volume);
+    if (isSame && !this.#older.has(volumeId)) return true;
+    this.#older.add(volumeId);
+    const isWritten = await this.#write(`volume-${volumeId}.json`, volume);
+    if (isWritten && this.#volumes.get(volumeId) === volume) this.#older.delete(volumeId);
+    return isWritten;
   }
 
   /** Resolves when nothing is being written. */
@@ -132,6 +142,7 @@ export class KnownStore {
 
   async remove(volumeId: string): Promise<void> {
     if (!this.#volumes.delete(volumeId)) return;
+    this.#older.delete(volumeId);
     const file = join(this.#dir, `volume-${volumeId}.json`);
     const removed = await this.#inTurn(() => removeWhole(file));
     if (!removed.ok) this.#log.warn({ error: removed.error.detail }, 'known file stays');
@@ -186,10 +197,11 @@ export class KnownStore {
     return done;
   }
 
-  async #write(file: string, value: object): Promise<void> {
+  async #write(file: string, value: object): Promise<boolean> {
     const text = `${JSON.stringify(value)}\n`;
     const written = await this.#inTurn(() => writeWhole(join(this.#dir, file), text));
     if (!written.ok) this.#log.warn({ error: written.error.detail }, 'not saved');
+    return written.ok;
   }
 }
 

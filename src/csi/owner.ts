@@ -202,6 +202,8 @@ export interface ReleaseTerms {
   readonly uid: string;
   /** What pathd said when the volume was detached; empty: clean. */
   readonly left: readonly Debt[];
+  /** This node knows that it has claimed it. The PV may know better: what is known here is written later. */
+  readonly isOwner: boolean;
   /**
    * pathd was given every debt when it attached the volume, and what it says is all there is. False: what
    * the PV says of others stands.
@@ -209,6 +211,8 @@ export interface ReleaseTerms {
   readonly isSettled: boolean;
   /** See Claimed. Where the stage did not come to an end, that claim's entry stays as a debt. */
   readonly wasHeld: boolean;
+  /** The volume is being staged again: what the PV says by now may be the claim of that stage. */
+  readonly isOver: () => boolean;
 }
 
 /**
@@ -227,6 +231,7 @@ export async function releaseOwner(options: OwnerOptions, terms: ReleaseTerms): 
       log.info({ volumeId, error: found.error.detail }, 'claim is not given back yet');
       return false;
     }
+    if (terms.isOver()) return true;
     const pv = found.value;
     const changes = planRelease(options, terms, pv);
     if (Object.keys(changes).length === 0) return true;
@@ -242,7 +247,7 @@ export async function releaseOwner(options: OwnerOptions, terms: ReleaseTerms): 
 
 function planRelease(
   { node, log }: OwnerOptions,
-  { volumeId, uid, left: said, isSettled, wasHeld }: ReleaseTerms,
+  { volumeId, uid, left, isOwner, isSettled, wasHeld }: ReleaseTerms,
   pv: PersistentVolume,
 ): Record<string, string | null> {
   const owner = ownerOf(pv);
@@ -250,6 +255,8 @@ function planRelease(
   // Made anew under its name for something else.
   if (isAnother && (pv.driver !== DRIVER_NAME || pv.volumeHandle !== volumeId)) return {};
   const status = statusKey(node) in pv.annotations ? { [statusKey(node)]: null } : {};
+  // Of a volume that several nodes write the debt is told, and imposed on nobody.
+  const said = isOwner || owner === node ? left : [];
   if (owner !== undefined && owner !== node) {
     // Whoever took it counts every path of ours among the debts.
     if (said.length > 0) log.warn({ volumeId, owner }, 'taken by another node before it was clean');

@@ -64,12 +64,13 @@ export class Releases {
     const known = store.get(volumeId);
     if (known?.isReleased !== true) return true;
     const { name, uid } = known.pv ?? { name: '', uid: '' };
-    // Of a volume that several nodes write the debt is told, and imposed on nobody.
-    const left = known.isOwner ? (known.left ?? (await this.#asked(volumeId))) : [];
+    const left = known.left ?? (await this.#asked(volumeId));
     if (left === undefined) return false;
-    const { claim } = known;
+    const { claim, isOwner } = known;
     const isSettled = claim?.unpaid !== undefined;
-    const terms = { volumeId, name, uid, left, isSettled, wasHeld: claim?.wasHeld === true };
+    const wasHeld = claim?.wasHeld === true;
+    const isOver = (): boolean => store.get(volumeId)?.isReleased !== true;
+    const terms = { volumeId, name, uid, left, isOwner, isSettled, wasHeld, isOver };
     if (name !== '' && !(await releaseOwner(owner, terms))) return false;
     // Staged again meanwhile: then it is not ours to forget.
     if (store.get(volumeId)?.isReleased === true) await store.remove(volumeId);

@@ -3,6 +3,7 @@ import { type Mutation, mutation } from './mutation.ts';
 
 const OWNER = 'test/unit/csi/owner.test.ts';
 const CLAIMED = 'test/unit/csi/claims.test.ts';
+const RELEASES = 'test/unit/csi/releases.test.ts';
 const MODES = 'test/unit/csi/claims-modes.test.ts';
 
 export const CLAIMS: readonly Mutation[] = [
@@ -169,6 +170,46 @@ export const CLAIMS: readonly Mutation[] = [
       file: 'src/volume/left-behind.ts',
       was: 'const unserved = { ...record, mayHoldWrites,',
       is: 'const unserved = { ...record, keptOut: [], mayHoldWrites,',
+    },
+  ),
+  mutation(
+    'claim-not-on-disk',
+    'a volume is attached under a claim that this node could not write down',
+    [RELEASES, 'a claim that cannot be recorded on this node'],
+    {
+      file: 'src/csi/claims.ts',
+      was: "if (!(await this.#set(volumeId, { pv: knownPv(pv, node), isOwner: true, claim }, ['left']))) {",
+      is: "await this.#set(volumeId, { pv: knownPv(pv, node), isOwner: true, claim }, ['left']);\n    if (volumeId === '') {",
+    },
+  ),
+  mutation(
+    'known-file-stays-older',
+    'what could not be written once is not written again as long as nothing else changes',
+    [RELEASES, 'a claim that cannot be recorded on this node'],
+    {
+      file: 'src/csi/known.ts',
+      was: 'if (isSame && !this.#older.has(volumeId)) return true;',
+      is: 'if (isSame) return true;',
+    },
+  ),
+  mutation(
+    'release-by-memory',
+    'what pathd says is left is dropped where csi has forgotten that the claim is its own',
+    [RELEASES, 'what pathd says is left is written also'],
+    {
+      file: 'src/csi/owner.ts',
+      was: 'const said = isOwner || owner === node ? left : [];',
+      is: 'const said = isOwner ? left : [];',
+    },
+  ),
+  mutation(
+    'release-takes-a-new-claim',
+    'a release that was under way takes the claim of a stage that has begun since',
+    [RELEASES, 'does not take the claim of a stage that has begun since'],
+    {
+      file: 'src/csi/owner.ts',
+      was: 'if (terms.isOver()) return true;',
+      is: 'void terms.isOver;',
     },
   ),
 ];

@@ -159,8 +159,9 @@ async function stage(mode: AccessMode): Promise<Staged> {
 async function unstage(isOwner: boolean): Promise<void> {
   const { debts } = await run(volumes.detach('pv-1'));
   await claims.end('pv-1');
-  const left = isOwner ? debts.map((debt) => ({ ...debt, node: debt.node || 'n1' })) : [];
-  const terms = { volumeId: 'pv-1', name: 'pv-1', uid: api.uid, left, wasHeld: false };
+  const left = debts.map((debt) => ({ ...debt, node: debt.node || 'n1' }));
+  const volume = { volumeId: 'pv-1', name: 'pv-1', uid: api.uid };
+  const terms = { ...volume, left, isOwner, wasHeld: false, isOver: () => false };
   const isSettled = store.get('pv-1')?.claim?.unpaid !== undefined;
   const owner = { api: api.api, node: 'n1', log: LOG };
   expect(await releaseOwner(owner, { ...terms, isSettled })).toBe(true);

@@ -246,7 +246,8 @@ describe('while it is staged', () => {
       api.nodes.set('n1', { uid: 'u', taints: [OUT_OF_SERVICE_TAINT] });
       await claimOwner(as, { volumeId: 'pv-1', pv: api.pv, entry, left: undefined });
       const volume = { volumeId: 'pv-1', name: 'pv-1', uid: 'u-1' };
-      await releaseOwner(as, { ...volume, left, isSettled: true, wasHeld: false });
+      const terms = { isOwner: true, isSettled: true, wasHeld: false, isOver: () => false };
+      await releaseOwner(as, { ...volume, left, ...terms });
       const before = store.get('pv-1')?.pv ?? null;
       expect(() => claims.requireUntaken('pv-1', before, api.pv)).toThrow(/end its pods here/);
       await watch(5_000);

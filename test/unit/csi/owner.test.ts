@@ -39,7 +39,7 @@ const claim = (node: string, left?: readonly Debt[]): Promise<Claimed> =>
     { api: api.api, node, log: LOG },
     { volumeId: 'pv-1', pv: api.pv, entry: () => Promise.resolve(entryOf(node)), left },
   );
-const CLEAN = { left: [], isSettled: true, wasHeld: false };
+const CLEAN = { left: [], isOwner: true, isSettled: true, wasHeld: false, isOver: () => false };
 const release = (node: string, more: Partial<ReleaseTerms> = {}): Promise<boolean> =>
   releaseOwner(
     { api: api.api, node, log: LOG },
