@@ -83,6 +83,7 @@ function joined(older: VolumeRecord, newer: VolumeRecord): VolumeRecord {
     heldAt: { ...older.heldAt, ...newer.heldAt },
     heldKeys: { ...older.heldKeys, ...newer.heldKeys },
     keptOut: both(({ keptOut = [] }) => keptOut),
+    keptAt: { ...older.keptAt, ...newer.keptAt },
     keysLeft: older.keysLeft ?? newer.keysLeft,
     leftUnixMs: newer.leftUnixMs ?? older.leftUnixMs,
     debts: [...(older.debts ?? []), ...(newer.debts ?? [])],

@@ -9,7 +9,7 @@
 import { formatPortal } from '../protocol/iscsi/address.ts';
 import type { Debt, DebtPath } from './debt.ts';
 import type { SessionTarget } from './ports.ts';
-import type { VolumeRecord } from './record.ts';
+import { holder, type VolumeRecord } from './record.ts';
 
 export interface DebtAddress extends DebtPath {
   /** Written to at this very address; else configured so, and a redirect may have led elsewhere. */
@@ -153,7 +153,7 @@ function ownDebt(
   const isMoved = (path: DebtPath): boolean =>
     keptOut.some((name) => {
       const nexus = name.startsWith(`${path.name}, `) ? nexuses[name] : undefined;
-      return nexus !== undefined && sameAddress(nexus, path);
+      return nexus !== undefined && sameAddress({ ...nexus, ...holder(record, name) }, path);
     });
   const paths = debt.paths.filter((path) => !known.includes(path.name) && !isMoved(path));
   return paths.length === 0 ? [] : [{ ...debt, paths }];

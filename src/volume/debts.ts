@@ -151,11 +151,20 @@ export class Debts {
 
   /** A path of this node that is not configured as it was when it was written to. */
   ownPath(path: DebtPath): FencedPath {
+    return this.#fenced(this.#own(path), { ...path, isWritten: true });
+  }
+
+  /** One that the reservation keeps out; true: nothing of it can come any more. */
+  async payOwn(path: DebtPath, limits: FenceLimits): Promise<boolean> {
+    if (this.#options.floating()) return false;
+    const entry = this.#own(path);
+    return this.#isPaid(entry, { ...path, isWritten: true }, limits);
+  }
+
+  #own(path: DebtPath): Entry {
     const { initiatorName } = this.#options;
-    const own = { node: '', sinceUnixMs: 0, allPaths: false, initiatorName, paths: [path] };
-    const none = (): Set<DebtAddress> => new Set();
-    const entry: Entry = { debt: own, open: none(), reset: new Map(), keptOut: none() };
-    return this.#fenced(entry, { ...path, isWritten: true });
+    const debt = { node: '', sinceUnixMs: 0, allPaths: false, initiatorName, paths: [path] };
+    return { debt, open: new Set(), reset: new Map(), keptOut: new Set() };
   }
 
   /** It serves: a debt of keys alone has come to its end, what is kept out is paid when it can be. */
@@ -383,15 +392,20 @@ export class Debts {
     // A reset proves nothing then, so the reservation goes on keeping it out.
     for (const [entry, at] of this.#options.floating() ? [] : this.#owed) {
       if (this.#isOfMovedPath(entry.debt, at)) continue;
-      // Reinstated and reset before; what it has brought since was refused, so that no cache has it.
-      const isReset = entry.reset.has(at);
-      const paid = isReset || (await this.#reset(entry, at, this.#options.limits())).ok;
+      const isPaid = await this.#isPaid(entry, at, this.#options.limits());
       if (this.#stopped) return;
-      if (!paid && !entry.reset.has(at)) continue;
+      if (!isPaid) continue;
       entry.keptOut.delete(at);
       await this.#save();
     }
     this.#payLater();
+  }
+
+  /** Reinstated and reset; what it has brought since it is kept out was refused, so that no cache has it. */
+  async #isPaid(entry: Entry, at: DebtAddress, limits: FenceLimits): Promise<boolean> {
+    if (entry.reset.has(at)) return true;
+    const done = await this.#reset(entry, at, limits);
+    return done.ok || entry.reset.has(at);
   }
 }
 

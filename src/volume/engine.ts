@@ -21,6 +21,7 @@ import { ControllerDriver } from './controller-driver.ts';
 import { Dispatcher } from './dispatch.ts';
 import type { Debts } from './debts.ts';
 import { type FenceOutlook, fenceOutlook } from './fence-outlook.ts';
+import { payRemoved } from './kept-out.ts';
 import { inherit, makeDebts, predecessorsOf } from './inheritance.ts';
 import { IdentityBook } from './identity-book.ts';
 import {
@@ -166,7 +167,8 @@ export class VolumeEngine {
   }
 
   /** What earlier processes and earlier holders may have under way is fenced first. */
-  inherit(): Promise<Result<void, StoreError>> {
+  async inherit(): Promise<Result<void, StoreError>> {
+    await payRemoved(this, []);
     const { options, switcher, debts } = this;
     const { quietSince = this.clock.now() } = options;
     const link = (path: string): PathLink | undefined => this.board.link(path);

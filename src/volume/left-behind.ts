@@ -84,13 +84,31 @@ export function removedName(path: string, taken: Iterable<string>): string {
 }
 
 /**
+ * These paths are kept out from now on. Where each was written to is kept with it: who holds writes is another
+ * path by then. One that gets the name of a removed path has been known under its own.
+ */
+export function keptOutNow(
+  { keptOut = [], keptAt = {}, heldAt }: VolumeRecord,
+  names: readonly string[],
+): Pick<VolumeRecord, 'keptOut' | 'keptAt'> {
+  if (names.length === 0) return { keptOut: undefined, keptAt: undefined };
+  const at = names.flatMap((name) => {
+    const before = name.split(',')[0] ?? name;
+    const address = keptOut.includes(name) ? keptAt[name] : (keptAt[before] ?? heldAt[before]);
+    return address === undefined ? [] : [[name, address] as const];
+  });
+  return { keptOut: names, keptAt: Object.fromEntries(at) };
+}
+
+/**
  * The record for these paths: a path that is kept out and was removed or moved while the volume was not
  * attached is known as removed. Else a login at its new address would be taken for the end of its writes.
  */
 export function withMovedOut(record: VolumeRecord, paths: readonly ConfiguredPath[]): VolumeRecord {
-  const { keptOut = [], nexuses = {} } = record;
+  const { keptOut = [], keptAt = {}, nexuses = {} } = record;
   const names = new Set(keptOut);
   const moved: Record<string, RecordedNexus> = {};
+  const movedAt: Record<string, string> = {};
   for (const name of keptOut.filter((one) => !isRemoved(one))) {
     const target = paths.find((path) => path.name === name)?.target;
     const nexus = nexuses[name];
@@ -99,13 +117,21 @@ export function withMovedOut(record: VolumeRecord, paths: readonly ConfiguredPat
     names.delete(name);
     names.add(now);
     if (nexus !== undefined) moved[now] = nexus;
+    if (keptAt[name] !== undefined) movedAt[now] = keptAt[name];
   }
   const isSame = keptOut.every((name) => names.has(name));
-  return isSame ? record : { ...record, keptOut: [...names], nexuses: { ...nexuses, ...moved } };
+  if (isSame) return record;
+  const rest = Object.entries(keptAt).filter(([name]) => names.has(name));
+  return {
+    ...record,
+    keptOut: [...names],
+    keptAt: { ...Object.fromEntries(rest), ...movedAt },
+    nexuses: { ...nexuses, ...moved },
+  };
 }
 
 /** Names of paths have no comma. */
-function isRemoved(name: string): boolean {
+export function isRemoved(name: string): boolean {
   return name.includes(',');
 }
 

@@ -37,6 +37,8 @@ export interface VolumeRecord {
    * reservation refuses them. It stays when the volume is detached.
    */
   readonly keptOut?: readonly string[] | undefined;
+  /** "address:port" that the writes of such a path went to; not there in records of the versions before. */
+  readonly keptAt?: Readonly<Record<string, string>> | undefined;
   /** Keys of this node may be registered at a target; on disk before the first one is. */
   readonly keysLeft?: true | undefined;
   /** Since when this node has left the volume without a clean end, Unix ms. */
@@ -137,7 +139,7 @@ export function heldKeysNow(
 
 /** Where the writes of a path went; undefined: nobody knows. */
 export function holder(record: VolumeRecord, path: string): Portal | undefined {
-  const address = parseTargetAddress(record.heldAt[path] ?? '');
+  const address = parseTargetAddress(record.heldAt[path] ?? record.keptAt?.[path] ?? '');
   return address === undefined ? undefined : { host: address.host, port: address.port };
 }
 
@@ -216,6 +218,8 @@ export function parseRecord(text: string): Result<VolumeRecord, string> {
   const memory = parseMemory(value['memory']);
   const { keptOut } = value;
   if (keptOut !== undefined && !isStrings(keptOut)) return err('keptOut is malformed');
+  const { keptAt } = value;
+  if (keptAt !== undefined && !isTexts(keptAt)) return err('keptAt is malformed');
   const keysLeft = value['keysLeft'] === true || undefined;
   const debts = parseDebts(value['debts']);
   if (debts === 'malformed') return err('debts is malformed');
@@ -223,7 +227,7 @@ export function parseRecord(text: string): Result<VolumeRecord, string> {
   if (nexuses === 'malformed') return err('nexuses is malformed');
   const leftUnixMs = isCount(value['leftUnixMs']) ? value['leftUnixMs'] : undefined;
   const keyLayout = value['keyLayout'] === 2 ? (2 as const) : undefined;
-  const left = { keptOut, keysLeft, keyLayout, leftUnixMs, debts, nexuses };
+  const left = { keptOut, keptAt, keysLeft, keyLayout, leftUnixMs, debts, nexuses };
   const rest = { heldAt: held, heldKeys, oneServer, ...left, format, banned: bans, memory };
   return ok({ version: 1, volumeId, lu, mayHoldWrites, ...rest });
 }

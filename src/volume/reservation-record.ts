@@ -1,6 +1,6 @@
 /** What the record says about reservations, and what of them goes on record before it is relied on. */
 import type { Dispatcher } from './dispatch.ts';
-import { owesReservation } from './left-behind.ts';
+import { keptOutNow, owesReservation } from './left-behind.ts';
 import { heldKeysNow, keysLeftBefore } from './record.ts';
 import type { RecordKeeper } from './record-keeper.ts';
 import { namesPath } from './reservation-key.ts';
@@ -46,9 +46,7 @@ export function reservationRecorder(
       }));
     },
     keptOut: async (names) => {
-      const saved = await keeper.update(() => {
-        return { keptOut: names.length === 0 ? undefined : names };
-      });
+      const saved = await keeper.update((record) => keptOutNow(record, names));
       return saved.ok;
     },
     registering: async () => {

@@ -209,7 +209,7 @@ export class Reservations {
     this.#nexuses.set(path.name, nexus);
     setKeyOf(session, key);
     this.#without.delete(path.name);
-    if (this.#preempted.delete(path.name)) void this.#events.keptOut([...this.#preempted]);
+    void this.paid(path.name);
     this.#begun.delete(path.name);
     question.settled(path.name);
     if (this.#members.has(path.name)) await this.#reserveThrough(nexus, context);
@@ -277,6 +277,11 @@ export class Reservations {
 
   #isStale(nexus: Nexus): boolean {
     return this.#nexuses.get(nexus.name)?.key !== nexus.key;
+  }
+
+  /** Nothing can come of it any more: it was logged into, or reset where it has been. */
+  async paid(path: string): Promise<void> {
+    if (this.#preempted.delete(path)) await this.#events.keptOut([...this.#preempted]);
   }
 
   /** A path was removed from the volume. */
@@ -441,10 +446,9 @@ export class Reservations {
   // ----------------------------------------------------------------------------------- leave
 
   /**
-   * Everything is written and flushed: the keys of this node go, and the reservation with them. It stays
-   * where a fenced path has not been logged into since: only the reservation keeps its writes out.
-   * `isAnothers`: only the keys of these logins go, the others are of another volume of this node.
-   * Returns whether keys stay, for that or because nobody answers.
+   * All is flushed: the keys of this node go, and the reservation with them. It stays where it alone keeps the
+   * writes of a fenced path out. `isAnothers`: only the keys of these logins go, the others are of another
+   * volume of this node. Returns whether keys stay, for that or because nobody answers.
    */
   async leave(isAnothers: boolean): Promise<boolean> {
     this.#left = true;

@@ -28,6 +28,7 @@ import {
 } from './left-behind.ts';
 import type { BlockSource, IoRequest, Sense } from './ports.ts';
 import { RecentWrites } from './recent-writes.ts';
+import { payRemoved } from './kept-out.ts';
 import { carryOut, checkChange, planChange } from './reconfigure.ts';
 import { holding, type VolumeRecord } from './record.ts';
 import type { VolumeError, VolumeOptions, VolumeSnapshot, Wanted } from './volume-types.ts';
@@ -192,6 +193,7 @@ export class Volume implements BlockSource {
     // A unit that has changed was flushed for nothing: who knows which one it was.
     if (flush === undefined && loss === undefined && !heard.some(asksForIdentity)) {
       dispatcher.abandon();
+      await payRemoved(this.#engine, this.#engine.paths);
       // First that there may be keys, then that there are none: a kill in between must not hide them.
       const mayHaveKeys = reservations.mayHaveKeys || undefined;
       await keeper.update(() => ({ ...holding(), keysLeft: mayHaveKeys }));

@@ -5,6 +5,7 @@ import { type Mutation, mutation } from './mutation.ts';
 const PATHD = 'test/unit/pathd/debts.test.ts';
 const BACK_AGAIN = 'test/unit/volume/back-again.test.ts';
 const HAND_OVER = 'test/unit/volume/hand-over.test.ts';
+const MOVED_OUT = 'test/unit/volume/moved-out.test.ts';
 
 const volume = (file: string, was: string, is: string): Edit => ({
   file: `src/volume/${file}.ts`,
@@ -106,7 +107,7 @@ export const DEBTS: readonly Mutation[] = [
   mutation(
     'kept-out-moved',
     'a login at the new address of a path ends what was kept out at the old one',
-    ['test/unit/volume/moved-out.test.ts', 'moved while the volume was not attached'],
+    [MOVED_OUT, 'moved while the volume was not attached'],
     volume('volume', 'withMovedOut(options.record, options.paths)', 'options.record'),
   ),
   mutation(
@@ -221,5 +222,27 @@ export const DEBTS: readonly Mutation[] = [
       'if (own.some(({ allPaths }) => allPaths)) return [];',
       'if (own.length === 0) return [];',
     ),
+  ),
+  mutation(
+    'removed-never-paid',
+    'a path of this node that is kept out and was removed stays so when its portal answers again',
+    [MOVED_OUT, 'at the detach, once its portal answers'],
+    volume('volume', 'await payRemoved(this.#engine, this.#engine.paths);', 'void payRemoved;'),
+  ),
+  mutation(
+    'removed-paid-elsewhere',
+    'it is reset where it was configured, though a redirect had led its writes elsewhere',
+    [MOVED_OUT, 'where a redirect had led, and not where it was configured'],
+    volume(
+      'left-behind',
+      'return { keptOut: names, keptAt: Object.fromEntries(at) };',
+      'return { keptOut: names, keptAt: Object.fromEntries(at.slice(at.length)) };',
+    ),
+  ),
+  mutation(
+    'removed-ends-a-session',
+    'a login for a removed path ends the session of one that has its name now',
+    [MOVED_OUT, 'a login would end its session'],
+    volume('kept-out', 'if (!isKnown || isOurs) continue;', 'if (!isKnown) continue;'),
   ),
 ];
