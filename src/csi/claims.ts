@@ -78,6 +78,8 @@ const NEVER_SAID = { unpaid: undefined, wasHeld: false };
 const TAKEN = 'another node has had the volume and has given it back';
 /** pathd holds the volume's I/O while it waits for an answer. */
 const QUESTION_AGAIN_MS = 5_000;
+/** A read and a write of the PV; what was read longer ago says nothing of who is the owner now. */
+const ANSWER_MS = 2 * CLAIM_MS;
 
 export class Claims {
   readonly #options: ClaimsOptions;
@@ -176,6 +178,8 @@ export class Claims {
     }
     const stop = new AbortController();
     const job: Job = { stop, again: false, read, end: Promise.resolve() };
+    // A question is about now.
+    if (this.#options.store.get(volumeId)?.isQuestioned === true) job.read = undefined;
     this.#jobs.set(volumeId, job);
     job.end = this.#tend(volumeId, job).finally(() => {
       if (this.#jobs.get(volumeId) === job) this.#jobs.delete(volumeId);
@@ -227,6 +231,9 @@ export class Claims {
     const { api, log } = this.#options;
     const name = this.#options.store.get(volumeId)?.pv?.name;
     if (name === undefined) return 'done';
+    // What is read now answers what was asked before.
+    const isQuestioned = this.#options.store.get(volumeId)?.isQuestioned === true;
+    const readAt = isQuestioned ? performance.now() : undefined;
     const found = read === undefined ? await api.getPv(name, CLAIM_MS) : ok(read);
     const known = this.#options.store.get(volumeId);
     if (known === undefined || known.isReleased) return 'done';
@@ -248,7 +255,8 @@ export class Claims {
     if (wasTaken(known, pv, this.#options.node)) {
       return this.#lost(known, pv, { owner: '', text: TAKEN });
     }
-    return this.#mend(known, pv);
+    const mended = await this.#mend(known, pv);
+    return mended === 'done' && readAt !== undefined ? this.#answer(volumeId, readAt) : mended;
   }
 
   /** Puts on the PV what is missing there. */
@@ -276,7 +284,7 @@ export class Claims {
     });
     if (known.isOwner && (wasFree || isAnother)) this.#reclaimed(volumeId, isAnother);
     if (isAnother) this.#options.replaced(volumeId);
-    return this.#answer(volumeId);
+    return 'done';
   }
 
   #changes(
@@ -373,10 +381,11 @@ export class Claims {
     this.#tell(volumeId, 'OwnerReclaimed', `${text}. End its pods there to free the volume`);
   }
 
-  async #answer(volumeId: string): Promise<Outcome> {
+  async #answer(volumeId: string, readAt: number): Promise<Outcome> {
     const { store, pathd, log, node } = this.#options;
-    const { isQuestioned, isOwner } = store.get(volumeId) ?? {};
-    if (isQuestioned !== true) return 'done';
+    const { isOwner } = store.get(volumeId) ?? {};
+    // This process was stopped meanwhile, or the node was.
+    if (performance.now() - readAt > ANSWER_MS) return 'again';
     const [state, text] =
       isOwner === true
         ? (['confirmed', `the PersistentVolume names node ${node}`] as const)

@@ -212,4 +212,24 @@ export const CLAIMS: readonly Mutation[] = [
       is: 'void terms.isOver;',
     },
   ),
+  mutation(
+    'question-answered-by-before',
+    'a question of pathd is answered by what the PV said before it was asked',
+    [CLAIMED, 'that was asked before is not answered by what the stage has read'],
+    {
+      file: 'src/csi/claims.ts',
+      was: '=== true) job.read = undefined;',
+      is: '=== true) job.again = false;',
+    },
+  ),
+  mutation(
+    'question-answered-late',
+    'a csi that was stopped answers a question of pathd by what it has read before',
+    [CLAIMED, 'is not answered by a csi that was stopped'],
+    {
+      file: 'src/csi/claims.ts',
+      was: 'if (performance.now() - readAt > ANSWER_MS)',
+      is: 'if (readAt > performance.now() + ANSWER_MS)',
+    },
+  ),
 ];

@@ -389,6 +389,48 @@ describe('a question of pathd', () => {
     expect(confirmed).toEqual([expect.stringMatching(/^confirmed: /)]);
   });
 
+  test.each<[string, () => Promise<void>]>([
+    [
+      'with the stage',
+      async () => {
+        // Something is to be put right, so that a look is worth it.
+        api.edit({ [UNIT]: null });
+        claims.look('pv-1', api.pv, api.pv);
+        await Promise.resolve();
+      },
+    ],
+    ['before it was asked', async () => claims.check('pv-1')],
+  ])('is not answered by a read of the PV that came %s', async (_, look) => {
+    await stage();
+    await look();
+    // The PV was read. Another node takes the volume, and now pathd asks.
+    api.edit({ [OWNER]: 'n2' });
+    await claims.question('pv-1');
+    await pass(5_000);
+    expect(confirmed.map((text) => text.split(':')[0])).toEqual(['lost']);
+  });
+
+  test('that was asked before is not answered by what the stage has read', async () => {
+    await stage();
+    const { pv } = api;
+    await know({ ...store.get('pv-1'), isQuestioned: true });
+    api.edit({ [OWNER]: 'n2' });
+    claims.look('pv-1', pv, pv);
+    await pass(5_000);
+    expect(confirmed.map((text) => text.split(':')[0])).toEqual(['lost']);
+  });
+
+  test('is not answered by a csi that was stopped since it has read the PV', async () => {
+    await stage();
+    const now = vi.spyOn(performance, 'now').mockReturnValue(0);
+    await claims.question('pv-1');
+    api.edit({ [OWNER]: 'n2' });
+    now.mockReturnValue(20_000);
+    await pass(10_000);
+    now.mockRestore();
+    expect(confirmed.map((text) => text.split(':')[0])).toEqual(['lost']);
+  });
+
   test('after the claim was lost is never answered with "confirmed"', async () => {
     await stage();
     api.edit({ [OWNER]: 'n2' });
