@@ -4,12 +4,36 @@
 import type { Logger } from '../base/log.ts';
 import type { Topology, TopologyWeights } from '../kubernetes/topology.ts';
 import type { PathdApi, VolumeStatus } from '../pathd/api.ts';
-import { type DeviceNumbers, blockDeviceNumbers } from '../host/device-holders.ts';
+import type { DeviceNumbers } from '../host/device-holders.ts';
 import { type MountEntry, findByMountPoint } from '../host/mountinfo.ts';
+import type { Mounts } from '../host/mounts.ts';
 import type { Cluster } from './cluster.ts';
 import { whyForeign } from './own-device.ts';
 import type { StateStore, VolumeRecord } from './state.ts';
 import type { VolumeUsage } from './wire.ts';
+
+/** What the CSI calls ask of the cluster. */
+export type ClusterSide = Pick<
+  Cluster,
+  | 'configure'
+  | 'claim'
+  | 'pinnedUnit'
+  | 'attachedUnclaimed'
+  | 'unauthenticated'
+  | 'detached'
+  | 'staged'
+  | 'notStaged'
+  | 'confirm'
+  | 'requireOwner'
+  | 'published'
+  | 'unstaged'
+>;
+
+/** Records of this node, as the CSI calls read and write them. */
+export type NodeState = Pick<
+  StateStore,
+  'read' | 'write' | 'remove' | 'readFormatting' | 'writeFormatting' | 'removeFormatting'
+>;
 
 export interface NodeContext {
   readonly nodeId: string;
@@ -19,10 +43,11 @@ export interface NodeContext {
   /** 0: no limit of ours. */
   readonly maxVolumes: number;
   readonly pathd: PathdApi;
-  readonly state: StateStore;
+  readonly mounts: Mounts;
+  readonly state: NodeState;
   readonly log: Logger;
   /** undefined: no Kubernetes API; volumes are what volume_context says. */
-  readonly cluster: Cluster | undefined;
+  readonly cluster: ClusterSide | undefined;
   /** Last usage by volume, for when the filesystem does not answer. */
   readonly lastUsage: Map<string, readonly VolumeUsage[]>;
 }
@@ -45,14 +70,15 @@ export function isMountOf(entry: MountEntry, numbers: DeviceNumbers): boolean {
  * is its own still, and for a filesystem that device, and no other, is mounted at the staging path.
  */
 export async function whyDead(
+  mounts: Mounts,
   record: VolumeRecord,
   volume: VolumeStatus | undefined,
   entries: readonly MountEntry[],
 ): Promise<string | undefined> {
   if (volume === undefined) return 'the volume is not attached';
-  const numbers = await blockDeviceNumbers(volume.device);
+  const numbers = await mounts.blockDeviceNumbers(volume.device);
   if (numbers === undefined) return `its device ${volume.device} is gone`;
-  const foreign = await whyForeign(volume);
+  const foreign = await whyForeign(mounts, volume);
   if (foreign !== undefined) return foreign;
   if (record.capability.access.kind === 'block') return undefined;
   const entry = findByMountPoint(entries, record.stagingPath);
@@ -65,6 +91,7 @@ export async function whyDead(
  * Whether `target` shows the device now: a bind mount of its filesystem, or the device node itself.
  */
 export async function isPublishedAt(
+  mounts: Mounts,
   target: string,
   kind: 'block' | 'mount',
   numbers: DeviceNumbers,
@@ -75,6 +102,6 @@ export async function isPublishedAt(
   if (kind === 'mount') return isMountOf(entry, numbers);
   // A device node that was bound shows the numbers of its devtmpfs in mountinfo; stat shows its
   // own.
-  const shown = await blockDeviceNumbers(target);
+  const shown = await mounts.blockDeviceNumbers(target);
   return shown?.major === numbers.major && shown.minor === numbers.minor;
 }

@@ -3,9 +3,6 @@
  * filesystem. Already big enough is OK; a LUN that is still too small is OUT_OF_RANGE, since only
  * its owner can grow it.
  */
-import { growFilesystem } from '../host/filesystem.ts';
-import { readMountInfo } from '../host/mountinfo.ts';
-import { canonicalPath } from '../host/mount.ts';
 import { type NodeContext, attachedVolume, whyDead } from './context.ts';
 import {
   type CapacityRange,
@@ -41,14 +38,14 @@ export function parseExpand(request: ExpandRequest): ExpandCall {
 export async function expand(node: NodeContext, call: ExpandCall): Promise<ExpandResponse> {
   const { volumeId, capacity } = call;
   const volume = await attachedVolume(node, volumeId);
-  const path = await canonicalPath(call.volumePath);
+  const path = await node.mounts.canonicalPath(call.volumePath);
   const record = await findVolumeAt(node, volumeId, path, volume);
   const { access, mode } = record.capability;
   if (call.access !== undefined && call.access !== access.kind) {
     const text = `volume ${volumeId} is staged as ${access.kind}, not as ${call.access}`;
     throw new CsiError('INVALID_ARGUMENT', text);
   }
-  const dead = await whyDead(record, volume, await readMountInfo());
+  const dead = await whyDead(node.mounts, record, volume, await node.mounts.readMountInfo());
   if (dead !== undefined || volume === undefined) {
     throw new CsiError('FAILED_PRECONDITION', `volume ${volumeId}: ${dead ?? 'it is gone'}`);
   }
@@ -69,7 +66,11 @@ export async function expand(node: NodeContext, call: ExpandCall): Promise<Expan
     throw new CsiError('OUT_OF_RANGE', text);
   }
   if (access.kind === 'mount') {
-    const grown = await growFilesystem(volume.device, record.stagingPath, access.fsType);
+    const grown = await node.mounts.growFilesystem(
+      volume.device,
+      record.stagingPath,
+      access.fsType,
+    );
     if (!grown.ok) throw new CsiError('INTERNAL', `volume ${volumeId}: ${grown.error}`);
   }
   return { capacityBytes: sizeBytes };

@@ -13,8 +13,8 @@
  * two calls the volume may have been on another node.
  */
 import type { DeviceContent } from '../host/filesystem-probe.ts';
-import { probeDevice } from '../host/filesystem-probe.ts';
-import { type FilesystemType, isComplete, makeFilesystem } from '../host/filesystem.ts';
+import type { FilesystemType } from '../host/filesystem.ts';
+import type { Mounts } from '../host/mounts.ts';
 import type { NodeContext } from './context.ts';
 import type { FormatRecord } from './state.ts';
 import { CsiError } from './status.ts';
@@ -29,11 +29,11 @@ export interface FormatCall {
 /** Resolves when the device holds a complete filesystem of the type asked for; else throws. */
 export async function ensureFilesystem(node: NodeContext, call: FormatCall): Promise<void> {
   const interrupted = await node.state.readFormatting(call.volumeId);
-  const content = await probeDevice(call.device);
+  const content = await node.mounts.probeDevice(call.device);
   switch (content.kind) {
     case 'filesystem':
       if (content.type !== call.fsType) throw wrongType(call, content.type);
-      if (interrupted !== undefined) await requireComplete(call, interrupted);
+      if (interrupted !== undefined) await requireComplete(node.mounts, call, interrupted);
       // Also for a filesystem that others made: once seen, the volume is never formatted, whatever
       // a confused target may show in its place later.
       await node.pathd.endFormat(call.volumeId);
@@ -74,7 +74,7 @@ async function format(node: NodeContext, call: FormatCall): Promise<void> {
     );
   }
   node.log.info({ volumeId, device, fsType }, 'volume is blank: making a filesystem');
-  const made = await makeFilesystem(device, fsType);
+  const made = await node.mounts.makeFilesystem(device, fsType);
   if (!made.ok) {
     throw new CsiError('INTERNAL', `volume ${volumeId} could not be formatted: ${made.error}`);
   }
@@ -84,10 +84,11 @@ async function format(node: NodeContext, call: FormatCall): Promise<void> {
 
 /** mkfs had ended, or nearly: believe the filesystem only after a full check. */
 async function requireComplete(
+  mounts: Mounts,
   { volumeId, device, fsType }: FormatCall,
   interrupted: FormatRecord,
 ): Promise<void> {
-  if (await isComplete(device, fsType)) return;
+  if (await mounts.isComplete(device, fsType)) return;
   throw new CsiError(
     'FAILED_PRECONDITION',
     `volume ${volumeId}: making its ${fsType} began at ${interrupted.startedAt}, was interrupted, ` +

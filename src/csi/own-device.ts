@@ -3,35 +3,31 @@
  * comes to belong to another volume once it is free, and a pod with a raw block volume may try to free it
  * (host/loop-guard.ts). What stands behind a device is the volume's own file, in sysfs as pathd saw it.
  */
-import { readFile } from 'node:fs/promises';
-import { blockDeviceNumbers } from '../host/device-holders.ts';
-import { unescapeMountField } from '../host/mountinfo.ts';
+import type { Mounts } from '../host/mounts.ts';
 import type { PathdApi, VolumeStatus } from '../pathd/api.ts';
 import { CsiError } from './status.ts';
 
 /** Why the device is not the volume's; undefined: it is, or there is nothing to compare. */
-export async function whyForeign({
-  device,
-  backingFile = '',
-}: Pick<VolumeStatus, 'device' | 'backingFile'>): Promise<string | undefined> {
+export async function whyForeign(
+  mounts: Mounts,
+  { device, backingFile = '' }: Pick<VolumeStatus, 'device' | 'backingFile'>,
+): Promise<string | undefined> {
   if (backingFile === '') return undefined;
-  const numbers = await blockDeviceNumbers(device);
+  const numbers = await mounts.blockDeviceNumbers(device);
   if (numbers === undefined) return `its device ${device} is gone`;
-  const file = `/sys/dev/block/${String(numbers.major)}:${String(numbers.minor)}/loop/backing_file`;
-  const text = await readFile(file, 'utf8').catch(() => undefined);
-  if (text === undefined) return `its device ${device} was detached by somebody else`;
-  const shown = unescapeMountField(text.replace(/\n$/, ''));
+  const shown = await mounts.readBackingFile(numbers);
+  if (shown === undefined) return `its device ${device} was detached by somebody else`;
   if (shown === backingFile) return undefined;
   return `its device ${device} is another's now: it shows ${shown}, not ${backingFile}`;
 }
 
 /** Nothing is formatted, checked or mounted by the name of a device alone. */
 export async function requireOwnDevice(
-  { pathd }: { readonly pathd: Pick<PathdApi, 'status'> },
+  { pathd, mounts }: { readonly pathd: Pick<PathdApi, 'status'>; readonly mounts: Mounts },
   volumeId: string,
 ): Promise<void> {
   const volume = (await pathd.status(volumeId)).find((one) => one.volumeId === volumeId);
-  const foreign = volume === undefined ? 'it is not attached' : await whyForeign(volume);
+  const foreign = volume === undefined ? 'it is not attached' : await whyForeign(mounts, volume);
   if (foreign === undefined) return;
   throw new CsiError('INTERNAL', `volume ${volumeId} was attached, but ${foreign}: try again`);
 }

@@ -1,6 +1,6 @@
 /** Which recorded publications are really there: after a reboot the record outlives the mounts. */
-import { blockDeviceNumbers } from '../host/device-holders.ts';
-import { findByMountPoint, readMountInfo } from '../host/mountinfo.ts';
+import { findByMountPoint } from '../host/mountinfo.ts';
+import type { Mounts } from '../host/mounts.ts';
 import type { VolumeStatus } from '../pathd/api.ts';
 import { isPublishedAt } from './context.ts';
 import type { Publication, VolumeRecord } from './state.ts';
@@ -10,19 +10,20 @@ import type { Publication, VolumeRecord } from './state.ts';
  * count; without, any mount at the target does, because a pod may still sit in a dead one.
  */
 export async function livePublications(
+  mounts: Mounts,
   record: VolumeRecord,
   volume: VolumeStatus | undefined,
 ): Promise<readonly Publication[]> {
   if (record.publications.length === 0) return [];
-  const entries = await readMountInfo();
-  const numbers = volume === undefined ? undefined : await blockDeviceNumbers(volume.device);
+  const entries = await mounts.readMountInfo();
+  const numbers = volume === undefined ? undefined : await mounts.blockDeviceNumbers(volume.device);
   const live: Publication[] = [];
   for (const publication of record.publications) {
     const { targetPath, capability } = publication;
     const isLive =
       numbers === undefined
         ? findByMountPoint(entries, targetPath) !== undefined
-        : await isPublishedAt(targetPath, capability.access.kind, numbers, entries);
+        : await isPublishedAt(mounts, targetPath, capability.access.kind, numbers, entries);
     if (isLive) live.push(publication);
   }
   return live;

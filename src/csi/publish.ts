@@ -11,10 +11,8 @@
  * anybody from opening the device for writing: the container runtime's device permission does. A
  * device that must be read-only for everybody takes an access mode that says so.
  */
-import { mkdir, open, rmdir } from 'node:fs/promises';
-import { blockDeviceNumbers } from '../host/device-holders.ts';
-import { findByMountPoint, readMountInfo } from '../host/mountinfo.ts';
-import { bindMount, canonicalPath, unmountAll } from '../host/mount.ts';
+import { findByMountPoint } from '../host/mountinfo.ts';
+import type { Mounts } from '../host/mounts.ts';
 import type { VolumeStatus } from '../pathd/api.ts';
 import { type NodeContext, attachedVolume, isPublishedAt, whyDead } from './context.ts';
 import * as parse from './parse.ts';
@@ -47,13 +45,13 @@ export function parsePublish(request: PublishRequest): PublishCall {
 export async function publish(node: NodeContext, request: PublishCall): Promise<void> {
   const call = {
     ...request,
-    stagingPath: await canonicalPath(request.stagingPath),
-    targetPath: await canonicalPath(request.targetPath),
+    stagingPath: await node.mounts.canonicalPath(request.stagingPath),
+    targetPath: await node.mounts.canonicalPath(request.targetPath),
   };
   const record = await node.state.read(call.volumeId);
   const volume = await attachedVolume(node, call.volumeId);
-  const { staged, device, sizeBytes } = await requireStaged(call, record, volume);
-  const live = await livePublications(staged, volume);
+  const { staged, device, sizeBytes } = await requireStaged(node.mounts, call, record, volume);
+  const live = await livePublications(node.mounts, staged, volume);
   const same = live.find((one) => one.targetPath === call.targetPath);
   if (same !== undefined) {
     if (isSame(same, call)) return;
@@ -71,7 +69,7 @@ export async function publish(node: NodeContext, request: PublishCall): Promise<
   try {
     await node.state.write({ ...staged, publications });
     rollback.push('record', () => node.state.write({ ...staged, publications: live }));
-    await bind(call, staged, device, rollback);
+    await bind(node.mounts, call, staged, device, rollback);
   } catch (error) {
     await rollback.run(node.log);
     throw error;
@@ -80,6 +78,7 @@ export async function publish(node: NodeContext, request: PublishCall): Promise<
 }
 
 async function requireStaged(
+  mounts: Mounts,
   { volumeId, stagingPath }: PublishCall,
   record: VolumeRecord | undefined,
   volume: VolumeStatus | undefined,
@@ -92,7 +91,7 @@ async function requireStaged(
     const text = `volume ${volumeId} is staged at ${record.stagingPath}, not at ${stagingPath}`;
     throw new CsiError('FAILED_PRECONDITION', text);
   }
-  const dead = await whyDead(record, volume, await readMountInfo());
+  const dead = await whyDead(mounts, record, volume, await mounts.readMountInfo());
   if (dead !== undefined || volume === undefined) {
     throw new CsiError(
       'FAILED_PRECONDITION',
@@ -124,6 +123,7 @@ function requireCompatible(
 }
 
 async function bind(
+  mounts: Mounts,
   call: PublishCall,
   staged: VolumeRecord,
   device: string,
@@ -131,44 +131,42 @@ async function bind(
 ): Promise<void> {
   const { targetPath, readOnly } = call;
   const { kind } = staged.capability.access;
-  await clearTarget(call, staged, device);
-  rollback.push('target', () => removeTarget(call.volumeId, targetPath));
-  if (kind === 'mount') await mkdir(targetPath, { recursive: true, mode: 0o750 });
-  else await makeFile(targetPath);
+  await clearTarget(mounts, call, staged, device);
+  rollback.push('target', () => removeTarget(mounts, call.volumeId, targetPath));
+  if (kind === 'mount') await mounts.makeDirectory(targetPath);
+  else await mounts.makeFile(targetPath);
   const source = kind === 'mount' ? staged.stagingPath : device;
-  const bound = await bindMount(source, targetPath, readOnly);
+  const bound = await mounts.bindMount(source, targetPath, readOnly);
   if (!bound.ok) {
     const text = `volume ${call.volumeId} could not be published: ${bound.error.detail}`;
     throw new CsiError('INTERNAL', text);
   }
-  const numbers = await blockDeviceNumbers(device);
-  const entries = await readMountInfo();
-  if (numbers === undefined || !(await isPublishedAt(targetPath, kind, numbers, entries))) {
+  const numbers = await mounts.blockDeviceNumbers(device);
+  const entries = await mounts.readMountInfo();
+  if (numbers === undefined || !(await isPublishedAt(mounts, targetPath, kind, numbers, entries))) {
     const text = `volume ${call.volumeId}: ${targetPath} does not show ${device} after the bind`;
     throw new CsiError('INTERNAL', text);
   }
 }
 
 /** A dead mount of an earlier life of the volume goes; anything else is somebody's. */
-async function clearTarget(call: PublishCall, staged: VolumeRecord, device: string): Promise<void> {
+async function clearTarget(
+  mounts: Mounts,
+  call: PublishCall,
+  staged: VolumeRecord,
+  device: string,
+): Promise<void> {
   const { targetPath } = call;
-  const entry = findByMountPoint(await readMountInfo(), targetPath);
+  const entry = findByMountPoint(await mounts.readMountInfo(), targetPath);
   if (entry === undefined) return;
   const isOurs = staged.publications.some((one) => one.targetPath === targetPath);
   if (!isOurs && entry.source !== device && entry.fsType !== 'devtmpfs') {
     const text = `${entry.source} (${entry.fsType}) is mounted at ${targetPath}: unmount it`;
     throw new CsiError('FAILED_PRECONDITION', text);
   }
-  const done = await unmountAll(targetPath);
+  const done = await mounts.unmountAll(targetPath);
   if (!done.ok)
     throw new CsiError('INTERNAL', `cannot unmount ${targetPath}: ${done.error.detail}`);
-}
-
-/** An empty file to bind a device node on; an empty directory that the caller made gives way. */
-async function makeFile(path: string): Promise<void> {
-  await rmdir(path).catch(() => undefined);
-  const handle = await open(path, 'a', 0o600);
-  await handle.close();
 }
 
 function isSame(publication: Publication, call: PublishCall): boolean {

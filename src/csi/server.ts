@@ -27,6 +27,7 @@ import { identityHandlers } from './identity.ts';
 import { nodeHandlers } from './node.ts';
 import type { NoticeSource } from './notice-relay.ts';
 import { readMountInfo } from '../host/mountinfo.ts';
+import { SYSTEM_MOUNTS } from '../host/mounts.ts';
 import { clearSocket, protectSocket, socketPath } from '../host/unix-socket.ts';
 import { StateStore } from './state.ts';
 import { codeOf, messageOf, toServiceError } from './status.ts';
@@ -70,6 +71,7 @@ export function createCsiServer(options: CsiServerOptions): CsiServer {
   const cluster = createCluster(options, state);
   const node: NodeContext = {
     ...{ nodeId, topology, weights, maxVolumes, pathd, state, log, cluster },
+    mounts: SYSTEM_MOUNTS,
     lastUsage: new Map(),
   };
   const server = new Server();

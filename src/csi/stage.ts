@@ -6,13 +6,9 @@
  * Recorded but not alive (node rebooted, csi died half-way): done again, reusing what is left. A
  * step that fails undoes what this call did, and nothing that was there before.
  */
-import { mkdir } from 'node:fs/promises';
 import type { FilesystemType } from '../host/filesystem.ts';
-import { checkFilesystem, growFilesystem } from '../host/filesystem.ts';
-import { blockDeviceNumbers } from '../host/device-holders.ts';
-import { hasGrown } from '../host/superblock.ts';
-import { findByDevice, findByMountPoint, readMountInfo } from '../host/mountinfo.ts';
-import { canonicalPath, mountFilesystem, unmountAll } from '../host/mount.ts';
+import { findByDevice, findByMountPoint } from '../host/mountinfo.ts';
+import type { Mounts } from '../host/mounts.ts';
 import { describeNoPath, parseVolumeConfig } from '../kubernetes/contract.ts';
 import type { VolumeConfig } from '../kubernetes/contract.ts';
 import type { ParsedChap } from '../kubernetes/chap-secret.ts';
@@ -57,7 +53,7 @@ export function parseStage(request: StageRequest): StageCall {
 }
 
 export async function stage(node: NodeContext, request: StageCall): Promise<void> {
-  const call = { ...request, stagingPath: await canonicalPath(request.stagingPath) };
+  const call = { ...request, stagingPath: await node.mounts.canonicalPath(request.stagingPath) };
   for (const note of call.chap.notes) node.log.warn({ volumeId: call.volumeId, note }, 'Secret');
   const record = await node.state.read(call.volumeId);
   const volume = await attachedVolume(node, call.volumeId);
@@ -77,7 +73,7 @@ async function isDone(
   record: VolumeRecord,
   volume: VolumeStatus | undefined,
 ): Promise<boolean> {
-  const dead = await whyDead(record, volume, await readMountInfo());
+  const dead = await whyDead(node.mounts, record, volume, await node.mounts.readMountInfo());
   if (dead !== undefined || volume === undefined) {
     node.log.warn({ volumeId: call.volumeId, dead }, 'recorded as staged, but gone: staging again');
     return false;
@@ -94,7 +90,7 @@ async function isDone(
     return true;
   }
   // Failed for good (noPathTimeout): only a fresh stage makes it usable, never under a running pod.
-  const used = await livePublications(record, volume);
+  const used = await livePublications(node.mounts, record, volume);
   if (used.length > 0) {
     throw new CsiError(
       'FAILED_PRECONDITION',
@@ -117,7 +113,8 @@ async function stageAfresh(
   const rollback = new Rollback();
   try {
     const config = await readConfig(node, call);
-    const publications = record === undefined ? [] : await livePublications(record, before);
+    const publications =
+      record === undefined ? [] : await livePublications(node.mounts, record, before);
     const draft = { version: 1, volumeId, capability, stagingPath, publications } as const;
     if (before === undefined) rollback.push('record', () => node.state.remove(volumeId));
     // First of all, so that a full disk refuses while nothing has happened.
@@ -233,17 +230,18 @@ async function mountVolume(
   record: VolumeRecord | undefined,
   rollback: Rollback,
 ): Promise<void> {
+  const { mounts } = node;
   const { volumeId, device, fsType, stagingPath, readOnly } = call;
-  if (!(await clearStagingPath(call, record))) {
-    const numbers = await blockDeviceNumbers(device);
-    const entries = await readMountInfo();
+  if (!(await clearStagingPath(node.mounts, call, record))) {
+    const numbers = await mounts.blockDeviceNumbers(device);
+    const entries = await mounts.readMountInfo();
     const inUse = numbers !== undefined && findByDevice(entries, numbers.major, numbers.minor);
     await ensureFilesystem(node, call);
     // A filesystem that a pod still has mounted needs no check, and fsck would refuse.
     if (!readOnly && (inUse === false || inUse.length === 0)) await check(node, call);
-    await mkdir(stagingPath, { recursive: true, mode: 0o750 });
-    rollback.push('mount', () => unmountOrThrow(stagingPath));
-    const mounted = await mountFilesystem(device, stagingPath, fsType, optionsOf(call));
+    await mounts.makeDirectory(stagingPath);
+    rollback.push('mount', () => unmountOrThrow(mounts, stagingPath));
+    const mounted = await mounts.mountFilesystem(device, stagingPath, fsType, optionsOf(call));
     if (!mounted.ok) {
       const text = `volume ${volumeId} could not be mounted: ${mounted.error.detail}`;
       throw new CsiError('INTERNAL', text);
@@ -251,8 +249,8 @@ async function mountVolume(
   }
   if (readOnly || call.flags.includes('ro')) return;
   // The LUN may have grown while it was not staged. A failure is no reason to withhold the data.
-  if (!(await hasGrown(device, fsType))) return;
-  const grown = await growFilesystem(device, stagingPath, fsType, GROW_TIMEOUT_MS);
+  if (!(await mounts.hasGrown(device, fsType))) return;
+  const grown = await mounts.growFilesystem(device, stagingPath, fsType, GROW_TIMEOUT_MS);
   if (!grown.ok) node.log.warn({ volumeId, error: grown.error }, 'filesystem was not grown');
 }
 
@@ -260,16 +258,17 @@ async function mountVolume(
  * Decides about what is mounted at the staging path already: true when it is what we would mount.
  */
 async function clearStagingPath(
+  mounts: Mounts,
   call: MountCall,
   record: VolumeRecord | undefined,
 ): Promise<boolean> {
   const { stagingPath, capability, device } = call;
-  const entry = findByMountPoint(await readMountInfo(), stagingPath);
+  const entry = findByMountPoint(await mounts.readMountInfo(), stagingPath);
   if (record !== undefined && record.stagingPath !== stagingPath) {
-    await unmountOrThrow(record.stagingPath);
+    await unmountOrThrow(mounts, record.stagingPath);
   }
   if (entry === undefined) return false;
-  const numbers = await blockDeviceNumbers(device);
+  const numbers = await mounts.blockDeviceNumbers(device);
   const isOurs = numbers !== undefined && isMountOf(entry, numbers);
   if (isOurs && (record === undefined || isSameCapability(record.capability, capability))) {
     return true;
@@ -281,18 +280,18 @@ async function clearStagingPath(
         'unmount it',
     );
   }
-  await unmountOrThrow(stagingPath);
+  await unmountOrThrow(mounts, stagingPath);
   return false;
 }
 
-async function unmountOrThrow(path: string): Promise<void> {
-  const done = await unmountAll(path);
+async function unmountOrThrow(mounts: Mounts, path: string): Promise<void> {
+  const done = await mounts.unmountAll(path);
   if (!done.ok) throw new CsiError('INTERNAL', `cannot unmount ${path}: ${done.error.detail}`);
 }
 
 async function check(node: NodeContext, call: MountCall): Promise<void> {
   const { volumeId, device, fsType } = call;
-  const checked = await checkFilesystem(device, fsType);
+  const checked = await node.mounts.checkFilesystem(device, fsType);
   if (!checked.ok) {
     throw new CsiError(
       'INTERNAL',

@@ -8,11 +8,9 @@
  * own, `<kubelet>/plugins/kubernetes.io/csi/volumeDevices/<pv>/dev/<pod uid>` (pkg/volume/csi,
  * NewBlockVolumeMapper). Hence no list of paths: whatever shows the volume's device is the volume.
  */
-import { blockDeviceSize } from '../host/filesystem-probe.ts';
-import { blockDeviceNumbers } from '../host/device-holders.ts';
-import { findByMountPoint, readMountInfo } from '../host/mountinfo.ts';
-import { canonicalPath } from '../host/mount.ts';
-import { type FilesystemUsage, statfs } from '../host/statfs.ts';
+import { findByMountPoint } from '../host/mountinfo.ts';
+import type { Mounts } from '../host/mounts.ts';
+import type { FilesystemUsage } from '../host/statfs.ts';
 import type { VolumeStatus } from '../pathd/api.ts';
 import { conditionOf } from './condition.ts';
 import { type NodeContext, attachedVolume } from './context.ts';
@@ -38,16 +36,16 @@ export function parseStats(request: StatsRequest): StatsCall {
 
 export async function stats(node: NodeContext, call: StatsCall): Promise<StatsResponse> {
   const { volumeId } = call;
-  const path = await canonicalPath(call.volumePath);
+  const path = await node.mounts.canonicalPath(call.volumePath);
   const { volume, why } = await askPathd(node, volumeId);
   const record = await findVolumeAt(node, volumeId, path, volume);
-  const foreign = volume === undefined ? undefined : await whyForeign(volume);
+  const foreign = volume === undefined ? undefined : await whyForeign(node.mounts, volume);
   const volumeCondition =
     foreign === undefined ? conditionOf(volume, why) : { abnormal: true, message: foreign };
   if (record.capability.access.kind === 'block') {
     // The size of another's device says nothing about this volume.
     const isOwn = foreign === undefined || volume === undefined;
-    const total = isOwn ? await blockSize(record, volume) : volume.sizeBytes;
+    const total = isOwn ? await blockSize(node.mounts, record, volume) : volume.sizeBytes;
     return { usage: [{ unit: 'BYTES', total }], volumeCondition };
   }
   return { usage: await filesystemUsage(node, volumeId, path), volumeCondition };
@@ -77,7 +75,7 @@ async function filesystemUsage(
   volumeId: string,
   path: string,
 ): Promise<readonly VolumeUsage[]> {
-  const answer = await statfs(path, STATFS_TIMEOUT_MS);
+  const answer = await node.mounts.statfs(path, STATFS_TIMEOUT_MS);
   if (answer.ok) {
     const usage = usageOf(answer.value);
     node.lastUsage.set(volumeId, usage);
@@ -108,10 +106,11 @@ export async function findVolumeAt(
   }
   const isStaging = record.stagingPath === path;
   if (record.capability.access.kind === 'block') {
-    if (isStaging || (await showsDevice(path, deviceOf(record, volume)))) return record;
+    if (isStaging || (await showsDevice(node.mounts, path, deviceOf(record, volume))))
+      return record;
   } else {
     const isTarget = record.publications.some((one) => one.targetPath === path);
-    const isMounted = findByMountPoint(await readMountInfo(), path) !== undefined;
+    const isMounted = findByMountPoint(await node.mounts.readMountInfo(), path) !== undefined;
     if ((isStaging || isTarget) && isMounted) return record;
   }
   throw new CsiError('NOT_FOUND', `volume ${volumeId} is not at ${path}`);
@@ -122,16 +121,20 @@ function deviceOf(record: VolumeRecord, volume: VolumeStatus | undefined): strin
 }
 
 /** Whether `path` is a node of the device, whatever its name. Never opens it. */
-async function showsDevice(path: string, device: string): Promise<boolean> {
-  const shown = await blockDeviceNumbers(path);
-  const wanted = await blockDeviceNumbers(device);
+async function showsDevice(mounts: Mounts, path: string, device: string): Promise<boolean> {
+  const shown = await mounts.blockDeviceNumbers(path);
+  const wanted = await mounts.blockDeviceNumbers(device);
   if (shown === undefined || wanted === undefined) return false;
   return shown.major === wanted.major && shown.minor === wanted.minor;
 }
 
-async function blockSize(record: VolumeRecord, volume: VolumeStatus | undefined): Promise<number> {
+async function blockSize(
+  mounts: Mounts,
+  record: VolumeRecord,
+  volume: VolumeStatus | undefined,
+): Promise<number> {
   const device = deviceOf(record, volume);
-  const size = await blockDeviceSize(device);
+  const size = await mounts.blockDeviceSize(device);
   if (size !== undefined) return size;
   throw new CsiError('NOT_FOUND', `volume ${record.volumeId}: its device ${device} is gone`);
 }

@@ -7,8 +7,8 @@
  * writing back after umount had to be left alone. Detaching it then would turn somebody's cached
  * writes into EIO.
  */
-import { describeHolders, findHolders, openExclusive } from '../host/device-holders.ts';
-import { unmountAll } from '../host/mount.ts';
+import { describeHolders } from '../host/device-holders.ts';
+import type { Mounts } from '../host/mounts.ts';
 import type { Debt, VolumeStatus } from '../pathd/api.ts';
 import type { NodeContext } from './context.ts';
 import { whyForeign } from './own-device.ts';
@@ -33,38 +33,38 @@ export async function takeDown(
   stagingPath: string,
   volume: VolumeStatus | undefined,
 ): Promise<readonly Debt[]> {
-  const foreign = volume === undefined ? undefined : await whyForeign(volume);
+  const foreign = volume === undefined ? undefined : await whyForeign(node.mounts, volume);
   if (foreign !== undefined) node.log.warn({ volumeId, foreign }, 'unstaged without its device');
   const device = foreign === undefined ? volume?.device : undefined;
-  const unmounted = await unmountAll(stagingPath);
+  const unmounted = await node.mounts.unmountAll(stagingPath);
   if (!unmounted.ok) {
     const { kind, detail } = unmounted.error;
-    if (kind === 'busy') throw await busy(volumeId, device ?? stagingPath);
+    if (kind === 'busy') throw await busy(node.mounts, volumeId, device ?? stagingPath);
     const later = kind === 'timeout' ? ' (the kernel goes on; the next call carries on here)' : '';
     const text = `volume ${volumeId}: cannot unmount ${stagingPath}: ${detail}${later}`;
     throw new CsiError('INTERNAL', text);
   }
-  if (device !== undefined) await requireUnused(volumeId, device);
+  if (device !== undefined) await requireUnused(node.mounts, volumeId, device);
   // Also when pathd did not list it: an attach may have been under way when csi died.
   const { debts } = await node.pathd.detach(volumeId);
   return debts;
 }
 
-async function requireUnused(volumeId: string, device: string): Promise<void> {
+async function requireUnused(mounts: Mounts, volumeId: string, device: string): Promise<void> {
   const until = performance.now() + PASSING_HOLDER_MS;
   for (;;) {
-    const opened = await withDeadline(openExclusive(device), device);
+    const opened = await withDeadline(mounts.openExclusive(device), device);
     if (opened.ok || opened.error.kind === 'no-device') return;
     if (opened.error.kind !== 'busy') {
       throw new CsiError('INTERNAL', `volume ${volumeId}: ${device}: ${opened.error.detail}`);
     }
-    if (performance.now() >= until) throw await busy(volumeId, device);
+    if (performance.now() >= until) throw await busy(mounts, volumeId, device);
     await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
   }
 }
 
-async function busy(volumeId: string, device: string): Promise<CsiError> {
-  const holders = describeHolders(await findHolders(device));
+async function busy(mounts: Mounts, volumeId: string, device: string): Promise<CsiError> {
+  const holders = describeHolders(await mounts.findHolders(device));
   return new CsiError(
     'FAILED_PRECONDITION',
     `volume ${volumeId}: ${device} is still in use, it stays attached: ${holders}`,

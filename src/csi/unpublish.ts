@@ -2,8 +2,7 @@
  * NodeUnpublishVolume: unmount the pod's path and delete it. Nothing is asked of pathd or of the
  * device, so a pod on dead storage can always be taken away.
  */
-import { lstat, rmdir, unlink } from 'node:fs/promises';
-import { canonicalPath, unmountAll } from '../host/mount.ts';
+import type { Mounts } from '../host/mounts.ts';
 import type { NodeContext } from './context.ts';
 import { parsePath, parseVolumeId } from './parse.ts';
 import { CsiError, messageOf } from './status.ts';
@@ -23,9 +22,9 @@ export function parseUnpublish(request: UnpublishRequest): UnpublishCall {
 
 export async function unpublish(node: NodeContext, call: UnpublishCall): Promise<void> {
   const { volumeId } = call;
-  const targetPath = await canonicalPath(call.targetPath);
+  const targetPath = await node.mounts.canonicalPath(call.targetPath);
   const record = await node.state.read(volumeId);
-  await removeTarget(volumeId, targetPath);
+  await removeTarget(node.mounts, volumeId, targetPath);
   if (!record?.publications.some((one) => one.targetPath === targetPath)) return;
   const publications = record.publications.filter((one) => one.targetPath !== targetPath);
   try {
@@ -40,24 +39,16 @@ export async function unpublish(node: NodeContext, call: UnpublishCall): Promise
   }
 }
 
-/**
- * Unmounts a target and removes it: an empty directory, or an empty file. Anything with content was
- * not made by us, and is left with an error: a recursive delete here has destroyed volumes
- * elsewhere.
- */
-export async function removeTarget(volumeId: string, targetPath: string): Promise<void> {
+/** Unmounts a target and removes it (host/mount-place.ts says what is removed and what is not). */
+export async function removeTarget(
+  mounts: Mounts,
+  volumeId: string,
+  targetPath: string,
+): Promise<void> {
   const fail = (why: string): CsiError =>
     new CsiError('INTERNAL', `volume ${volumeId}: cannot remove ${targetPath}: ${why}`);
-  const unmounted = await unmountAll(targetPath);
+  const unmounted = await mounts.unmountAll(targetPath);
   if (!unmounted.ok) throw fail(unmounted.error.detail);
-  try {
-    const info = await lstat(targetPath);
-    if (info.isDirectory()) await rmdir(targetPath);
-    else if (info.isFile() && info.size === 0) await unlink(targetPath);
-    else throw fail('it is neither a directory nor an empty file');
-  } catch (error) {
-    if (error instanceof CsiError) throw error;
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code !== 'ENOENT' && code !== 'ENOTDIR') throw fail(message);
-  }
+  const removed = await mounts.removePlace(targetPath);
+  if (!removed.ok) throw fail(removed.error);
 }

@@ -2,7 +2,6 @@
  * NodeUnstageVolume: unmount the staging path, detach. Idempotent; works without a record too, so
  * that what an interrupted stage or a lost state directory left behind is taken away.
  */
-import { canonicalPath } from '../host/mount.ts';
 import { type NodeContext, attachedVolume } from './context.ts';
 import { parsePath, parseVolumeId } from './parse.ts';
 import { livePublications } from './publications.ts';
@@ -24,7 +23,7 @@ export function parseUnstage(request: UnstageRequest): UnstageCall {
 
 export async function unstage(node: NodeContext, call: UnstageCall): Promise<void> {
   const { volumeId } = call;
-  const stagingPath = await canonicalPath(call.stagingPath);
+  const stagingPath = await node.mounts.canonicalPath(call.stagingPath);
   const record = await node.state.read(volumeId);
   if (record !== undefined && record.stagingPath !== stagingPath) {
     // Not staged there, so there is nothing to undo there; where it is staged, it stays.
@@ -32,7 +31,7 @@ export async function unstage(node: NodeContext, call: UnstageCall): Promise<voi
     return;
   }
   const volume = await attachedVolume(node, volumeId);
-  const used = record === undefined ? [] : await livePublications(record, volume);
+  const used = record === undefined ? [] : await livePublications(node.mounts, record, volume);
   if (used.length > 0) {
     throw new CsiError(
       'FAILED_PRECONDITION',

@@ -18,6 +18,7 @@ import { basename } from 'node:path';
 import type { ExportError } from '../volume/ports.ts';
 import type { Result } from '../base/result.ts';
 import { err, ok } from '../base/result.ts';
+import type { DeviceNumbers } from './device-holders.ts';
 import { unescapeMountField } from './mountinfo.ts';
 import { exec } from './exec.ts';
 
@@ -74,6 +75,13 @@ export async function readLoop(
     directIo: (await read(name, 'loop/dio')) === '1',
     autoclear: (await read(name, 'loop/autoclear')) === '1',
   };
+}
+
+/** The file behind the loop device of these numbers; undefined when there is none, or no such device. */
+export async function readBackingFile(numbers: DeviceNumbers): Promise<string | undefined> {
+  const device = `/sys/dev/block/${String(numbers.major)}:${String(numbers.minor)}`;
+  const text = await readFile(`${device}/loop/backing_file`, 'utf8').catch(() => undefined);
+  return text === undefined ? undefined : unescapeMountField(text.replace(/\n$/, ''));
 }
 
 /** Every loop device with a file attached. */
