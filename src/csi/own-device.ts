@@ -7,7 +7,10 @@ import type { Mounts } from '../host/mounts.ts';
 import type { PathdApi, VolumeStatus } from '../pathd/api.ts';
 import { CsiError } from './status.ts';
 
-/** Why the device is not the volume's; undefined: it is, or there is nothing to compare. */
+/**
+ * Why the device is not the volume's; undefined: it is, or there is nothing to compare. Rejects when the
+ * kernel could not be asked (no descriptor, no memory): that proves nothing, and the call comes again.
+ */
 export async function whyForeign(
   mounts: Mounts,
   { device, backingFile = '' }: Pick<VolumeStatus, 'device' | 'backingFile'>,

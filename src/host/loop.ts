@@ -47,9 +47,13 @@ const SYS_BLOCK = '/sys/block';
 const ABSENT: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ENODEV', 'ENXIO', 'ENOTDIR']);
 
 /** Undefined: there is no such attribute. Throws when the kernel could not be asked, which proves nothing. */
-export async function askSysfs(name: string, attribute: string): Promise<string | undefined> {
+export function askSysfs(name: string, attribute: string): Promise<string | undefined> {
+  return readSysfs(`${SYS_BLOCK}/${name}/${attribute}`);
+}
+
+async function readSysfs(file: string): Promise<string | undefined> {
   try {
-    const text = await readFile(`${SYS_BLOCK}/${name}/${attribute}`, 'utf8');
+    const text = await readFile(file, 'utf8');
     return text.replace(/\n$/, '');
   } catch (error) {
     if (ABSENT.has((error as NodeJS.ErrnoException).code)) return undefined;
@@ -77,11 +81,14 @@ export async function readLoop(
   };
 }
 
-/** The file behind the loop device of these numbers; undefined when there is none, or no such device. */
+/**
+ * The file behind the loop device of these numbers; undefined when there is none, or no such device. Throws
+ * when the kernel could not be asked.
+ */
 export async function readBackingFile(numbers: DeviceNumbers): Promise<string | undefined> {
   const device = `/sys/dev/block/${String(numbers.major)}:${String(numbers.minor)}`;
-  const text = await readFile(`${device}/loop/backing_file`, 'utf8').catch(() => undefined);
-  return text === undefined ? undefined : unescapeMountField(text.replace(/\n$/, ''));
+  const text = await readSysfs(`${device}/loop/backing_file`);
+  return text === undefined ? undefined : unescapeMountField(text);
 }
 
 /** Every loop device with a file attached. */
