@@ -29,6 +29,12 @@ export type ClusterSide = Pick<
   | 'unstaged'
 >;
 
+/** What the CSI calls ask of pathd. */
+export type PathdSide = Pick<
+  PathdApi,
+  'attach' | 'detach' | 'status' | 'expand' | 'beginFormat' | 'endFormat' | 'setChap'
+>;
+
 /** Records of this node, as the CSI calls read and write them. */
 export type NodeState = Pick<
   StateStore,
@@ -42,7 +48,7 @@ export interface NodeContext {
   readonly weights: TopologyWeights;
   /** 0: no limit of ours. */
   readonly maxVolumes: number;
-  readonly pathd: PathdApi;
+  readonly pathd: PathdSide;
   readonly mounts: Mounts;
   readonly state: NodeState;
   readonly log: Logger;

@@ -117,6 +117,7 @@ async function stageAfresh(
       record === undefined ? [] : await livePublications(node.mounts, record, before);
     const draft = { version: 1, volumeId, capability, stagingPath, publications } as const;
     if (before === undefined) rollback.push('record', () => node.state.remove(volumeId));
+    if (record !== undefined) await leaveFormerPlace(node.mounts, call, record);
     // First of all, so that a full disk refuses while nothing has happened.
     await node.state.write({ ...draft, phase: 'staging', device: null });
     const claim = await node.cluster?.claim(volumeId, capability.mode);
@@ -255,6 +256,20 @@ async function mountVolume(
 }
 
 /**
+ * Unmounts what an earlier stage has mounted and this one does not want: at another staging path, or a
+ * filesystem where the device itself is asked for. Only the record knows of it, so it goes before the record
+ * does: forgotten, it would hold the device for ever.
+ */
+async function leaveFormerPlace(
+  mounts: Mounts,
+  { stagingPath, capability }: StageCall,
+  record: VolumeRecord,
+): Promise<void> {
+  const isKept = record.stagingPath === stagingPath && capability.access.kind === 'mount';
+  if (!isKept) await unmountOrThrow(mounts, record.stagingPath);
+}
+
+/**
  * Decides about what is mounted at the staging path already: true when it is what we would mount.
  */
 async function clearStagingPath(
@@ -264,9 +279,6 @@ async function clearStagingPath(
 ): Promise<boolean> {
   const { stagingPath, capability, device } = call;
   const entry = findByMountPoint(await mounts.readMountInfo(), stagingPath);
-  if (record !== undefined && record.stagingPath !== stagingPath) {
-    await unmountOrThrow(mounts, record.stagingPath);
-  }
   if (entry === undefined) return false;
   const numbers = await mounts.blockDeviceNumbers(device);
   const isOurs = numbers !== undefined && isMountOf(entry, numbers);
