@@ -304,10 +304,11 @@ export class Cluster {
   }
 
   /**
-   * A stage of what is staged already. No request, unless the PV under it is another one by now or the
-   * claim was lost: then the volume is claimed anew, or the call refused.
+   * A stage of what is staged already; it is followed where csi could not read its record at the start. No
+   * request, unless its PV is another one by now or the claim was lost: then it is claimed anew, or refused.
    */
   async confirm(volumeId: string, context: KeyMap, mode: string): Promise<void> {
+    if (this.#followers.get(volumeId) === undefined) this.#follow(volumeId);
     const isReplaced = this.#followers.get(volumeId)?.pvIsGone === true;
     const pv = this.#store.get(volumeId)?.pv ?? null;
     const isLost = needsOwner(mode) && pv !== null && ownerOf(pv) !== this.#options.node;

@@ -1,4 +1,6 @@
 /** csi and the API server: what a PV says, what is shown on it, who may have it, and absence. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { PathStatus } from '../../src/pathd/api.ts';
 import { PathdError } from '../../src/pathd/api.ts';
@@ -175,6 +177,19 @@ describe('live', () => {
     await api.start();
     await eventually(() => expect(weights()).toEqual({ p0: 100, p1: 42 }));
     expect(bench.pathd.updates).toHaveLength(1);
+  });
+
+  test('a record that could not be read when csi began: its PV is followed from the next stage on', async () => {
+    await stage();
+    const file = join(bench.stateDir, 'volumes', 'pv-1.json');
+    const record = readFileSync(file);
+    writeFileSync(file, '');
+    await bench.restart();
+    await eventually(() => expect(bench.logged.join()).toContain('volume is not followed'));
+    writeFileSync(file, record);
+    await stage();
+    api.annotate('pv-1', { 'weight.prioritypath.io/p1': '42' });
+    await eventually(() => expect(weights()).toEqual({ p0: 100, p1: 42 }));
   });
 
   test('while no API server answers, everything for a staged volume works, at once, and unasked', async () => {
