@@ -6,6 +6,7 @@ import { DEVICES } from './device-mutations.ts';
 import { ENGINE } from './engine-mutations.ts';
 import { FENCES } from './fence-mutations.ts';
 import type { Mutation } from './mutation.ts';
+import { NODES } from './node-mutations.ts';
 import { ORDERS } from './order-mutations.ts';
 import { SLOWNESS } from './slow-mutations.ts';
 import { VOLUMES } from './volume-mutations.ts';
@@ -19,5 +20,6 @@ export const MUTATIONS: readonly Mutation[] = [
   ...DEBTS,
   ...DEVICES,
   ...CLAIMS,
+  ...NODES,
   ...SLOWNESS,
 ];
