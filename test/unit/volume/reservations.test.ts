@@ -222,28 +222,6 @@ describe('the rung is not counted', () => {
     await world.good(old);
     await world.close();
   });
-
-  it('when LOGICAL UNIT RESET never answers; each step is given up after its time', async () => {
-    const { world } = build({ policy: { fencing: 'delay=8s' } });
-    await world.start();
-    await world.clock.advance(1_000);
-    world.gateway(0).mode = 'frozen';
-    for (const session of world.gateway(1).sessions) {
-      session.resetLogicalUnit = (timeoutMs) =>
-        new Promise((resolve) => {
-          const error = { kind: 'timeout', detail: 'no answer to LOGICAL UNIT RESET' } as const;
-          world.clock.after(timeoutMs, () => resolve({ ok: false, error }));
-        });
-    }
-    const from = world.clock.now();
-    await world.good(world.write(3, 1));
-    expect(world.volume.status().lastSwitch?.fence).toBe('delay');
-    // Two climbs of 1 s (silent) and reset-timeout each; the delay is over in the second.
-    expect(world.clock.now() - from).toBeLessThan(14_000);
-    world.gateway(0).revive();
-    await world.clock.advance(10_000);
-    await world.close();
-  });
 });
 
 describe('without the reservation', () => {

@@ -1,5 +1,7 @@
 /** Commands of a fence take what they take on a slow target; a silent one is left as fast as ever. */
 import { afterEach, describe, expect, it } from 'vitest';
+import type { Policy } from '../../../src/paths/policy.ts';
+import { limitsOf } from '../../../src/volume/fence.ts';
 import type { Task } from '../../support/fake-session.ts';
 import { FakeReservations } from '../../support/fake-reservations.ts';
 import { VolumeWorld, type WorldOptions } from '../../support/volume-world.ts';
@@ -78,5 +80,45 @@ describe('the fence of a slow target', () => {
     }
     await world.start();
     expect([world.event('stuck'), world.event('note')]).toEqual([[], []]);
+  });
+});
+
+/**
+ * A frozen portal, and a LOGICAL UNIT RESET through the other path that is never answered: the delay is not
+ * over at the end of the first climb, and over in the second.
+ */
+function twoClimbsMs(policy: Policy): number {
+  const { fencing, ioDeadlineMs, resetTimeoutMs, flushDeadlineMs } = policy;
+  const terms = { ...fencing, floating: false, resetTimeoutMs, flushDeadlineMs };
+  const { stepMs, resetMs } = limitsOf(terms);
+  // Two looks, a tenth of io-deadline apart, until the path is pinged; then all of it in silence.
+  const noticedMs = ioDeadlineMs + 2 * (ioDeadlineMs / 10);
+  const pauseMs = 250;
+  const answersMs = 50;
+  return noticedMs + 2 * (stepMs + resetMs) + pauseMs + answersMs;
+}
+
+describe('the fence through another path of a target', () => {
+  it('that never answers a LOGICAL UNIT RESET: each step is given up after its time', async () => {
+    const reservations = new FakeReservations();
+    const policy = { fencing: 'delay=8s' };
+    world = new VolumeWorld({ singleNode: true, reservations, policy });
+    await world.start();
+    await world.clock.advance(1_000);
+    world.gateway(0).mode = 'frozen';
+    for (const session of world.gateway(1).sessions) {
+      session.resetLogicalUnit = (timeoutMs) =>
+        new Promise((resolve) => {
+          const error = { kind: 'timeout', detail: 'no answer to LOGICAL UNIT RESET' } as const;
+          world.clock.after(timeoutMs, () => resolve({ ok: false, error }));
+        });
+    }
+    const from = world.clock.now();
+    await world.good(world.write(3, 1));
+    expect(world.volume.status().lastSwitch?.fence).toBe('delay');
+    expect(world.clock.now() - from).toBeLessThan(twoClimbsMs(world.volume.wanted.policy));
+    world.gateway(0).revive();
+    await world.clock.advance(10_000);
+    await world.close();
   });
 });
