@@ -5,9 +5,11 @@ import { DEBTS } from './debt-mutations.ts';
 import { DEVICES } from './device-mutations.ts';
 import { ENGINE } from './engine-mutations.ts';
 import { FENCES } from './fence-mutations.ts';
+import { LIVE } from './live-mutations.ts';
 import type { Mutation } from './mutation.ts';
 import { NODES } from './node-mutations.ts';
 import { ORDERS } from './order-mutations.ts';
+import { OWNERS } from './owner-mutations.ts';
 import { SLOWNESS } from './slow-mutations.ts';
 import { VOLUMES } from './volume-mutations.ts';
 
@@ -22,4 +24,6 @@ export const MUTATIONS: readonly Mutation[] = [
   ...CLAIMS,
   ...NODES,
   ...SLOWNESS,
+  ...OWNERS,
+  ...LIVE,
 ];

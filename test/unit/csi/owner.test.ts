@@ -1,5 +1,6 @@
 /** Claims against an API server in memory that keeps its promises: uid and resourceVersion. */
 import { beforeEach, describe, expect, test } from 'vitest';
+import { attachRequest } from '../../../src/csi/attach-request.ts';
 import {
   type Claimed,
   claimOwner,
@@ -219,6 +220,42 @@ test('statuses of Nodes that are gone are removed, of living and unknown ones no
   api.nodeTrouble = 'unavailable';
   await removeDeadStatuses(options, api.pv);
   expect(Object.keys(api.annotations)).toHaveLength(2);
+});
+
+describe('registrations of others may be taken away', () => {
+  const chap = { initiatorName: '', initiatorSecret: '', targetName: '', targetSecret: '' };
+  const config = { paths: [], policy: {}, pin: '' };
+  const STAGE = {
+    volumeId: 'pv-1',
+    mode: 'SINGLE_NODE_WRITER',
+    chap,
+    config,
+    pinnedUnit: '',
+  } as const;
+  const under = (node: string, claimed: readonly Debt[]): boolean | undefined =>
+    attachRequest({ ...STAGE, node, claimed }).mayTakeOver;
+  const may = async (node: string): Promise<boolean | undefined> =>
+    under(node, (await claim(node)).debts);
+
+  test('only where the claim was taken from a named node, by a stage that failed too', async () => {
+    await claim('n2');
+    expect(await may('n1')).toBe(true);
+    await release('n1', { isSettled: false });
+    expect(await may('n1')).toBe(true);
+  });
+
+  test('not under a claim that was free, that this node had before, or that was given back', async () => {
+    expect(await may('n1')).toBe(false);
+    expect(await may('n1')).toBe(false);
+    await release('n1', { left: [KEPT_OUT] });
+    expect(await may('n2')).toBe(false);
+  });
+
+  test('not from a holder that nobody can name', async () => {
+    api.edit({ [DEBTS]: 'nonsense' });
+    const { debts: earlier } = await claim('n1');
+    expect([earlier.length, under('n1', earlier)]).toEqual([1, false]);
+  });
 });
 
 describe('what a holder may still have under way', () => {
