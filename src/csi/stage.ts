@@ -250,7 +250,10 @@ async function mountVolume(
   }
   if (readOnly || call.flags.includes('ro')) return;
   // The LUN may have grown while it was not staged. A failure is no reason to withhold the data.
-  if (!(await mounts.hasGrown(device, fsType))) return;
+  const isLarger = await mounts.hasGrown(device, fsType).catch((error: unknown) => {
+    throw new CsiError('INTERNAL', `volume ${volumeId}: ${(error as Error).message}`);
+  });
+  if (!isLarger) return;
   const grown = await mounts.growFilesystem(device, stagingPath, fsType, GROW_TIMEOUT_MS);
   if (!grown.ok) node.log.warn({ volumeId, error: grown.error }, 'filesystem was not grown');
 }

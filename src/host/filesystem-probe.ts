@@ -12,6 +12,7 @@ import { open } from 'node:fs/promises';
 import { exec } from './exec.ts';
 import { blockDeviceNumbers } from './device-holders.ts';
 import { oneLine } from './mount.ts';
+import { DEVICE_READ_MS, readWithin } from './read-within.ts';
 
 export type DeviceContent =
   /** No signature, and zeros at both ends. */
@@ -27,15 +28,20 @@ export const BLANK_HEAD_BYTES = 2 << 20;
 export const BLANK_TAIL_BYTES = 1 << 20;
 const CHUNK_BYTES = 1 << 18;
 
-/** Looks at the device. Never rejects. */
-export async function probeDevice(device: string): Promise<DeviceContent> {
+/** Looks at the device, in `timeoutMs` for each of blkid and our own reads. Never rejects. */
+export async function probeDevice(
+  device: string,
+  timeoutMs = DEVICE_READ_MS,
+): Promise<DeviceContent> {
   if ((await blockDeviceNumbers(device)) === undefined) {
     return { kind: 'unknown', detail: `${device} is not a block device` };
   }
-  const { code, stdout, stderr, failure } = await exec('blkid', ['-p', '-o', 'export', device]);
+  const { code, stdout, stderr, failure } = await exec('blkid', ['-p', '-o', 'export', device], {
+    timeoutMs,
+  });
   if (failure !== undefined) return { kind: 'unknown', detail: failure };
   const verdict = judgeBlkid(code, stdout, stderr);
-  return verdict.kind === 'blank' ? await judgeEnds(device) : verdict;
+  return verdict.kind === 'blank' ? await judgeEnds(device, timeoutMs) : verdict;
 }
 
 /** Verdict on blkid's answer alone. Pure. */
@@ -71,10 +77,9 @@ const FOREIGN: Readonly<Record<string, string>> = {
 };
 
 /** Reads both ends through the kernel. */
-async function judgeEnds(device: string): Promise<DeviceContent> {
+async function judgeEnds(device: string, timeoutMs: number): Promise<DeviceContent> {
   try {
-    const handle = await open(device, 'r');
-    try {
+    return await readWithin(device, timeoutMs, async (handle): Promise<DeviceContent> => {
       const size = await deviceSize(handle.fd);
       if (size <= 0) return { kind: 'unknown', detail: `${device} has no size` };
       const head = Math.min(size, BLANK_HEAD_BYTES);
@@ -83,9 +88,7 @@ async function judgeEnds(device: string): Promise<DeviceContent> {
         (await firstData(handle, 0, head)) ?? (await firstData(handle, tail, size - tail));
       if (found === undefined) return { kind: 'blank' };
       return { kind: 'foreign', what: `data without a known signature at byte ${String(found)}` };
-    } finally {
-      await handle.close();
-    }
+    });
   } catch (cause) {
     return { kind: 'unknown', detail: `cannot read ${device}: ${(cause as Error).message}` };
   }

@@ -7,9 +7,10 @@
  *         incompatible features at +96 (0x80: 64 bits), blocks (high) at +336
  *   xfs   at 0, big endian: magic "XFSB", block size at +4, blocks at +8
  */
-import { open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import type { FilesystemType } from './filesystem.ts';
 import { blockDeviceSize } from './filesystem-probe.ts';
+import { DEVICE_READ_MS, readWithin, Unanswered } from './read-within.ts';
 
 const READ_BYTES = 4096;
 const EXT4_AT = 1024;
@@ -34,24 +35,26 @@ export function filesystemExtent(head: Buffer, type: FilesystemType): Extent | u
   return { blocks, blockSize: 1024 << head.readUInt32LE(EXT4_AT + 24) };
 }
 
-/** Whether whole blocks of the device lie behind its filesystem. In doubt they do. */
-export async function hasGrown(device: string, type: FilesystemType): Promise<boolean> {
+/**
+ * Whether whole blocks of the device lie behind its filesystem. In doubt they do. Rejects with Unanswered where
+ * the device does not answer: a program that grows the filesystem would only hang in its turn.
+ */
+export async function hasGrown(
+  device: string,
+  type: FilesystemType,
+  timeoutMs = DEVICE_READ_MS,
+): Promise<boolean> {
   const size = await blockDeviceSize(device);
-  const head = await readHead(device);
+  const head = await readWithin(device, timeoutMs, readHead).catch((error: unknown) => {
+    if (error instanceof Unanswered) throw error;
+    return undefined;
+  });
   const extent = head === undefined ? undefined : filesystemExtent(head, type);
   if (size === undefined || extent === undefined) return true;
   return Math.floor(size / extent.blockSize) > extent.blocks;
 }
 
-async function readHead(device: string): Promise<Buffer | undefined> {
-  const handle = await open(device, 'r').catch(() => undefined);
-  if (handle === undefined) return undefined;
-  try {
-    const { buffer, bytesRead } = await handle.read(Buffer.alloc(READ_BYTES), 0, READ_BYTES, 0);
-    return bytesRead === READ_BYTES ? buffer : undefined;
-  } catch {
-    return undefined;
-  } finally {
-    await handle.close();
-  }
+async function readHead(handle: FileHandle): Promise<Buffer | undefined> {
+  const { buffer, bytesRead } = await handle.read(Buffer.alloc(READ_BYTES), 0, READ_BYTES, 0);
+  return bytesRead === READ_BYTES ? buffer : undefined;
 }
