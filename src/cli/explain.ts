@@ -94,8 +94,16 @@ function isUp({ state }: PathStatus): boolean {
   return state !== 'down' && state !== 'connecting';
 }
 
+/** Such a path carries no I/O, and some of them are not the volume's unit at all. */
+const UNUSABLE: ReadonlySet<string> = new Set([
+  'banned',
+  'unverified',
+  'write-protected',
+  'connecting',
+]);
+
 function isVerified({ state }: PathStatus): boolean {
-  return state !== 'banned' && state !== 'unverified' && state !== 'connecting';
+  return !UNUSABLE.has(state);
 }
 
 /** As paths/select.ts compares; positive when `a` is better. */
@@ -168,6 +176,8 @@ function whatIsMissing(path: PathStatus): string | undefined {
       return `banned${error}: it leads to another logical unit. Mend the target, then readmit`;
     case 'unverified':
       return `not proved to be the same logical unit${error}: see policy expected-serial`;
+    case 'write-protected':
+      return `its unit refuses writes${error}: allow them at the target, or remove the path`;
     default:
       return undefined;
   }

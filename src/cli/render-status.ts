@@ -111,6 +111,7 @@ const PATH_PAINT: Readonly<Record<string, Paint>> = {
   down: 'bad',
   banned: 'bad',
   unverified: 'warning',
+  'write-protected': 'warning',
   connecting: 'warning',
 };
 

@@ -2,6 +2,7 @@
 import type { ExportedDevice } from '../volume/ports.ts';
 import type { Volume } from '../volume/volume.ts';
 import type { VolumeSnapshot } from '../volume/volume-types.ts';
+import { isWriteProtected } from '../volume/write-protection.ts';
 import { describeFencing } from '../volume/fence.ts';
 import type { PathSpec, PathStatus, SwitchStatus, VolumeStatus } from './api.ts';
 
@@ -66,6 +67,7 @@ function pathStatus(
 
 function pathState(path: VolumeSnapshot['paths'][number], current: string | undefined): string {
   if (path.identity.kind === 'banned') return 'banned';
+  if (isWriteProtected(path.identity)) return 'write-protected';
   if (path.identity.kind === 'unverified') return 'unverified';
   if (path.name === current) return 'current';
   if (path.up) return 'standby';

@@ -21,7 +21,9 @@ import { path, volume } from '../unit/cli/status-samples.ts';
 const anyPath: fc.Arbitrary<PathStatus> = fc
   .record({
     weight: fc.integer({ min: 1, max: 100 }),
-    state: fc.constantFrom('current', 'standby', 'down', 'banned', 'unverified', 'connecting'),
+    state: fc.constantFrom(
+      ...['current', 'standby', 'down', 'banned', 'unverified', 'write-protected', 'connecting'],
+    ),
     drained: fc.boolean(),
     holdDown: fc.boolean(),
     portal: fc.constantFrom('10.0.0.1:3260', '[2001:db8:1234:5678:9abc:def0:1234:5678]:65535'),

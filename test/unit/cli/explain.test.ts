@@ -39,6 +39,7 @@ describe('what would have to happen', () => {
     ['hold-down', { holdDown: true }, /p0: in hold-down/],
     ['banned', { state: 'banned' }, /p0: banned: .* readmit/],
     ['unverified', { state: 'unverified' }, /p0: not proved .* expected-serial/],
+    ['write-protected', { state: 'write-protected' }, /p0: its unit refuses writes.* allow them/],
     ['connecting', { state: 'connecting' }, /p0: has not answered yet/],
   ])('%s', (_, fields, text) => {
     expect(of({ paths: [p0(fields), p1({ state: 'current' })], currentPath: 'p1' })).toMatch(text);

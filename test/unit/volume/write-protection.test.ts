@@ -1,6 +1,8 @@
 /** Paths through which the unit is write-protected: of no use to a volume that writes, while another is. */
 import { afterEach, describe, expect, it } from 'vitest';
 import { wordEvent } from '../../../src/pathd/notices.ts';
+import { placesOf, volumeStatus } from '../../../src/pathd/status.ts';
+import { fakeDevice } from '../../support/fake-device.ts';
 import { VolumeWorld, type WorldOptions } from '../../support/volume-world.ts';
 
 const PARAMETERS_CHANGED = { key: 6, asc: 0x2a, ascq: 1 };
@@ -36,6 +38,8 @@ describe('a path whose unit is write-protected', () => {
       detail: expect.stringContaining('write-protected') as string,
     });
     expect(reasons(w).filter((reason) => reason === 'WriteProtected')).toHaveLength(1);
+    const shown = volumeStatus(w.volume, fakeDevice(), placesOf([]));
+    expect(shown.paths.map(({ state }) => state)).toEqual(['write-protected', 'current']);
   });
 
   it('is as good as any to a volume that reads', async () => {
