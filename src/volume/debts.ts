@@ -82,6 +82,8 @@ interface Entry {
   readonly open: Set<DebtAddress>;
   /** Reset before this node has logged in; `reserved`: and the unit's cache is not empty yet. */
   readonly reset: Map<DebtAddress, 'done' | 'reserved'>;
+  /** Could not be logged into then, which is the first attempt of the ladder too. */
+  readonly silent: Map<DebtAddress, TransportFailure>;
   readonly keptOut: Set<DebtAddress>;
 }
 
@@ -98,6 +100,7 @@ export class Debts {
       debt,
       open: new Set(dueAddresses(debt, options.paths)),
       reset: new Map(),
+      silent: new Map(),
       keptOut: new Set(),
     }));
   }
@@ -109,7 +112,9 @@ export class Debts {
 
   /**
    * Before this node logs in itself: a reset ends the commands of every session, those of a login of ours
-   * as well, and none of them is answered. What is silent now is left to the ladder.
+   * as well, and none of them is answered. All portals are asked side by side: however many addresses were
+   * removed long ago, they cost one login's patience. What is silent is left to the ladder, which does not ask
+   * it again before it climbs on.
    */
   async resetFirst(): Promise<void> {
     const all = this.#entries.flatMap((entry) => [...entry.open].map((at) => ({ entry, at })));
@@ -123,6 +128,7 @@ export class Debts {
     // One after the other: a reset through one would end the flush of another.
     for (const [i, { entry, at }] of former.entries()) {
       const session = sessions[i];
+      if (session?.ok === false) entry.silent.set(at, session.error);
       if (session?.ok !== true) continue;
       const done = await this.#resetThrough(session.value, at, limits);
       void session.value.logout(limits.stepMs);
@@ -164,7 +170,8 @@ export class Debts {
   #own(path: DebtPath): Entry {
     const { initiatorName } = this.#options;
     const debt = { node: '', sinceUnixMs: 0, allPaths: false, initiatorName, paths: [path] };
-    return { debt, open: new Set(), reset: new Map(), keptOut: new Set() };
+    const none = { open: new Set<DebtAddress>(), keptOut: new Set<DebtAddress>() };
+    return { debt, reset: new Map(), silent: new Map(), ...none };
   }
 
   /** It serves: a debt of keys alone has come to its end, what is kept out is paid when it can be. */
@@ -240,7 +247,7 @@ export class Debts {
   // ----------------------------------------------------------------------------------- reset
 
   async #reset(
-    { debt, reset }: Entry,
+    { debt, reset, silent }: Entry,
     at: DebtAddress,
     limits: FenceLimits,
   ): Promise<Result<void, TransportFailure>> {
@@ -248,6 +255,9 @@ export class Debts {
     if (before !== undefined) {
       return before === 'done' ? ok(undefined) : this.#flushVerified(at, limits);
     }
+    const wasSilent = silent.get(at);
+    silent.delete(at);
+    if (wasSilent !== undefined) return err(wasSilent);
     const { initiatorName, isids } = this.#options;
     if (this.#isFormer(debt, at)) {
       const done = await this.#resetAs(debt.initiatorName, at.isid, at, limits);

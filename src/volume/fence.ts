@@ -66,6 +66,8 @@ export interface FencedPath {
   /** Takes its registration away through another path; the error says why not. */
   preempt(limits: FenceLimits): Promise<Result<void, string>>;
   knock(timeoutMs: number): Promise<'accepted' | 'refused' | 'silent'>;
+  /** Left by this node before it attached the volume, as its own record has it. */
+  readonly isOfRecord?: true;
   /** It is fenced, by this rung. */
   readonly onFenced?: (rung: FenceRung) => void;
 }
@@ -164,6 +166,12 @@ const ADVICE =
   '"delay=<time>" if the target drops a lost initiator\'s commands within that time, or to "none" to ' +
   'go on unfenced at your own risk';
 
+/** A later holder may have fenced it; that the claim does not name it any more is no proof of that. */
+const ADVICE_OF_RECORD =
+  'this node has left them itself, and its record does not say whether a node that had the volume since has ' +
+  'fenced them: bring that portal back, or, where every target of the volume was restarted since, run ' +
+  '`priority-path forget` for the volume on this node, or ';
+
 /** Climbs the ladder once for one path. */
 export async function climbFence(
   path: FencedPath,
@@ -178,7 +186,8 @@ export async function climbFence(
     if (result.fenced) return { kind: 'fenced', rung };
     failures.push(result.why);
   }
-  const why = `unanswered writes on ${path.name} are not fenced (${failures.join('; ')}); ${ADVICE}`;
+  const advice = path.isOfRecord === true ? `${ADVICE_OF_RECORD}${ADVICE}` : ADVICE;
+  const why = `unanswered writes on ${path.name} are not fenced (${failures.join('; ')}); ${advice}`;
   return { kind: 'held', why };
 }
 

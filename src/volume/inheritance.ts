@@ -38,7 +38,7 @@ interface Heir {
 export async function inherit(heir: Heir): Promise<Result<void, StoreError>> {
   const { options, switcher, debts, quietSince } = heir;
   for (const name of options.record.mayHoldWrites) {
-    switcher.inherit(ownPath(name, heir), quietSince);
+    switcher.inherit({ ...ownPath(name, heir), isOfRecord: true }, quietSince);
   }
   if (options.singleNode === false) {
     const left = options.debts ?? [];
