@@ -160,7 +160,7 @@ export const VOLUMES: readonly Mutation[] = [
     ['test/unit/volume/life.test.ts', 'paths that may hold writes are reset'],
     volume(
       'inheritance',
-      'switcher.inherit(ownPath(name, heir), quietSince);',
+      'switcher.inherit({ ...ownPath(name, heir), isOfRecord: true }, quietSince);',
       'void [ownPath(name, heir), quietSince];',
     ),
   ),
