@@ -82,16 +82,13 @@ export class Steps {
     const at = this.#list.push(step) - 1;
     await this.#gates.get(step.name);
     const fault = this.#faults.find((one) => one.at === at);
-    if (fault?.when === 'before') return this.#fault(fault, failure);
-    const value = await effect();
-    return fault === undefined ? value : this.#fault(fault, failure);
+    const spoilt = fault?.how === 'die' ? () => this.#die<T>() : failure;
+    if (fault === undefined || spoilt === undefined) return effect();
+    if (fault.when === 'after') await effect();
+    return spoilt();
   }
 
-  #fault<T>({ how }: Fault, failure: (() => T) | undefined): T | Promise<T> {
-    if (how === 'fail') {
-      if (failure === undefined) throw new Error('a step that never fails was told to');
-      return failure();
-    }
+  #die<T>(): Promise<T> {
     this.#dies?.();
     return new Promise<T>(() => undefined);
   }
