@@ -116,6 +116,7 @@ export class StallWatch {
       this.#awaited = false;
       return;
     }
+    const wasSilent = this.#silentMs > 0;
     this.#listen(inFlight, now, Math.min(tookMs, 2 * this.#periodMs));
     if (this.#since === undefined || inFlight.progress !== this.#progress) {
       const stalledMs = this.#since === undefined ? undefined : now - this.#since;
@@ -126,8 +127,13 @@ export class StallWatch {
     }
     const deadlineMs = inFlight.slowOnly ? this.#deadlines.slowMs : this.#deadlines.ioMs;
     const isSilent = this.#silentMs >= this.#deadlines.ioMs * SUSPECT_SHARE;
-    if (isSilent) this.#events.stalled(this.#silentMs);
-    else if (now - this.#since >= deadlineMs / 2) this.#events.stalled(0);
+    if (isSilent) {
+      this.#events.stalled(this.#silentMs);
+      return;
+    }
+    // Whether it answers is not known while a ping is late; and what was late with it comes right behind it.
+    if (wasSilent || this.#silentMs > 0) return;
+    if (now - this.#since >= deadlineMs / 2) this.#events.stalled(0);
   }
 
   #listen({ heard, ping }: InFlight, now: Instant, countsMs: number): void {

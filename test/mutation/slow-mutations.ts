@@ -78,6 +78,18 @@ export const SLOWNESS: readonly Mutation[] = [
     ),
   ),
   mutation(
+    'left-at-a-hiccup',
+    'a path is left for seven tenths of an io-deadline of silence',
+    ['test/property/volume-calm.test.ts', 'P23: hiccups of each link'],
+    paths('slowness', 'return ioDeadlineMs * harder(', 'return 0.7 * ioDeadlineMs * harder('),
+  ),
+  mutation(
+    'late-pong-is-an-answer',
+    'a path whose ping is not answered yet counts as one that answers',
+    ['test/unit/volume/fence.test.ts', 'a ping that is late is no answer yet'],
+    volume('stall-watch', 'if (wasSilent || this.#silentMs > 0) return;', ''),
+  ),
+  mutation(
     'slow-writes-are-dead',
     'that the path answers a probe does not clear it of a stall',
     ['test/unit/paths/liveness.test.ts', 'it is slow'],

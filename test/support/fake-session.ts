@@ -40,6 +40,9 @@ export class Gateway extends DeviceServer {
   delayMs: (task: Task) => number = () => 1;
   /** Between the execution of a command and its answer. */
   answerDelayMs: (task: Task) => number = () => 0;
+  /** The same of a ping and of its answer. */
+  pingDelayMs: () => number = () => 1;
+  pongDelayMs: () => number = () => 0;
   loginDelayMs = 0;
   /** A socket of ours closes this much later than it was reset: until then it may send what it has. */
   closeDelayMs = 0;
@@ -281,16 +284,26 @@ export class FakeSession implements Session {
   ping(): void {
     if (this.#pinging || this.ended !== undefined) return;
     this.#pinging = true;
-    this.gateway.clock.after(1, () => this.#pong());
+    this.gateway.clock.after(this.gateway.pingDelayMs(), () => this.#pong());
   }
 
   #pong(): void {
     if (this.ended !== undefined) return;
-    const { clock, deafUntil, mode } = this.gateway;
-    if (mode === 'up' && clock.now() >= deafUntil) {
-      this.#pinging = false;
-      this.heard++;
-    } else clock.after(10, () => this.#pong());
+    const { gateway } = this;
+    const { clock, deafUntil, mode } = gateway;
+    if (mode !== 'up' || clock.now() < deafUntil) {
+      clock.after(10, () => this.#pong());
+      return;
+    }
+    const delayMs = gateway.pongDelayMs();
+    if (delayMs === 0) this.#ponged();
+    else clock.after(delayMs, () => (gateway.mode === 'up' ? this.#ponged() : this.#pong()));
+  }
+
+  #ponged(): void {
+    if (this.ended !== undefined) return;
+    this.#pinging = false;
+    this.heard++;
   }
 
   get #sent(): readonly Task[] {

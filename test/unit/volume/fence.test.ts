@@ -132,6 +132,24 @@ describe('stall watch', () => {
     expect([seen[0], seen.at(-1), flight.pings]).toEqual(['silent 350', 'silent 800', 1]);
   });
 
+  it('a ping that is late is no answer yet, and its answer is none about what comes behind it', async () => {
+    const { clock, flight, seen } = watch();
+    flight.answersPings = false;
+    await clock.advance(340);
+    flight.answersPings = true;
+    flight.heard++;
+    await clock.advance(70);
+    flight.answersPings = false;
+    // It is pinged again while nothing is known, and so it stays until half of the deadline is over.
+    await clock.advance(240);
+    expect(seen).toEqual([]);
+    flight.heard++;
+    await clock.advance(50);
+    expect(seen).toEqual([]);
+    await clock.advance(100);
+    expect(seen).toEqual(['suspect']);
+  });
+
   it('anything that comes ends the silence, and it is counted anew', async () => {
     const { clock, flight, seen } = watch();
     flight.answersPings = false;
