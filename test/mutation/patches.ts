@@ -136,6 +136,17 @@ export const PATCHES: readonly Patch[] = [
     ],
   },
   {
+    name: 'disown',
+    what: 'a node that is not the owner any more writes on',
+    edits: [
+      {
+        file: 'src/volume/volume.ts',
+        was: 'await this.#engine.fail(`this node is not the owner of the volume any more: ${detail}`);',
+        is: 'await Promise.resolve(detail);',
+      },
+    ],
+  },
+  {
     name: 'moved-address',
     what: 'whoever answers at an address is taken for the target that was written to',
     edits: [

@@ -16,6 +16,7 @@ export const BROKEN_RULES = [
   'identity',
   'latch',
   'handover',
+  'disown',
   'moved-address',
   'slow',
   'command-age',
@@ -122,8 +123,8 @@ export const FAULTS = {
   },
 } as const satisfies Record<string, Fault>;
 
-/** The volume goes to the other node: given back, or taken from a node that is off. */
-export type HandOver = 'hand-over' | 'take-over';
+/** The volume goes to the other node: given back, taken from a node that is off, or from one that writes on. */
+export type HandOver = 'hand-over' | 'take-over' | 'disown';
 
 /** To the worker, to all gateways at once, to what is behind them; strikes.ts carries them out. */
 export type Event =
@@ -169,6 +170,7 @@ const USUAL: Readonly<Record<Event, number>> = {
   'moved address': 15,
   'hand-over': 10,
   'take-over': 8,
+  disown: 8,
   'long stop': 3,
   'lost node': 8,
 };
@@ -182,6 +184,7 @@ const NEEDS: Partial<Readonly<Record<Event, (world: World) => boolean>>> = {
   'moved address': ({ floating }) => floating,
   'hand-over': ({ nodes }) => nodes > 1,
   'take-over': ({ nodes }) => nodes > 1,
+  disown: ({ nodes }) => nodes > 1,
   'long stop': ({ nodes }) => nodes > 1,
   'lost node': ({ nodes }) => nodes > 1,
 };
@@ -210,6 +213,7 @@ const WANTED: Readonly<Record<BrokenRule, Wanted>> = {
   'moved-address': { worlds: ['floating'], events: { 'moved address': 300 } },
   slow: { worlds: ['caches', 'log'], events: { 'slow storage': 1 }, alone: true },
   'command-age': { worlds: ['caches', 'log'], events: { swallow: 1 }, alone: true },
+  disown: { worlds: ['nodes'], events: { disown: 100 } },
   handover: { worlds: ['nodes'], events: { 'lost node': 100, 'long stop': 20 } },
 };
 

@@ -71,6 +71,8 @@ export type WorldKind = (typeof WORLDS)[number];
 export const UNIT_BYTES = 4 * 1024 * 1024;
 /** What stands in the other logical unit where values are read: none of ours is as large. */
 export const STRANGERS_VALUE = 0xf0f0_f0f0;
+/** Values from here on are written by a node that is not the owner any more. */
+export const DISOWNED_VALUES = 0xe000_0000;
 
 /** Contents of the other logical unit. */
 export function strangersData(): Buffer {

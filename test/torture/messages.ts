@@ -44,6 +44,8 @@ export type ToWorker =
   | { readonly kind: 'readmit'; readonly paths: readonly string[] }
   /** The claim is still this node's. */
   | { readonly kind: 'confirm' }
+  /** It is not any more. */
+  | { readonly kind: 'disown' }
   | { readonly kind: 'status' }
   | { readonly kind: 'close' };
 
@@ -77,6 +79,7 @@ export type FromWorker =
   | { readonly kind: 'ordered'; readonly order: string; readonly outcome: string }
   | { readonly kind: 'news'; readonly news: News }
   | { readonly kind: 'status'; readonly text: string }
+  | { readonly kind: 'disowned' }
   /** With what may still take effect. */
   | { readonly kind: 'closed'; readonly debts: readonly Debt[] };
 

@@ -6,6 +6,7 @@ import { Prng } from '../../src/base/prng.ts';
 import type { Violation } from '../support/register-checker.ts';
 import type { HandOver } from './faults.ts';
 import type { World } from './gateway.ts';
+import { Disowned } from './disowned.ts';
 import { Health } from './health.ts';
 import type { FromWorker, News, Order } from './messages.ts';
 import { Nodes } from './nodes.ts';
@@ -59,6 +60,7 @@ class Round {
   readonly #vigil: Vigil;
   #servesSince: number | undefined;
   #worker: WorkerHandle | undefined;
+  #disowned: Disowned | undefined;
   #booting: Promise<void> | undefined;
   #heard: ((message: FromWorker) => void) | undefined;
   #current = 'p0';
@@ -131,6 +133,7 @@ class Round {
     // They see that it is over, at the latest when the fault that lasts has lasted.
     await Promise.all([acts, this.#workload.stop(), this.#booting, this.#strikes.over]);
     await this.#worker?.kill();
+    await this.#disowned?.end();
     this.#nodes.close();
     return this.#finding;
   }
@@ -212,6 +215,8 @@ class Round {
 
   async #bootNow(): Promise<void> {
     const began = performance.now();
+    // One node has one worker at a time.
+    if (this.#disowned?.node === this.#nodes.current) await this.#disowned.end();
     while (!this.#isOver()) {
       this.#options.tally.starts++;
       this.#hasFailed = false;
@@ -262,7 +267,11 @@ class Round {
 
   /** The other node is to have the volume. */
   #handOver(how: HandOver): Promise<void> {
-    this.#booting ??= (how === 'hand-over' ? this.#release() : this.#bury())
+    const leave = { 'hand-over': this.#release, 'take-over': this.#bury, disown: this.#disown }[
+      how
+    ];
+    this.#booting ??= leave
+      .call(this)
       .then(() => {
         this.#nodes.swap();
         return this.#bootNow();
@@ -283,6 +292,24 @@ class Round {
     const answer = await Promise.race([closed, this.#pause(RELEASE_MS), gone]);
     if (answer?.kind === 'closed') this.#note(`left: ${this.#nodes.release(answer.debts)}`);
     await this.#bury();
+  }
+
+  /** It runs on, and is not heard any more: what was under way is as lost as with a worker that is killed. */
+  async #disown(): Promise<void> {
+    const { current } = this.#nodes;
+    const worker = this.#worker;
+    this.#servesSince = undefined;
+    this.#note(`${current} is not the owner any more`);
+    this.#worker = undefined;
+    this.#workload.lose();
+    await this.#disowned?.end();
+    if (worker === undefined) return;
+    this.#disowned = new Disowned(worker, current, new Prng(this.#prng.next()), () => {
+      // With the rule off: the checker has to find it all the same.
+      if (this.#options.broken !== undefined) return;
+      this.#find('disowned', `${current} answers writes well, and is not the owner any more`);
+    });
+    await this.#disowned.begin();
   }
 
   #answer<K extends FromWorker['kind']>(kind: K): Promise<Extract<FromWorker, { kind: K }>> {

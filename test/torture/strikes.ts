@@ -142,6 +142,7 @@ export class Strikes {
         return;
       case 'hand-over':
       case 'take-over':
+      case 'disown':
         if (!this.#scene.serves()) return;
         add(this.#options.tally.faults, event);
         this.begin(this.#scene.handOver(event));

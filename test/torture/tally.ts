@@ -3,7 +3,7 @@
 export interface Finding {
   /** Seed of the round. */
   readonly seed: number;
-  /** Of which rule: stale, latch, error, ban, stranger, stuck, worker. */
+  /** Of which rule: stale, latch, error, ban, disowned, stranger, stuck, worker. */
   readonly rule: string;
   readonly what: string;
   /** For a file: the history around it, a line each. */

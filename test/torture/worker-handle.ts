@@ -12,6 +12,8 @@ const HOOK = new URL('../mutation/register.ts', import.meta.url).href;
 export class WorkerHandle {
   readonly #child: ChildProcess;
   readonly #gone: Promise<unknown>;
+  /** Told of whatever it says. */
+  hear: (message: FromWorker) => void;
   #complaint = '';
   alive = true;
   /** It ended and nobody had told it to. */
@@ -23,11 +25,12 @@ export class WorkerHandle {
       env: { ...process.env, SOURCE_PATCHES: broken ?? '' },
     });
     this.#child = child;
+    this.hear = hear;
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#complaint = (this.#complaint + text).slice(-2_000);
     });
     child.on('message', (message) => {
-      if (this.alive) hear(message as FromWorker);
+      if (this.alive) this.hear(message as FromWorker);
     });
     this.#gone = once(child, 'exit').then(() => {
       this.endedByItself = this.alive;

@@ -170,6 +170,10 @@ async function obey(message: ToWorker): Promise<void> {
     case 'confirm':
       volume?.confirmClaim();
       return;
+    case 'disown':
+      await volume?.disown('the other node has it');
+      tell({ kind: 'disowned' });
+      return;
     case 'status':
       tell({ kind: 'status', text: JSON.stringify(volume?.status()) });
       return;

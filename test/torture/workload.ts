@@ -9,7 +9,7 @@
 import type { Prng } from '../../src/base/prng.ts';
 import type { IoKind } from '../../src/volume/ports.ts';
 import { type Operation, RegisterChecker, type Violation } from '../support/register-checker.ts';
-import { STRANGERS_VALUE } from './gateway.ts';
+import { DISOWNED_VALUES, STRANGERS_VALUE } from './gateway.ts';
 import { BLOCK_SECTORS, type FromWorker, sectorsOf, type ToWorker } from './messages.ts';
 import type { Tally } from './tally.ts';
 
@@ -263,8 +263,12 @@ export class Workload {
 }
 
 function explained(violation: Violation): Violation {
-  if (violation.values[0] !== STRANGERS_VALUE) return violation;
-  return { ...violation, what: 'read what stands in another logical unit' };
+  const [value = 0] = violation.values;
+  if (value === STRANGERS_VALUE) {
+    return { ...violation, what: 'read what stands in another logical unit' };
+  }
+  if (value < DISOWNED_VALUES) return violation;
+  return { ...violation, what: 'read what a node has written that is not the owner any more' };
 }
 
 function pause(ms: number): Promise<void> {
