@@ -62,7 +62,8 @@ export function openDebts(
   keptOut: readonly DebtAddress[],
 ): readonly Debt[] {
   // As long as one is open the claim stands as it was made: which paths are configured may change.
-  if (debt.allPaths && open.length > 0) return [debt];
+  const out = { ...debt, paths: keptOut.map((at) => pathOf(at, true)) };
+  if (debt.allPaths && open.length > 0) return [withKeptOut(debt, [out])];
   const paths = [...new Set([...open, ...keptOut])].map((at) =>
     pathOf(at, at.keptOut || keptOut.includes(at)),
   );
@@ -93,7 +94,9 @@ export function carriedDebts(carried: Carried): readonly Debt[] {
   const told = carried.told.flatMap((debt) => {
     return debt.initiatorName === initiatorName ? ownDebt(debt, record, meanwhile) : [debt];
   });
-  const known = told.map((debt) => withKeptOut(debt, recorded));
+  const known = told.map((debt) =>
+    withKeptOut(debt, [...recorded, ...told.filter((one) => isOneDeparture(one, debt))]),
+  );
   if (historyKnown) return known;
   const names = new Set(told.map(holderOf));
   return [...known, ...recorded.filter((debt) => !names.has(holderOf(debt)))];
@@ -169,6 +172,11 @@ function withKeptOut(debt: Debt, recorded: readonly Debt[]): Debt {
     ...debt,
     paths: debt.paths.map((path) => ({ ...path, keptOut: path.keptOut || isOut(path) })),
   };
+}
+
+/** Two entries about it: one of them was written when more was known. */
+function isOneDeparture(a: Debt, b: Debt): boolean {
+  return holderOf(a) === holderOf(b) && a.sinceUnixMs === b.sinceUnixMs;
 }
 
 function holderOf({ node, initiatorName }: Debt): string {

@@ -29,6 +29,7 @@ import {
 import type { Debt, DebtPath } from './debt.ts';
 import type { FencedPath, FenceLimits, FenceRung } from './fence.ts';
 import { emptyCache } from './flush-cache.ts';
+import { KeyRing } from './nexus.ts';
 import type { PathLink } from './path-link.ts';
 import type { VolumePath } from './path-board.ts';
 import type { FormerNexus } from './predecessors.ts';
@@ -85,6 +86,8 @@ interface Entry {
   /** Could not be logged into then, which is the first attempt of the ladder too. */
   readonly silent: Map<DebtAddress, TransportFailure>;
   readonly keptOut: Set<DebtAddress>;
+  /** Its key was found where the unit is reserved, and is taken away before it is fenced. */
+  readonly taken: Set<DebtAddress>;
 }
 
 export class Debts {
@@ -102,6 +105,7 @@ export class Debts {
       reset: new Map(),
       silent: new Map(),
       keptOut: new Set(),
+      taken: new Set(),
     }));
   }
 
@@ -170,8 +174,9 @@ export class Debts {
   #own(path: DebtPath): Entry {
     const { initiatorName } = this.#options;
     const debt = { node: '', sinceUnixMs: 0, allPaths: false, initiatorName, paths: [path] };
-    const none = { open: new Set<DebtAddress>(), keptOut: new Set<DebtAddress>() };
-    return { debt, reset: new Map(), silent: new Map(), ...none };
+    const none = (): Set<DebtAddress> => new Set();
+    const sets = { open: none(), keptOut: none(), taken: none() };
+    return { debt, reset: new Map(), silent: new Map(), ...sets };
   }
 
   /** It serves: a debt of keys alone has come to its end, what is kept out is paid when it can be. */
@@ -211,16 +216,32 @@ export class Debts {
 
   #settled(entry: Entry, at: DebtAddress, rung: FenceRung): void {
     entry.open.delete(at);
+    entry.taken.delete(at);
     // Where an order or time has fenced it the reservation is not what keeps it out.
     if (rung !== 'preempt') entry.keptOut.delete(at);
     void this.#save();
   }
 
+  /**
+   * A login of this node takes the keys of earlier holders away, before their paths are fenced. Whoever comes
+   * after a crash in between finds none: that the reservation keeps these paths out is on disk first.
+   */
+  async keysTaken(keys: readonly string[]): Promise<Result<void, StoreError>> {
+    if (keys.length === 0) return ok(undefined);
+    for (const { debt, open, taken } of this.#entries) {
+      const ring = new KeyRing(debt.initiatorName, true);
+      for (const at of open) {
+        if (at.isid !== '' && keys.some((key) => ring.isOf(at, key))) taken.add(at);
+      }
+    }
+    return this.#save();
+  }
+
   #save(): Promise<Result<void, StoreError>> {
     return this.#options.keeper.update(() => {
-      const left = this.#entries.flatMap(({ debt, open, keptOut }) => {
+      const left = this.#entries.flatMap(({ debt, open, keptOut, taken }) => {
         if (isOfKeysAlone(debt)) return this.#serves ? [] : [debt];
-        return openDebts(debt, [...open], [...keptOut]);
+        return openDebts(debt, [...open], [...keptOut, ...taken]);
       });
       return { debts: left.length === 0 ? undefined : left };
     });

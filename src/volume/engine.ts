@@ -370,7 +370,7 @@ export class VolumeEngine {
         times: reservationTimes(() => this.#policy),
       },
       {
-        ...reservationRecorder(keeper, dispatcher),
+        ...reservationRecorder(keeper, dispatcher, (keys) => this.debts.keysTaken(keys)),
         fenced: (detail) => void this.fail(`another node took the volume: ${detail}`),
         changed: () => {
           this.#tellOutlook();

@@ -1,7 +1,8 @@
 /** What the record says about reservations, and what of them goes on record before it is relied on. */
+import type { Result } from '../base/result.ts';
 import type { Dispatcher } from './dispatch.ts';
 import { keptOutNow, owesReservation } from './left-behind.ts';
-import { heldKeysNow, keysLeftBefore } from './record.ts';
+import { heldKeysNow, keysLeftBefore, type StoreError } from './record.ts';
 import type { RecordKeeper } from './record-keeper.ts';
 import { namesPath } from './reservation-key.ts';
 import type { ReservationEvents, ReservationOptions } from './reservations.ts';
@@ -33,9 +34,11 @@ export function recordedReservations(
   };
 }
 
+/** @param keysTaken puts on record whose keys are about to be taken away. */
 export function reservationRecorder(
   keeper: RecordKeeper,
   dispatcher: Dispatcher,
+  keysTaken: (keys: readonly string[]) => Promise<Result<void, StoreError>>,
 ): Pick<ReservationEvents, 'reserved' | 'keptOut' | 'registering'> {
   const layout = keysLeftBefore(keeper.record) === 'none' ? ({ keyLayout: 2 } as const) : {};
   return {
@@ -49,7 +52,9 @@ export function reservationRecorder(
       const saved = await keeper.update((record) => keptOutNow(record, names));
       return saved.ok;
     },
-    registering: async () => {
+    registering: async (taken) => {
+      const noted = await keysTaken(taken);
+      if (!noted.ok) return noted.error.detail;
       if (keeper.record.keysLeft === true) return undefined;
       const saved = await keeper.update(() => ({ keysLeft: true, ...layout }));
       return saved.ok ? undefined : saved.error.detail;

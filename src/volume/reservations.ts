@@ -78,8 +78,8 @@ export interface ReservationEvents {
    * Resolves with true when that is on disk.
    */
   keptOut(paths: readonly string[]): Promise<boolean>;
-  /** A key is about to be registered. Resolves with why that could not be put on disk, if so. */
-  registering(): Promise<string | undefined>;
+  /** A key is about to be registered, and these taken away. Resolves with why that is not on disk, if so. */
+  registering(taken: readonly string[]): Promise<string | undefined>;
   /** Another node has the unit: not one write more. */
   fenced(detail: string): void;
   /** Something about who shares a device server is known now. */
@@ -186,7 +186,7 @@ export class Reservations {
     const stale = [...new Set(keys.filter((key) => this.#ring.isOf(path, key)))];
     const key = this.#ring.next(path, keys);
     if (key === undefined) return this.#cannot(path.name, exhausted());
-    const unsaved = await this.#events.registering();
+    const unsaved = await this.#events.registering(holder === undefined ? [] : foreign);
     if (unsaved !== undefined) return this.#unusable(`keys must be on record first: ${unsaved}`);
     const former = heldOf(stale, before.value.holder);
     const registered = await pr.registerLasting(context, key, former, canPersist);

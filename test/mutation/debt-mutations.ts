@@ -4,6 +4,7 @@ import { type Mutation, mutation } from './mutation.ts';
 
 const PATHD = 'test/unit/pathd/debts.test.ts';
 const BACK_AGAIN = 'test/unit/volume/back-again.test.ts';
+const KILLED = 'test/unit/volume/killed-in-take-over.test.ts';
 const HAND_OVER = 'test/unit/volume/hand-over.test.ts';
 const MOVED_OUT = 'test/unit/volume/moved-out.test.ts';
 
@@ -244,5 +245,17 @@ export const DEBTS: readonly Mutation[] = [
     'a login for a removed path ends the session of one that has its name now',
     [MOVED_OUT, 'a login would end its session'],
     volume('kept-out', 'if (!isKnown || isOurs) continue;', 'if (!isKnown) continue;'),
+  ),
+  mutation(
+    'taken-key-unrecorded',
+    'the keys of an earlier holder are taken away, and not put on record before',
+    [KILLED, 'the same node serves after it'],
+    volume('reservations', 'registering(holder === undefined ? [] : foreign)', 'registering([])'),
+  ),
+  mutation(
+    'taken-key-of-anybody',
+    'a path counts as kept out because the key of another one was taken away',
+    [KILLED, 'a path whose key was not there is not taken'],
+    volume('debts', 'keys.some((key) => ring.isOf(at, key))', 'keys.some((key) => ring.has(key))'),
   ),
 ];
