@@ -312,7 +312,7 @@ export class FakeMounts implements Mounts {
       if (known === undefined || content?.kind !== 'filesystem') return true;
       return content.type !== type || known.sizeBytes > content.sizeBytes;
     };
-    return this.steps.ask(`has ${device} grown`, look, () => true);
+    return this.steps.ask(`has ${device} grown`, look, silent);
   }
 
   growFilesystem(
@@ -397,6 +397,10 @@ function numbersOf({ minor }: Device): { major: number; minor: number } {
 
 function failed(detail: string): { readonly ok: false; readonly error: MountError } {
   return err({ kind: 'failed', detail });
+}
+
+function silent(): never {
+  throw new Error('the device does not answer');
 }
 
 function noDescriptor(): never {

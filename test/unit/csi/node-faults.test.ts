@@ -91,7 +91,6 @@ describe.each(['filesystem', 'block'] as const)('%s', (kind) => {
         : [
             // Only spares a check of what is mounted already.
             'before numbers of /dev/loop0 | OK | mounts ["/kubelet/staging/pv-1"] | isAttached true | isClaimed true | isFollowed true | record "staged"',
-            'before has /dev/loop0 grown | OK | mounts ["/kubelet/staging/pv-1"] | isAttached true | isClaimed true | isFollowed true | record "staged"',
           ]),
     ]);
   });
