@@ -64,14 +64,15 @@ export async function bindMount(
   return remounted;
 }
 
-/** Unmounts until nothing is mounted at `target`, however often something was. */
+/** Unmounts until nothing is mounted at `target` (canonical), however often something was. */
 export async function unmountAll(
   target: string,
   timeoutMs = UMOUNT_TIMEOUT_MS,
 ): Promise<Result<void, MountError>> {
   for (let i = 0; i < STACKED_MAX; i++) {
     if (findByMountPoint(await readMountInfo(), target) === undefined) return ok(undefined);
-    const done = await run('umount', ['--', target], timeoutMs);
+    // -c: looking at the target (stat, statfs) might wait for a filesystem that does not answer.
+    const done = await run('umount', ['-c', '--', target], timeoutMs);
     if (!done.ok && findByMountPoint(await readMountInfo(), target) !== undefined) return done;
     if (!done.ok && done.error.kind === 'timeout') return done;
   }
