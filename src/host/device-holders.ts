@@ -21,8 +21,11 @@ import { open, readdir, readFile, readlink, stat } from 'node:fs/promises';
 import type { DeviceHolder } from '../volume/ports.ts';
 import type { Result } from '../base/result.ts';
 import { err, ok } from '../base/result.ts';
+import { exec } from './exec.ts';
 import type { MountEntry } from './mountinfo.ts';
 import { parseMountInfo } from './mountinfo.ts';
+
+const DETACHED_TIMEOUT_MS = 1_000;
 
 /** Device numbers of a block special file. */
 export interface DeviceNumbers {
@@ -70,10 +73,7 @@ export async function findHolders(devicePath: string, ownFd?: number): Promise<D
     ...(await findStackedDevices(numbers)),
     ...(await findSwap(devicePath)),
     ...findMounts(devicePath, numbers, tables),
-    ...(await findOpenDescriptors(
-      { ...numbers, remoteMounts: remoteMountIds(tables), ownFd },
-      pids,
-    )),
+    ...(await findOpenDescriptors({ ...numbers, ...sortMounts(tables), ownFd }, pids)),
   ];
   return holders.map((what) => ({ what }));
 }
@@ -176,9 +176,16 @@ async function findOpenDescriptors(scan: FdScan, pids: readonly string[]): Promi
   return found;
 }
 
-interface FdScan extends DeviceNumbers {
-  readonly remoteMounts: ReadonlySet<number>;
+interface FdScan extends DeviceNumbers, MountIds {
   readonly ownFd: number | undefined;
+}
+
+/** Mount ids are unique in the kernel, so one set does for all namespaces. */
+interface MountIds {
+  /** Where `stat` answers at once. */
+  readonly local: ReadonlySet<number>;
+  /** Where it may not. */
+  readonly remote: Set<number>;
 }
 
 async function hasFuseOpen(pid: string, fds: readonly string[]): Promise<boolean> {
@@ -193,24 +200,43 @@ async function hasFuseOpen(pid: string, fds: readonly string[]): Promise<boolean
  */
 const REMOTE = /^(fuse|nfs|cifs|smb|ceph|9p|virtiofs|afs|lustre|glusterfs|autofs)/;
 
-/** Mount ids are unique in the kernel, so one set does for all namespaces. */
-function remoteMountIds(tables: ReadonlyMap<string, readonly MountEntry[]>): Set<number> {
-  const ids = new Set<number>();
+function sortMounts(tables: ReadonlyMap<string, readonly MountEntry[]>): MountIds {
+  const [local, remote] = [new Set<number>(), new Set<number>()];
   for (const entries of tables.values()) {
-    for (const entry of entries) if (REMOTE.test(entry.fsType)) ids.add(entry.mountId);
+    for (const { fsType, mountId } of entries) (REMOTE.test(fsType) ? remote : local).add(mountId);
   }
-  return ids;
+  return { local, remote };
 }
 
 async function isDescriptorOf(pid: string, fd: string, scan: FdScan): Promise<boolean> {
-  const target = await readlink(`/proc/${pid}/fd/${fd}`).catch(() => '');
-  if (!target.startsWith('/')) return false; // socket:[…], pipe:[…], anon_inode:…
+  const path = `/proc/${pid}/fd/${fd}`;
+  const target = await readlink(path).catch(() => '');
+  if (!target.startsWith('/') || target.startsWith('/memfd:')) return false; // socket:[…], pipe:[…]
   const details = await readFile(`/proc/${pid}/fdinfo/${fd}`, 'utf8').catch(() => '');
-  const mountId = /^mnt_id:\s*(\d+)/m.exec(details)?.[1];
+  const mountId = Number(/^mnt_id:\s*(\d+)/m.exec(details)?.[1]);
   // A block device may be opened under any name, but it is never a file of a remote filesystem.
-  if (mountId === undefined || scan.remoteMounts.has(Number(mountId))) return false;
-  const info = await stat(`/proc/${pid}/fd/${fd}`).catch(() => undefined);
-  if (info?.isBlockDevice() !== true) return false;
-  const numbers = splitDeviceNumber(info.rdev);
-  return numbers.major === scan.major && numbers.minor === scan.minor;
+  if (Number.isNaN(mountId) || scan.remote.has(mountId)) return false;
+  const numbers = scan.local.has(mountId)
+    ? await blockDeviceNumbers(path)
+    : await askDetached(path, mountId, scan);
+  return numbers?.major === scan.major && numbers.minor === scan.minor;
+}
+
+/**
+ * The same of a file whose mount no table shows: it was unmounted lazily (the usual way out with a dead
+ * NFS server) and is kept by who has files open. Nothing tells what filesystem it is, so a child asks,
+ * with a time limit: `stat` of our own would keep a thread of libuv for as long as the server is silent.
+ */
+async function askDetached(
+  path: string,
+  mountId: number,
+  { remote }: MountIds,
+): Promise<DeviceNumbers | undefined> {
+  const options = { timeoutMs: DETACHED_TIMEOUT_MS };
+  const asked = await exec('stat', ['-L', '-c', '%F:%t:%T', '--', path], options);
+  // Not asked again for each of its files.
+  if (asked.failure !== undefined) remote.add(mountId);
+  const shown = /^block special file:([0-9a-f]+):([0-9a-f]+)$/.exec(asked.stdout.trim());
+  if (shown === null) return undefined;
+  return { major: parseInt(shown[1] ?? '', 16), minor: parseInt(shown[2] ?? '', 16) };
 }

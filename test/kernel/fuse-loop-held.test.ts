@@ -1,10 +1,12 @@
 /** What still answers while data is held back, and while a server hangs. Needs root. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
+import { findHolders } from '../../src/host/device-holders.ts';
 import { exec } from '../../src/host/exec.ts';
 import { createFuseLoopExporter } from '../../src/host/fuse-loop-exporter.ts';
 import { LEAST_REQUESTS } from '../../src/host/held-memory.ts';
@@ -144,6 +146,35 @@ it('losetup and mkfs of a neighbour do not ask a server that hangs', async () =>
     child.kill('SIGKILL');
     await once(child, 'exit');
     await createFuseLoopExporter({ runDir: join(folder, 'hung') }).cleanUp('pv');
+  }
+});
+
+it('the holders of a device are found beside a file of a hung server that was unmounted lazily', async () => {
+  const child = spawn(process.execPath, [CHILD, join(folder, 'hung'), 'stay'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const hung = await firstLine(child);
+  const file = await attribute(hung, 'loop/backing_file');
+  const descriptor = openSync(file, 'r');
+  const reader = spawn('sleep', ['60'], { stdio: [descriptor, 'ignore', 'ignore'] });
+  closeSync(descriptor);
+  // After a write the kernel has to ask for the attributes again.
+  await run('dd', 'if=/dev/zero', `of=${hung}`, 'bs=4k', 'count=1', 'oflag=direct');
+  await run('umount', '-l', dirname(file));
+  const device = await attach(exporter, 'pv', new RamSource({ sizeBytes: 32 * MIB }));
+  child.kill('SIGSTOP');
+  try {
+    const found = await Promise.race([findHolders(device.path), delay(5_000, 'hangs')]);
+    const self = `opened by pid ${String(process.pid)} `;
+    expect(found).toEqual([{ what: expect.stringContaining(self) as string }]);
+  } finally {
+    child.kill('SIGCONT');
+    reader.kill('SIGKILL');
+    expect(await device.detach({ force: false })).toMatchObject({ ok: true });
+    await run('losetup', '--detach', hung);
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    await rm(join(folder, 'hung'), { recursive: true });
   }
 });
 
