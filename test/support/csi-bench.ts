@@ -16,6 +16,7 @@ import { parseMountInfo } from '../../src/host/mountinfo.ts';
 import { DEFAULT_WEIGHTS } from '../../src/kubernetes/topology.ts';
 import type { LogFields, Logger } from '../../src/base/log.ts';
 import { CsiDouble } from './csi-double.ts';
+import { reportHang } from './hang-report.ts';
 import { type Kubelet, type VolumeCapability, codeName, connectKubelet } from './kubelet.ts';
 
 export const run = promisify(execFile);
@@ -50,9 +51,11 @@ export class CsiBench {
   readonly #path = process.env['PATH'] ?? '';
 
   readonly #cluster: BenchCluster | undefined;
+  readonly #endReports: () => Promise<void>;
 
   private constructor(dir: string, sizeBytes: number, cluster: BenchCluster | undefined) {
     this.dir = dir;
+    this.#endReports = reportHang(`a test with ${dir}`);
     this.#cluster = cluster;
     this.stateDir = join(dir, 'state');
     mkdirSync(join(dir, 'images'));
@@ -197,6 +200,7 @@ export class CsiBench {
     for (const path of this.mounts().reverse()) await run('umount', [path]).catch(() => undefined);
     await this.pathd.crash();
     if (this.mounts().length === 0) rmSync(this.dir, { recursive: true, force: true });
+    await this.#endReports();
   }
 
   #makeServer(): CsiServer {
