@@ -31,7 +31,15 @@ import { type AttachResponse, type PathdApi, PathdError, type PathSpec } from '.
 import type { CsiEventReason, VolumeEventText } from './event-writer.ts';
 import { knownPv } from './keeper.ts';
 import type { KnownPv, KnownStore, KnownVolume } from './known.ts';
-import { CLAIM_MS, claimOwner, type Claimed, isClaimOf, plain, textOf } from './owner.ts';
+import {
+  cannotClaim,
+  CLAIM_MS,
+  claimOwner,
+  type Claimed,
+  isClaimOf,
+  plain,
+  textOf,
+} from './owner.ts';
 import { CsiError } from './status.ts';
 
 export interface ClaimsOptions {
@@ -127,23 +135,43 @@ export class Claims {
 
   /**
    * pathd has attached the volume: what it has settled leaves the PV, and the unit is pinned. Where that
-   * needs no write there is none; what cannot be written now is written later. `pv`: with the
-   * claim, as it was read last; undefined: it was not read.
+   * needs no write there is none; what cannot be written now is written later.
+   *
+   * The PV is read again: a fence may have taken minutes, and this process or its node may have been stopped,
+   * so that another node has claimed the volume, and nothing was attached here yet that pathd could have
+   * failed. Throws FAILED_PRECONDITION then, and UNAVAILABLE where that cannot be asked and the claim is not
+   * of just now. `madeAt`: when it was made, in ms of performance.now().
    */
   async attached(
     volumeId: string,
-    pv: PersistentVolume | undefined,
     answer: AttachResponse,
-    isSettled: boolean,
+    { isSettled, madeAt }: { readonly isSettled: boolean; readonly madeAt: number },
   ): Promise<void> {
+    await this.#learn(volumeId, answer, isSettled);
+    this.check(volumeId);
+    const job = this.#jobs.get(volumeId);
+    await Promise.race([job?.end, pause(CLAIM_MS, this.#options.signal)]);
+    const known = this.#options.store.get(volumeId);
+    if (known?.isOwner !== true || this.#told.has(volumeId)) {
+      const pv = known?.pv ?? null;
+      const owner = pv === null ? undefined : ownerOf(pv);
+      const text = owner === undefined ? TAKEN : `node ${owner} has claimed it`;
+      const when = 'while it was attached here: it is detached again, and nothing was written';
+      throw new CsiError('FAILED_PRECONDITION', `volume ${volumeId}: ${text} ${when}`);
+    }
+    const isOpen = this.#jobs.get(volumeId) === job && job !== undefined;
+    if (isOpen && performance.now() - madeAt > ANSWER_MS) {
+      throw cannotClaim(volumeId, 'the API server does not say whether the claim still stands');
+    }
+  }
+
+  async #learn(volumeId: string, answer: AttachResponse, isSettled: boolean): Promise<void> {
     const claim = this.#options.store.get(volumeId)?.claim;
     const { identity, unpaid } = answer;
     await this.#set(volumeId, {
       ...(identity === '' ? {} : { unit: identity }),
       ...(claim === undefined || !isSettled ? {} : { claim: { ...claim, unpaid } }),
     });
-    this.look(volumeId, pv, pv);
-    await Promise.race([this.#jobs.get(volumeId)?.end, pause(CLAIM_MS, this.#options.signal)]);
   }
 
   /** Without a claim: the unit is pinned all the same, and what stands on the PV is told, and stays. */
@@ -154,7 +182,9 @@ export class Claims {
   ): Promise<void> {
     const standing = describeStanding(pv?.annotations[DEBTS_KEY], Date.now());
     if (standing !== undefined) this.#tell(volumeId, 'DebtsLeft', standing);
-    await this.attached(volumeId, pv, answer, false);
+    await this.#learn(volumeId, answer, false);
+    this.look(volumeId, pv, pv);
+    await Promise.race([this.#jobs.get(volumeId)?.end, pause(CLAIM_MS, this.#options.signal)]);
   }
 
   /**

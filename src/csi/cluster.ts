@@ -264,6 +264,7 @@ export class Cluster {
       }
       throw cannotClaim(volumeId, 'the API server does not answer');
     }
+    const madeAt = performance.now();
     const { pv, debts, isPathdOlder, takenFrom } = await this.#claims.make(volumeId, fresh);
     this.#fresh.set(volumeId, pv);
     if (takenFrom !== undefined) {
@@ -275,7 +276,8 @@ export class Cluster {
       ...{ debts, isPathdOlder },
       attached: (answer) => {
         const unpaid = this.#named(answer.unpaid);
-        return this.#claims.attached(volumeId, pv, { ...answer, unpaid }, !isPathdOlder);
+        const settled = { isSettled: !isPathdOlder, madeAt };
+        return this.#claims.attached(volumeId, { ...answer, unpaid }, settled);
       },
       undo: (left) => this.#giveBack(volumeId, left),
     };

@@ -232,4 +232,24 @@ export const CLAIMS: readonly Mutation[] = [
       is: 'if (readAt > performance.now() + ANSWER_MS)',
     },
   ),
+  mutation(
+    'lost-while-attaching',
+    'a claim that was lost while pathd attached the volume is not noticed before the volume is mounted',
+    [CLAIMED, 'a claim that was lost while pathd fenced'],
+    {
+      file: 'src/csi/claims.ts',
+      was: 'if (known?.isOwner !== true || this.#told.has(volumeId)) {',
+      is: 'if (known === undefined) {',
+    },
+  ),
+  mutation(
+    'old-claim-unasked',
+    'a claim of a minute ago counts though nobody can be asked whether it still stands',
+    [CLAIMED, 'nobody says whether the claim still stands'],
+    {
+      file: 'src/csi/claims.ts',
+      was: 'if (isOpen && performance.now() - madeAt > ANSWER_MS)',
+      is: 'if (isOpen && madeAt > performance.now())',
+    },
+  ),
 ];

@@ -150,7 +150,11 @@ async function stage(mode: AccessMode): Promise<Staged> {
   if (made === undefined) await claims.attachedUnclaimed('pv-1', api.pv, answer);
   else {
     const unpaid = answer.unpaid.map((debt) => ({ ...debt, node: debt.node || 'n1' }));
-    await claims.attached('pv-1', made.pv, { ...answer, unpaid }, true);
+    await claims.attached(
+      'pv-1',
+      { ...answer, unpaid },
+      { isSettled: true, madeAt: performance.now() },
+    );
   }
   return { made, request, answer };
 }

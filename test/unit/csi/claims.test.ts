@@ -104,7 +104,11 @@ async function know(more: Partial<KnownVolume>): Promise<void> {
 
 async function stage(unpaid: readonly Debt[] = []): Promise<MadeClaim> {
   const made = await claims.make('pv-1', api.pv);
-  await claims.attached('pv-1', made.pv, { ...ANSWER, unpaid }, true);
+  await claims.attached(
+    'pv-1',
+    { ...ANSWER, unpaid },
+    { isSettled: true, madeAt: performance.now() },
+  );
   api.calls.length = 0;
   return made;
 }
@@ -133,19 +137,55 @@ describe('after the attach', () => {
     const made = await claims.make('pv-1', api.pv);
     expect(made.debts).toMatchObject([{ node: 'n2', allPaths: true }]);
     api.calls.length = 0;
-    await claims.attached('pv-1', made.pv, { ...ANSWER, unpaid: [KEPT_OUT] }, true);
-    expect(api.calls).toEqual(['PATCH']);
+    await claims.attached(
+      'pv-1',
+      { ...ANSWER, unpaid: [KEPT_OUT] },
+      { isSettled: true, madeAt: performance.now() },
+    );
+    expect(api.calls).toEqual(['GET', 'PATCH']);
     expect(debts()).toEqual(['n1 claim every', 'n2']);
     expect(api.annotations[UNIT]).toBe('unit-a');
   });
 
-  test('a clean hand-over costs no write and no request', async () => {
+  test('a clean hand-over costs no write, and one read: whether the claim still stands', async () => {
     api.edit({ [UNIT]: 'unit-a' });
-    const made = await claims.make('pv-1', api.pv);
+    await claims.make('pv-1', api.pv);
     api.calls.length = 0;
-    await claims.attached('pv-1', made.pv, ANSWER, true);
+    await claims.attached('pv-1', ANSWER, { isSettled: true, madeAt: performance.now() });
     await watch(60_000);
-    expect(api.calls).toEqual([]);
+    expect(api.calls).toEqual(['GET']);
+  });
+
+  test.each([
+    ['at once', undefined],
+    ['though pathd cannot be told', new PathdError('UNAVAILABLE', 'no answer')],
+  ])('a claim that was lost while pathd fenced and logged in is refused %s', async (_, trouble) => {
+    await claims.make('pv-1', api.pv);
+    // The node was taken for dead meanwhile.
+    api.edit({ [OWNER]: 'n2', [DEBTS]: null });
+    pathdError = trouble;
+    const attached = claims.attached('pv-1', ANSWER, {
+      isSettled: true,
+      madeAt: performance.now(),
+    });
+    const refused = expect(attached).rejects.toMatchObject({ code: 'FAILED_PRECONDITION' });
+    await pass(10_000);
+    await refused;
+    expect(api.annotations[OWNER]).toBe('n2');
+  });
+
+  test('nobody says whether the claim still stands: good for the claim of just now, not for an older one', async () => {
+    await claims.make('pv-1', api.pv);
+    api.pvTrouble = 'unavailable';
+    const madeAt = performance.now();
+    const soon = claims.attached('pv-1', ANSWER, { isSettled: true, madeAt });
+    await pass(6_000);
+    await soon;
+    await claims.end('pv-1');
+    const late = claims.attached('pv-1', ANSWER, { isSettled: true, madeAt: madeAt - 60_000 });
+    const refused = expect(late).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await pass(6_000);
+    await refused;
   });
 
   test('an older pathd has settled nothing: the debts of others stay', async () => {
@@ -153,7 +193,11 @@ describe('after the attach', () => {
     pathdError = new PathdError('UNIMPLEMENTED', 'no such call');
     const made = await claims.make('pv-1', api.pv);
     expect(made.isPathdOlder).toBe(true);
-    await claims.attached('pv-1', made.pv, { ...ANSWER, identity: '' }, false);
+    await claims.attached(
+      'pv-1',
+      { ...ANSWER, identity: '' },
+      { isSettled: false, madeAt: performance.now() },
+    );
     await watch(60_000);
     expect(debts()).toEqual(['n1 claim every', 'n2 every']);
     expect(api.annotations).not.toHaveProperty([UNIT]);
@@ -167,9 +211,12 @@ describe('after the attach', () => {
   });
 
   test('what cannot be written at once is written later', async () => {
-    const made = await claims.make('pv-1', api.pv);
+    await claims.make('pv-1', api.pv);
     api.patchTrouble = { kind: 'unavailable', isApplied: false };
-    const attached = claims.attached('pv-1', made.pv, ANSWER, true);
+    const attached = claims.attached('pv-1', ANSWER, {
+      isSettled: true,
+      madeAt: performance.now(),
+    });
     await pass(10_000);
     await attached;
     expect(api.annotations[UNIT]).toBe('unit-a');
