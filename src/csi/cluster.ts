@@ -45,7 +45,6 @@ import {
 import { type ConfigMapName, MaintenanceWatch } from './maintenance.ts';
 import type { PolicyDefaults } from './policy-defaults.ts';
 import { Releases } from './releases.ts';
-import type { StateStore } from './state.ts';
 import { StatusWriter } from './status-writer.ts';
 import { CsiError } from './status.ts';
 import { configOf, wanted } from './volume-config.ts';
@@ -67,7 +66,7 @@ export interface ClusterOptions extends KubernetesOptions {
   readonly topology: Topology;
   readonly weights: TopologyWeights;
   readonly pathd: PathdApi & NoticeSource;
-  readonly state: StateStore;
+  readonly state: { read(volumeId: string): Promise<{ readonly phase: string } | undefined> };
   readonly stateDir: string;
   readonly log: Logger;
 }

@@ -16,6 +16,7 @@
  */
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isObject } from '../base/shape.ts';
 import { type FileError, readWhole, removeWhole, writeWhole } from '../host/durable-file.ts';
 import type { FilesystemType } from '../host/filesystem.ts';
 import type { HomeMark } from './home.ts';
@@ -214,8 +215,4 @@ function isFormatRecord(value: unknown, volumeId: string): value is FormatRecord
 
 function isPath(value: unknown): value is string {
   return typeof value === 'string' && value.startsWith('/');
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

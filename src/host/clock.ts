@@ -1,6 +1,6 @@
 /** The clock of a real process: monotonic time that no clock step touches, and timers. */
 import type { Instant } from '../base/brand.ts';
-import type { Clock } from '../volume/ports.ts';
+import type { Clock } from '../ports/clock.ts';
 
 export const systemClock: Clock = {
   now: () => Math.floor(performance.now()) as Instant,

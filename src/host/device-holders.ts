@@ -18,9 +18,9 @@
  */
 import { constants } from 'node:fs';
 import { open, readdir, readFile, readlink, stat } from 'node:fs/promises';
-import type { DeviceHolder } from '../volume/ports.ts';
 import type { Result } from '../base/result.ts';
 import { err, ok } from '../base/result.ts';
+import type { DeviceHolder } from '../ports/block.ts';
 import { exec } from './exec.ts';
 import type { MountEntry } from './mountinfo.ts';
 import { parseMountInfo } from './mountinfo.ts';

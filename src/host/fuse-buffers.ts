@@ -12,8 +12,8 @@
  * and data, without copying and without an array of buffers. Behind it there is room for what the
  * initiator reads with the end of the data (ScsiCommand's `tailroom`); it never leaves the slab.
  */
+import { READ_TAILROOM } from '../ports/read-buffer.ts';
 import { MAX_IO_BYTES, OUT_HEADER_BYTES, RECEIVE_BYTES } from '../protocol/fuse/wire.ts';
-import { NEXT_HEAD } from '../protocol/iscsi/framer.ts';
 
 /** Powers of two from 4 KiB to the largest request: at most half of a slab is unused. */
 const SLAB_BYTES = Array.from(
@@ -37,7 +37,7 @@ export class Slab {
     this.sizeClass = sizeClass;
     // Not from Buffer's own pool: a slab must not keep a neighbour alive, nor start at an odd
     // address.
-    this.bytes = Buffer.allocUnsafeSlow(OUT_HEADER_BYTES + dataBytes + NEXT_HEAD);
+    this.bytes = Buffer.allocUnsafeSlow(OUT_HEADER_BYTES + dataBytes + READ_TAILROOM);
     this.#view = this.bytes.subarray(OUT_HEADER_BYTES);
   }
 

@@ -4,9 +4,9 @@
  */
 import { type FileHandle, open } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { BlockSource, DeviceVerdict, ExportError, ExportedDevice } from '../volume/ports.ts';
 import type { Result } from '../base/result.ts';
 import { err, ok } from '../base/result.ts';
+import type { BlockSource, DeviceVerdict, ExportedDevice, ExportError } from '../ports/block.ts';
 import { askBackingFile } from './backing-file.ts';
 import { describeHolders, findHolders, openExclusive } from './device-holders.ts';
 import { exec } from './exec.ts';

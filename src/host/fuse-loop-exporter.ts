@@ -22,10 +22,10 @@
  */
 import { mkdir, open, realpath, rmdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import type { BlockExporter, BlockSource, ExportError, ExportedDevice } from '../volume/ports.ts';
 import type { Result } from '../base/result.ts';
 import { err, ok } from '../base/result.ts';
 import { assert } from '../base/assert.ts';
+import type { BlockExporter, BlockSource, ExportedDevice, ExportError } from '../ports/block.ts';
 import { DISK_NAME } from '../protocol/fuse/wire.ts';
 import { askBackingFile } from './backing-file.ts';
 import { exec } from './exec.ts';

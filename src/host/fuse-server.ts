@@ -31,11 +31,11 @@
  * stay its own until it is done with them.
  */
 import { closeSync, openSync, read, writeSync } from 'node:fs';
-import type { BlockSource, ExportError, IoError, IoRequest, LateBuffer } from '../volume/ports.ts';
+import type { BlockSource, ExportError, IoError, IoRequest } from '../ports/block.ts';
+import { type LateBuffer, READ_TAILROOM } from '../ports/read-buffer.ts';
 import type { Result } from '../base/result.ts';
 import { err, ok } from '../base/result.ts';
 import { assert } from '../base/assert.ts';
-import { NEXT_HEAD } from '../protocol/iscsi/framer.ts';
 import { FuseResponse, respond, respondToMalformed } from '../protocol/fuse/one-file.ts';
 import { FuseRequest, decodeRequest } from '../protocol/fuse/request.ts';
 import {
@@ -134,7 +134,7 @@ class PendingIo implements IoRequest, LateBuffer {
     this.handedOver = handedOver;
     this.#payload =
       handedOver?.subarray(WRITE_DATA_OFFSET, WRITE_DATA_OFFSET + length) ?? slab?.data(length);
-    this.tailroom = action === 'read' ? NEXT_HEAD : undefined;
+    this.tailroom = action === 'read' ? READ_TAILROOM : undefined;
     this.#server = server;
     this.done = (error): void => {
       // A source that reports twice must not free the buffers of somebody else.

@@ -2,8 +2,8 @@
  * The FUSE servers of a process: together they hold no more than its memory allows (held-memory.ts).
  * Buffers are shared, and so is the bound.
  */
-import type { ExportError } from '../volume/ports.ts';
 import type { Result } from '../base/result.ts';
+import type { ExportError } from '../ports/block.ts';
 import { BufferPool } from './fuse-buffers.ts';
 import { type FuseControl, openFuseControl } from './fuse-control.ts';
 import { type FuseServer, type FuseServerOptions, startFuseServer } from './fuse-server.ts';

@@ -7,6 +7,7 @@
  */
 import { randomInt } from 'node:crypto';
 import { err, ok, type Result } from '../base/result.ts';
+import type { ChapCredentials, Portal, TransportFailure } from '../ports/session.ts';
 import { formatPortal } from '../protocol/iscsi/address.ts';
 import { checkSecrets } from '../protocol/iscsi/chap.ts';
 import {
@@ -14,7 +15,6 @@ import {
   SendTargets,
   type TargetEntry,
 } from '../protocol/iscsi/send-targets.ts';
-import type { ChapCredentials, Portal, TransportFailure } from '../volume/ports.ts';
 import { createChapCrypto } from './chap-crypto.ts';
 import { socketFailure } from './initiator-errors.ts';
 import { attemptLogin, type Connection } from './login-attempt.ts';

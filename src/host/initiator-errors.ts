@@ -1,5 +1,5 @@
 /** Socket errors of Node in the words of the volume's ports. */
-import type { TransportFailure, TransportFailureKind } from '../volume/ports.ts';
+import type { TransportFailure, TransportFailureKind } from '../ports/session.ts';
 
 const KINDS = new Map<string, TransportFailureKind>([
   ['ECONNREFUSED', 'refused'],

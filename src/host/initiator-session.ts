@@ -13,11 +13,11 @@
  * that is the grain of `progress`.
  */
 import type { Socket } from 'node:net';
+import type { Portal, ScsiCommand, Session, TransportFailure } from '../ports/session.ts';
 import type { AsyncMessage } from '../protocol/iscsi/receive.ts';
 import { TaskFunction } from '../protocol/iscsi/tasks.ts';
 import { FullFeature, type SessionEnd, type SessionOwner } from '../protocol/iscsi/session.ts';
 import { err, ok, type Result } from '../base/result.ts';
-import type { Portal, ScsiCommand, Session, TransportFailure } from '../volume/ports.ts';
 import type { Framer } from '../protocol/iscsi/framer.ts';
 import { dataCrc32c } from './crc32c.ts';
 import { socketFailure } from './initiator-errors.ts';

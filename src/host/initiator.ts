@@ -13,11 +13,6 @@
 import { randomInt } from 'node:crypto';
 import { connect as connectSocket } from 'node:net';
 import { err, ok, type Result } from '../base/result.ts';
-import { formatPortal } from '../protocol/iscsi/address.ts';
-import { type ChapCrypto, checkSecrets } from '../protocol/iscsi/chap.ts';
-import type { LoginOptions } from '../protocol/iscsi/login.ts';
-import type { SessionOffers, SessionParameters } from '../protocol/iscsi/negotiation.ts';
-import type { AsyncMessage } from '../protocol/iscsi/receive.ts';
 import type {
   ConnectOptions,
   Initiator,
@@ -25,7 +20,12 @@ import type {
   Session,
   SessionTarget,
   TransportFailure,
-} from '../volume/ports.ts';
+} from '../ports/session.ts';
+import { formatPortal } from '../protocol/iscsi/address.ts';
+import { type ChapCrypto, checkSecrets } from '../protocol/iscsi/chap.ts';
+import type { LoginOptions } from '../protocol/iscsi/login.ts';
+import type { SessionOffers, SessionParameters } from '../protocol/iscsi/negotiation.ts';
+import type { AsyncMessage } from '../protocol/iscsi/receive.ts';
 import { refusalOf } from './announced-address.ts';
 import { createChapCrypto } from './chap-crypto.ts';
 import { socketFailure } from './initiator-errors.ts';

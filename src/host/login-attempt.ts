@@ -15,6 +15,7 @@
  */
 import { connect as connectSocket, type Socket } from 'node:net';
 import { err, ok, type Result } from '../base/result.ts';
+import type { Portal, TransportFailure } from '../ports/session.ts';
 import { formatPortal, type TargetAddress } from '../protocol/iscsi/address.ts';
 import { Framer } from '../protocol/iscsi/framer.ts';
 import {
@@ -23,7 +24,6 @@ import {
   type LoginOptions,
   type LoginStep,
 } from '../protocol/iscsi/login.ts';
-import type { Portal, TransportFailure } from '../volume/ports.ts';
 import { socketFailure } from './initiator-errors.ts';
 import { resolveHost } from './resolve-host.ts';
 

@@ -13,7 +13,7 @@
  * The file is compared by its path, and the path of a file in a container may read like ours. So the
  * server is asked as well: when the loop device lets go of our file, the last open of it ends.
  */
-import type { DeviceVerdict } from '../volume/ports.ts';
+import type { DeviceVerdict } from '../ports/block.ts';
 import { exec } from './exec.ts';
 import { askSysfs, type LoopDevice, readLoop } from './loop.ts';
 

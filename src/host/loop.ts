@@ -15,9 +15,9 @@
  */
 import { readFile, readdir, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
-import type { ExportError } from '../volume/ports.ts';
 import type { Result } from '../base/result.ts';
 import { err, ok } from '../base/result.ts';
+import type { ExportError } from '../ports/block.ts';
 import type { DeviceNumbers } from './device-holders.ts';
 import { unescapeMountField } from './mountinfo.ts';
 import { exec } from './exec.ts';

@@ -7,7 +7,7 @@
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { err, ok, type Result } from '../base/result.ts';
-import type { TransportFailure } from '../volume/ports.ts';
+import type { TransportFailure } from '../ports/session.ts';
 
 /** Half of the threads that are not readers of a device. */
 const LOOKUPS_AT_ONCE = 4;

@@ -15,7 +15,7 @@ import { chmod, mkdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from '../base/log.ts';
 import { readWhole, removeWhole, writeWhole } from '../host/durable-file.ts';
-import type { ChapCredentials } from '../volume/ports.ts';
+import type { ChapCredentials } from '../ports/session.ts';
 import type { ChapSpec } from './api.ts';
 
 /** statfs(2): f_type of file systems that never touch a disk by themselves. */

@@ -11,8 +11,8 @@
  * Sizes are not compared: each volume records the size that it had when it was expanded last. Portals
  * are compared as they are written; a name and its address are told apart by the other two rules only.
  */
+import type { SessionTarget } from '../ports/session.ts';
 import type { LuIdentity } from '../volume/identity.ts';
-import type { SessionTarget } from '../volume/ports.ts';
 import type { Volume } from '../volume/volume.ts';
 import { PathdError } from './api.ts';
 

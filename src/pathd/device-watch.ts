@@ -9,7 +9,7 @@
  */
 import type { Logger } from '../base/log.ts';
 import { ok } from '../base/result.ts';
-import type { ExportedDevice } from '../volume/ports.ts';
+import type { ExportedDevice } from '../ports/block.ts';
 import type { Volume } from '../volume/volume.ts';
 import type { Notices } from './notices.ts';
 

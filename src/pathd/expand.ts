@@ -3,7 +3,7 @@
  * show it before anybody is told.
  */
 import { ok } from '../base/result.ts';
-import type { ExportedDevice } from '../volume/ports.ts';
+import type { ExportedDevice } from '../ports/block.ts';
 import type { Volume } from '../volume/volume.ts';
 import { PathdError } from './api.ts';
 import { fromVolumeError } from './errors.ts';

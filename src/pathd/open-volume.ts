@@ -5,10 +5,11 @@
 import type { Instant } from '../base/brand.ts';
 import { type Logger, withFields } from '../base/log.ts';
 import type { Policy } from '../paths/policy.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Initiator } from '../ports/session.ts';
 import type { LuRecord } from '../volume/identity.ts';
 import type { VolumePath } from '../volume/path-board.ts';
 import { parsePin, pinProblem } from '../volume/pinned.ts';
-import type { Clock, Initiator } from '../volume/ports.ts';
 import { carriedDebts, unknownHistory, withoutKeptOut } from '../volume/debt-addresses.ts';
 import type { Debt } from '../volume/debt.ts';
 import { emptyRecord, type VolumeRecord } from '../volume/record.ts';

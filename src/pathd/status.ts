@@ -1,5 +1,5 @@
 /** What a volume is → the status message that people and csi read. */
-import type { ExportedDevice } from '../volume/ports.ts';
+import type { ExportedDevice } from '../ports/block.ts';
 import type { Volume } from '../volume/volume.ts';
 import type { VolumeSnapshot } from '../volume/volume-types.ts';
 import { isWriteProtected } from '../volume/write-protection.ts';

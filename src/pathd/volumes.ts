@@ -6,7 +6,9 @@
 import type { Instant } from '../base/brand.ts';
 import type { Logger } from '../base/log.ts';
 import type { Policy, PolicySet } from '../paths/policy.ts';
-import type { BlockExporter, Clock, ExportedDevice, Initiator } from '../volume/ports.ts';
+import type { BlockExporter, ExportedDevice } from '../ports/block.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Initiator } from '../ports/session.ts';
 import type { Debt } from '../volume/debt.ts';
 import { debtsOf } from '../volume/left-behind.ts';
 import { formatPin } from '../volume/pinned.ts';

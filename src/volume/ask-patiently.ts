@@ -3,7 +3,8 @@
  * pings is given its time, is told of as late, and asked again at growing pauses, for one question that a
  * target has swallowed proves nothing and is never answered. The first answer to any of them counts.
  */
-import type { Clock, Session, Timer } from './ports.ts';
+import type { Clock, Timer } from '../ports/clock.ts';
+import type { Session } from '../ports/session.ts';
 
 export interface PatientAsking {
   readonly session: Session;

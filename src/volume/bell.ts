@@ -1,5 +1,5 @@
 /** Waits for "something has changed", at most for a time: one waiter, rung by anybody. */
-import type { Clock } from './ports.ts';
+import type { Clock } from '../ports/clock.ts';
 
 export class Bell {
   readonly #clock: Clock;

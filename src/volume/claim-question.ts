@@ -10,7 +10,7 @@
  *
  * "Lost" is no answer to wait for: it fails the volume at once, asked or not (Volume.disown).
  */
-import type { Clock } from './ports.ts';
+import type { Clock } from '../ports/clock.ts';
 
 /** Told again after this while a path waits: whoever should have answered was away. */
 const ASK_AGAIN_MS = 30_000;

@@ -13,7 +13,8 @@
  * TASK has as long as the command itself had, for nothing else is disturbed meanwhile. Where nothing ends it,
  * the path is left, or logged in to anew if there is no other.
  */
-import type { Clock, Session, Timer } from './ports.ts';
+import type { Clock, Timer } from '../ports/clock.ts';
+import type { Session } from '../ports/session.ts';
 import { ageOf, type AgeTimes, type Flight, type Flights } from './flights.ts';
 import type { Route } from './route.ts';
 

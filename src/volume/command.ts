@@ -6,8 +6,9 @@
  * dropped. Sessions that do not answer are reset by whoever declares the path down.
  */
 import type { CauseKind } from '../paths/model.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Sense, Session } from '../ports/session.ts';
 import { judgeTransfer } from './outcome.ts';
-import type { Clock, Sense, Session } from './ports.ts';
 
 export interface CommandFault {
   /** timeout and lost say nothing about whether it was executed. */

@@ -13,7 +13,7 @@ import {
 import { type ControllerMemory, isUnremarkable, remember } from '../paths/memory.ts';
 import type { PathEffect, PathEvent, PathView } from '../paths/model.ts';
 import type { ControllerState } from '../paths/state.ts';
-import type { Clock, Timer } from './ports.ts';
+import type { Clock, Timer } from '../ports/clock.ts';
 
 export class ControllerDriver {
   readonly #clock: Clock;

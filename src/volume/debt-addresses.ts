@@ -6,9 +6,9 @@
  * this node's own writes its record is never behind the truth. Of those of others the claim knows best,
  * where somebody vouches that it is complete: what it does not name any more a later holder has settled.
  */
+import type { SessionTarget } from '../ports/session.ts';
 import { formatPortal } from '../protocol/iscsi/address.ts';
 import type { Debt, DebtPath } from './debt.ts';
-import type { SessionTarget } from './ports.ts';
 import { holder, type VolumeRecord } from './record.ts';
 
 export interface DebtAddress extends DebtPath {

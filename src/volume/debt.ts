@@ -6,7 +6,7 @@
  * Here is what a debt says and how it is read from a record. What cannot be understood is an error, never
  * "nothing": a debt that is dropped is a path that nobody fences.
  */
-import type { SessionTarget } from './ports.ts';
+import type { SessionTarget } from '../ports/session.ts';
 
 /** A path as it was configured, and the ISID of a node on it. */
 export interface RecordedNexus extends SessionTarget {

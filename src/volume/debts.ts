@@ -18,6 +18,14 @@
  */
 import type { Instant } from '../base/brand.ts';
 import { err, ok, type Result } from '../base/result.ts';
+import type { Clock, Timer } from '../ports/clock.ts';
+import type {
+  ChapCredentials,
+  DigestChoices,
+  Initiator,
+  Session,
+  TransportFailure,
+} from '../ports/session.ts';
 import { formatPortal } from '../protocol/iscsi/address.ts';
 import {
   type DebtAddress,
@@ -27,23 +35,15 @@ import {
   openDebts,
 } from './debt-addresses.ts';
 import type { Debt, DebtPath } from './debt.ts';
-import type { FencedPath, FenceLimits, FenceRung } from './fence.ts';
-import { emptyCache } from './flush-cache.ts';
+import { emptyCache } from './empty-cache.ts';
+import type { FencedPath, FenceRung } from './fence.ts';
 import { KeyRing } from './nexus.ts';
 import type { PathLink } from './path-link.ts';
 import type { VolumePath } from './path-board.ts';
 import type { FormerNexus } from './predecessors.ts';
-import type {
-  ChapCredentials,
-  Clock,
-  DigestChoices,
-  Initiator,
-  Session,
-  Timer,
-  TransportFailure,
-} from './ports.ts';
 import type { StoreError } from './record.ts';
 import type { RecordKeeper } from './record-keeper.ts';
+import type { FenceLimits } from './unit-reset.ts';
 import { unanswered, whileAnswering } from './while-answering.ts';
 
 export interface DebtsOptions {

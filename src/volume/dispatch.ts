@@ -7,13 +7,14 @@
  * ledger; what the ledger hands out next, in its order, is the replay.
  */
 import type { Instant } from '../base/brand.ts';
+import type { IoError, IoRequest } from '../ports/block.ts';
+import type { Clock } from '../ports/clock.ts';
 import { CacheDebt } from './cache-debt.ts';
 import { type Age, Flights } from './flights.ts';
 import { FlushAhead } from './flush-ahead.ts';
 import { type Entry, Ledger } from './ledger.ts';
 import type { LuFacts } from './lu.ts';
 import { judgeTransfer, type Verdict } from './outcome.ts';
-import type { Clock, IoError, IoRequest } from './ports.ts';
 import type { RecentWrites } from './recent-writes.ts';
 import type { InFlight } from './stall-watch.ts';
 import { ABORTED, FIRST_TRY, LONG_BUSY_TRIES, nextTry, type Tries } from './retries.ts';

@@ -13,6 +13,7 @@ import type { PathName } from '../base/brand.ts';
 import type { Result } from '../base/result.ts';
 import type { PathEffect } from '../paths/model.ts';
 import type { Policy } from '../paths/policy.ts';
+import type { Clock } from '../ports/clock.ts';
 import { watchAges } from './age-watch.ts';
 import { Bell } from './bell.ts';
 import { ClaimQuestion } from './claim-question.ts';
@@ -33,7 +34,6 @@ import {
 } from './live-policy.ts';
 import { MemoryKeeper } from './memory-keeper.ts';
 import { type BoardOptions, PathBoard, type VolumePath } from './path-board.ts';
-import type { Clock } from './ports.ts';
 import type { RecentWrites } from './recent-writes.ts';
 import type { PathLink } from './path-link.ts';
 import { banRecord, bansOf, type StoreError, type VolumeRecord } from './record.ts';

@@ -22,8 +22,9 @@
  */
 import type { Instant } from '../base/brand.ts';
 import { err, type Result } from '../base/result.ts';
+import type { TransportFailure } from '../ports/session.ts';
 import { unprovable } from './nexus-proof.ts';
-import type { TransportFailure } from './ports.ts';
+import type { FenceLimits } from './unit-reset.ts';
 
 export type FenceRung = 'reset' | 'preempt' | 'gone' | 'delay' | 'none';
 export type FenceUsed = FenceRung | 'not-needed';
@@ -44,16 +45,6 @@ export interface FenceTerms extends FencePolicy {
   readonly resetTimeoutMs: number;
   /** SYNCHRONIZE CACHE takes as long as any flush. */
   readonly flushDeadlineMs: number;
-}
-
-/**
- * Limits of one rung, ms. A login, and every sign of life after it, has `stepMs`: a silent portal is left
- * that fast, whatever its commands may take.
- */
-export interface FenceLimits {
-  readonly stepMs: number;
-  readonly resetMs: number;
-  readonly flushMs: number;
 }
 
 /** The abandoned path, as far as a fence needs it. Its connection was reset already. */

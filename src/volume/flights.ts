@@ -12,7 +12,8 @@
  */
 import type { Instant } from '../base/brand.ts';
 import { after } from '../paths/time.ts';
-import type { Clock, ScsiCommand, ScsiOutcome, Session } from './ports.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { ScsiCommand, ScsiOutcome, Session } from '../ports/session.ts';
 
 /** Of a request, over all its tries on all paths. */
 export interface Age {

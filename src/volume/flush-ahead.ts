@@ -6,8 +6,8 @@
  * Each is an ordinary flush request: the ledger's rules put it behind every replay, and it is issued again
  * on the next path if its own is lost.
  */
+import type { IoRequest } from '../ports/block.ts';
 import type { Ledger } from './ledger.ts';
-import type { IoRequest } from './ports.ts';
 
 export class FlushAhead {
   readonly #ledger: Ledger;

@@ -3,11 +3,12 @@
  * command of a nexus to see a unit attention, and each of them is the volume's to judge: one that says
  * "the unit has changed" voids what the flush was for.
  */
-import * as cdb from '../protocol/scsi/cdb.ts';
-import { type CommandContext, type CommandFault, type OwnCommand, runCommand } from './command.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Sense } from '../ports/session.ts';
+import { runCommand } from './command.ts';
 import type { Dispatcher } from './dispatch.ts';
+import { synchronizeCache } from './empty-cache.ts';
 import { endsOutstanding } from './outcome.ts';
-import type { Clock, Sense } from './ports.ts';
 import { whileAnswering } from './while-answering.ts';
 
 /** Limits of a flush, ms: a path that answers pings may take all of `deadlineMs`, a silent one `silenceMs`. */
@@ -47,18 +48,4 @@ export async function flushCache(
   if (count > 0 && heard.some(endsOutstanding)) return 'the unit has lost what it was to flush';
   dispatcher.flushed(mark);
   return undefined;
-}
-
-/**
- * After a fence: a reset ends tasks and leaves the write cache as it is, and a gateway with one of its
- * own would destage old data later, over newer. Undefined when it is empty; a target that knows no
- * such command has nothing to empty. One that failed to write still has it, and will try again.
- */
-export async function emptyCache(context: CommandContext): Promise<CommandFault | undefined> {
-  const result = await runCommand(context, synchronizeCache());
-  return result.kind === 'good' || result.fault.unsupported === true ? undefined : result.fault;
-}
-
-function synchronizeCache(): OwnCommand {
-  return { what: 'SYNCHRONIZE CACHE', cdb: cdb.synchronizeCache16(), receive: 0 };
 }

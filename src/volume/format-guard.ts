@@ -3,7 +3,7 @@
  * and its tail, no path erred meanwhile, and the record says that it was never formatted, not even
  * begun: an interrupted mkfs here may have been followed by a good one on another node.
  */
-import type { BlockSource, IoError } from './ports.ts';
+import type { BlockSource, IoError } from '../ports/block.ts';
 import type { FormatState } from './record.ts';
 
 /** How much of each end must be zero; file systems and volume managers keep their labels there. */

@@ -10,6 +10,7 @@
  *
  * Pure: the reading is in lu.ts.
  */
+import { isCount, isObject, isStrings } from '../base/shape.ts';
 import type { Identity } from '../paths/model.ts';
 
 export interface LuIdentity {
@@ -125,4 +126,12 @@ export function compareIdentity(
 /** Identifiers alone prove it; else recent writes are read back before the path is used. */
 export function isStrong(identity: LuIdentity): boolean {
   return identity.strong.length > 0;
+}
+
+export function parseIdentity(value: unknown): LuIdentity | undefined {
+  if (!isObject(value)) return undefined;
+  const { deviceType, strong, weak, serial, blockSize, blocks } = value;
+  if (!isCount(deviceType) || !isStrings(strong) || !isStrings(weak)) return undefined;
+  if (typeof serial !== 'string' || !isCount(blockSize) || !isCount(blocks)) return undefined;
+  return { deviceType, strong, weak, serial, blockSize, blocks };
 }

@@ -28,8 +28,8 @@
  * bounds it to hundreds).
  */
 import { assert } from '../base/assert.ts';
+import type { IoError, IoKind, IoRequest } from '../ports/block.ts';
 import type { Age } from './flights.ts';
-import type { IoError, IoKind, IoRequest } from './ports.ts';
 import type { Piece } from './translate.ts';
 import { type Change, type LogLimits, WriteLog } from './write-log.ts';
 

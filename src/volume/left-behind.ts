@@ -2,10 +2,11 @@
  * What may still take effect after this node has let the volume go, as its record has it: a debt of its
  * own, and those of earlier holders that are not settled.
  */
+import type { SessionTarget } from '../ports/session.ts';
 import type { Debt, DebtPath } from './debt.ts';
 import type { RecordedNexus } from './debt.ts';
 import { sameAddress } from './debt-addresses.ts';
-import type { SessionTarget } from './ports.ts';
+import { removedName } from './path-key.ts';
 import { holder, type VolumeRecord } from './record.ts';
 
 /** `nowUnixMs`: for a record that does not say since when. */
@@ -72,15 +73,6 @@ export function nexusesNow(record: VolumeRecord, paths: readonly ConfiguredPath[
   const needed = new Set([...mayHoldWrites, ...keptOut]);
   const old = Object.entries(nexuses).filter(([name]) => needed.has(name));
   return { ...Object.fromEntries(old), ...nexusesOf(paths) };
-}
-
-/** The name in the record of a path that was kept out when it was removed; `taken`: of others before it. */
-export function removedName(path: string, taken: Iterable<string>): string {
-  const names = new Set(taken);
-  const first = `${path}, removed`;
-  let name = first;
-  for (let count = 2; names.has(name); count += 1) name = `${first} ${String(count)}`;
-  return name;
 }
 
 /**

@@ -1,16 +1,19 @@
 /** What a path's link is made of, and what it needs of its volume. */
 import type { Result } from '../base/result.ts';
 import type { Cause, Identity } from '../paths/model.ts';
+import type { Sense, Session } from '../ports/session.ts';
 import type { CommandContext } from './command.ts';
-import type { FenceLimits } from './fence.ts';
 import type { LuReading } from './lu.ts';
-import type { ReservedPath } from './nexus.ts';
 import type { LoginOptions } from './path-login.ts';
-import type { Sense, Session } from './ports.ts';
-import type { Victim } from './preempt-fence.ts';
 import type { ProbeAnswer } from './probe-answer.ts';
 import type { RecentWrites } from './recent-writes.ts';
-import type { LinkTimes } from './times.ts';
+import type { ReservedPath, Victim } from './session-key.ts';
+import type { FenceLimits } from './unit-reset.ts';
+
+export interface LinkTimes {
+  /** Bound for connect and login, and for silence while the unit is identified, ms. */
+  readonly loginTimeoutMs: number;
+}
 
 export interface LinkOptions extends LoginOptions {
   readonly name: string;

@@ -3,11 +3,12 @@
  * keeps a number of a policy: who needs one asks its view, which is handed on as it is, never spread.
  */
 import type { Policy } from '../paths/policy.ts';
+import type { DigestChoices } from '../ports/session.ts';
 import type { AgeTimes } from './flights.ts';
-import type { DigestChoices } from './ports.ts';
+import type { LinkTimes } from './link-options.ts';
+import type { ReservationTimes } from './nexus.ts';
 import type { StallDeadlines } from './stall-watch.ts';
 import type { SwitcherOptions } from './switcher.ts';
-import type { LinkTimes, ReservationTimes } from './times.ts';
 import type { LogLimits } from './write-log.ts';
 
 export function switchPolicy(

@@ -7,7 +7,7 @@
  */
 import type { Instant } from '../base/brand.ts';
 import { hash32 } from '../base/hash.ts';
-import type { ChapCredentials, TransportFailure } from './ports.ts';
+import type { ChapCredentials, TransportFailure } from '../ports/session.ts';
 
 const PAUSE_MS = 60_000;
 const JITTER_MS = 15_000;

@@ -2,10 +2,10 @@
  * Reads that reach the medium of a path: what a probe asks beside who the unit is. A standby shows
  * recent writes (recent-writes.ts); any path, a block at a rotating address.
  */
+import type { Session } from '../ports/session.ts';
 import * as cdb from '../protocol/scsi/cdb.ts';
 import { type CommandContext, type CommandFault, runCommand } from './command.ts';
 import type { LuReading } from './lu.ts';
-import type { Session } from './ports.ts';
 import type { ProbeAnswer } from './probe-answer.ts';
 import type { RecentWrites, WriteSample } from './recent-writes.ts';
 

@@ -7,10 +7,10 @@
  * The moment is there for the failover: its own save, of the path that may hold writes, goes first. A
  * save that fails is tried at the next turn; nothing depends on it but how soon a volume goes home.
  */
+import type { Clock, Timer } from '../ports/clock.ts';
 import type { ControllerDriver } from './controller-driver.ts';
 import { type MemoryRecord, memoryRecord } from './memory-record.ts';
 import type { VolumePath } from './path-board.ts';
-import type { Clock, Timer } from './ports.ts';
 import type { RecordKeeper } from './record-keeper.ts';
 
 /** A failover's own record is on disk by then. */

@@ -3,6 +3,7 @@
  * is no memory, where everything else in the record that cannot be read needs a human.
  */
 import type { PathName } from '../base/brand.ts';
+import { isCount, isObject } from '../base/shape.ts';
 import type { ControllerMemory, PathMemory, Recollection } from '../paths/memory.ts';
 import { type NamedPath, pathKey } from './path-key.ts';
 
@@ -57,14 +58,6 @@ export function recollect(
     tokensAgeMs,
   };
   return { memory, ageMs: nowUnixMs - record.atUnixMs };
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function isCount(value: unknown): value is number {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }
 
 /** Weights from 1 to 1000, as everywhere. */

@@ -10,8 +10,8 @@
  * LOGICAL UNIT RESET comes after it.
  */
 import { err, ok, type Result } from '../base/result.ts';
+import type { Session, TransportFailure } from '../ports/session.ts';
 import type { CommandContext } from './command.ts';
-import type { Session, TransportFailure } from './ports.ts';
 import { answerText, type ProbeAnswer } from './probe-answer.ts';
 import { readKeys } from './reserve-commands.ts';
 

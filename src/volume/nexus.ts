@@ -3,13 +3,13 @@
  * those are.
  */
 import { ok, type Result } from '../base/result.ts';
+import type { Session } from '../ports/session.ts';
 import {
   NO_KEY,
   type Reservation,
   WRITE_EXCLUSIVE_REGISTRANTS_ONLY,
 } from '../protocol/scsi/persistent-reserve.ts';
 import type { CommandContext, CommandFault } from './command.ts';
-import type { Session } from './ports.ts';
 import {
   formerNodePrefix,
   formerPathPrefix,
@@ -19,10 +19,11 @@ import {
   pathPrefix,
 } from './reservation-key.ts';
 import { readHolder, readKeys } from './reserve-commands.ts';
+import type { ReservedPath } from './session-key.ts';
 
-export interface ReservedPath {
-  readonly name: string;
-  readonly isid: string;
+export interface ReservationTimes {
+  /** Each step that nobody waits for with a limit of his own, ms. */
+  readonly stepMs: number;
 }
 
 export interface Nexus extends ReservedPath {

@@ -6,9 +6,10 @@
  * Sources: SPC-4 4.5 and annex F (sense keys and additional sense codes), SAM-5 5.3 (status codes).
  */
 import type { CauseKind } from '../paths/model.ts';
+import type { IoError } from '../ports/block.ts';
+import type { ScsiOutcome, Sense } from '../ports/session.ts';
 import { formatSense } from '../protocol/scsi/sense.ts';
 import { ScsiStatus, SenseKey, statusName } from '../protocol/scsi/status.ts';
-import type { IoError, ScsiOutcome, Sense } from './ports.ts';
 
 export type Verdict =
   | { readonly kind: 'good' }

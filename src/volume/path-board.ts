@@ -4,20 +4,19 @@
  */
 import type { PathName } from '../base/brand.ts';
 import type { Cause, Identity, PathEffect, PathEvent } from '../paths/model.ts';
-import type { IdentityBook } from './identity-book.ts';
-import type { LinkEvents } from './link-options.ts';
-import { PathLink } from './path-link.ts';
+import type { Clock } from '../ports/clock.ts';
 import type {
   ChapCredentials,
-  Clock,
   DigestChoices,
   Initiator,
   Sense,
   SessionTarget,
-} from './ports.ts';
+} from '../ports/session.ts';
+import type { IdentityBook } from './identity-book.ts';
+import type { LinkEvents, LinkTimes } from './link-options.ts';
+import { PathLink } from './path-link.ts';
 import type { ProbeAnswer } from './probe-answer.ts';
 import type { RecentWrites } from './recent-writes.ts';
-import type { LinkTimes } from './times.ts';
 import type { WriteProtection } from './write-protection.ts';
 
 export interface VolumePath {

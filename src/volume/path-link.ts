@@ -10,19 +10,19 @@
  */
 import type { Instant } from '../base/brand.ts';
 import { err, ok, type Result } from '../base/result.ts';
+import type { Portal, Sense, Session, SessionTarget, TransportFailure } from '../ports/session.ts';
 import { formatPortal } from '../protocol/iscsi/address.ts';
 import * as cdb from '../protocol/scsi/cdb.ts';
 import { askPatiently } from './ask-patiently.ts';
 import { type CommandContext, type CommandFault, runCommand } from './command.ts';
-import type { FencedPath, FenceLimits } from './fence.ts';
-import { emptyCache } from './flush-cache.ts';
+import { emptyCache } from './empty-cache.ts';
+import type { FencedPath } from './fence.ts';
 import { decodeNames, type LuReading, readLu, sameNames } from './lu.ts';
 import type { LinkEvents, LinkOptions } from './link-options.ts';
 import { Medium } from './medium.ts';
 import { NexusProof } from './nexus-proof.ts';
 import { asksForIdentity } from './outcome.ts';
 import { astray, PathLogin } from './path-login.ts';
-import type { Portal, Sense, Session, SessionTarget, TransportFailure } from './ports.ts';
 import {
   causeOf,
   faultAnswer,
@@ -33,7 +33,7 @@ import {
   silence,
   silentFault,
 } from './probe-answer.ts';
-import { UnitReset } from './unit-reset.ts';
+import { type FenceLimits, UnitReset } from './unit-reset.ts';
 
 /** A session whose identity was read and judged to be the volume's. */
 export interface Verified extends LuReading {

@@ -3,18 +3,18 @@
  * credentials that were just refused (login-gate.ts), and so that a login under way can be stopped.
  */
 import { err, ok, type Result } from '../base/result.ts';
-import { formatPortal } from '../protocol/iscsi/address.ts';
-import { LoginGate } from './login-gate.ts';
+import type { Clock } from '../ports/clock.ts';
 import type {
   ChapCredentials,
-  Clock,
   DigestChoices,
   Initiator,
   Portal,
   Session,
   SessionTarget,
   TransportFailure,
-} from './ports.ts';
+} from '../ports/session.ts';
+import { formatPortal } from '../protocol/iscsi/address.ts';
+import { LoginGate } from './login-gate.ts';
 
 export interface LoginOptions {
   readonly target: SessionTarget;

@@ -8,8 +8,7 @@
  * what is recorded here is what the path shows.
  */
 import { err, ok, type Result } from '../base/result.ts';
-import { compareIdentity, describeIdentity, type LuRecord } from './identity.ts';
-import { parseIdentity } from './record.ts';
+import { compareIdentity, describeIdentity, type LuRecord, parseIdentity } from './identity.ts';
 
 /** The annotation has a bound of its own; a unit whose names do not fit is not pinned. */
 const PIN_MAX = 1_024;

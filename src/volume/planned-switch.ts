@@ -7,10 +7,11 @@
  * It may be overruled at any time. Every look at how things stand is made after the wait before it, and
  * the last one and the switch are made without a wait in between.
  */
+import type { Clock } from '../ports/clock.ts';
+import type { Sense } from '../ports/session.ts';
 import type { Dispatcher } from './dispatch.ts';
 import { flushCache } from './flush-cache.ts';
 import type { PathLink, Verified } from './path-link.ts';
-import type { Clock, Sense } from './ports.ts';
 import { notLoggedIn, type ProbeAnswer } from './probe-answer.ts';
 import { holding } from './record.ts';
 import type { RecordKeeper } from './record-keeper.ts';

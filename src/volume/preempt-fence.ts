@@ -15,16 +15,12 @@
  */
 import { err, ok, type Result } from '../base/result.ts';
 import type { CommandContext } from './command.ts';
-import type { FenceLimits } from './fence.ts';
-import { emptyCache } from './flush-cache.ts';
-import { type KeyRing, look, type Nexus, type ReservedPath } from './nexus.ts';
+import { emptyCache } from './empty-cache.ts';
+import { type KeyRing, look, type Nexus } from './nexus.ts';
 import { preempt } from './reserve-commands.ts';
+import type { Victim } from './session-key.ts';
+import type { FenceLimits } from './unit-reset.ts';
 import { whileAnswering } from './while-answering.ts';
-
-/** An abandoned path, and the key that the session that was left had registered; undefined: not known. */
-export interface Victim extends ReservedPath {
-  readonly key?: string | undefined;
-}
 
 export interface PreemptOptions {
   readonly through: Nexus;

@@ -3,8 +3,8 @@
  * transports and faults of commands become one here.
  */
 import type { Cause, CauseKind, Identity } from '../paths/model.ts';
+import type { TransportFailure, TransportFailureKind } from '../ports/session.ts';
 import type { CommandFault } from './command.ts';
-import type { TransportFailure, TransportFailureKind } from './ports.ts';
 
 export type ProbeAnswer =
   | { readonly kind: 'good'; readonly latencyUs: number }

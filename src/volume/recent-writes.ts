@@ -11,7 +11,7 @@
  */
 import type { Instant } from '../base/brand.ts';
 import { crc32c } from '../base/crc32c.ts';
-import type { IoRequest } from './ports.ts';
+import type { IoRequest } from '../ports/block.ts';
 
 export interface WriteSample {
   /** Byte offset of the sampled block. */

@@ -8,10 +8,11 @@
 import type { PathName } from '../base/brand.ts';
 import { err, ok, type Result } from '../base/result.ts';
 import type { PathOrder } from '../paths/model.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { SessionTarget } from '../ports/session.ts';
 import type { Bell } from './bell.ts';
 import type { ControllerDriver } from './controller-driver.ts';
 import type { PathBoard, VolumePath } from './path-board.ts';
-import type { Clock, SessionTarget } from './ports.ts';
 
 export interface Change {
   /** Removed, or given another target: the link under this name has to go. */

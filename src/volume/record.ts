@@ -10,12 +10,13 @@
  * error for a human, never an empty record.
  */
 import { err, ok, type Result } from '../base/result.ts';
+import { isCount, isObject, isStrings, isTexts } from '../base/shape.ts';
+import type { Portal, Session } from '../ports/session.ts';
 import { type Debt, parseDebts, parseNexuses, type RecordedNexus } from './debt.ts';
 import { type MemoryRecord, parseMemory } from './memory-record.ts';
-import type { LuIdentity, LuRecord } from './identity.ts';
+import { type LuRecord, parseIdentity } from './identity.ts';
 import { formatPortal, parseTargetAddress } from '../protocol/iscsi/address.ts';
 import { type NamedPath, pathKey } from './path-key.ts';
-import type { Portal, Session } from './ports.ts';
 import { keyOf } from './session-key.ts';
 
 export type FormatState = 'never' | 'started' | 'done';
@@ -153,30 +154,6 @@ export function emptyRecord(volumeId: string): VolumeRecord {
     format: 'never',
     banned: {},
   };
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function isStrings(value: unknown): value is string[] {
-  return Array.isArray(value) && value.every((item) => typeof item === 'string');
-}
-
-function isTexts(value: unknown): value is Record<string, string> {
-  return isObject(value) && isStrings(Object.values(value));
-}
-
-function isCount(value: unknown): value is number {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
-}
-
-export function parseIdentity(value: unknown): LuIdentity | undefined {
-  if (!isObject(value)) return undefined;
-  const { deviceType, strong, weak, serial, blockSize, blocks } = value;
-  if (!isCount(deviceType) || !isStrings(strong) || !isStrings(weak)) return undefined;
-  if (typeof serial !== 'string' || !isCount(blockSize) || !isCount(blocks)) return undefined;
-  return { deviceType, strong, weak, serial, blockSize, blocks };
 }
 
 function parseLu(value: unknown): LuRecord | undefined {

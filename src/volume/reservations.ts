@@ -17,9 +17,9 @@
  * the socket of a frozen front end comes later, and without a reservation it would be executed.
  */
 import { err, type Result } from '../base/result.ts';
+import type { Session } from '../ports/session.ts';
 import type { ClaimQuestion } from './claim-question.ts';
 import type { CommandContext, CommandFault } from './command.ts';
-import type { FenceLimits } from './fence.ts';
 import { giveBack } from './give-back.ts';
 import { exerciseKeys } from './key-exercise.ts';
 import { Kinship } from './kinship.ts';
@@ -30,18 +30,17 @@ import {
   look,
   type Look,
   type Nexus,
-  type ReservedPath,
+  type ReservationTimes,
 } from './nexus.ts';
-import type { Session } from './ports.ts';
-import { removedName } from './left-behind.ts';
+import { removedName } from './path-key.ts';
 import { type FormerNexus, type Predecessors, reservedText } from './predecessors.ts';
-import { preemptNexus, type Victim } from './preempt-fence.ts';
+import { preemptNexus } from './preempt-fence.ts';
 import { faultAnswer, type ProbeAnswer } from './probe-answer.ts';
 import * as pr from './reserve-commands.ts';
-import { setKeyOf } from './session-key.ts';
+import { type ReservedPath, setKeyOf, type Victim } from './session-key.ts';
 import { examineKeys } from './strange-keys.ts';
 import { surveyKin } from './survey.ts';
-import type { ReservationTimes } from './times.ts';
+import type { FenceLimits } from './unit-reset.ts';
 
 /** What is wanted of each nexus: nothing, a key, or a key and the unit. */
 export type Duty = 'none' | 'register' | 'reserve';

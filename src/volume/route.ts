@@ -1,7 +1,7 @@
 /** Where the commands of a volume go, and what their answers may tell beside what they answer. */
+import type { Sense, Session } from '../ports/session.ts';
 import type { LuFacts } from './lu.ts';
 import type { Verdict } from './outcome.ts';
-import type { Sense, Session } from './ports.ts';
 
 /** Where commands go now. */
 export interface Route {

@@ -1,5 +1,5 @@
 /** What is worth an event is told at most so often: of many commands with one fate the first tells. */
-import type { Clock } from './ports.ts';
+import type { Clock } from '../ports/clock.ts';
 
 const TOLD_MS = 60_000;
 

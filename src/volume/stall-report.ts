@@ -1,10 +1,10 @@
 /** Tells the controller about I/O that does not move, of the path that carries it at that moment. */
 import type { PathName } from '../base/brand.ts';
 import type { Policy } from '../paths/policy.ts';
+import type { Clock } from '../ports/clock.ts';
 import type { ControllerDriver } from './controller-driver.ts';
 import type { Dispatcher } from './dispatch.ts';
 import { stallDeadlines } from './live-policy.ts';
-import type { Clock } from './ports.ts';
 import { StallWatch } from './stall-watch.ts';
 
 export function watchStalls(

@@ -10,7 +10,7 @@
  * Deadlines differ by kind: FLUSH, UNMAP and WRITE SAME may take long on healthy targets. Silence does not.
  */
 import type { Instant } from '../base/brand.ts';
-import type { Clock, Timer } from './ports.ts';
+import type { Clock, Timer } from '../ports/clock.ts';
 
 /** What is in flight now; undefined: nothing. */
 export interface InFlight {

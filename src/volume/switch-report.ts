@@ -3,9 +3,9 @@
  * what was replayed, and how long requests went without an answer.
  */
 import type { Cause, SwitchKind } from '../paths/model.ts';
+import type { Clock } from '../ports/clock.ts';
 import type { Dispatcher } from './dispatch.ts';
 import type { FenceRung, FenceUsed } from './fence.ts';
-import type { Clock } from './ports.ts';
 
 export interface SwitchOrder {
   readonly from: string | undefined;

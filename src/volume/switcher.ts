@@ -16,10 +16,11 @@
  */
 import type { Instant } from '../base/brand.ts';
 import type { Cause } from '../paths/model.ts';
+import type { Timer } from '../ports/clock.ts';
+import type { Sense, Session } from '../ports/session.ts';
 import { absentPath, type FencedPath, type FenceTerms } from './fence.ts';
 import type { PathLink, Verified } from './path-link.ts';
 import { type PlanOptions, planSwitch } from './planned-switch.ts';
-import type { Sense, Session, Timer } from './ports.ts';
 import { notLoggedIn, type ProbeAnswer } from './probe-answer.ts';
 import { holding } from './record.ts';
 import { keyOf } from './session-key.ts';

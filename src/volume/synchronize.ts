@@ -2,9 +2,10 @@
  * SYNCHRONIZE CACHE in the request flow, sent again on the same path while the target is busy, aborts it
  * or has news. Before planned switches and at detach it is flush-cache.ts.
  */
+import type { Clock } from '../ports/clock.ts';
+import type { ScsiOutcome, Sense } from '../ports/session.ts';
 import * as cdb from '../protocol/scsi/cdb.ts';
 import { judge, type Verdict } from './outcome.ts';
-import type { Clock, ScsiOutcome, Sense } from './ports.ts';
 import { ABORTED, ABORTS_MAX, busyPauseMs, LONG_BUSY_TRIES } from './retries.ts';
 
 export interface SyncContext {

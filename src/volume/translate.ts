@@ -11,9 +11,10 @@
  * unmapped blocks as zeros (SBC-3 5.50). Without that, WRITE SAME writes the zeros.
  */
 import { assert } from '../base/assert.ts';
+import type { IoRequest } from '../ports/block.ts';
+import type { LateBuffer } from '../ports/read-buffer.ts';
 import * as cdb from '../protocol/scsi/cdb.ts';
 import type { LuFacts } from './lu.ts';
-import type { IoRequest, LateBuffer } from './ports.ts';
 
 /** One command of a request. */
 export interface Piece {

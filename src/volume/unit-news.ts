@@ -10,6 +10,8 @@
  * Nothing here is a verdict on a path.
  */
 import type { Cause } from '../paths/model.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Sense, Session } from '../ports/session.ts';
 import type { Dispatcher } from './dispatch.ts';
 import {
   asksForIdentity,
@@ -19,7 +21,6 @@ import {
   tellsWeAreFenced,
 } from './outcome.ts';
 import type { PathBoard } from './path-board.ts';
-import type { Clock, Sense, Session } from './ports.ts';
 import type { Duty, Reservations } from './reservations.ts';
 import type { Switcher } from './switcher.ts';
 

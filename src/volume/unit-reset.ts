@@ -3,12 +3,22 @@
  * cache is empty. A target that falls silent is left fast, whatever its commands may take.
  */
 import { err, ok, type Result } from '../base/result.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Session, TransportFailure } from '../ports/session.ts';
 import type { CommandContext } from './command.ts';
-import type { FenceLimits } from './fence.ts';
-import { emptyCache } from './flush-cache.ts';
-import type { Clock, Session, TransportFailure } from './ports.ts';
+import { emptyCache } from './empty-cache.ts';
 import type { ProbeAnswer } from './probe-answer.ts';
 import { unanswered, whileAnswering } from './while-answering.ts';
+
+/**
+ * Limits of one rung, ms. A login, and every sign of life after it, has `stepMs`: a silent portal is left
+ * that fast, whatever its commands may take.
+ */
+export interface FenceLimits {
+  readonly stepMs: number;
+  readonly resetMs: number;
+  readonly flushMs: number;
+}
 
 type Done = Result<void, TransportFailure>;
 

@@ -10,6 +10,8 @@
 import type { PathName } from '../base/brand.ts';
 import { err, ok, type Result } from '../base/result.ts';
 import type { PathOrder } from '../paths/model.ts';
+import type { BlockSource, IoRequest } from '../ports/block.ts';
+import type { Sense } from '../ports/session.ts';
 import type { Debt } from './debt.ts';
 import { LOGOUT_TIMEOUT_MS, VolumeEngine } from './engine.ts';
 import type { FenceOutlook } from './fence-outlook.ts';
@@ -26,7 +28,6 @@ import {
   withMovedOut,
   unsettledOf,
 } from './left-behind.ts';
-import type { BlockSource, IoRequest, Sense } from './ports.ts';
 import { RecentWrites } from './recent-writes.ts';
 import { payRemoved } from './kept-out.ts';
 import { carryOut, checkChange, planChange } from './reconfigure.ts';

@@ -3,7 +3,8 @@
  * given its time; a portal that has fallen silent is left as fast as ever.
  */
 import { err } from '../base/result.ts';
-import type { Clock, Session, TransportFailure } from './ports.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Session, TransportFailure } from '../ports/session.ts';
 
 interface Patience {
   readonly clock: Clock;

@@ -8,8 +8,8 @@
  */
 import type { Instant } from '../base/brand.ts';
 import type { Identity } from '../paths/model.ts';
+import type { Clock } from '../ports/clock.ts';
 import type { LuFacts } from './lu.ts';
-import type { Clock } from './ports.ts';
 
 /** How long a refused write counts against a MODE SENSE that knows of no protection. */
 const REFUSED_MS = 60_000;

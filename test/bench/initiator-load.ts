@@ -4,9 +4,9 @@
  */
 import { BufferPool, type Slab } from '../../src/host/fuse-buffers.ts';
 import { createInitiator } from '../../src/host/initiator.ts';
-import { NEXT_HEAD } from '../../src/protocol/iscsi/framer.ts';
+import { type LateBuffer, READ_TAILROOM } from '../../src/ports/read-buffer.ts';
+import type { ConnectOptions, ScsiOutcome, Session } from '../../src/ports/session.ts';
 import { read16, testUnitReady, write16 } from '../../src/protocol/scsi/cdb.ts';
-import type { ConnectOptions, LateBuffer, ScsiOutcome, Session } from '../../src/volume/ports.ts';
 import type { Target } from '../support/tgt.ts';
 
 /** Bytes of the logical unit that is read and written. */
@@ -101,7 +101,7 @@ export async function runOurs(session: Session, cell: Cell, seconds: number): Pr
       session.execute(
         write
           ? { cdb: write16(lba, blocks), dataOut: lane.buffer(), done }
-          : { cdb: read16(lba, blocks), dataIn: lane, tailroom: NEXT_HEAD, done },
+          : { cdb: read16(lba, blocks), dataIn: lane, tailroom: READ_TAILROOM, done },
       );
     };
     for (const lane of lanes) issue(lane);

@@ -5,8 +5,8 @@
  *   node test/cluster/stranger.ts HOST PORT IQN
  */
 import { createInitiator } from '../../src/host/initiator.ts';
+import type { ScsiCommand, ScsiOutcome, Session } from '../../src/ports/session.ts';
 import * as cdb from '../../src/protocol/scsi/cdb.ts';
-import type { ScsiCommand, ScsiOutcome, Session } from '../../src/volume/ports.ts';
 
 const [host = '', port = '', targetName = ''] = process.argv.slice(2);
 

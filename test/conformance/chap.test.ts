@@ -1,7 +1,7 @@
 /** UNH-IOL "CHAP, initiators" 3.1, one test a claim (RFC 7143 12.1.3, RFC 1994). */
 import { describe, expect, it } from 'vitest';
 import { createInitiator } from '../../src/host/initiator.ts';
-import type { ChapAlgorithm, ChapCredentials } from '../../src/volume/ports.ts';
+import type { ChapAlgorithm, ChapCredentials } from '../../src/ports/session.ts';
 import {
   chapResponse,
   type ChapScript,

@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest';
 import type { Result } from '../../src/base/result.ts';
 import { type DiscoveredTarget, discoverTargets } from '../../src/host/initiator-discovery.ts';
-import type { TransportFailure } from '../../src/volume/ports.ts';
+import type { TransportFailure } from '../../src/ports/session.ts';
 import { NO_TAG, Op } from '../support/scripted-target/pdu.ts';
 import type { Script } from '../support/scripted-target/script.ts';
 import { decodePairs, type Pair, valueOf } from '../support/scripted-target/text.ts';

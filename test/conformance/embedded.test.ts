@@ -2,8 +2,8 @@
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
 import { createInitiator } from '../../src/host/initiator.ts';
+import type { Session } from '../../src/ports/session.ts';
 import { inquiryVpd, readCapacity16 } from '../../src/protocol/scsi/cdb.ts';
-import type { Session } from '../../src/volume/ports.ts';
 import { EmbeddedTarget } from '../demo/embedded-target.ts';
 import { freePort, temporaryFolder } from '../support/ports.ts';
 import { makeBackingFile } from '../support/tgt.ts';

@@ -3,7 +3,7 @@
  * target that says GOOD and tells in the same PDU that other data was moved than there was to move.
  */
 import { afterEach, expect, it } from 'vitest';
-import type { IoKind } from '../../src/volume/ports.ts';
+import type { IoKind } from '../../src/ports/block.ts';
 import type { Volume } from '../../src/volume/volume.ts';
 import { startVolume, submit } from '../support/real-volume.ts';
 import { Op } from '../support/scripted-target/pdu.ts';

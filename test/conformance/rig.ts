@@ -5,14 +5,14 @@
 import { afterEach, expect } from 'vitest';
 import { createInitiator, type InitiatorEvents } from '../../src/host/initiator.ts';
 import type { Result } from '../../src/base/result.ts';
-import { read16, write16 } from '../../src/protocol/scsi/cdb.ts';
 import type {
   ConnectOptions,
   ScsiOutcome,
   Session,
   SessionTarget,
   TransportFailure,
-} from '../../src/volume/ports.ts';
+} from '../../src/ports/session.ts';
+import { read16, write16 } from '../../src/protocol/scsi/cdb.ts';
 import type { Script } from '../support/scripted-target/script.ts';
 import { ScriptedTarget } from '../support/scripted-target/target.ts';
 

@@ -1,8 +1,8 @@
 /** UNH-IOL "Full Feature Phase, initiators" 3.1, items 19.4: tasks that are aborted. */
 import { expect, it } from 'vitest';
 import { SocketSession } from '../../src/host/initiator-session.ts';
+import type { ScsiOutcome, Session } from '../../src/ports/session.ts';
 import { read16, write16 } from '../../src/protocol/scsi/cdb.ts';
-import type { ScsiOutcome, Session } from '../../src/volume/ports.ts';
 import type { Script } from '../support/scripted-target/script.ts';
 import type { ScriptedTarget } from '../support/scripted-target/target.ts';
 import { Op } from '../support/scripted-target/pdu.ts';

@@ -9,9 +9,9 @@
  * to; and with both digests on, what is reported good is true: data read is the disk's, data written is on
  * it.
  */
+import type { ScsiOutcome } from '../../src/ports/session.ts';
 import { Framer } from '../../src/protocol/iscsi/framer.ts';
 import { type LoggedIn, Login } from '../../src/protocol/iscsi/login.ts';
-import type { Outcome } from '../../src/protocol/iscsi/command.ts';
 import { FullFeature } from '../../src/protocol/iscsi/session.ts';
 import { inquiry, read16, testUnitReady, write16 } from '../../src/protocol/scsi/cdb.ts';
 import { Connection } from '../support/scripted-target/connection.ts';
@@ -84,7 +84,7 @@ class Tamperer {
 }
 
 interface Issued {
-  readonly seen: Outcome[];
+  readonly seen: ScsiOutcome[];
   /** Whether a good outcome is true. */
   readonly isTrue: (received: number) => boolean;
 }
@@ -239,9 +239,9 @@ class World {
     command: { cdb: Uint8Array; dataIn?: Buffer; dataOut?: Buffer },
     isTrue: Issued['isTrue'],
   ): void {
-    const seen: Outcome[] = [];
+    const seen: ScsiOutcome[] = [];
     this.#issued.push({ seen, isTrue });
-    const done = (outcome: Outcome): void => {
+    const done = (outcome: ScsiOutcome): void => {
       seen.push(outcome);
       const good = outcome.kind === 'status' && outcome.status === 0;
       if (good && this.#digests) must(isTrue(outcome.received), 'a good answer is not true');

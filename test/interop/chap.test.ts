@@ -5,8 +5,8 @@
 import { describe, expect, it } from 'vitest';
 import { createInitiator } from '../../src/host/initiator.ts';
 import { discoverTargets } from '../../src/host/initiator-discovery.ts';
+import type { ChapAlgorithm, ChapCredentials, ConnectOptions } from '../../src/ports/session.ts';
 import * as cdb from '../../src/protocol/scsi/cdb.ts';
-import type { ChapAlgorithm, ChapCredentials, ConnectOptions } from '../../src/volume/ports.ts';
 import type { Istgt } from '../support/istgt.ts';
 import type { Target } from '../support/tgt.ts';
 import { login, optionsFor, run, startIstgt, startTarget } from './initiator-rig.ts';

@@ -7,9 +7,9 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { createInitiator } from '../../src/host/initiator.ts';
 import { SocketSession } from '../../src/host/initiator-session.ts';
+import type { ScsiOutcome, Session } from '../../src/ports/session.ts';
 import { Framer } from '../../src/protocol/iscsi/framer.ts';
 import * as cdb from '../../src/protocol/scsi/cdb.ts';
-import type { ScsiOutcome, Session } from '../../src/volume/ports.ts';
 import { login, optionsFor, pattern, ready, run, startTarget } from './initiator-rig.ts';
 
 describe('a target that goes', () => {

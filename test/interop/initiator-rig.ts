@@ -4,14 +4,14 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect } from 'vitest';
 import { createInitiator } from '../../src/host/initiator.ts';
-import * as cdb from '../../src/protocol/scsi/cdb.ts';
-import { ScsiStatus } from '../../src/protocol/scsi/status.ts';
 import type {
   ConnectOptions,
   ScsiOutcome,
   Session,
   SessionTarget,
-} from '../../src/volume/ports.ts';
+} from '../../src/ports/session.ts';
+import * as cdb from '../../src/protocol/scsi/cdb.ts';
+import { ScsiStatus } from '../../src/protocol/scsi/status.ts';
 import { Istgt, type IstgtOptions } from '../support/istgt.ts';
 import { makeBackingFile, Target, type TargetOptions } from '../support/tgt.ts';
 

@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { createInitiator } from '../../src/host/initiator.ts';
+import type { Session, SessionTarget } from '../../src/ports/session.ts';
 import { decodeBlockLimits } from '../../src/protocol/scsi/block-limits.ts';
 import { decodeCapacity16 } from '../../src/protocol/scsi/capacity.ts';
 import * as cdb from '../../src/protocol/scsi/cdb.ts';
@@ -19,7 +20,6 @@ import { decodeLogicalBlockProvisioning } from '../../src/protocol/scsi/provisio
 import { ScsiStatus } from '../../src/protocol/scsi/status.ts';
 import { unmapParameterList } from '../../src/protocol/scsi/unmap.ts';
 import { decodeSupportedPages, decodeUnitSerialNumber } from '../../src/protocol/scsi/vpd.ts';
-import type { Session, SessionTarget } from '../../src/volume/ports.ts';
 import { type TargetOptions, TEST_IQN } from '../support/tgt.ts';
 import {
   HOST,

@@ -7,7 +7,7 @@ import { ok } from '../../src/base/result.ts';
 import { systemClock } from '../../src/host/clock.ts';
 import { createInitiator } from '../../src/host/initiator.ts';
 import { parsePolicy } from '../../src/paths/policy.ts';
-import type { IoError } from '../../src/volume/ports.ts';
+import type { IoError } from '../../src/ports/block.ts';
 import { emptyRecord } from '../../src/volume/record.ts';
 import { Volume } from '../../src/volume/volume.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';

@@ -10,7 +10,7 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { exec } from '../../src/host/exec.ts';
 import { createFuseLoopExporter } from '../../src/host/fuse-loop-exporter.ts';
-import type { BlockExporter, ExportedDevice } from '../../src/volume/ports.ts';
+import type { BlockExporter, ExportedDevice } from '../../src/ports/block.ts';
 import { CsiBench, EXT4_BYTES, refusal } from '../support/csi-bench.ts';
 import { blockCapability, mountCapability } from '../support/kubelet.ts';
 import { loopIoctl, PARTSCAN } from '../support/loop-ioctl.ts';

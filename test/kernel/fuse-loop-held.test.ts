@@ -10,7 +10,7 @@ import { findHolders } from '../../src/host/device-holders.ts';
 import { exec } from '../../src/host/exec.ts';
 import { createFuseLoopExporter } from '../../src/host/fuse-loop-exporter.ts';
 import { LEAST_REQUESTS } from '../../src/host/held-memory.ts';
-import type { BlockExporter } from '../../src/volume/ports.ts';
+import type { BlockExporter } from '../../src/ports/block.ts';
 import { RamSource } from './fuse-loop-ram.ts';
 import {
   MIB,

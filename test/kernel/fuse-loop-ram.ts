@@ -1,8 +1,8 @@
 /**
  * A BlockSource in RAM for tests and the benchmark: counts what it is asked, can be slow, can fail,
- * can hold everything back. Completes asynchronously, as ports.ts demands.
+ * can hold everything back. Completes asynchronously, as ports/block.ts demands.
  */
-import type { BlockSource, IoError, IoKind, IoRequest } from '../../src/volume/ports.ts';
+import type { BlockSource, IoError, IoKind, IoRequest } from '../../src/ports/block.ts';
 
 export interface RamOptions {
   readonly sizeBytes: number;

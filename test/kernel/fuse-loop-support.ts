@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { expect } from 'vitest';
 import type { ExecResult } from '../../src/host/exec.ts';
 import { exec } from '../../src/host/exec.ts';
-import type { BlockExporter, BlockSource, ExportedDevice } from '../../src/volume/ports.ts';
+import type { BlockExporter, BlockSource, ExportedDevice } from '../../src/ports/block.ts';
 
 export const MIB = 1024 * 1024;
 

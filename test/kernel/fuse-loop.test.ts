@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createFuseLoopExporter } from '../../src/host/fuse-loop-exporter.ts';
 import { exec } from '../../src/host/exec.ts';
-import type { BlockExporter, ExportedDevice } from '../../src/volume/ports.ts';
+import type { BlockExporter, ExportedDevice } from '../../src/ports/block.ts';
 import { RamSource } from './fuse-loop-ram.ts';
 import {
   MIB,

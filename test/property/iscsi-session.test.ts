@@ -4,7 +4,8 @@
  */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import type { LateBuffer, Outcome } from '../../src/protocol/iscsi/command.ts';
+import type { LateBuffer } from '../../src/ports/read-buffer.ts';
+import type { ScsiOutcome } from '../../src/ports/session.ts';
 import { Framer } from '../../src/protocol/iscsi/framer.ts';
 import type { SessionParameters } from '../../src/protocol/iscsi/negotiation.ts';
 import { FullFeature, type SessionEnd } from '../../src/protocol/iscsi/session.ts';
@@ -30,7 +31,7 @@ const parameters: fc.Arbitrary<SessionParameters> = fc
 class World {
   readonly session: FullFeature;
   readonly target: ModelTarget;
-  readonly outcomes: Outcome[][] = [];
+  readonly outcomes: ScsiOutcome[][] = [];
   end: SessionEnd | undefined;
   readonly #random: (below: number) => number;
   readonly #framer = new Framer({ header: () => false, complete: () => false });
@@ -55,7 +56,7 @@ class World {
     command: { cdb: Uint8Array; dataIn?: Buffer | LateBuffer; tailroom?: number; dataOut?: Buffer },
     done: () => void = () => undefined,
   ): void {
-    const seen: Outcome[] = [];
+    const seen: ScsiOutcome[] = [];
     this.outcomes.push(seen);
     this.session.execute({
       ...command,

@@ -6,7 +6,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Prng } from '../../src/base/prng.ts';
-import type { IoKind } from '../../src/volume/ports.ts';
+import type { IoKind } from '../../src/ports/block.ts';
 import { status, UA_LUNS_CHANGED, UA_POWER_ON } from '../support/fake-lu.ts';
 import { FakeReservations } from '../support/fake-reservations.ts';
 import type { Gateway, Mode } from '../support/fake-session.ts';

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Prng } from '../../src/base/prng.ts';
-import type { IoKind } from '../../src/volume/ports.ts';
+import type { IoKind } from '../../src/ports/block.ts';
 import { FakeMedium, naa6 } from '../support/fake-lu.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 import { VolumeWorld } from '../support/volume-world.ts';

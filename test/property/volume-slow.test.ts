@@ -5,7 +5,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Prng } from '../../src/base/prng.ts';
-import type { IoKind } from '../../src/volume/ports.ts';
+import type { IoKind } from '../../src/ports/block.ts';
 import type { Gateway } from '../support/fake-session.ts';
 import { VolumeWorld } from '../support/volume-world.ts';
 

@@ -7,7 +7,7 @@ import type {
   Session,
   SessionTarget,
   TransportFailure,
-} from '../../src/volume/ports.ts';
+} from '../../src/ports/session.ts';
 import { failure, FakeSession, type Gateway } from './fake-session.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 

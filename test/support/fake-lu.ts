@@ -11,7 +11,7 @@
  * Sessions and connections are in fake-session.ts.
  */
 import { get32, get64, put16, put32, put64 } from '../../src/base/bytes.ts';
-import type { Sense } from '../../src/volume/ports.ts';
+import type { Sense } from '../../src/ports/session.ts';
 
 export class FakeMedium {
   bytes: Buffer;

@@ -1,5 +1,5 @@
 /**
- * Gateways with sessions: a fake Session (and an Initiator, fake-initiator.ts) that keep the contract of src/volume/ports.ts
+ * Gateways with sessions: a fake Session (and an Initiator, fake-initiator.ts) that keep the contract of src/ports/session.ts
  * (`done` once and never from within `execute`, `lost` when the session ends, `closed` after the last
  * of them, reinstatement by InitiatorName and ISID), on top of the device servers of fake-lu.ts.
  *
@@ -23,7 +23,7 @@ import type {
   Sense,
   Session,
   TransportFailure,
-} from '../../src/volume/ports.ts';
+} from '../../src/ports/session.ts';
 import { type Answer, asked, check, cut, DeviceServer, UA_POWER_ON } from './fake-lu.ts';
 import type { FakeMedium, FakeProfile } from './fake-lu.ts';
 import { changesUnit, type FakeReservations } from './fake-reservations.ts';

@@ -4,7 +4,7 @@ import type {
   ScsiCommand,
   TransportFailure,
   TransportFailureKind,
-} from '../../src/volume/ports.ts';
+} from '../../src/ports/session.ts';
 import type { Asked } from './fake-lu.ts';
 import type { FakeSession, Gateway } from './fake-session.ts';
 

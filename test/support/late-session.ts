@@ -3,16 +3,15 @@
  * reports `lost` before it is abandoned, this one reports whatever it likes, late.
  */
 import { ok, type Result } from '../../src/base/result.ts';
-import { Dispatcher } from '../../src/volume/dispatch.ts';
-import type { LuFacts } from '../../src/volume/lu.ts';
+import type { IoError, IoKind } from '../../src/ports/block.ts';
 import type {
-  IoError,
-  IoKind,
   ScsiCommand,
   ScsiOutcome,
   Session,
   TransportFailure,
-} from '../../src/volume/ports.ts';
+} from '../../src/ports/session.ts';
+import { Dispatcher } from '../../src/volume/dispatch.ts';
+import type { LuFacts } from '../../src/volume/lu.ts';
 import type { RecentWrites } from '../../src/volume/recent-writes.ts';
 import type { LogLimits } from '../../src/volume/write-log.ts';
 import { type Asked, asked } from './fake-lu.ts';

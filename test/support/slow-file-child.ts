@@ -17,7 +17,7 @@ import { createInterface } from 'node:readline';
 import { BufferPool } from '../../src/host/fuse-buffers.ts';
 import { startFuseServer, unmountFuse } from '../../src/host/fuse-server.ts';
 import { HELD_MEMORY_BYTES, HeldMemory } from '../../src/host/held-memory.ts';
-import type { BlockSource, IoRequest } from '../../src/volume/ports.ts';
+import type { BlockSource, IoRequest } from '../../src/ports/block.ts';
 
 class SlowSource implements BlockSource {
   readonly blockSize = 512;

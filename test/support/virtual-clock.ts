@@ -1,5 +1,5 @@
 /**
- * Virtual time: the Clock of src/volume/ports.ts with timers that fire only when a test says so.
+ * Virtual time: the Clock of src/ports/clock.ts with timers that fire only when a test says so.
  *
  * `advance` fires due timers one by one, in order of time and then of creation. Before time moves and
  * after every timer the promises in flight are given a real turn of the event loop (setImmediate runs
@@ -8,7 +8,7 @@
  * the count would silently run late.
  */
 import type { Instant } from '../../src/base/brand.ts';
-import type { Clock, Timer } from '../../src/volume/ports.ts';
+import type { Clock, Timer } from '../../src/ports/clock.ts';
 
 interface Pending {
   readonly at: number;

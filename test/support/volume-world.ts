@@ -12,10 +12,11 @@
  */
 import { err, ok, type Result } from '../../src/base/result.ts';
 import { parsePolicy } from '../../src/paths/policy.ts';
+import type { IoError, IoKind } from '../../src/ports/block.ts';
+import type { ChapCredentials } from '../../src/ports/session.ts';
 import { formatPortal } from '../../src/protocol/iscsi/address.ts';
 import type { FenceTerms } from '../../src/volume/fence.ts';
 import type { Debt } from '../../src/volume/debt.ts';
-import type { ChapCredentials, IoError, IoKind } from '../../src/volume/ports.ts';
 import {
   emptyRecord,
   type StoreError,

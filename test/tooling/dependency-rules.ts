@@ -24,12 +24,18 @@ const PATHD_INTERFACE = ['pathd/api.ts', 'pathd/client.ts', 'pathd/wire.ts'];
 
 export const LAYERS: readonly Layer[] = [
   { at: 'base/', mayImport: [] },
+  // The interfaces of every edge: what volumes ask of sessions, clocks and block devices.
+  { at: 'ports/', mayImport: ['base/'] },
   { at: 'protocol/', mayImport: ['base/'] },
+  {
+    at: 'protocol/iscsi/',
+    mayImport: ['base/', 'protocol/scsi/', 'ports/session.ts', 'ports/read-buffer.ts'],
+  },
   { at: 'paths/', mayImport: ['base/'] },
-  { at: 'volume/', mayImport: ['base/', 'protocol/', 'paths/'] },
+  { at: 'volume/', mayImport: ['base/', 'ports/', 'protocol/', 'paths/'] },
   {
     at: 'host/',
-    mayImport: ['base/', 'protocol/', 'volume/ports.ts'],
+    mayImport: ['base/', 'protocol/', 'ports/'],
     node: true,
     packages: ['koffi', '@node-rs/crc32'],
   },
@@ -44,7 +50,7 @@ export const LAYERS: readonly Layer[] = [
   },
   {
     at: 'pathd/',
-    mayImport: ['base/', 'protocol/', 'paths/', 'volume/', 'host/', 'telemetry/'],
+    mayImport: ['base/', 'ports/', 'protocol/', 'paths/', 'volume/', 'host/', 'telemetry/'],
     node: true,
     packages: ['@grpc/'],
   },
@@ -81,7 +87,7 @@ export const LAYERS: readonly Layer[] = [
   {
     at: 'cli/target/',
     mayImport: [
-      ...['base/', 'protocol/', 'volume/', 'host/', 'cli/', 'pathd/node-state.ts'],
+      ...['base/', 'ports/', 'protocol/', 'volume/', 'host/', 'cli/', 'pathd/node-state.ts'],
       ...['kubernetes/path-url.ts', 'kubernetes/chap-secret.ts'],
     ],
     node: true,

@@ -1,7 +1,7 @@
 /** What torture and its worker tell each other, over the IPC channel of a child process. */
+import type { IoKind } from '../../src/ports/block.ts';
 import type { Debt } from '../../src/volume/debt.ts';
 import type { VolumePath } from '../../src/volume/path-board.ts';
-import type { IoKind } from '../../src/volume/ports.ts';
 import type { SwitchReport } from '../../src/volume/switch-report.ts';
 
 export interface WorkerConfig {

@@ -7,11 +7,11 @@ import { parsePolicy, type Policy } from '../../src/paths/policy.ts';
 import { createInitiator } from '../../src/host/initiator.ts';
 import { systemClock } from '../../src/host/clock.ts';
 import { fileVolumeStore } from '../../src/pathd/volume-store.ts';
+import type { IoKind } from '../../src/ports/block.ts';
 import { carriedDebts, withoutKeptOut } from '../../src/volume/debt-addresses.ts';
 import { emptyRecord } from '../../src/volume/record.ts';
 import { Volume } from '../../src/volume/volume.ts';
 import type { VolumeEvent } from '../../src/volume/volume-types.ts';
-import type { IoKind } from '../../src/volume/ports.ts';
 import {
   filled,
   type FromWorker,

@@ -7,7 +7,7 @@
  * checked is never stricter than what was promised.
  */
 import type { Prng } from '../../src/base/prng.ts';
-import type { IoKind } from '../../src/volume/ports.ts';
+import type { IoKind } from '../../src/ports/block.ts';
 import { type Operation, RegisterChecker, type Violation } from '../support/register-checker.ts';
 import { DISOWNED_VALUES, STRANGERS_VALUE } from './gateway.ts';
 import { BLOCK_SECTORS, type FromWorker, sectorsOf, type ToWorker } from './messages.ts';

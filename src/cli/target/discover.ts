@@ -6,7 +6,7 @@ import { ok, type Result } from '../../base/result.ts';
 import { refusalOfHost } from '../../host/announced-address.ts';
 import type { DiscoveredTarget } from '../../host/initiator-discovery.ts';
 import { parsePortal } from '../../kubernetes/path-url.ts';
-import type { Portal, SessionTarget } from '../../volume/ports.ts';
+import type { Portal, SessionTarget } from '../../ports/session.ts';
 import { type Command, EXIT } from '../commands.ts';
 import { type FoundLuns, type FoundTarget, renderDiscovery } from './render-discovery.ts';
 import type { TargetOptions } from './options.ts';

@@ -4,6 +4,7 @@
  */
 import { err, ok, type Result } from '../../base/result.ts';
 import { parsePathUrl } from '../../kubernetes/path-url.ts';
+import type { SessionTarget } from '../../ports/session.ts';
 import { decodeBlockLimits } from '../../protocol/scsi/block-limits.ts';
 import * as cdb from '../../protocol/scsi/cdb.ts';
 import { decodeCharacteristics } from '../../protocol/scsi/characteristics.ts';
@@ -13,7 +14,6 @@ import { decodeInquiry } from '../../protocol/scsi/inquiry.ts';
 import { decodeLogicalBlockProvisioning } from '../../protocol/scsi/provisioning.ts';
 import { decodeSupportedPages, decodeUnitSerialNumber, VpdPage } from '../../protocol/scsi/vpd.ts';
 import type { CommandContext, CommandFault } from '../../volume/command.ts';
-import type { SessionTarget } from '../../volume/ports.ts';
 import { type Command, EXIT } from '../commands.ts';
 import type { TargetOptions } from './options.ts';
 import { type Inquired, type Page, renderInquiry } from './render-inquiry.ts';

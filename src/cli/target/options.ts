@@ -9,7 +9,7 @@
 import { parseArgs } from 'node:util';
 import { err, ok, type Result } from '../../base/result.ts';
 import { initiatorNameProblem, persistedInitiatorName } from '../../pathd/node-state.ts';
-import type { ChapCredentials } from '../../volume/ports.ts';
+import type { ChapCredentials } from '../../ports/session.ts';
 import type { CommandIo } from '../commands.ts';
 import { CHAP_VARIABLES, readChap, secretInWords } from './chap-source.ts';
 

@@ -1,7 +1,7 @@
 /** What `discover` has found, as text. Pure. */
 import type { DiscoveredPortal } from '../../host/initiator-discovery.ts';
+import type { Portal } from '../../ports/session.ts';
 import { formatPortal } from '../../protocol/iscsi/address.ts';
-import type { Portal } from '../../volume/ports.ts';
 import { formatBytes, plural, printable } from '../text.ts';
 import type { UnitSummary } from './unit.ts';
 

@@ -1,10 +1,10 @@
 /** What `inquiry` has found, as text. Pure. */
+import type { SessionTarget } from '../../ports/session.ts';
 import type { BlockLimits } from '../../protocol/scsi/block-limits.ts';
 import type { BlockDeviceCharacteristics } from '../../protocol/scsi/characteristics.ts';
 import type { Designator } from '../../protocol/scsi/designators.ts';
 import type { InquiryData } from '../../protocol/scsi/inquiry.ts';
 import type { LogicalBlockProvisioning } from '../../protocol/scsi/provisioning.ts';
-import type { SessionTarget } from '../../volume/ports.ts';
 import { printable } from '../text.ts';
 import { productText, typeText } from './unit.ts';
 import { formatUrl } from './url.ts';

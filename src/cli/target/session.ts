@@ -11,12 +11,12 @@ import { err, ok, type Result } from '../../base/result.ts';
 import { systemClock } from '../../host/clock.ts';
 import { type DiscoveredTarget, discoverTargets } from '../../host/initiator-discovery.ts';
 import { createInitiator } from '../../host/initiator.ts';
+import type { Portal, Session, SessionTarget, TransportFailure } from '../../ports/session.ts';
 import { formatPortal } from '../../protocol/iscsi/address.ts';
 import type { SessionParameters } from '../../protocol/iscsi/negotiation.ts';
 import * as cdb from '../../protocol/scsi/cdb.ts';
 import { decodeReportLuns } from '../../protocol/scsi/lun.ts';
 import { type CommandContext, type CommandFault, runCommand } from '../../volume/command.ts';
-import type { Portal, Session, SessionTarget, TransportFailure } from '../../volume/ports.ts';
 import { EXIT } from '../commands.ts';
 import type { TargetOptions } from './options.ts';
 

@@ -30,7 +30,7 @@ interface ChapName {
   readonly secret: string;
 }
 
-/** See ChapCredentials in volume/ports.ts. */
+/** See ChapCredentials in ports/session.ts. */
 export interface ChapSecrets {
   readonly initiator: ChapName;
   readonly target?: ChapName;

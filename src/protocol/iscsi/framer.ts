@@ -19,6 +19,7 @@
  */
 import { get24 } from '../../base/bytes.ts';
 import { crc32c } from '../../base/crc32c.ts';
+import { READ_TAILROOM } from '../../ports/read-buffer.ts';
 import { BHS_LENGTH, Field, paddingOf } from './bhs.ts';
 import { DIGEST_LENGTH, type Digests, hasDigest } from './digest.ts';
 
@@ -49,15 +50,10 @@ const DIRECT = 8192;
 /**
  * Behind data segments from this length on, reads are short, so that little of the next is copied.
  * Processor time of a 64 KiB read, 32 under way: copied 38 us, with a read each for header and data 34
- * to 38, with the next header in the read of the data (NEXT_HEAD) 30 to 33 in the same rounds.
+ * to 38, with the next header in the read of the data (READ_TAILROOM) 30 to 33 in the same rounds.
  */
 const LONG = 32_768;
 const SHORT_READ = 4096;
-/**
- * What is read behind a data segment: its padding and digest (up to 7 bytes) and the next header with
- * its digest (52).
- */
-export const NEXT_HEAD = 64;
 
 const LONGEST_HEADER = BHS_LENGTH + 255 * 4 + DIGEST_LENGTH;
 
@@ -89,7 +85,7 @@ export class Framer {
   /** The part of a command's own buffer that was given to be read into. */
   #direct: Buffer | undefined;
   /** What was read behind the data: moved here before the command is over and its buffer gone. */
-  readonly #spill = Buffer.allocUnsafeSlow(NEXT_HEAD);
+  readonly #spill = Buffer.allocUnsafeSlow(READ_TAILROOM);
   #shortRead: Buffer | undefined;
 
   constructor(sink: PduSink) {
@@ -147,7 +143,7 @@ export class Framer {
 
   /** From where the next data belongs to its end, and some room for what follows, if there is any. */
   #place(into: Buffer, end: number): Buffer {
-    const most = Math.min(end + NEXT_HEAD, into.length + this.#tailroom);
+    const most = Math.min(end + READ_TAILROOM, into.length + this.#tailroom);
     if (most <= into.length) return into.subarray(this.#intoAt, most);
     return Buffer.from(into.buffer, into.byteOffset + this.#intoAt, most - this.#intoAt);
   }

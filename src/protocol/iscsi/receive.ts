@@ -9,6 +9,8 @@
 import { assert } from '../../base/assert.ts';
 import { get16, get32 } from '../../base/bytes.ts';
 import { serialAdd } from '../../base/serial.ts';
+import type { LateBuffer } from '../../ports/read-buffer.ts';
+import type { ScsiOutcome, Sense } from '../../ports/session.ts';
 import { decodeSense } from '../scsi/sense.ts';
 import {
   DATA_IN_STATUS,
@@ -20,7 +22,6 @@ import {
   opcodeName,
   ResponseFlag,
 } from './bhs.ts';
-import type { LateBuffer, Outcome, Sense } from './command.ts';
 import type { PduSink } from './framer.ts';
 import type { SessionParameters } from './negotiation.ts';
 import type { Numbering } from './numbering.ts';
@@ -45,7 +46,7 @@ export interface ReceiverEvents {
   /** Where the data segment of the current PDU goes: the framer's `receiveInto`. */
   receiveInto(buffer: Buffer, at: number, tailroom?: number): void;
   r2t(task: Task, ttt: number, offset: number, length: number): void;
-  finished(task: Task, outcome: Outcome): void;
+  finished(task: Task, outcome: ScsiOutcome): void;
   responded(task: Task, response: number): void;
   pinged(ttt: number, lun: Uint8Array): void;
   asynchronous(message: AsyncMessage): void;

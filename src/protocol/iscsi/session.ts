@@ -9,9 +9,9 @@
  */
 import { assert } from '../../base/assert.ts';
 import { crc32c, type Crc32c } from '../../base/crc32c.ts';
+import type { ScsiCommand, ScsiOutcome } from '../../ports/session.ts';
 import { encodeLun } from '../scsi/lun.ts';
 import { NO_TAG } from './bhs.ts';
-import type { Command, Outcome } from './command.ts';
 import type { Framer } from './framer.ts';
 import type { LoggedIn } from './login.ts';
 import { Numbering } from './numbering.ts';
@@ -48,8 +48,8 @@ export interface SessionOptions {
   readonly fastAbort?: boolean | undefined;
 }
 
-const LOST: Outcome = { kind: 'lost' };
-const ENDED: Outcome = { kind: 'ended' };
+const LOST: ScsiOutcome = { kind: 'lost' };
+const ENDED: ScsiOutcome = { kind: 'ended' };
 
 export class FullFeature implements ReceiverEvents {
   readonly receiver: Receiver;
@@ -103,7 +103,7 @@ export class FullFeature implements ReceiverEvents {
   }
 
   /** Queues a command; `done` is called exactly once, never from within. Not after the end. */
-  execute(command: Command): void {
+  execute(command: ScsiCommand): void {
     assert(this.#end === undefined, 'the session is over');
     assert(command.dataIn === undefined || command.dataOut === undefined, 'bidirectional command');
     assert(command.cdb.length <= 16, 'CDB longer than 16 bytes');
@@ -140,7 +140,7 @@ export class FullFeature implements ReceiverEvents {
    * exist", comes where its answer was quicker. One that waits for the command window has not been sent:
    * nobody needs to be asked, it has ended.
    */
-  abortTask(command: Command, onResponse: (response: number) => void): boolean {
+  abortTask(command: ScsiCommand, onResponse: (response: number) => void): boolean {
     if (this.#transmitter.withdraw(command)) {
       this.#outstanding--;
       onResponse(0);
@@ -214,7 +214,7 @@ export class FullFeature implements ReceiverEvents {
     this.#owner.wantFlush();
   }
 
-  finished(task: Task, outcome: Outcome): void {
+  finished(task: Task, outcome: ScsiOutcome): void {
     if (task.lastBatch > this.#transmitter.outbox.flushedBatch) {
       task.outcome = outcome;
       this.#unflushed.push(task);
@@ -299,7 +299,7 @@ export class FullFeature implements ReceiverEvents {
     this.#owner.wantFlush();
   }
 
-  #complete(task: Task, outcome: Outcome): void {
+  #complete(task: Task, outcome: ScsiOutcome): void {
     const { command } = task;
     this.#tasks.release(task);
     this.#outstanding--;
@@ -339,7 +339,7 @@ export class FullFeature implements ReceiverEvents {
 }
 
 /** What a command says of the memory behind its buffer is true: more would be an exception later. */
-function hasRoom({ dataIn, tailroom }: Command): boolean {
+function hasRoom({ dataIn, tailroom }: ScsiCommand): boolean {
   if (tailroom === undefined) return true;
   if (dataIn === undefined || tailroom < 0) return false;
   return !(dataIn instanceof Uint8Array) || hasTailroom(dataIn, tailroom);

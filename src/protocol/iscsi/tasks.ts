@@ -7,8 +7,8 @@
  * without a map, and a freed task can never receive data. Task objects are made on first use and
  * reused.
  */
+import type { ScsiCommand, ScsiOutcome } from '../../ports/session.ts';
 import { NO_TAG } from './bhs.ts';
-import type { Command, Outcome } from './command.ts';
 
 export const TASK_SLOTS = 2048;
 const GENERATIONS = 1 << 20; // of 21 bits: NO_TAG can never come up
@@ -26,7 +26,7 @@ export class Task {
   generation = 0;
   /** Grows with every task of the session: order of transmission. */
   order = 0;
-  command: Command | undefined;
+  command: ScsiCommand | undefined;
   /** CmdSN of the command. */
   cmdSn = 0;
   /** Of a task management function: which, and the task that it refers to, with its CmdSN. */
@@ -51,7 +51,7 @@ export class Task {
   /** Batch of the outbox that holds the last reference to dataOut; 0 = none. */
   lastBatch = 0;
   /** Set when the answer came before that batch had left. */
-  outcome: Outcome | undefined;
+  outcome: ScsiOutcome | undefined;
 
   constructor(slot: number) {
     this.slot = slot;

@@ -13,8 +13,8 @@
  */
 import { Ring } from '../../base/ring.ts';
 import { serialAdd } from '../../base/serial.ts';
+import type { ScsiCommand } from '../../ports/session.ts';
 import { CommandFlag, NO_TAG } from './bhs.ts';
-import type { Command } from './command.ts';
 import type { Digests } from './digest.ts';
 import type { SessionParameters } from './negotiation.ts';
 import type { Numbering } from './numbering.ts';
@@ -55,8 +55,8 @@ class Grant {
 
 export class Transmitter {
   readonly outbox: Outbox;
-  readonly #queue = new Ring<Command>(64);
-  readonly #aside = new Ring<Command>(8);
+  readonly #queue = new Ring<ScsiCommand>(64);
+  readonly #aside = new Ring<ScsiCommand>(8);
   readonly controls = new Ring<Control>(8);
   readonly #grants = new Ring<Grant>(64);
   /** R2Ts of tasks that are being aborted: not answered as long as that is not refused. */
@@ -103,17 +103,17 @@ export class Transmitter {
     }
   }
 
-  queue(command: Command): void {
+  queue(command: ScsiCommand): void {
     this.#queueOf(command).push(command);
   }
 
   /** The next command that was not sent, of those that never will be. */
-  unqueue(): Command | undefined {
+  unqueue(): ScsiCommand | undefined {
     return this.#aside.shift() ?? this.#queue.shift();
   }
 
   /** Takes a command back that was not sent yet; false: there is no such one. */
-  withdraw(command: Command): boolean {
+  withdraw(command: ScsiCommand): boolean {
     const queue = this.#queueOf(command);
     let found = false;
     for (let left = queue.length; left > 0; left--) {
@@ -124,7 +124,7 @@ export class Transmitter {
     return found;
   }
 
-  #queueOf({ aside }: Command): Ring<Command> {
+  #queueOf({ aside }: ScsiCommand): Ring<ScsiCommand> {
     return aside === true ? this.#aside : this.#queue;
   }
 

@@ -21,7 +21,7 @@ import { ChapBook } from '../../../src/pathd/chap-book.ts';
 import { NodeState } from '../../../src/pathd/node-state.ts';
 import { fileVolumeStore } from '../../../src/pathd/volume-store.ts';
 import { Volumes } from '../../../src/pathd/volumes.ts';
-import type { BlockExporter } from '../../../src/volume/ports.ts';
+import type { BlockExporter } from '../../../src/ports/block.ts';
 import { emptyRecord } from '../../../src/volume/record.ts';
 import { fakeDevice } from '../../support/fake-device.ts';
 import { FakeInitiator } from '../../support/fake-initiator.ts';

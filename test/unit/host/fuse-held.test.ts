@@ -4,8 +4,8 @@ import { beforeEach, expect, it, vi } from 'vitest';
 import { BufferPool } from '../../../src/host/fuse-buffers.ts';
 import { FuseServer } from '../../../src/host/fuse-server.ts';
 import { HeldMemory } from '../../../src/host/held-memory.ts';
+import type { IoRequest } from '../../../src/ports/block.ts';
 import { Opcode } from '../../../src/protocol/fuse/wire.ts';
-import type { IoRequest } from '../../../src/volume/ports.ts';
 import {
   DISK,
   fallocateBody,

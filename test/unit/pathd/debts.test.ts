@@ -10,7 +10,7 @@ import { connectPathd } from '../../../src/pathd/client.ts';
 import { NodeState } from '../../../src/pathd/node-state.ts';
 import { createPathdServer } from '../../../src/pathd/server.ts';
 import { Volumes } from '../../../src/pathd/volumes.ts';
-import type { BlockExporter, BlockSource } from '../../../src/volume/ports.ts';
+import type { BlockExporter, BlockSource } from '../../../src/ports/block.ts';
 import { fakeDevice } from '../../support/fake-device.ts';
 import { FakeMedium, profile } from '../../support/fake-lu.ts';
 import { FakeInitiator } from '../../support/fake-initiator.ts';

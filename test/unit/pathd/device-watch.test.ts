@@ -8,7 +8,7 @@ import {
   type WatchedDevice,
 } from '../../../src/pathd/device-watch.ts';
 import { Notices } from '../../../src/pathd/notices.ts';
-import type { DeviceVerdict } from '../../../src/volume/ports.ts';
+import type { DeviceVerdict } from '../../../src/ports/block.ts';
 
 let notices: Notices;
 let told: VolumeNotice[];

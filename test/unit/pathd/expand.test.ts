@@ -2,7 +2,7 @@
 import { beforeEach, expect, it } from 'vitest';
 import { err, ok, type Result } from '../../../src/base/result.ts';
 import { expandVolume } from '../../../src/pathd/expand.ts';
-import type { ExportError } from '../../../src/volume/ports.ts';
+import type { ExportError } from '../../../src/ports/block.ts';
 
 const GIB = 2 ** 30;
 

@@ -9,8 +9,6 @@ import { ChapBook } from '../../../src/pathd/chap-book.ts';
 import { NodeState } from '../../../src/pathd/node-state.ts';
 import { fileVolumeStore } from '../../../src/pathd/volume-store.ts';
 import { Volumes, type VolumesOptions } from '../../../src/pathd/volumes.ts';
-import { emptyRecord } from '../../../src/volume/record.ts';
-import type { Volume } from '../../../src/volume/volume.ts';
 import type {
   BlockExporter,
   BlockSource,
@@ -18,7 +16,9 @@ import type {
   ExportedDevice,
   ExportError,
   IoRequest,
-} from '../../../src/volume/ports.ts';
+} from '../../../src/ports/block.ts';
+import { emptyRecord } from '../../../src/volume/record.ts';
+import type { Volume } from '../../../src/volume/volume.ts';
 import { fakeDevice } from '../../support/fake-device.ts';
 import { FakeMedium, profile } from '../../support/fake-lu.ts';
 import { FakeReservations } from '../../support/fake-reservations.ts';

@@ -68,7 +68,7 @@ const PURE = [
   'src/kubernetes/topology.ts',
 ];
 
-describe.each([...PURE, 'src/volume/a.ts'])('%s', (file) => {
+describe.each([...PURE, 'src/volume/a.ts', 'src/ports/a.ts'])('%s', (file) => {
   it.each([
     ['timers', 'setTimeout(f, 1);', 'no-restricted-globals'],
     ['the environment', 'export const a = process.env;', 'no-restricted-globals'],

@@ -1,7 +1,7 @@
 /** Commands of our own: retried within their deadline, never as fast as a target can refuse them. */
 import { describe, expect, it } from 'vitest';
+import type { ScsiOutcome } from '../../../src/ports/session.ts';
 import { runCommand } from '../../../src/volume/command.ts';
-import type { ScsiOutcome } from '../../../src/volume/ports.ts';
 import { ABORTED, ATTENTION, BUSY, good, LateSession } from '../../support/late-session.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 

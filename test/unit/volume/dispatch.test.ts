@@ -1,7 +1,7 @@
 /** The dispatcher alone: what it makes of answers, of late ones too. */
 import { beforeEach, describe, expect, it } from 'vitest';
+import type { ScsiOutcome } from '../../../src/ports/session.ts';
 import type { Dispatcher } from '../../../src/volume/dispatch.ts';
-import type { ScsiOutcome } from '../../../src/volume/ports.ts';
 import {
   ABORTED,
   ATTENTION,

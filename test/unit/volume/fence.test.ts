@@ -2,13 +2,9 @@
 import { describe, expect, it } from 'vitest';
 import type { Instant } from '../../../src/base/brand.ts';
 import { err, ok } from '../../../src/base/result.ts';
-import {
-  absentPath,
-  climbFence,
-  type FenceLimits,
-  type FenceTerms,
-} from '../../../src/volume/fence.ts';
+import { absentPath, climbFence, type FenceTerms } from '../../../src/volume/fence.ts';
 import { type InFlight, StallWatch } from '../../../src/volume/stall-watch.ts';
+import type { FenceLimits } from '../../../src/volume/unit-reset.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 
 const NOTHING: FenceTerms = {

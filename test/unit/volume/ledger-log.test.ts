@@ -1,7 +1,7 @@
 /** The ledger under write policy `log`: what is kept, what comes back, who waits, and for what room. */
 import { describe, expect, it } from 'vitest';
+import type { IoKind, IoRequest } from '../../../src/ports/block.ts';
 import { type Entry, Ledger } from '../../../src/volume/ledger.ts';
-import type { IoKind, IoRequest } from '../../../src/volume/ports.ts';
 import type { LogLimits } from '../../../src/volume/write-log.ts';
 
 const AMPLE: LogLimits = { bytes: 1 << 20, count: 1000 };

@@ -1,7 +1,7 @@
 /** The one order: who waits for whom, what a replay is, and what a flush waits for. */
 import { describe, expect, it } from 'vitest';
+import type { IoKind, IoRequest } from '../../../src/ports/block.ts';
 import { Ledger, type Entry } from '../../../src/volume/ledger.ts';
-import type { IoKind, IoRequest } from '../../../src/volume/ports.ts';
 
 function request(kind: IoKind, offset = 0, length = kind === 'flush' ? 0 : 512): IoRequest {
   return { kind, offset, length, data: undefined, fua: false, done: () => undefined };

@@ -1,9 +1,9 @@
 /** Credentials that were refused are not shown again and again, whoever asks for a login. */
 import { expect, it } from 'vitest';
 import type { Instant } from '../../../src/base/brand.ts';
+import type { ChapCredentials } from '../../../src/ports/session.ts';
 import { unknownHistory } from '../../../src/volume/debt-addresses.ts';
 import { LoginGate } from '../../../src/volume/login-gate.ts';
-import type { ChapCredentials } from '../../../src/volume/ports.ts';
 import { VolumeWorld } from '../../support/volume-world.ts';
 
 const pair = (secret: string): ChapCredentials => ({ initiator: { name: 'node', secret } });

@@ -1,9 +1,9 @@
 /** What the rung `preempt` reads before and after, and whether two paths are one device server. */
 import { describe, expect, it } from 'vitest';
 import { ok } from '../../../src/base/result.ts';
+import type { ScsiCommand, ScsiOutcome, Session } from '../../../src/ports/session.ts';
 import { relate } from '../../../src/volume/kinship.ts';
 import { KeyRing, type Nexus } from '../../../src/volume/nexus.ts';
-import type { ScsiCommand, ScsiOutcome, Session } from '../../../src/volume/ports.ts';
 import { preemptNexus } from '../../../src/volume/preempt-fence.ts';
 import { pathPrefix } from '../../../src/volume/reservation-key.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';

@@ -3,6 +3,7 @@
  * switches, starts that cannot succeed.
  */
 import { afterEach, describe, expect, it } from 'vitest';
+import type { Session, TransportFailure } from '../../../src/ports/session.ts';
 import { Dispatcher } from '../../../src/volume/dispatch.ts';
 import type { PathLink } from '../../../src/volume/path-link.ts';
 import type { ProbeAnswer } from '../../../src/volume/probe-answer.ts';
@@ -12,7 +13,6 @@ import { Switcher } from '../../../src/volume/switcher.ts';
 import { err, ok, type Result } from '../../../src/base/result.ts';
 import type { SwitchKind } from '../../../src/paths/model.ts';
 import type { LuFacts } from '../../../src/volume/lu.ts';
-import type { Session, TransportFailure } from '../../../src/volume/ports.ts';
 import { check, UA_LUNS_CHANGED, UA_POWER_ON } from '../../support/fake-lu.ts';
 import { VirtualClock } from '../../support/virtual-clock.ts';
 import {

@@ -1,7 +1,7 @@
 /** A volume under write policy `log`: loss of a nexus, of power, of a path; planned switches; the end. */
 import { afterEach, describe, expect, it } from 'vitest';
 import { parsePolicy } from '../../../src/paths/policy.ts';
-import type { ScsiCommand } from '../../../src/volume/ports.ts';
+import type { ScsiCommand } from '../../../src/ports/session.ts';
 import { asked, check } from '../../support/fake-lu.ts';
 import { VolumeWorld, type WorldOptions } from '../../support/volume-world.ts';
 

@@ -2,8 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { crc32c } from '../../../../src/base/crc32c.ts';
 import { get32 } from '../../../../src/base/bytes.ts';
+import type { ScsiOutcome } from '../../../../src/ports/session.ts';
 import { Field } from '../../../../src/protocol/iscsi/bhs.ts';
-import type { Outcome } from '../../../../src/protocol/iscsi/command.ts';
 import { hasDigest, putDigest } from '../../../../src/protocol/iscsi/digest.ts';
 import { Framer } from '../../../../src/protocol/iscsi/framer.ts';
 import { FullFeature, type SessionEnd } from '../../../../src/protocol/iscsi/session.ts';
@@ -20,7 +20,7 @@ const READ_10_DIGEST = Buffer.from('563a96d9', 'hex');
 
 function make(headerDigest: boolean, dataDigest: boolean) {
   const framer = new Framer({ header: () => false, complete: () => false });
-  const outcomes: Outcome[] = [];
+  const outcomes: ScsiOutcome[] = [];
   const ends: SessionEnd[] = [];
   const parameters = {
     ...{ headerDigest, dataDigest, maxReceiveSegment: 262_144, maxSendSegment: 8192 },
@@ -33,7 +33,7 @@ function make(headerDigest: boolean, dataDigest: boolean) {
     ended: (end) => ends.push(end),
     asynchronous: () => undefined,
   });
-  const done = (outcome: Outcome): void => void outcomes.push(outcome);
+  const done = (outcome: ScsiOutcome): void => void outcomes.push(outcome);
   return { framer, session, outcomes, ends, done };
 }
 

@@ -3,7 +3,8 @@
  * test/property/iscsi-framer.test.ts.
  */
 import { describe, expect, it } from 'vitest';
-import { Framer, NEXT_HEAD, type PduSink } from '../../../../src/protocol/iscsi/framer.ts';
+import { READ_TAILROOM } from '../../../../src/ports/read-buffer.ts';
+import { Framer, type PduSink } from '../../../../src/protocol/iscsi/framer.ts';
 import { pdu } from './pdus.ts';
 
 /** Notes opcode, data and order; takes data into a buffer of its own. */
@@ -135,7 +136,7 @@ describe('framer', () => {
     const lengths = [40_000, 50_000, 9000];
     const data = lengths.map((length, index) => Buffer.alloc(length, `data of ${String(index)} `));
     const stream = Buffer.concat(data.map((bytes) => pdu(0x25, 0, [], bytes)));
-    const { framer, seen, slabs } = owned(lengths, NEXT_HEAD);
+    const { framer, seen, slabs } = owned(lengths, READ_TAILROOM);
     const general = Buffer.alloc(65_536);
     let reads = 0;
     let at = stream.copy(general, 0, 0, 48);
@@ -162,7 +163,7 @@ describe('framer', () => {
   it('reads on in the buffer itself where more of its data is to come', () => {
     const { framer } = owned([100_000], 0);
     framer.push(pdu(0x25, 0, [], Buffer.alloc(40_000)), 48);
-    expect(framer.readInto(Buffer.alloc(100)).length).toBe(40_000 + NEXT_HEAD);
+    expect(framer.readInto(Buffer.alloc(100)).length).toBe(40_000 + READ_TAILROOM);
   });
 
   it('asks for little behind data so long that the next is better read to its place', () => {

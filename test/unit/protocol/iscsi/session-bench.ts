@@ -1,7 +1,7 @@
 /** A session in full feature phase against a target that the test plays, PDU by PDU. */
 import { get24, get32 } from '../../../../src/base/bytes.ts';
+import type { ScsiCommand, ScsiOutcome } from '../../../../src/ports/session.ts';
 import { Field } from '../../../../src/protocol/iscsi/bhs.ts';
-import type { Command, Outcome } from '../../../../src/protocol/iscsi/command.ts';
 import { Framer } from '../../../../src/protocol/iscsi/framer.ts';
 import type { SessionParameters } from '../../../../src/protocol/iscsi/negotiation.ts';
 import type { AsyncMessage } from '../../../../src/protocol/iscsi/receive.ts';
@@ -35,8 +35,8 @@ export interface Sent {
 
 /** A session, and what it says to a target that the test plays. */
 export class Bench {
-  readonly commands: Command[] = [];
-  readonly outcomes: Outcome[] = [];
+  readonly commands: ScsiCommand[] = [];
+  readonly outcomes: ScsiOutcome[] = [];
   readonly messages: AsyncMessage[] = [];
   readonly framer: Framer;
   readonly session: FullFeature;
@@ -77,12 +77,12 @@ export class Bench {
     return dataIn;
   }
 
-  execute(command: Command): void {
+  execute(command: ScsiCommand): void {
     this.commands.push(command);
     this.session.execute(command);
   }
 
-  readonly done = (outcome: Outcome): void => {
+  readonly done = (outcome: ScsiOutcome): void => {
     this.outcomes.push(outcome);
   };
 
