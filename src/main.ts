@@ -4,9 +4,9 @@
  * and loads a command's code only when that command is asked for, so that `status` starts quickly and
  * pathd never loads what only csi needs.
  */
-import { setThreadPoolSize } from './host/fuse-threads.ts';
+import { setThreadPoolSize } from './host/block/fuse-threads.ts';
 
-// Before anything uses the thread pool: see host/fuse-threads.ts. 500 volumes are what one pool can do.
+// Before anything uses the thread pool: see host/block/fuse-threads.ts. 500 volumes are what one pool can do.
 if (process.argv[2] === 'pathd') setThreadPoolSize(maxVolumes(process.argv));
 
 const { runCommand } = await import('./cli/commands.ts');

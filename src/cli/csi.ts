@@ -13,14 +13,14 @@ import { DEFAULT_TOPOLOGY_KEYS, isLabelKey } from '../kubernetes/keys.ts';
 import { DEFAULT_WEIGHTS, type TopologyWeights } from '../kubernetes/topology.ts';
 import { connectPathd } from '../pathd/client.ts';
 import type { HttpServer } from '../telemetry/http.ts';
-import type { KubernetesOptions } from '../csi/cluster.ts';
-import { serveHealth } from '../csi/health.ts';
-import { parsePolicyDefaults, withPolicyDefaults } from '../csi/policy-defaults.ts';
+import type { KubernetesOptions } from '../csi/cluster/cluster.ts';
+import { serveHealth } from '../csi/wire/health.ts';
+import { parsePolicyDefaults, withPolicyDefaults } from '../csi/cluster/policy-defaults.ts';
 import {
   createRegistration,
   type Registration,
   type RegistrationState,
-} from '../csi/registration.ts';
+} from '../csi/wire/registration.ts';
 import { createCsiServer, type CsiServerOptions } from '../csi/server.ts';
 
 const FLAGS = {

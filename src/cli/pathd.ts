@@ -13,8 +13,8 @@ import { type Command, type CommandIo, EXIT } from './commands.ts';
 import { flagsHelp, parseFlags, type Flags, type FlagValues } from './flags.ts';
 import { LOG_FLAGS, loggerFromFlags } from './log-flags.ts';
 import { systemClock } from '../host/clock.ts';
-import { createFuseLoopExporter } from '../host/fuse-loop-exporter.ts';
-import { createInitiator } from '../host/initiator.ts';
+import { createFuseLoopExporter } from '../host/block/fuse-loop-exporter.ts';
+import { createInitiator } from '../host/iscsi/initiator.ts';
 import type { PolicySet } from '../paths/policy.ts';
 import { ChapBook } from '../pathd/chap-book.ts';
 import { DEVICE_WATCH_MS, inspectDevices, syncDevices } from '../pathd/device-watch.ts';
@@ -89,7 +89,7 @@ interface Config {
 /** What was written so far, before the wait for users; what was written during it, after it. */
 const FIRST_SYNC_MS = 10_000;
 const LAST_SYNC_MS = 5_000;
-/** Largest number of volumes one thread pool can serve; see host/fuse-threads.ts. */
+/** Largest number of volumes one thread pool can serve; see host/block/fuse-threads.ts. */
 const VOLUMES_MAX = 500;
 const MIB = 1024 * 1024;
 const HELD_MIB_MIN = 16;

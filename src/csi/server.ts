@@ -20,18 +20,18 @@ import { DRIVER_NAME } from '../kubernetes/contract.ts';
 import type { Topology, TopologyWeights } from '../kubernetes/topology.ts';
 import type { PathdApi } from '../pathd/api.ts';
 import { GRPC_OPTIONS } from '../pathd/wire.ts';
-import { Cluster, type KubernetesOptions } from './cluster.ts';
-import type { NodeContext } from './context.ts';
-import { HomeMark, unrecordedStages } from './home.ts';
-import { identityHandlers } from './identity.ts';
-import { nodeHandlers } from './node.ts';
-import type { NoticeSource } from './notice-relay.ts';
-import { readMountInfo } from '../host/mountinfo.ts';
-import { SYSTEM_MOUNTS } from '../host/mounts.ts';
+import { Cluster, type KubernetesOptions } from './cluster/cluster.ts';
+import type { NodeContext } from './node/context.ts';
+import { HomeMark, unrecordedStages } from './node/home.ts';
+import { identityHandlers } from './wire/identity.ts';
+import { nodeHandlers } from './node/node.ts';
+import type { NoticeSource } from './cluster/notice-relay.ts';
+import { readMountInfo } from '../host/mount/mountinfo.ts';
+import { SYSTEM_MOUNTS } from './node/mounts.ts';
 import { clearSocket, protectSocket, socketPath } from '../host/unix-socket.ts';
-import { StateStore } from './state.ts';
-import { codeOf, messageOf, toServiceError } from './status.ts';
-import { CSI_PROTO } from './wire.ts';
+import { StateStore } from './node/state.ts';
+import { codeOf, messageOf, toServiceError } from './wire/status.ts';
+import { CSI_PROTO } from './wire/wire.ts';
 
 export interface CsiServerOptions {
   /** unix:///path or /path. */

@@ -3,9 +3,9 @@
  * numbers: every size here is below 2^53) and the client's contract. csi and the CLI use `PathdApi`;
  * client.ts implements it over gRPC, tests with a double.
  */
-import type { Debt } from '../volume/debt.ts';
+import type { Debt } from '../volume/record/debt.ts';
 
-export type { Debt } from '../volume/debt.ts';
+export type { Debt } from '../volume/record/debt.ts';
 
 export interface PathSpec {
   readonly name: string;

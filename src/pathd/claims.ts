@@ -12,7 +12,7 @@
  * are compared as they are written; a name and its address are told apart by the other two rules only.
  */
 import type { SessionTarget } from '../ports/session.ts';
-import type { LuIdentity } from '../volume/identity.ts';
+import type { LuIdentity } from '../volume/unit/identity.ts';
 import type { Volume } from '../volume/volume.ts';
 import { PathdError } from './api.ts';
 

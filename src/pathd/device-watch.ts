@@ -1,11 +1,11 @@
 /**
  * Looks at the devices of attached volumes, one after the other: pods that have a raw block volume may
- * issue ioctls that turn it into something else (host/loop-guard.ts). What was put right is told; a
+ * issue ioctls that turn it into something else (host/block/loop-guard.ts). What was put right is told; a
  * device that is not the volume's any more fails the volume, for good as every failure: nothing that is
- * written through it could be trusted, and csi publishes it to nobody (csi/own-device.ts).
+ * written through it could be trusted, and csi publishes it to nobody (csi/node/own-device.ts).
  *
  * Between two looks a change goes unnoticed. It harms the volume of whoever made it, never another one:
- * the device's number is held (host/fuse-loop-device.ts), and its requests end in the volume's own file.
+ * the device's number is held (host/block/fuse-loop-device.ts), and its requests end in the volume's own file.
  */
 import type { Logger } from '../base/log.ts';
 import { ok } from '../base/result.ts';

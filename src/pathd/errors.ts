@@ -1,5 +1,5 @@
 /** Errors of a volume and of its record as gRPC codes. */
-import type { StoreError } from '../volume/record.ts';
+import type { StoreError } from '../volume/record/record.ts';
 import type { VolumeError } from '../volume/volume-types.ts';
 import { PathdError } from './api.ts';
 

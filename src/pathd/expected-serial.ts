@@ -10,8 +10,8 @@
  *              number of the recorded unit. Such a path is judged anew, by the record and the new word.
  *              One that showed another number led elsewhere, and stays banned until it is readmitted.
  */
-import type { LuIdentity } from '../volume/identity.ts';
-import type { VolumeRecord } from '../volume/record.ts';
+import type { LuIdentity } from '../volume/unit/identity.ts';
+import type { VolumeRecord } from '../volume/record/record.ts';
 
 /** Why a volume in use cannot be given this word; undefined: it can. */
 export function serialProblem(
@@ -27,7 +27,7 @@ export function serialProblem(
   );
 }
 
-/** As volume/identity.ts words it. */
+/** As volume/unit/identity.ts words it. */
 const BY_WORD = /^serial number is "(.*)", expected "(.*)"$/;
 
 /** The record without the bans that only a former, mistaken word has made. */

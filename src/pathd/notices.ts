@@ -9,7 +9,7 @@
 import { randomUUID } from 'node:crypto';
 import { makeRoom } from '../base/make-room.ts';
 import type { VolumeEvent } from '../volume/volume-types.ts';
-import { isWriteProtected } from '../volume/write-protection.ts';
+import { isWriteProtected } from '../volume/unit/write-protection.ts';
 import { type EventReason, isChatty, type VolumeNotice } from './api.ts';
 
 const KEPT = 500;

@@ -5,7 +5,7 @@
  * have something of a volume, or nobody can say (the former directory is not to be seen from here, which
  * is so in a pod).
  *
- * Gone after a reboot; then csi's own mark (csi/home.ts) stands against a changed place.
+ * Gone after a reboot; then csi's own mark (csi/node/home.ts) stands against a changed place.
  */
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';

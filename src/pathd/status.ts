@@ -2,8 +2,8 @@
 import type { ExportedDevice } from '../ports/block.ts';
 import type { Volume } from '../volume/volume.ts';
 import type { VolumeSnapshot } from '../volume/volume-types.ts';
-import { isWriteProtected } from '../volume/write-protection.ts';
-import { describeFencing } from '../volume/fence.ts';
+import { isWriteProtected } from '../volume/unit/write-protection.ts';
+import { describeFencing } from '../volume/fence/fence.ts';
 import type { PathSpec, PathStatus, SwitchStatus, VolumeStatus } from './api.ts';
 
 /** Rack and room of each path's target, by path name. */

@@ -4,7 +4,7 @@
  * Its debts would else be answered as settled. Debts of this node itself are those of the claim under which
  * it is attached.
  */
-import type { Debt } from '../volume/debt.ts';
+import type { Debt } from '../volume/record/debt.ts';
 import { PathdError } from './api.ts';
 
 export class ToldDebts {

@@ -17,7 +17,7 @@ import {
   type StoreError,
   type VolumeRecord,
   type VolumeStore,
-} from '../volume/record.ts';
+} from '../volume/record/record.ts';
 
 const RECORD = '.record';
 const FORMER = '.json';

@@ -9,10 +9,10 @@ import type { Policy, PolicySet } from '../paths/policy.ts';
 import type { BlockExporter, ExportedDevice } from '../ports/block.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Initiator } from '../ports/session.ts';
-import type { Debt } from '../volume/debt.ts';
-import { debtsOf } from '../volume/left-behind.ts';
-import { formatPin } from '../volume/pinned.ts';
-import { withoutBan } from '../volume/record.ts';
+import type { Debt } from '../volume/record/debt.ts';
+import { debtsOf } from '../volume/debt/left-behind.ts';
+import { formatPin } from '../volume/unit/pinned.ts';
+import { withoutBan } from '../volume/record/record.ts';
 import type { Volume } from '../volume/volume.ts';
 import {
   type AttachRequest,

@@ -1,13 +1,13 @@
 /** Joins the ages of commands with the rest of a volume: who takes over, and what is told. */
 import type { PathName } from '../base/brand.ts';
 import type { Policy } from '../paths/policy.ts';
-import { CommandAge } from './command-age.ts';
+import { CommandAge } from './io/command-age.ts';
 import type { ControllerDriver } from './controller-driver.ts';
-import type { Dispatcher } from './dispatch.ts';
+import type { Dispatcher } from './io/dispatch.ts';
 import { ageTimes } from './live-policy.ts';
-import type { PathBoard } from './path-board.ts';
+import type { PathBoard } from './link/path-board.ts';
 import { seldom } from './seldom.ts';
-import type { Switcher } from './switcher.ts';
+import type { Switcher } from './switch/switcher.ts';
 import type { VolumeOptions } from './volume-types.ts';
 
 interface Parts {

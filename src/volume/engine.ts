@@ -16,15 +16,15 @@ import type { Policy } from '../paths/policy.ts';
 import type { Clock } from '../ports/clock.ts';
 import { watchAges } from './age-watch.ts';
 import { Bell } from './bell.ts';
-import { ClaimQuestion } from './claim-question.ts';
-import type { CommandAge } from './command-age.ts';
+import { ClaimQuestion } from './reserve/claim-question.ts';
+import type { CommandAge } from './io/command-age.ts';
 import { ControllerDriver } from './controller-driver.ts';
-import { Dispatcher } from './dispatch.ts';
-import type { Debts } from './debts.ts';
-import { type FenceOutlook, fenceOutlook } from './fence-outlook.ts';
+import { Dispatcher } from './io/dispatch.ts';
+import type { Debts } from './debt/debts.ts';
+import { type FenceOutlook, fenceOutlook } from './fence/fence-outlook.ts';
 import { payRemoved } from './kept-out.ts';
 import { inherit, makeDebts, predecessorsOf } from './inheritance.ts';
-import { IdentityBook } from './identity-book.ts';
+import { IdentityBook } from './unit/identity-book.ts';
 import {
   digestChoices,
   linkTimes,
@@ -33,24 +33,24 @@ import {
   switchPolicy,
 } from './live-policy.ts';
 import { MemoryKeeper } from './memory-keeper.ts';
-import { type BoardOptions, PathBoard, type VolumePath } from './path-board.ts';
-import type { RecentWrites } from './recent-writes.ts';
-import type { PathLink } from './path-link.ts';
-import { banRecord, bansOf, type StoreError, type VolumeRecord } from './record.ts';
-import { RecordKeeper } from './record-keeper.ts';
+import { type BoardOptions, PathBoard, type VolumePath } from './link/path-board.ts';
+import type { RecentWrites } from './unit/recent-writes.ts';
+import type { PathLink } from './link/path-link.ts';
+import { banRecord, bansOf, type StoreError, type VolumeRecord } from './record/record.ts';
+import { RecordKeeper } from './record/record-keeper.ts';
 import { recordedReservations, reservationRecorder } from './reservation-record.ts';
-import { type Duty, Reservations } from './reservations.ts';
+import { type Duty, Reservations } from './reserve/reservations.ts';
 import { type SwitchHistory, takeSnapshot } from './snapshot.ts';
 import { seldom } from './seldom.ts';
 import { watchStalls } from './stall-report.ts';
-import type { StallWatch } from './stall-watch.ts';
-import type { DispatchEvents } from './route.ts';
-import type { SwitchReport } from './switch-report.ts';
-import { Switcher } from './switcher.ts';
+import type { StallWatch } from './io/stall-watch.ts';
+import type { DispatchEvents } from './io/route.ts';
+import type { SwitchReport } from './switch/switch-report.ts';
+import { Switcher } from './switch/switcher.ts';
 import { UnitNews } from './unit-news.ts';
 import { controllerOptions, type VolumeOptions, type VolumeSnapshot } from './volume-types.ts';
-import { unflushedText } from './write-log.ts';
-import { WriteProtection } from './write-protection.ts';
+import { unflushedText } from './io/write-log.ts';
+import { WriteProtection } from './unit/write-protection.ts';
 
 export const LOGOUT_TIMEOUT_MS = 1_000;
 /** How often a volume that is closed looks whether its own requests are answered. */

@@ -4,7 +4,7 @@
  * begun: an interrupted mkfs here may have been followed by a good one on another node.
  */
 import type { BlockSource, IoError } from '../ports/block.ts';
-import type { FormatState } from './record.ts';
+import type { FormatState } from './record/record.ts';
 
 /** How much of each end must be zero; file systems and volume managers keep their labels there. */
 const HEAD_BYTES = 4 * 1024 * 1024;

@@ -2,9 +2,9 @@
  * How large may the volume be made: what every usable path shows, the smallest of it, and never less
  * than it has. A LUN that was grown on some gateways only is as large as on the last of them.
  */
-import type { IdentityBook } from './identity-book.ts';
-import type { LuRecord } from './identity.ts';
-import type { PathBoard } from './path-board.ts';
+import type { IdentityBook } from './unit/identity-book.ts';
+import type { LuRecord } from './unit/identity.ts';
+import type { PathBoard } from './link/path-board.ts';
 
 /** The record with the new size, or undefined when no path is usable. */
 export async function grownRecord(

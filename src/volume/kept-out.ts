@@ -7,15 +7,15 @@
  * Only while none of its commands is under way, for a reset ends them all: before it logs in itself, and at the
  * end, when everything is flushed. One that cannot be paid stays on record, and kept out, until the next time.
  */
-import { limitsOf } from './fence.ts';
-import type { Debts } from './debts.ts';
-import { debtPath, isRemoved } from './left-behind.ts';
+import { limitsOf } from './fence/fence.ts';
+import type { Debts } from './debt/debts.ts';
+import { debtPath, isRemoved } from './debt/left-behind.ts';
 import { switchPolicy } from './live-policy.ts';
-import type { VolumePath } from './path-board.ts';
+import type { VolumePath } from './link/path-board.ts';
 import type { Policy } from '../paths/policy.ts';
-import { holder } from './record.ts';
-import type { RecordKeeper } from './record-keeper.ts';
-import type { Reservations } from './reservations.ts';
+import { holder } from './record/record.ts';
+import type { RecordKeeper } from './record/record-keeper.ts';
+import type { Reservations } from './reserve/reservations.ts';
 import type { VolumeOptions } from './volume-types.ts';
 
 /** What all of them together may cost an attach, and a detach. */

@@ -4,12 +4,12 @@
  */
 import type { Policy } from '../paths/policy.ts';
 import type { DigestChoices } from '../ports/session.ts';
-import type { AgeTimes } from './flights.ts';
-import type { LinkTimes } from './link-options.ts';
-import type { ReservationTimes } from './nexus.ts';
-import type { StallDeadlines } from './stall-watch.ts';
-import type { SwitcherOptions } from './switcher.ts';
-import type { LogLimits } from './write-log.ts';
+import type { AgeTimes } from './io/flights.ts';
+import type { LinkTimes } from './link/link-options.ts';
+import type { ReservationTimes } from './reserve/nexus.ts';
+import type { StallDeadlines } from './io/stall-watch.ts';
+import type { SwitcherOptions } from './switch/switcher.ts';
+import type { LogLimits } from './io/write-log.ts';
 
 export function switchPolicy(
   policy: () => Policy,

@@ -9,9 +9,9 @@
  */
 import type { Clock, Timer } from '../ports/clock.ts';
 import type { ControllerDriver } from './controller-driver.ts';
-import { type MemoryRecord, memoryRecord } from './memory-record.ts';
-import type { VolumePath } from './path-board.ts';
-import type { RecordKeeper } from './record-keeper.ts';
+import { type MemoryRecord, memoryRecord } from './record/memory-record.ts';
+import type { VolumePath } from './link/path-board.ts';
+import type { RecordKeeper } from './record/record-keeper.ts';
 
 /** A failover's own record is on disk by then. */
 const SOON_MS = 1_000;

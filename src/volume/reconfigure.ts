@@ -12,7 +12,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { SessionTarget } from '../ports/session.ts';
 import type { Bell } from './bell.ts';
 import type { ControllerDriver } from './controller-driver.ts';
-import type { PathBoard, VolumePath } from './path-board.ts';
+import type { PathBoard, VolumePath } from './link/path-board.ts';
 
 export interface Change {
   /** Removed, or given another target: the link under this name has to go. */

@@ -1,11 +1,11 @@
 /** What the record says about reservations, and what of them goes on record before it is relied on. */
 import type { Result } from '../base/result.ts';
-import type { Dispatcher } from './dispatch.ts';
-import { keptOutNow, owesReservation } from './left-behind.ts';
-import { heldKeysNow, keysLeftBefore, type StoreError } from './record.ts';
-import type { RecordKeeper } from './record-keeper.ts';
-import { namesPath } from './reservation-key.ts';
-import type { ReservationEvents, ReservationOptions } from './reservations.ts';
+import type { Dispatcher } from './io/dispatch.ts';
+import { keptOutNow, owesReservation } from './debt/left-behind.ts';
+import { heldKeysNow, keysLeftBefore, type StoreError } from './record/record.ts';
+import type { RecordKeeper } from './record/record-keeper.ts';
+import { namesPath } from './reserve/reservation-key.ts';
+import type { ReservationEvents, ReservationOptions } from './reserve/reservations.ts';
 import type { VolumeOptions } from './volume-types.ts';
 
 type Recorded = Pick<

@@ -1,10 +1,10 @@
 /** What people see of a volume at one moment, put together from its parts. */
 import type { PathView } from '../paths/model.ts';
-import type { Dispatcher } from './dispatch.ts';
-import { describeIdentity } from './identity.ts';
-import type { IdentityBook } from './identity-book.ts';
-import type { PathBoard } from './path-board.ts';
-import type { SwitchReport } from './switch-report.ts';
+import type { Dispatcher } from './io/dispatch.ts';
+import { describeIdentity } from './unit/identity.ts';
+import type { IdentityBook } from './unit/identity-book.ts';
+import type { PathBoard } from './link/path-board.ts';
+import type { SwitchReport } from './switch/switch-report.ts';
 import type { VolumeSnapshot } from './volume-types.ts';
 
 /** Switches since attach. */

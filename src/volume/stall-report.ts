@@ -3,9 +3,9 @@ import type { PathName } from '../base/brand.ts';
 import type { Policy } from '../paths/policy.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { ControllerDriver } from './controller-driver.ts';
-import type { Dispatcher } from './dispatch.ts';
+import type { Dispatcher } from './io/dispatch.ts';
 import { stallDeadlines } from './live-policy.ts';
-import { StallWatch } from './stall-watch.ts';
+import { StallWatch } from './io/stall-watch.ts';
 
 export function watchStalls(
   clock: Clock,

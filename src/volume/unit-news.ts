@@ -12,17 +12,17 @@
 import type { Cause } from '../paths/model.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Sense, Session } from '../ports/session.ts';
-import type { Dispatcher } from './dispatch.ts';
+import type { Dispatcher } from './io/dispatch.ts';
 import {
   asksForIdentity,
   deferredText,
   endsOutstanding,
   tellsOfLoss,
   tellsWeAreFenced,
-} from './outcome.ts';
-import type { PathBoard } from './path-board.ts';
-import type { Duty, Reservations } from './reservations.ts';
-import type { Switcher } from './switcher.ts';
+} from './unit/outcome.ts';
+import type { PathBoard } from './link/path-board.ts';
+import type { Duty, Reservations } from './reserve/reservations.ts';
+import type { Switcher } from './switch/switcher.ts';
 
 /** Refused again so soon after a new login, although everything is ours: somebody is in our way. */
 const CONFLICT_AGAIN_MS = 1_000;

@@ -8,12 +8,12 @@ import type { Cause, Identity, PathEffect, PathView } from '../paths/model.ts';
 import type { Policy } from '../paths/policy.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { ChapCredentials, Initiator } from '../ports/session.ts';
-import type { Debt } from './debt.ts';
-import type { LastError, VolumePath } from './path-board.ts';
-import type { LuRecord } from './identity.ts';
-import { recollect } from './memory-record.ts';
-import type { VolumeRecord, VolumeStore } from './record.ts';
-import type { SwitchReport } from './switch-report.ts';
+import type { Debt } from './record/debt.ts';
+import type { LastError, VolumePath } from './link/path-board.ts';
+import type { LuRecord } from './unit/identity.ts';
+import { recollect } from './record/memory-record.ts';
+import type { VolumeRecord, VolumeStore } from './record/record.ts';
+import type { SwitchReport } from './switch/switch-report.ts';
 
 export interface VolumeOptions {
   readonly volumeId: string;

@@ -12,14 +12,14 @@ import { err, ok, type Result } from '../base/result.ts';
 import type { PathOrder } from '../paths/model.ts';
 import type { BlockSource, IoRequest } from '../ports/block.ts';
 import type { Sense } from '../ports/session.ts';
-import type { Debt } from './debt.ts';
+import type { Debt } from './record/debt.ts';
 import { LOGOUT_TIMEOUT_MS, VolumeEngine } from './engine.ts';
-import type { FenceOutlook } from './fence-outlook.ts';
-import { flushCache } from './flush-cache.ts';
+import type { FenceOutlook } from './fence/fence-outlook.ts';
+import { flushCache } from './io/flush-cache.ts';
 import { type FormatVerdict, judgeFormat } from './format-guard.ts';
 import { grownRecord } from './grow.ts';
-import type { LuIdentity, LuRecord } from './identity.ts';
-import { asksForIdentity, deferredText, tellsOfLoss } from './outcome.ts';
+import type { LuIdentity, LuRecord } from './unit/identity.ts';
+import { asksForIdentity, deferredText, tellsOfLoss } from './unit/outcome.ts';
 import {
   debtsOf,
   leavesAnything,
@@ -27,11 +27,11 @@ import {
   nexusesNow,
   withMovedOut,
   unsettledOf,
-} from './left-behind.ts';
-import { RecentWrites } from './recent-writes.ts';
+} from './debt/left-behind.ts';
+import { RecentWrites } from './unit/recent-writes.ts';
 import { payRemoved } from './kept-out.ts';
 import { carryOut, checkChange, planChange } from './reconfigure.ts';
-import { holding, type VolumeRecord } from './record.ts';
+import { holding, type VolumeRecord } from './record/record.ts';
 import type { VolumeError, VolumeOptions, VolumeSnapshot, Wanted } from './volume-types.ts';
 
 /** Limit for finding a first path; the kubelet waits two minutes and comes again. */

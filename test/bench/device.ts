@@ -9,8 +9,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createFuseLoopExporter } from '../../src/host/fuse-loop-exporter.ts';
-import { setThreadPoolSize } from '../../src/host/fuse-threads.ts';
+import { createFuseLoopExporter } from '../../src/host/block/fuse-loop-exporter.ts';
+import { setThreadPoolSize } from '../../src/host/block/fuse-threads.ts';
 import { exec } from '../../src/host/exec.ts';
 import { RamSource } from '../kernel/fuse-loop-ram.ts';
 

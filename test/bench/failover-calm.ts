@@ -4,11 +4,11 @@
  * stay where it is and to answer everything; a gap is what one write took.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startVolume, submit } from '../support/real-volume.ts';
-import { Disk, MemoryMedium } from '../support/scripted-target/disk.ts';
-import { TARGET_NAME } from '../support/scripted-target/script.ts';
-import { ScriptedTarget } from '../support/scripted-target/target.ts';
-import { monotonicMs } from '../support/stamps-load.ts';
+import { startVolume, submit } from '../support/node/real-volume.ts';
+import { Disk, MemoryMedium } from '../support/targets/scripted-target/disk.ts';
+import { TARGET_NAME } from '../support/targets/scripted-target/script.ts';
+import { ScriptedTarget } from '../support/targets/scripted-target/target.ts';
+import { monotonicMs } from '../support/load/stamps-load.ts';
 import { type CalmName, makeRow, type Row, type Sample } from './failover-report.ts';
 import type { FailoverWorld } from './failover-world.ts';
 

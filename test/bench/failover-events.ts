@@ -10,7 +10,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { VolumeStatus } from '../../src/pathd/api.ts';
-import { monotonicMs } from '../support/stamps-load.ts';
+import { monotonicMs } from '../support/load/stamps-load.ts';
 import {
   type CalmName,
   type EventName,

@@ -7,14 +7,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { VolumeStatus } from '../../src/pathd/api.ts';
 import { connectPathd, type PathdClient } from '../../src/pathd/client.ts';
-import { RackNetwork } from '../support/netns.ts';
-import { Plugin } from '../support/plugin.ts';
-import { temporaryFolder } from '../support/ports.ts';
-import { SlowFiles } from '../support/slow-file.ts';
-import { eventLoopWaitedMs } from '../support/starvation.ts';
-import { StampLoad } from '../support/stamps-load.ts';
-import { verifyFile } from '../support/stamps.ts';
-import { makeBackingFile, Target } from '../support/tgt.ts';
+import { RackNetwork } from '../support/targets/netns.ts';
+import { Plugin } from '../support/node/plugin.ts';
+import { temporaryFolder } from '../support/targets/ports.ts';
+import { SlowFiles } from '../support/targets/slow-file.ts';
+import { eventLoopWaitedMs } from '../support/node/starvation.ts';
+import { StampLoad } from '../support/load/stamps-load.ts';
+import { verifyFile } from '../support/load/stamps.ts';
+import { makeBackingFile, Target } from '../support/targets/tgt.ts';
 import type { Damage } from './failover-report.ts';
 
 /** `gone`: a refused connection means a dead target here. `none`: see each event for why it is safe. */

@@ -2,12 +2,12 @@
  * Our side of `bench:initiator`: one session, `depth` commands always under way, in this process.
  * Reads go to random places and writes in sequence, as the peers' do (iscsi-perf -r, qemu-img bench).
  */
-import { BufferPool, type Slab } from '../../src/host/fuse-buffers.ts';
-import { createInitiator } from '../../src/host/initiator.ts';
+import { BufferPool, type Slab } from '../../src/host/block/fuse-buffers.ts';
+import { createInitiator } from '../../src/host/iscsi/initiator.ts';
 import { type LateBuffer, READ_TAILROOM } from '../../src/ports/read-buffer.ts';
 import type { ConnectOptions, ScsiOutcome, Session } from '../../src/ports/session.ts';
 import { read16, testUnitReady, write16 } from '../../src/protocol/scsi/cdb.ts';
-import type { Target } from '../support/tgt.ts';
+import type { Target } from '../support/targets/tgt.ts';
 
 /** Bytes of the logical unit that is read and written. */
 export const UNIT_BYTES = 256 * 1024 * 1024;

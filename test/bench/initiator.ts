@@ -14,8 +14,8 @@
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { makeBackingFile, Target } from '../support/tgt.ts';
-import { freePort, loopbackAddresses, temporaryFolder } from '../support/ports.ts';
+import { makeBackingFile, Target } from '../support/targets/tgt.ts';
+import { freePort, loopbackAddresses, temporaryFolder } from '../support/targets/ports.ts';
 import { type Cell, type Figures, logIn, runOurs, UNIT_BYTES } from './initiator-load.ts';
 import { PEER_PROGRAMS, runPeer } from './libiscsi.ts';
 import { benchOptions, positive } from './options.ts';

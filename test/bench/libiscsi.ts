@@ -5,7 +5,7 @@
  */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import type { Target } from '../support/tgt.ts';
+import type { Target } from '../support/targets/tgt.ts';
 import type { Cell, Figures } from './initiator-load.ts';
 
 const run = promisify(execFile);

@@ -11,9 +11,9 @@
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
-import { blockCapability } from '../support/kubelet.ts';
-import { parseFio } from '../support/fio.ts';
-import { Rig } from '../support/rig.ts';
+import { blockCapability } from '../support/node/kubelet.ts';
+import { parseFio } from '../support/load/fio.ts';
+import { Rig } from '../support/node/rig.ts';
 import { benchOptions, positive } from './options.ts';
 import { geomeanText, type Row, row, rowsJson, rowText } from './rows.ts';
 

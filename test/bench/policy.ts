@@ -9,9 +9,9 @@
  * tgtd shares the machine's cores.
  */
 import type { Volume } from '../../src/volume/volume.ts';
-import { freePort, loopbackAddresses, temporaryFolder } from '../support/ports.ts';
-import { startVolume } from '../support/real-volume.ts';
-import { makeBackingFile, Target } from '../support/tgt.ts';
+import { freePort, loopbackAddresses, temporaryFolder } from '../support/targets/ports.ts';
+import { startVolume } from '../support/node/real-volume.ts';
+import { makeBackingFile, Target } from '../support/targets/tgt.ts';
 import { benchOptions, positive } from './options.ts';
 import { geomeanText, median, type Row, row, rowsJson, rowText } from './rows.ts';
 

@@ -7,9 +7,9 @@
  *
  *   node redirector.ts PORT HOST:PORT [HOST:PORT …]     listens on 127.0.0.1; end of stdin ends it
  */
-import { createInitiator } from '../../src/host/initiator.ts';
-import { ScriptedTarget } from '../support/scripted-target/target.ts';
-import { TEST_IQN } from '../support/tgt.ts';
+import { createInitiator } from '../../src/host/iscsi/initiator.ts';
+import { ScriptedTarget } from '../support/targets/scripted-target/target.ts';
+import { TEST_IQN } from '../support/targets/tgt.ts';
 
 const ROUND_MS = 250;
 const ANSWER_MS = 1000;

@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ChildProgram } from '../support/plugin-process.ts';
+import { ChildProgram } from '../support/node/plugin-process.ts';
 import { toolPath } from '../cluster/cache.ts';
 
 const ADDRESS = '127.88.0.1';

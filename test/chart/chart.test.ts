@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { parsePolicyDefaults } from '../../src/csi/policy-defaults.ts';
+import { parsePolicyDefaults } from '../../src/csi/cluster/policy-defaults.ts';
 import { DRIVER_NAME, OWNER_PREFIX, STATUS_PREFIX } from '../../src/kubernetes/contract.ts';
 import { DEFAULT_TOPOLOGY_KEYS } from '../../src/kubernetes/keys.ts';
 import { DEFAULT_WEIGHTS } from '../../src/kubernetes/topology.ts';

@@ -4,7 +4,7 @@
  * apart.
  */
 import { join } from 'node:path';
-import { enter } from '../support/netns.ts';
+import { enter } from '../support/targets/netns.ts';
 import { toolPath } from './cache.ts';
 import { run, systemEnv } from './process.ts';
 

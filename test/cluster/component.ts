@@ -6,7 +6,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
-import { enter, enterCgroup } from '../support/netns.ts';
+import { enter, enterCgroup } from '../support/targets/netns.ts';
 import { programs } from './cgroups.ts';
 import { systemEnv } from './process.ts';
 

@@ -8,7 +8,7 @@
 import { readFileSync } from 'node:fs';
 import { type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
-import { enter } from '../support/netns.ts';
+import { enter } from '../support/targets/netns.ts';
 import { run, say } from './process.ts';
 
 const LIMIT_MS = 2_000;

@@ -13,8 +13,8 @@ import {
   type Kubelet,
   connectKubelet,
   mountCapability,
-} from '../support/kubelet.ts';
-import { Plugin } from '../support/plugin.ts';
+} from '../support/node/kubelet.ts';
+import { Plugin } from '../support/node/plugin.ts';
 import { programs } from './cgroups.ts';
 import { unmountBelow } from './mounts.ts';
 import { detachLoops } from './remains.ts';

@@ -15,7 +15,7 @@ import { mountPoints, mountsBelow } from './mounts.ts';
 import { run, say, timed } from './process.ts';
 import { removeAbandoned } from './remains.ts';
 import { rackAddress } from './settings.ts';
-import { Target, makeBackingFile } from '../support/tgt.ts';
+import { Target, makeBackingFile } from '../support/targets/tgt.ts';
 
 const image = (await timed('test pod image', testPodImage)).name;
 

@@ -4,7 +4,7 @@
  *
  *   node test/cluster/stranger.ts HOST PORT IQN
  */
-import { createInitiator } from '../../src/host/initiator.ts';
+import { createInitiator } from '../../src/host/iscsi/initiator.ts';
 import type { ScsiCommand, ScsiOutcome, Session } from '../../src/ports/session.ts';
 import * as cdb from '../../src/protocol/scsi/cdb.ts';
 

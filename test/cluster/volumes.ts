@@ -12,8 +12,8 @@ import type { KubeObject } from './client.ts';
 import type { World } from './world.ts';
 import { programs } from './cgroups.ts';
 import { rackAddress } from './settings.ts';
-import { secretsOf } from '../support/rig.ts';
-import { Target, type TargetAccount, makeBackingFile } from '../support/tgt.ts';
+import { secretsOf } from '../support/node/rig.ts';
+import { Target, type TargetAccount, makeBackingFile } from '../support/targets/tgt.ts';
 
 const RACKS = [
   { rack: 'r1', room: 'a' },

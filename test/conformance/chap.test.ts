@@ -1,17 +1,17 @@
 /** UNH-IOL "CHAP, initiators" 3.1, one test a claim (RFC 7143 12.1.3, RFC 1994). */
 import { describe, expect, it } from 'vitest';
-import { createInitiator } from '../../src/host/initiator.ts';
+import { createInitiator } from '../../src/host/iscsi/initiator.ts';
 import type { ChapAlgorithm, ChapCredentials } from '../../src/ports/session.ts';
 import {
   chapResponse,
   type ChapScript,
   readBinary,
   writeBinary,
-} from '../support/scripted-target/chap.ts';
-import { Op } from '../support/scripted-target/pdu.ts';
-import type { LoginAnswer, Script } from '../support/scripted-target/script.ts';
-import { decodePairs, type Pair, valueOf } from '../support/scripted-target/text.ts';
-import type { ScriptedTarget } from '../support/scripted-target/target.ts';
+} from '../support/targets/scripted-target/chap.ts';
+import { Op } from '../support/targets/scripted-target/pdu.ts';
+import type { LoginAnswer, Script } from '../support/targets/scripted-target/script.ts';
+import { decodePairs, type Pair, valueOf } from '../support/targets/scripted-target/text.ts';
+import type { ScriptedTarget } from '../support/targets/scripted-target/target.ts';
 import {
   attempt,
   type Changes,

@@ -7,7 +7,7 @@
  * a single attempt that waits for it shows.
  */
 import { describe, expect, it } from 'vitest';
-import type { Script } from '../support/scripted-target/script.ts';
+import type { Script } from '../support/targets/scripted-target/script.ts';
 import { attempt, type Changes, login, pattern, startTarget, write } from './rig.ts';
 
 type Direction = 'in' | 'out';

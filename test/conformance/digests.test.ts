@@ -1,10 +1,10 @@
 /** UNH-IOL items about digests (RFC 7143 6.2.1, 7.7, 13.1), and what a wrong digest leads to. */
 import { describe, expect, it } from 'vitest';
-import { digestOf } from '../support/scripted-target/crc32c.ts';
-import { Op, type Reply } from '../support/scripted-target/pdu.ts';
-import type { Script } from '../support/scripted-target/script.ts';
-import { decodePairs, valueOf } from '../support/scripted-target/text.ts';
-import type { ScriptedTarget } from '../support/scripted-target/target.ts';
+import { digestOf } from '../support/targets/scripted-target/crc32c.ts';
+import { Op, type Reply } from '../support/targets/scripted-target/pdu.ts';
+import type { Script } from '../support/targets/scripted-target/script.ts';
+import { decodePairs, valueOf } from '../support/targets/scripted-target/text.ts';
+import type { ScriptedTarget } from '../support/targets/scripted-target/target.ts';
 import {
   attempt,
   type Changes,

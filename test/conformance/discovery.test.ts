@@ -1,12 +1,15 @@
 /** UNH-IOL items about Text and SessionType: discovery; and redirects, which its lists do not have. */
 import { expect, it } from 'vitest';
 import type { Result } from '../../src/base/result.ts';
-import { type DiscoveredTarget, discoverTargets } from '../../src/host/initiator-discovery.ts';
+import {
+  type DiscoveredTarget,
+  discoverTargets,
+} from '../../src/host/iscsi/initiator-discovery.ts';
 import type { TransportFailure } from '../../src/ports/session.ts';
-import { NO_TAG, Op } from '../support/scripted-target/pdu.ts';
-import type { Script } from '../support/scripted-target/script.ts';
-import { decodePairs, type Pair, valueOf } from '../support/scripted-target/text.ts';
-import type { ScriptedTarget } from '../support/scripted-target/target.ts';
+import { NO_TAG, Op } from '../support/targets/scripted-target/pdu.ts';
+import type { Script } from '../support/targets/scripted-target/script.ts';
+import { decodePairs, type Pair, valueOf } from '../support/targets/scripted-target/text.ts';
+import type { ScriptedTarget } from '../support/targets/scripted-target/target.ts';
 import { attempt, INITIATOR_NAME, ISID, login, roundTrip, startTarget } from './rig.ts';
 
 function discover(

@@ -1,12 +1,12 @@
 /** The embedded targets of `npm run demo -- --targets embedded`: processes that share one disk. */
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
-import { createInitiator } from '../../src/host/initiator.ts';
+import { createInitiator } from '../../src/host/iscsi/initiator.ts';
 import type { Session } from '../../src/ports/session.ts';
 import { inquiryVpd, readCapacity16 } from '../../src/protocol/scsi/cdb.ts';
 import { EmbeddedTarget } from '../demo/embedded-target.ts';
-import { freePort, temporaryFolder } from '../support/ports.ts';
-import { makeBackingFile } from '../support/tgt.ts';
+import { freePort, temporaryFolder } from '../support/targets/ports.ts';
+import { makeBackingFile } from '../support/targets/tgt.ts';
 import { GOOD, INITIATOR_NAME, pattern, read, run, write } from './rig.ts';
 
 const SIZE = 8 * 1024 * 1024;

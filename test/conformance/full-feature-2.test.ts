@@ -2,8 +2,8 @@
 import { afterEach, expect, it, vi } from 'vitest';
 import { readCapacity16, testUnitReady, write16 } from '../../src/protocol/scsi/cdb.ts';
 import type { AsyncMessage } from '../../src/protocol/iscsi/receive.ts';
-import { NO_TAG, Op, reply } from '../support/scripted-target/pdu.ts';
-import { check } from '../support/scripted-target/scsi.ts';
+import { NO_TAG, Op, reply } from '../support/targets/scripted-target/pdu.ts';
+import { check } from '../support/targets/scripted-target/scsi.ts';
 import {
   BLOCK,
   ended,

@@ -1,8 +1,8 @@
 /** UNH-IOL "Full Feature Phase, initiators" 3.1, items 1 to 13: numbering, data, R2T. */
 import { expect, it } from 'vitest';
 import { readCapacity16, testUnitReady } from '../../src/protocol/scsi/cdb.ts';
-import { NO_TAG, Op, type Reply } from '../support/scripted-target/pdu.ts';
-import type { Script } from '../support/scripted-target/script.ts';
+import { NO_TAG, Op, type Reply } from '../support/targets/scripted-target/pdu.ts';
+import type { Script } from '../support/targets/scripted-target/script.ts';
 import {
   BLOCK,
   ended,

@@ -1,9 +1,9 @@
 /** UNH-IOL "Login Phase, initiators" 3.0, one test a claim; README.md has the list. */
 import { expect, it } from 'vitest';
-import { Op } from '../support/scripted-target/pdu.ts';
-import type { LoginAnswer, Script } from '../support/scripted-target/script.ts';
-import { decodePairs, type Pair, valueOf } from '../support/scripted-target/text.ts';
-import type { ScriptedTarget } from '../support/scripted-target/target.ts';
+import { Op } from '../support/targets/scripted-target/pdu.ts';
+import type { LoginAnswer, Script } from '../support/targets/scripted-target/script.ts';
+import { decodePairs, type Pair, valueOf } from '../support/targets/scripted-target/text.ts';
+import type { ScriptedTarget } from '../support/targets/scripted-target/target.ts';
 import {
   attempt,
   established,

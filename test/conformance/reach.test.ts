@@ -2,9 +2,9 @@
 import { lookup } from 'node:dns/promises';
 import { createServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { createInitiator } from '../../src/host/initiator.ts';
+import { createInitiator } from '../../src/host/iscsi/initiator.ts';
 import { attempt, startTarget } from './rig.ts';
-import { ScriptedTarget } from '../support/scripted-target/target.ts';
+import { ScriptedTarget } from '../support/targets/scripted-target/target.ts';
 
 vi.mock('node:dns/promises', () => ({ lookup: vi.fn() }));
 

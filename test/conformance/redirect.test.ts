@@ -1,8 +1,8 @@
 /** Redirects (RFC 7143 11.13.5, class 1): followed, bounded, remembered only as long as they are good. */
 import { describe, expect, it } from 'vitest';
-import { createInitiator } from '../../src/host/initiator.ts';
+import { createInitiator } from '../../src/host/iscsi/initiator.ts';
 import type { ChapCredentials, ConnectOptions, Session } from '../../src/ports/session.ts';
-import type { ScriptedTarget } from '../support/scripted-target/target.ts';
+import type { ScriptedTarget } from '../support/targets/scripted-target/target.ts';
 import { INITIATOR_NAME, ISID, startTarget } from './rig.ts';
 
 const CHAP: ChapCredentials = {

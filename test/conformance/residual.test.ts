@@ -5,8 +5,8 @@
 import { afterEach, expect, it } from 'vitest';
 import type { IoKind } from '../../src/ports/block.ts';
 import type { Volume } from '../../src/volume/volume.ts';
-import { startVolume, submit } from '../support/real-volume.ts';
-import { Op } from '../support/scripted-target/pdu.ts';
+import { startVolume, submit } from '../support/node/real-volume.ts';
+import { Op } from '../support/targets/scripted-target/pdu.ts';
 import { BLOCK, startTarget } from './rig.ts';
 
 const OVERFLOW = 0x04;

@@ -3,7 +3,7 @@
  * rule of RFC 7143 that our initiator broke anywhere fails the test, whatever it was about.
  */
 import { afterEach, expect } from 'vitest';
-import { createInitiator, type InitiatorEvents } from '../../src/host/initiator.ts';
+import { createInitiator, type InitiatorEvents } from '../../src/host/iscsi/initiator.ts';
 import type { Result } from '../../src/base/result.ts';
 import type {
   ConnectOptions,
@@ -13,8 +13,8 @@ import type {
   TransportFailure,
 } from '../../src/ports/session.ts';
 import { read16, write16 } from '../../src/protocol/scsi/cdb.ts';
-import type { Script } from '../support/scripted-target/script.ts';
-import { ScriptedTarget } from '../support/scripted-target/target.ts';
+import type { Script } from '../support/targets/scripted-target/script.ts';
+import { ScriptedTarget } from '../support/targets/scripted-target/target.ts';
 
 export const INITIATOR_NAME = 'iqn.2026-01.io.prioritypath.test:node';
 export const ISID = '800000c0ffee';

@@ -1,11 +1,11 @@
 /** UNH-IOL "Full Feature Phase, initiators" 3.1, items 19.4: tasks that are aborted. */
 import { expect, it } from 'vitest';
-import { SocketSession } from '../../src/host/initiator-session.ts';
+import { SocketSession } from '../../src/host/iscsi/initiator-session.ts';
 import type { ScsiOutcome, Session } from '../../src/ports/session.ts';
 import { read16, write16 } from '../../src/protocol/scsi/cdb.ts';
-import type { Script } from '../support/scripted-target/script.ts';
-import type { ScriptedTarget } from '../support/scripted-target/target.ts';
-import { Op } from '../support/scripted-target/pdu.ts';
+import type { Script } from '../support/targets/scripted-target/script.ts';
+import type { ScriptedTarget } from '../support/targets/scripted-target/target.ts';
+import { Op } from '../support/targets/scripted-target/pdu.ts';
 import { BLOCK, type Changes, login, pattern, roundTrip, startTarget } from './rig.ts';
 
 /** The volume has no use for these functions, so they are not in its interface. */

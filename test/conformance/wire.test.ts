@@ -4,11 +4,11 @@
  */
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { decodeCapture, noTshark, writeCapture } from '../support/capture.ts';
-import { temporaryFolder } from '../support/ports.ts';
-import { Op } from '../support/scripted-target/pdu.ts';
-import type { Script } from '../support/scripted-target/script.ts';
-import { brokenRules } from '../support/wire-rules.ts';
+import { decodeCapture, noTshark, writeCapture } from '../support/targets/capture.ts';
+import { temporaryFolder } from '../support/targets/ports.ts';
+import { Op } from '../support/targets/scripted-target/pdu.ts';
+import type { Script } from '../support/targets/scripted-target/script.ts';
+import { brokenRules } from '../support/targets/wire-rules.ts';
 import { attempt, type Changes, roundTrip, startTarget } from './rig.ts';
 
 const folder = temporaryFolder('wire', '/tmp');

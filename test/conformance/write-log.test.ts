@@ -4,11 +4,11 @@
  */
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Volume } from '../../src/volume/volume.ts';
-import { startVolume, submit } from '../support/real-volume.ts';
-import { Disk, MemoryMedium } from '../support/scripted-target/disk.ts';
-import type { Connection } from '../support/scripted-target/connection.ts';
-import { check } from '../support/scripted-target/scsi.ts';
-import type { ScriptedTarget } from '../support/scripted-target/target.ts';
+import { startVolume, submit } from '../support/node/real-volume.ts';
+import { Disk, MemoryMedium } from '../support/targets/scripted-target/disk.ts';
+import type { Connection } from '../support/targets/scripted-target/connection.ts';
+import { check } from '../support/targets/scripted-target/scsi.ts';
+import type { ScriptedTarget } from '../support/targets/scripted-target/target.ts';
 import { BLOCK, startTarget } from './rig.ts';
 
 const BLOCKS = 64;

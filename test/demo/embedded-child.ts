@@ -4,9 +4,9 @@
  *
  *   node embedded-child.ts <host> <port> <backing file> <target name> <serial>
  */
-import { Disk } from '../support/scripted-target/disk.ts';
-import { FileMedium } from '../support/scripted-target/file-medium.ts';
-import { ScriptedTarget } from '../support/scripted-target/target.ts';
+import { Disk } from '../support/targets/scripted-target/disk.ts';
+import { FileMedium } from '../support/targets/scripted-target/file-medium.ts';
+import { ScriptedTarget } from '../support/targets/scripted-target/target.ts';
 
 const [host = '', port = '', file = '', targetName = '', serial = ''] = process.argv.slice(2);
 // Not thin: the discard of mkfs would fill the file with zeros, which is what it is to avoid.

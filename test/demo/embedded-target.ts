@@ -1,5 +1,5 @@
 /**
- * A gateway of `--targets embedded`, with the face of support/tgt.ts: a process that can be killed and
+ * A gateway of `--targets embedded`, with the face of support/targets/tgt.ts: a process that can be killed and
  * started again on the same portal. Only the process started here is ever signalled.
  */
 import { type ChildProcess, spawn } from 'node:child_process';

@@ -10,7 +10,7 @@
 import { writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { parseArgs } from 'node:util';
-import { monotonicMs } from '../support/stamps-load.ts';
+import { monotonicMs } from '../support/load/stamps-load.ts';
 import { obstacles, thisMachine } from './preflight.ts';
 import { missed, summary, toJson } from './report.ts';
 import { makeScreen } from './screen.ts';

@@ -3,7 +3,7 @@
  * Pure. The bounds are those of the design for the events of this story: a target that is killed, and
  * a failback; they are the same for every policy.
  */
-import type { Verification } from '../support/stamps.ts';
+import type { Verification } from '../support/load/stamps.ts';
 
 /** I/O gap that an event may cost, ms. */
 export const BOUNDS_MS = { failover: 300, failback: 50 } as const;

@@ -6,10 +6,10 @@
 import { availableParallelism, loadavg } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { VolumeStatus } from '../../src/pathd/api.ts';
-import { extentsOf, type Ledger, rewritesPerBlock, verifyExtents } from '../support/stamps.ts';
-import { type Verification, verifyFile } from '../support/stamps.ts';
-import { type LoadTotals, monotonicMs, StampLoad } from '../support/stamps-load.ts';
-import type { Gap } from '../support/stamp-writer.ts';
+import { extentsOf, type Ledger, rewritesPerBlock, verifyExtents } from '../support/load/stamps.ts';
+import { type Verification, verifyFile } from '../support/load/stamps.ts';
+import { type LoadTotals, monotonicMs, StampLoad } from '../support/load/stamps-load.ts';
+import type { Gap } from '../support/load/stamp-writer.ts';
 import type { PanelView } from './panel.ts';
 import { type DemoOutcome, ms, type SwitchRecord, thousands } from './report.ts';
 import type { Screen } from './screen.ts';

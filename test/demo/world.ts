@@ -11,11 +11,11 @@ import { execFile } from 'node:child_process';
 import { mkdirSync, readFileSync, readdirSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { connectPathd, type PathdClient } from '../../src/pathd/client.ts';
-import { connectKubelet, type Kubelet, mountCapability } from '../support/kubelet.ts';
-import { parseMountInfo } from '../support/leaks.ts';
-import { Plugin } from '../support/plugin.ts';
-import { loopbackAddresses, temporaryFolder } from '../support/ports.ts';
-import { makeBackingFile, Target } from '../support/tgt.ts';
+import { connectKubelet, type Kubelet, mountCapability } from '../support/node/kubelet.ts';
+import { parseMountInfo } from '../support/node/leaks.ts';
+import { Plugin } from '../support/node/plugin.ts';
+import { loopbackAddresses, temporaryFolder } from '../support/targets/ports.ts';
+import { makeBackingFile, Target } from '../support/targets/tgt.ts';
 import { EmbeddedTarget } from './embedded-target.ts';
 import type { StatusSource } from './status-watch.ts';
 

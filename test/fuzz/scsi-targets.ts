@@ -15,15 +15,15 @@ import {
 import { decodeLogicalBlockProvisioning } from '../../src/protocol/scsi/provisioning.ts';
 import { decodeSense, formatSense } from '../../src/protocol/scsi/sense.ts';
 import { decodeSupportedPages, decodeUnitSerialNumber } from '../../src/protocol/scsi/vpd.ts';
-import { Disk, MemoryMedium } from '../support/scripted-target/disk.ts';
+import { Disk, MemoryMedium } from '../support/targets/scripted-target/disk.ts';
 import {
   capacity16,
   inquiryData,
   lunList,
   modeData,
   vpdPage,
-} from '../support/scripted-target/scsi-pages.ts';
-import { senseData } from '../support/scripted-target/scsi.ts';
+} from '../support/targets/scripted-target/scsi-pages.ts';
+import { senseData } from '../support/targets/scripted-target/scsi.ts';
 import { bounded, type FuzzTarget, hex, must, same } from './fuzz-target.ts';
 
 const disk = new Disk(new MemoryMedium(1 << 20), { writeCache: true });

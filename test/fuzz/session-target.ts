@@ -14,9 +14,9 @@ import { Framer } from '../../src/protocol/iscsi/framer.ts';
 import { type LoggedIn, Login } from '../../src/protocol/iscsi/login.ts';
 import { FullFeature } from '../../src/protocol/iscsi/session.ts';
 import { inquiry, read16, testUnitReady, write16 } from '../../src/protocol/scsi/cdb.ts';
-import { Connection } from '../support/scripted-target/connection.ts';
-import { Disk, MemoryMedium } from '../support/scripted-target/disk.ts';
-import { honestScript, type Script } from '../support/scripted-target/script.ts';
+import { Connection } from '../support/targets/scripted-target/connection.ts';
+import { Disk, MemoryMedium } from '../support/targets/scripted-target/disk.ts';
+import { honestScript, type Script } from '../support/targets/scripted-target/script.ts';
 import { type FuzzTarget, must } from './fuzz-target.ts';
 import { TEST_CRYPTO } from './wire-targets.ts';
 

@@ -1,5 +1,5 @@
 /** Text that people, Kubernetes and targets write: keys, names, addresses, URLs, credentials, records. */
-import { parseMountInfo } from '../../src/host/mountinfo.ts';
+import { parseMountInfo } from '../../src/host/mount/mountinfo.ts';
 import { parseChapSecret } from '../../src/kubernetes/chap-secret.ts';
 import { parseVolumeConfig } from '../../src/kubernetes/contract.ts';
 import { parsePathUrl } from '../../src/kubernetes/path-url.ts';
@@ -15,7 +15,7 @@ import {
   parseBinary,
   parseNumber,
 } from '../../src/protocol/iscsi/text.ts';
-import { emptyRecord, parseRecord } from '../../src/volume/record.ts';
+import { emptyRecord, parseRecord } from '../../src/volume/record/record.ts';
 import { bounded, type FuzzTarget, must, same, text } from './fuzz-target.ts';
 
 /** A password that must not come back in anything that is said about it. */

@@ -7,7 +7,7 @@ import { Framer, type PduSink } from '../../src/protocol/iscsi/framer.ts';
 import { Negotiation } from '../../src/protocol/iscsi/negotiation.ts';
 import { SendTargets } from '../../src/protocol/iscsi/send-targets.ts';
 import { decodeText } from '../../src/protocol/iscsi/text.ts';
-import { encode, Op, reply } from '../support/scripted-target/pdu.ts';
+import { encode, Op, reply } from '../support/targets/scripted-target/pdu.ts';
 import { bounded, type FuzzTarget, hex, must, same, text } from './fuzz-target.ts';
 
 const HASHES = { MD5: 'md5', SHA1: 'sha1', SHA256: 'sha256', 'SHA3-256': 'sha3-256' } as const;

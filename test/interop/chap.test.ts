@@ -3,12 +3,12 @@
  * number 7 is SHA1, to us and IANA SHA-256: the default order must get by with that.
  */
 import { describe, expect, it } from 'vitest';
-import { createInitiator } from '../../src/host/initiator.ts';
-import { discoverTargets } from '../../src/host/initiator-discovery.ts';
+import { createInitiator } from '../../src/host/iscsi/initiator.ts';
+import { discoverTargets } from '../../src/host/iscsi/initiator-discovery.ts';
 import type { ChapAlgorithm, ChapCredentials, ConnectOptions } from '../../src/ports/session.ts';
 import * as cdb from '../../src/protocol/scsi/cdb.ts';
-import type { Istgt } from '../support/istgt.ts';
-import type { Target } from '../support/tgt.ts';
+import type { Istgt } from '../support/targets/istgt.ts';
+import type { Target } from '../support/targets/tgt.ts';
 import { login, optionsFor, run, startIstgt, startTarget } from './initiator-rig.ts';
 
 const INITIATOR = { name: 'node-1', secret: 'secretsecret12' };

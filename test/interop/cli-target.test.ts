@@ -6,7 +6,7 @@ import { type Command, EXIT } from '../../src/cli/commands.ts';
 import { discoverCommand } from '../../src/cli/target/discover.ts';
 import { inquiryCommand } from '../../src/cli/target/inquiry.ts';
 import { probeCommand } from '../../src/cli/target/probe.ts';
-import { freePort } from '../support/ports.ts';
+import { freePort } from '../support/targets/ports.ts';
 import { fakeIo } from '../unit/cli/fake-io.ts';
 import { HOST, login, optionsFor, startIstgt, startTarget } from './initiator-rig.ts';
 

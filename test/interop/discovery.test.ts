@@ -1,7 +1,7 @@
 /** Discovery against tgtd: lists short and long, one target, CHAP, and portals that are none. */
 import { expect, it } from 'vitest';
-import { type DiscoverOptions, discoverTargets } from '../../src/host/initiator-discovery.ts';
-import { TEST_IQN, type Target } from '../support/tgt.ts';
+import { type DiscoverOptions, discoverTargets } from '../../src/host/iscsi/initiator-discovery.ts';
+import { TEST_IQN, type Target } from '../support/targets/tgt.ts';
 import { HOST, startTarget } from './initiator-rig.ts';
 
 function at(port: number, more: Partial<DiscoverOptions> = {}): DiscoverOptions {

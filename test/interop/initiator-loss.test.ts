@@ -5,8 +5,8 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { createInitiator } from '../../src/host/initiator.ts';
-import { SocketSession } from '../../src/host/initiator-session.ts';
+import { createInitiator } from '../../src/host/iscsi/initiator.ts';
+import { SocketSession } from '../../src/host/iscsi/initiator-session.ts';
 import type { ScsiOutcome, Session } from '../../src/ports/session.ts';
 import { Framer } from '../../src/protocol/iscsi/framer.ts';
 import * as cdb from '../../src/protocol/scsi/cdb.ts';

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect } from 'vitest';
-import { createInitiator } from '../../src/host/initiator.ts';
+import { createInitiator } from '../../src/host/iscsi/initiator.ts';
 import type {
   ConnectOptions,
   ScsiOutcome,
@@ -12,8 +12,8 @@ import type {
 } from '../../src/ports/session.ts';
 import * as cdb from '../../src/protocol/scsi/cdb.ts';
 import { ScsiStatus } from '../../src/protocol/scsi/status.ts';
-import { Istgt, type IstgtOptions } from '../support/istgt.ts';
-import { makeBackingFile, Target, type TargetOptions } from '../support/tgt.ts';
+import { Istgt, type IstgtOptions } from '../support/targets/istgt.ts';
+import { makeBackingFile, Target, type TargetOptions } from '../support/targets/tgt.ts';
 
 export const HOST = '127.0.0.61';
 export const SIZE = 64 * 1024 * 1024;

@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { createInitiator } from '../../src/host/initiator.ts';
+import { createInitiator } from '../../src/host/iscsi/initiator.ts';
 import type { Session, SessionTarget } from '../../src/ports/session.ts';
 import { decodeBlockLimits } from '../../src/protocol/scsi/block-limits.ts';
 import { decodeCapacity16 } from '../../src/protocol/scsi/capacity.ts';
@@ -20,7 +20,7 @@ import { decodeLogicalBlockProvisioning } from '../../src/protocol/scsi/provisio
 import { ScsiStatus } from '../../src/protocol/scsi/status.ts';
 import { unmapParameterList } from '../../src/protocol/scsi/unmap.ts';
 import { decodeSupportedPages, decodeUnitSerialNumber } from '../../src/protocol/scsi/vpd.ts';
-import { type TargetOptions, TEST_IQN } from '../support/tgt.ts';
+import { type TargetOptions, TEST_IQN } from '../support/targets/tgt.ts';
 import {
   HOST,
   login,

@@ -5,13 +5,13 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { ok } from '../../src/base/result.ts';
 import { systemClock } from '../../src/host/clock.ts';
-import { createInitiator } from '../../src/host/initiator.ts';
+import { createInitiator } from '../../src/host/iscsi/initiator.ts';
 import { parsePolicy } from '../../src/paths/policy.ts';
 import type { IoError } from '../../src/ports/block.ts';
-import { emptyRecord } from '../../src/volume/record.ts';
+import { emptyRecord } from '../../src/volume/record/record.ts';
 import { Volume } from '../../src/volume/volume.ts';
-import { TcpProxy } from '../support/tcp-proxy.ts';
-import type { Target } from '../support/tgt.ts';
+import { TcpProxy } from '../support/targets/tcp-proxy.ts';
+import type { Target } from '../support/targets/tgt.ts';
 import { startTarget } from './initiator-rig.ts';
 
 const BLOCKS = 16;

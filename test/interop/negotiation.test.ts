@@ -5,12 +5,12 @@
  */
 import { closeSync, openSync, readSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { createInitiator } from '../../src/host/initiator.ts';
+import { createInitiator } from '../../src/host/iscsi/initiator.ts';
 import type { ConnectOptions, Session } from '../../src/ports/session.ts';
 import type { SessionParameters } from '../../src/protocol/iscsi/negotiation.ts';
 import * as cdb from '../../src/protocol/scsi/cdb.ts';
-import type { Istgt } from '../support/istgt.ts';
-import type { Target } from '../support/tgt.ts';
+import type { Istgt } from '../support/targets/istgt.ts';
+import type { Target } from '../support/targets/tgt.ts';
 import { login, optionsFor, pattern, run, startIstgt, startTarget } from './initiator-rig.ts';
 
 const KIB = 1024;

@@ -4,18 +4,18 @@
  */
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/host/clock.ts';
-import { createInitiator } from '../../src/host/initiator.ts';
+import { createInitiator } from '../../src/host/iscsi/initiator.ts';
 import { parsePolicy } from '../../src/paths/policy.ts';
 import { ok } from '../../src/base/result.ts';
 import type { IoError } from '../../src/ports/block.ts';
 import * as cdb from '../../src/protocol/scsi/cdb.ts';
 import { ScsiStatus } from '../../src/protocol/scsi/status.ts';
-import { emptyRecord } from '../../src/volume/record.ts';
+import { emptyRecord } from '../../src/volume/record/record.ts';
 import { Volume } from '../../src/volume/volume.ts';
 import type { VolumeOptions } from '../../src/volume/volume-types.ts';
-import type { Istgt } from '../support/istgt.ts';
-import { TcpProxy } from '../support/tcp-proxy.ts';
-import type { Target } from '../support/tgt.ts';
+import type { Istgt } from '../support/targets/istgt.ts';
+import { TcpProxy } from '../support/targets/tcp-proxy.ts';
+import type { Target } from '../support/targets/tgt.ts';
 import { login, optionsFor, ready, run, startIstgt, startTarget } from './initiator-rig.ts';
 
 const BLOCKS = 16;

@@ -1,7 +1,7 @@
 /** Redirects by a real tgtd, and a target that is reached by IPv6. */
 import { expect, it } from 'vitest';
 import * as cdb from '../../src/protocol/scsi/cdb.ts';
-import type { Target } from '../support/tgt.ts';
+import type { Target } from '../support/targets/tgt.ts';
 import { login, optionsFor, pattern, run, startIstgt, startTarget } from './initiator-rig.ts';
 
 async function sendOn(from: Target, to: Target, reason: string): Promise<void> {

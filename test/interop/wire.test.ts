@@ -5,9 +5,9 @@
 import { join } from 'node:path';
 import { afterAll, afterEach, expect, it } from 'vitest';
 import { read16, write16 } from '../../src/protocol/scsi/cdb.ts';
-import { decodeCapture, noTshark, Relay, writeCapture } from '../support/capture.ts';
-import { temporaryFolder } from '../support/ports.ts';
-import { brokenRules } from '../support/wire-rules.ts';
+import { decodeCapture, noTshark, Relay, writeCapture } from '../support/targets/capture.ts';
+import { temporaryFolder } from '../support/targets/ports.ts';
+import { brokenRules } from '../support/targets/wire-rules.ts';
 import { login, optionsFor, pattern, run, startTarget } from './initiator-rig.ts';
 
 const folder = temporaryFolder('wire', '/tmp');

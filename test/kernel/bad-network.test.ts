@@ -5,9 +5,9 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
-import { Rig } from '../support/rig.ts';
-import { StampLoad } from '../support/stamps-load.ts';
-import { verifyFile } from '../support/stamps.ts';
+import { Rig } from '../support/node/rig.ts';
+import { StampLoad } from '../support/load/stamps-load.ts';
+import { verifyFile } from '../support/load/stamps.ts';
 
 const LOST_PERMILLE = 5;
 const LOSS_MS = 8_000;

@@ -7,8 +7,8 @@ import { once } from 'node:events';
 import { existsSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
-import { Rig } from '../support/rig.ts';
-import { StampLoad } from '../support/stamps-load.ts';
+import { Rig } from '../support/node/rig.ts';
+import { StampLoad } from '../support/load/stamps-load.ts';
 
 let rig: Rig | undefined;
 

@@ -11,9 +11,9 @@ import { parseVolumeConfig } from '../../src/kubernetes/contract.ts';
 import { DEFAULT_WEIGHTS } from '../../src/kubernetes/topology.ts';
 import { connectPathd } from '../../src/pathd/client.ts';
 import type { VolumeNotice } from '../../src/pathd/api.ts';
-import { refusal } from '../support/csi-bench.ts';
-import { blockCapability, mountCapability } from '../support/kubelet.ts';
-import { Rig, type RigOptions, secretsOf } from '../support/rig.ts';
+import { refusal } from '../support/node/csi-bench.ts';
+import { blockCapability, mountCapability } from '../support/node/kubelet.ts';
+import { Rig, type RigOptions, secretsOf } from '../support/node/rig.ts';
 
 const ONE_WAY = { user: 'alice', password: 'find-me-hushhush-1' };
 const MUTUAL = { ...ONE_WAY, target: { user: 'disk', password: 'find-me-hushhush-2' } };

@@ -4,7 +4,7 @@ import { createKubernetesApi, readPv } from '../../src/kubernetes/client.ts';
 import type { Credentials } from '../../src/kubernetes/credentials.ts';
 import { Transport } from '../../src/kubernetes/transport.ts';
 import { type WatchOptions, followObject } from '../../src/kubernetes/watch.ts';
-import { FakeApi } from '../support/fake-api.ts';
+import { FakeApi } from '../support/kubernetes/fake-api.ts';
 
 const PVS = '/api/v1/persistentvolumes';
 const LOG = { debug: () => 0, info: () => 0, warn: () => 0, error: () => 0 };

@@ -13,8 +13,8 @@ import { type KubernetesApi, createKubernetesApi, readPv } from '../../src/kuber
 import type { Credentials } from '../../src/kubernetes/credentials.ts';
 import { Transport } from '../../src/kubernetes/transport.ts';
 import { followObject } from '../../src/kubernetes/watch.ts';
-import { FakeApi } from '../support/fake-api.ts';
-import { TcpProxy } from '../support/tcp-proxy.ts';
+import { FakeApi } from '../support/kubernetes/fake-api.ts';
+import { TcpProxy } from '../support/targets/tcp-proxy.ts';
 
 const PVS = '/api/v1/persistentvolumes';
 const PIN = 'prioritypath.io/pin';

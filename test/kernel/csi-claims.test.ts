@@ -1,9 +1,9 @@
 /** One volume, two nodes, one API server: what a holder may have left goes with the volume. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Debt, PathdError } from '../../src/pathd/api.ts';
-import { CsiBench, EXT4_BYTES, refusal } from '../support/csi-bench.ts';
-import { FakeApi } from '../support/fake-api.ts';
-import { blockCapability } from '../support/kubelet.ts';
+import { CsiBench, EXT4_BYTES, refusal } from '../support/node/csi-bench.ts';
+import { FakeApi } from '../support/kubernetes/fake-api.ts';
+import { blockCapability } from '../support/node/kubelet.ts';
 
 const PATH_KEY = 'path.prioritypath.io/p0';
 const URL_0 = 'iscsi://10.0.0.0/iqn.2026-01.io.prioritypath.test:vol/1';

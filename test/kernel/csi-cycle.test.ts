@@ -2,8 +2,8 @@
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
-import { CsiBench, EXT4_BYTES, XFS_BYTES, refusal, run } from '../support/csi-bench.ts';
-import { blockCapability, mountCapability } from '../support/kubelet.ts';
+import { CsiBench, EXT4_BYTES, XFS_BYTES, refusal, run } from '../support/node/csi-bench.ts';
+import { blockCapability, mountCapability } from '../support/node/kubelet.ts';
 
 let bench: CsiBench;
 const CONTEXTLESS = { paths: [], policy: {}, readOnly: false, pin: '' };

@@ -2,10 +2,10 @@
 import { constants, closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { unmountAll } from '../../src/host/mount.ts';
+import { unmountAll } from '../../src/host/mount/mount.ts';
 import { PathdError } from '../../src/pathd/api.ts';
-import { CONTEXT, CsiBench, EXT4_BYTES, refusal, run } from '../support/csi-bench.ts';
-import { blockCapability, mountCapability } from '../support/kubelet.ts';
+import { CONTEXT, CsiBench, EXT4_BYTES, refusal, run } from '../support/node/csi-bench.ts';
+import { blockCapability, mountCapability } from '../support/node/kubelet.ts';
 
 let bench: CsiBench;
 beforeEach(async () => {

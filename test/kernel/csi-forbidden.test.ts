@@ -3,9 +3,9 @@
  * just started and has not read its roles does.
  */
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { CsiBench, EXT4_BYTES, refusal } from '../support/csi-bench.ts';
-import { FakeApi } from '../support/fake-api.ts';
-import { blockCapability } from '../support/kubelet.ts';
+import { CsiBench, EXT4_BYTES, refusal } from '../support/node/csi-bench.ts';
+import { FakeApi } from '../support/kubernetes/fake-api.ts';
+import { blockCapability } from '../support/node/kubelet.ts';
 
 const PATH = 'path.prioritypath.io/p0';
 const OWNER = 'owner.prioritypath.io/node';

@@ -5,8 +5,8 @@
 import { closeSync, openSync, symlinkSync, mkdirSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { CsiBench, EXT4_BYTES, MIB, refusal, run } from '../support/csi-bench.ts';
-import { mountCapability } from '../support/kubelet.ts';
+import { CsiBench, EXT4_BYTES, MIB, refusal, run } from '../support/node/csi-bench.ts';
+import { mountCapability } from '../support/node/kubelet.ts';
 
 let bench: CsiBench;
 beforeEach(async () => {

@@ -1,7 +1,7 @@
 /** resize2fs and xfs_growfs look at what is not theirs: they run where something has grown. */
 import { afterEach, expect, test } from 'vitest';
-import { CsiBench, EXT4_BYTES, XFS_BYTES } from '../support/csi-bench.ts';
-import { mountCapability } from '../support/kubelet.ts';
+import { CsiBench, EXT4_BYTES, XFS_BYTES } from '../support/node/csi-bench.ts';
+import { mountCapability } from '../support/node/kubelet.ts';
 
 let bench: CsiBench;
 afterEach(() => bench.close());

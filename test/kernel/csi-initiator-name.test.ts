@@ -1,9 +1,9 @@
 /** A Node that says by annotation which InitiatorName it is to have: csi, an API server, pathd's double. */
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { PathdError } from '../../src/pathd/api.ts';
-import { CsiBench, EXT4_BYTES } from '../support/csi-bench.ts';
-import { FakeApi } from '../support/fake-api.ts';
-import { blockCapability } from '../support/kubelet.ts';
+import { CsiBench, EXT4_BYTES } from '../support/node/csi-bench.ts';
+import { FakeApi } from '../support/kubernetes/fake-api.ts';
+import { blockCapability } from '../support/node/kubelet.ts';
 
 const URL = 'iscsi://10.0.0.1/iqn.2026-01.io.prioritypath.test:vol/1';
 

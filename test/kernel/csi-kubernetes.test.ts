@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { PathStatus } from '../../src/pathd/api.ts';
 import { PathdError } from '../../src/pathd/api.ts';
-import { CsiBench, EXT4_BYTES, refusal } from '../support/csi-bench.ts';
-import { FakeApi } from '../support/fake-api.ts';
-import { blockCapability, mountCapability } from '../support/kubelet.ts';
+import { CsiBench, EXT4_BYTES, refusal } from '../support/node/csi-bench.ts';
+import { FakeApi } from '../support/kubernetes/fake-api.ts';
+import { blockCapability, mountCapability } from '../support/node/kubelet.ts';
 
 const IQN = 'iqn.2026-01.io.prioritypath.test:vol';
 const PATH = (n: number): string => `path.prioritypath.io/p${String(n)}`;

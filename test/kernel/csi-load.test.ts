@@ -4,9 +4,9 @@
  * stage, per event or per minute meets the budget here.
  */
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { CsiBench, EXT4_BYTES } from '../support/csi-bench.ts';
-import { FakeApi } from '../support/fake-api.ts';
-import { blockCapability } from '../support/kubelet.ts';
+import { CsiBench, EXT4_BYTES } from '../support/node/csi-bench.ts';
+import { FakeApi } from '../support/kubernetes/fake-api.ts';
+import { blockCapability } from '../support/node/kubelet.ts';
 import { path } from '../unit/cli/status-samples.ts';
 
 const CLUSTER = { nodes: 5_000, volumes: 20 };

@@ -1,8 +1,8 @@
 /** One ConfigMap drains a rack or a portal for every volume of the cluster: live, told, and taken back. */
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { CsiBench, EXT4_BYTES } from '../support/csi-bench.ts';
-import { FakeApi } from '../support/fake-api.ts';
-import { blockCapability } from '../support/kubelet.ts';
+import { CsiBench, EXT4_BYTES } from '../support/node/csi-bench.ts';
+import { FakeApi } from '../support/kubernetes/fake-api.ts';
+import { blockCapability } from '../support/node/kubelet.ts';
 
 const PATH = (n: number): string => `path.prioritypath.io/p${String(n)}`;
 const URL_OF = (n: number): string => `iscsi://10.0.0.${String(n)}/iqn.2026-01.io.test:vol/1`;

@@ -1,12 +1,12 @@
-/** The kernel keeps the contract that the double of mounts and devices keeps (test/unit/csi/mounts.test.ts). */
+/** The kernel keeps the contract that the double of mounts and devices keeps (test/unit/csi/node/mounts.test.ts). */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach } from 'vitest';
-import { parseMountInfo } from '../../src/host/mountinfo.ts';
-import { SYSTEM_MOUNTS } from '../../src/host/mounts.ts';
-import { run } from '../support/csi-bench.ts';
-import { mountsContract, type MountsRig, RIG_BYTES } from '../support/mounts-contract.ts';
+import { parseMountInfo } from '../../src/host/mount/mountinfo.ts';
+import { SYSTEM_MOUNTS } from '../../src/csi/node/mounts.ts';
+import { run } from '../support/node/csi-bench.ts';
+import { mountsContract, type MountsRig, RIG_BYTES } from '../support/node/mounts-contract.ts';
 
 const CAP_SYS_RESOURCE = 24n;
 

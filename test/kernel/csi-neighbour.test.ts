@@ -11,8 +11,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { CsiBench, EXT4_BYTES, XFS_BYTES, run } from '../support/csi-bench.ts';
-import { mountCapability } from '../support/kubelet.ts';
+import { CsiBench, EXT4_BYTES, XFS_BYTES, run } from '../support/node/csi-bench.ts';
+import { mountCapability } from '../support/node/kubelet.ts';
 import { fio, removeFolder, temporaryFolder } from './fuse-loop-support.ts';
 
 const CHILD = join(import.meta.dirname, 'fuse-loop-budget-child.ts');

@@ -9,12 +9,12 @@ import { open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { exec } from '../../src/host/exec.ts';
-import { createFuseLoopExporter } from '../../src/host/fuse-loop-exporter.ts';
+import { createFuseLoopExporter } from '../../src/host/block/fuse-loop-exporter.ts';
 import type { BlockExporter, ExportedDevice } from '../../src/ports/block.ts';
-import { CsiBench, EXT4_BYTES, refusal } from '../support/csi-bench.ts';
-import { blockCapability, mountCapability } from '../support/kubelet.ts';
-import { loopIoctl, PARTSCAN } from '../support/loop-ioctl.ts';
-import { Rig } from '../support/rig.ts';
+import { CsiBench, EXT4_BYTES, refusal } from '../support/node/csi-bench.ts';
+import { blockCapability, mountCapability } from '../support/node/kubelet.ts';
+import { loopIoctl, PARTSCAN } from '../support/node/loop-ioctl.ts';
+import { Rig } from '../support/node/rig.ts';
 import { RamSource } from './fuse-loop-ram.ts';
 import {
   MIB,

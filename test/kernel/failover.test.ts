@@ -5,11 +5,11 @@
  */
 import { afterEach, describe, expect, test } from 'vitest';
 import type { VolumeStatus } from '../../src/pathd/api.ts';
-import { FioJobRun } from '../support/fio.ts';
-import { Rig, type RigOptions } from '../support/rig.ts';
-import { StampLoad } from '../support/stamps-load.ts';
-import { verifyFile } from '../support/stamps.ts';
-import type { Target } from '../support/tgt.ts';
+import { FioJobRun } from '../support/load/fio.ts';
+import { Rig, type RigOptions } from '../support/node/rig.ts';
+import { StampLoad } from '../support/load/stamps-load.ts';
+import { verifyFile } from '../support/load/stamps.ts';
+import type { Target } from '../support/targets/tgt.ts';
 
 let rig: Rig | undefined;
 

@@ -5,8 +5,8 @@
  *   letgo    what was held is answered, and the rest   end     detaches all; the lines that were logged
  */
 import { createInterface } from 'node:readline';
-import { createFuseLoopExporter } from '../../src/host/fuse-loop-exporter.ts';
-import { setThreadPoolSize } from '../../src/host/fuse-threads.ts';
+import { createFuseLoopExporter } from '../../src/host/block/fuse-loop-exporter.ts';
+import { setThreadPoolSize } from '../../src/host/block/fuse-threads.ts';
 import { RamSource } from './fuse-loop-ram.ts';
 
 const MIB = 1024 * 1024;

@@ -3,8 +3,8 @@
  * stay: until killed. detach: detaches, then ends by itself. detach-and-exit: process.exit(7).
  * exit, throw: process.exit(7) or an uncaught exception with the volume attached.
  */
-import { setThreadPoolSize } from '../../src/host/fuse-threads.ts';
-import { createFuseLoopExporter } from '../../src/host/fuse-loop-exporter.ts';
+import { setThreadPoolSize } from '../../src/host/block/fuse-threads.ts';
+import { createFuseLoopExporter } from '../../src/host/block/fuse-loop-exporter.ts';
 import { RamSource } from './fuse-loop-ram.ts';
 
 setThreadPoolSize(4);

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createFuseLoopExporter } from '../../src/host/fuse-loop-exporter.ts';
+import { createFuseLoopExporter } from '../../src/host/block/fuse-loop-exporter.ts';
 import { exec } from '../../src/host/exec.ts';
 import type { BlockExporter } from '../../src/ports/block.ts';
 import { RamSource } from './fuse-loop-ram.ts';

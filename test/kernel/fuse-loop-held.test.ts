@@ -6,10 +6,10 @@ import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
-import { findHolders } from '../../src/host/device-holders.ts';
+import { findHolders } from '../../src/host/mount/device-holders.ts';
 import { exec } from '../../src/host/exec.ts';
-import { createFuseLoopExporter } from '../../src/host/fuse-loop-exporter.ts';
-import { LEAST_REQUESTS } from '../../src/host/held-memory.ts';
+import { createFuseLoopExporter } from '../../src/host/block/fuse-loop-exporter.ts';
+import { LEAST_REQUESTS } from '../../src/host/block/held-memory.ts';
 import type { BlockExporter } from '../../src/ports/block.ts';
 import { RamSource } from './fuse-loop-ram.ts';
 import {

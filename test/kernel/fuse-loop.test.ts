@@ -5,7 +5,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createFuseLoopExporter } from '../../src/host/fuse-loop-exporter.ts';
+import { createFuseLoopExporter } from '../../src/host/block/fuse-loop-exporter.ts';
 import { exec } from '../../src/host/exec.ts';
 import type { BlockExporter, ExportedDevice } from '../../src/ports/block.ts';
 import { RamSource } from './fuse-loop-ram.ts';

@@ -9,8 +9,8 @@
  * printed at the end.
  */
 import { afterAll, describe, expect, test } from 'vitest';
-import type { Abandonment } from '../support/gateway-proxy.ts';
-import { GhostRig, REGIONS } from '../support/ghost-rig.ts';
+import type { Abandonment } from '../support/targets/gateway-proxy.ts';
+import { GhostRig, REGIONS } from '../support/node/ghost-rig.ts';
 
 type Rung = 'reset' | 'gone' | 'delay' | 'none';
 type Fault = 'frozen' | 'partition' | 'hung';

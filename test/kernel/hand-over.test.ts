@@ -7,7 +7,7 @@
  * them B serves at once, and the ghosts must come, or this test could not see any.
  */
 import { expect, test } from 'vitest';
-import { GhostRig, REGIONS } from '../support/ghost-rig.ts';
+import { GhostRig, REGIONS } from '../support/node/ghost-rig.ts';
 
 const [OLD, NEW] = [0xa1, 0xb2];
 const LIMIT_MS = 90_000;

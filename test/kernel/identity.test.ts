@@ -4,10 +4,10 @@
  */
 import { writeFileSync } from 'node:fs';
 import { afterEach, describe, expect, test } from 'vitest';
-import { FioJobRun } from '../support/fio.ts';
-import { Rig, SERIAL } from '../support/rig.ts';
-import { StampLoad } from '../support/stamps-load.ts';
-import { makeBackingFile } from '../support/tgt.ts';
+import { FioJobRun } from '../support/load/fio.ts';
+import { Rig, SERIAL } from '../support/node/rig.ts';
+import { StampLoad } from '../support/load/stamps-load.ts';
+import { makeBackingFile } from '../support/targets/tgt.ts';
 
 const SIZE = 256 << 20;
 let rig: Rig | undefined;

@@ -1,11 +1,11 @@
 /** Staging: how fast, how often, what a crash of pathd leaves, and that nothing leaks. */
 import { createServer } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
-import { blockCapability } from '../support/kubelet.ts';
-import { leaked, takeStock } from '../support/leaks.ts';
-import { Rig } from '../support/rig.ts';
-import { StampLoad } from '../support/stamps-load.ts';
-import { verifyFile } from '../support/stamps.ts';
+import { blockCapability } from '../support/node/kubelet.ts';
+import { leaked, takeStock } from '../support/node/leaks.ts';
+import { Rig } from '../support/node/rig.ts';
+import { StampLoad } from '../support/load/stamps-load.ts';
+import { verifyFile } from '../support/load/stamps.ts';
 
 let rig: Rig | undefined;
 

@@ -7,9 +7,9 @@ import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { PathSpec } from '../../src/pathd/api.ts';
-import { Rig } from '../support/rig.ts';
-import { StampLoad } from '../support/stamps-load.ts';
-import { verifyFile } from '../support/stamps.ts';
+import { Rig } from '../support/node/rig.ts';
+import { StampLoad } from '../support/load/stamps-load.ts';
+import { verifyFile } from '../support/load/stamps.ts';
 
 let rig: Rig | undefined;
 let load: StampLoad | undefined;

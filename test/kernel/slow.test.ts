@@ -4,10 +4,10 @@
  */
 import { afterEach, describe, expect, test } from 'vitest';
 import type { Volume } from '../../src/volume/volume.ts';
-import { freePort, temporaryFolder } from '../support/ports.ts';
-import { startVolume, submit } from '../support/real-volume.ts';
-import { SlowFiles } from '../support/slow-file.ts';
-import { makeBackingFile, Target, TEST_IQN } from '../support/tgt.ts';
+import { freePort, temporaryFolder } from '../support/targets/ports.ts';
+import { startVolume, submit } from '../support/node/real-volume.ts';
+import { SlowFiles } from '../support/targets/slow-file.ts';
+import { makeBackingFile, Target, TEST_IQN } from '../support/targets/tgt.ts';
 
 const UNIT = { serial: 'SLOW01', scsiId: 'SLOW01' };
 const LATE_MS = 1_500;

@@ -1,8 +1,8 @@
 /** fio jobs on a plain file: a good one passes, a block changed under fio is caught. */
 import { closeSync, openSync, statSync, writeSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
-import { FioJobRun, runFio } from '../support/fio.ts';
-import { temporaryFolder } from '../support/ports.ts';
+import { FioJobRun, runFio } from '../support/load/fio.ts';
+import { temporaryFolder } from '../support/targets/ports.ts';
 
 const folder = temporaryFolder('fio', '/tmp');
 afterAll(() => folder.remove());

@@ -3,7 +3,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { createInterface, type Interface } from 'node:readline';
 import { existsSync, readdirSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { enter, type Rack, RackNetwork } from '../support/netns.ts';
+import { enter, type Rack, RackNetwork } from '../support/targets/netns.ts';
 
 const SERVER = `
 const net = require('node:net');

@@ -2,11 +2,11 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, openSync, closeSync, truncateSync, writeSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { monotonicMs, StampLoad, type StampLoadOptions } from '../support/stamps-load.ts';
-import { makeBackingFile } from '../support/tgt.ts';
-import { temporaryFolder } from '../support/ports.ts';
-import { BLOCK, extentsOf, isClean, rewritesPerBlock } from '../support/stamps.ts';
-import { verifyExtents, verifyFile } from '../support/stamps.ts';
+import { monotonicMs, StampLoad, type StampLoadOptions } from '../support/load/stamps-load.ts';
+import { makeBackingFile } from '../support/targets/tgt.ts';
+import { temporaryFolder } from '../support/targets/ports.ts';
+import { BLOCK, extentsOf, isClean, rewritesPerBlock } from '../support/load/stamps.ts';
+import { verifyExtents, verifyFile } from '../support/load/stamps.ts';
 
 const folder = temporaryFolder('stamps');
 const [image, mount] = [`${folder.path}/image`, `${folder.path}/mnt`];

@@ -2,8 +2,8 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { findByMountPoint, readMountInfo } from '../../src/host/mountinfo.ts';
-import { unmountAll } from '../../src/host/mount.ts';
+import { findByMountPoint, readMountInfo } from '../../src/host/mount/mountinfo.ts';
+import { unmountAll } from '../../src/host/mount/mount.ts';
 
 test('a filesystem that does not answer is unmounted without being looked at', async () => {
   const target = mkdtempSync('/dev/shm/umount-');

@@ -1,10 +1,10 @@
 /** Mutations of claims and of what follows a volume from node to node: what csi may never do. */
 import { type Mutation, mutation } from './mutation.ts';
 
-const OWNER = 'test/unit/csi/owner.test.ts';
-const CLAIMED = 'test/unit/csi/claims.test.ts';
-const RELEASES = 'test/unit/csi/releases.test.ts';
-const MODES = 'test/unit/csi/claims-modes.test.ts';
+const OWNER = 'test/unit/csi/cluster/owner.test.ts';
+const CLAIMED = 'test/unit/csi/cluster/claims.test.ts';
+const RELEASES = 'test/unit/csi/cluster/releases.test.ts';
+const MODES = 'test/unit/csi/scenarios/claims-modes.test.ts';
 
 export const CLAIMS: readonly Mutation[] = [
   mutation(
@@ -12,7 +12,7 @@ export const CLAIMS: readonly Mutation[] = [
     'a claim does not say which sessions its node is about to open',
     [OWNER, 'a claim says who is about to write, from the moment it is made'],
     {
-      file: 'src/csi/owner.ts',
+      file: 'src/csi/cluster/owner.ts',
       was: '{ [OWNER_KEY]: node, [DEBTS_KEY]: text, ...stale }',
       is: '{ [OWNER_KEY]: node, ...stale }',
     },
@@ -22,7 +22,7 @@ export const CLAIMS: readonly Mutation[] = [
     'a release that is not clean leaves nothing of what pathd said',
     [OWNER, 'a release that is not clean leaves what pathd said'],
     {
-      file: 'src/csi/owner.ts',
+      file: 'src/csi/cluster/owner.ts',
       was: 'mergeDebts([...kept, ...said.map(plain)])',
       is: 'mergeDebts(kept)',
     },
@@ -32,7 +32,7 @@ export const CLAIMS: readonly Mutation[] = [
     'a stage that fails takes the debts of others off the volume',
     [OWNER, 'a stage that fails before anything was fenced loses no debt of others'],
     {
-      file: 'src/csi/owner.ts',
+      file: 'src/csi/cluster/owner.ts',
       was: 'return isSettled && !isAnother && owner === node ? [] : [entry];',
       is: 'return [];',
     },
@@ -41,14 +41,18 @@ export const CLAIMS: readonly Mutation[] = [
     'rollback-loses-own',
     'a stage that fails takes the entry of a claim before it away',
     [OWNER, 'a claim that this node held before counts as its own debt'],
-    { file: 'src/csi/owner.ts', was: 'return wasHeld && !isSettled ?', is: 'return isSettled ?' },
+    {
+      file: 'src/csi/cluster/owner.ts',
+      was: 'return wasHeld && !isSettled ?',
+      is: 'return isSettled ?',
+    },
   ),
   mutation(
     'take-over-in-the-past',
     'a declared delay counts from the claim that was taken over, not from the take-over',
     [OWNER, 'of a node that it was taken from: every path, since the take-over'],
     {
-      file: 'src/csi/owner.ts',
+      file: 'src/csi/cluster/owner.ts',
       was: '({ ...debt, sinceUnixMs: now });',
       is: 'debt;',
     },
@@ -87,7 +91,7 @@ export const CLAIMS: readonly Mutation[] = [
     'a question of pathd is answered with yes where the API server does not answer',
     [CLAIMED, 'is not answered while nobody knows (unavailable)'],
     {
-      file: 'src/csi/claims.ts',
+      file: 'src/csi/cluster/claims.ts',
       was: "return isGone ? 'done' : 'again';",
       is: "return isGone ? 'done' : this.#answer(volumeId);",
     },
@@ -97,7 +101,7 @@ export const CLAIMS: readonly Mutation[] = [
     'pathd is not told that another node has claimed the volume',
     [CLAIMED, 'a PV that was made anew and that another node has claimed: lost'],
     {
-      file: 'src/csi/claims.ts',
+      file: 'src/csi/cluster/claims.ts',
       was: "await pathd.confirmClaim(volumeId, 'lost', text);",
       is: 'await Promise.resolve();',
     },
@@ -107,7 +111,7 @@ export const CLAIMS: readonly Mutation[] = [
     'a node that has lost its claim answers a later question with yes',
     [CLAIMED, 'after the claim was lost is never answered with "confirmed"'],
     {
-      file: 'src/csi/claims.ts',
+      file: 'src/csi/cluster/claims.ts',
       was: 'isOwner === true\n        ?',
       is: 'isOwner !== undefined\n        ?',
     },
@@ -117,7 +121,7 @@ export const CLAIMS: readonly Mutation[] = [
     'a node claims a volume again that another one has had meanwhile, and writes on',
     [CLAIMED, 'another node has had it and has given it back (clean)'],
     {
-      file: 'src/csi/claims.ts',
+      file: 'src/csi/cluster/claims.ts',
       was: 'if (wasTaken(known, pv, this.#options.node)) {',
       is: 'if (known.volumeId === pv.uid) {',
     },
@@ -125,9 +129,9 @@ export const CLAIMS: readonly Mutation[] = [
   mutation(
     'new-pv-not-claimed',
     'a PV that was made anew while its volume is staged is left unclaimed',
-    ['test/unit/csi/keeper.test.ts', 'a replaced, deleted or foreign PV changes nothing'],
+    ['test/unit/csi/cluster/keeper.test.ts', 'a replaced, deleted or foreign PV changes nothing'],
     {
-      file: 'src/csi/keeper.ts',
+      file: 'src/csi/cluster/keeper.ts',
       was: 'if (pv !== undefined) this.#options.look(pv);',
       is: '',
     },
@@ -137,7 +141,7 @@ export const CLAIMS: readonly Mutation[] = [
     'a node that never had the volume founds its record on whatever its path leads to',
     ['test/unit/pathd/pinned-unit.test.ts', 'and a node that has never had the volume refuses it'],
     {
-      file: 'src/volume/identity-book.ts',
+      file: 'src/volume/unit/identity-book.ts',
       was: 'if (this.#pinned === undefined) {',
       is: 'if (this.#firstPath !== undefined) {',
     },
@@ -147,7 +151,7 @@ export const CLAIMS: readonly Mutation[] = [
     'a volume that is claimed by who only reads is one of several nodes to pathd, which hands no debt on',
     [MODES, 'a debt leaves the PersistentVolume where it was fenced, and nowhere else'],
     {
-      file: 'src/csi/attach-request.ts',
+      file: 'src/csi/node/attach-request.ts',
       was: 'singleNode: needsOwner(mode),',
       is: 'singleNode: needsOwner(mode) && !isReadOnlyMode(mode),',
     },
@@ -167,7 +171,7 @@ export const CLAIMS: readonly Mutation[] = [
     'a path of this node that is kept out and not configured any more does not stand beside its claim',
     [MODES, 'what is kept out of this node itself and not configured any more'],
     {
-      file: 'src/volume/left-behind.ts',
+      file: 'src/volume/debt/left-behind.ts',
       was: 'const unserved = { ...record, mayHoldWrites,',
       is: 'const unserved = { ...record, keptOut: [], mayHoldWrites,',
     },
@@ -177,7 +181,7 @@ export const CLAIMS: readonly Mutation[] = [
     'a volume is attached under a claim that this node could not write down',
     [RELEASES, 'a claim that cannot be recorded on this node'],
     {
-      file: 'src/csi/claims.ts',
+      file: 'src/csi/cluster/claims.ts',
       was: "if (!(await this.#set(volumeId, { pv: knownPv(pv, node), isOwner: true, claim }, ['left']))) {",
       is: "await this.#set(volumeId, { pv: knownPv(pv, node), isOwner: true, claim }, ['left']);\n    if (volumeId === '') {",
     },
@@ -187,7 +191,7 @@ export const CLAIMS: readonly Mutation[] = [
     'what could not be written once is not written again as long as nothing else changes',
     [RELEASES, 'a claim that cannot be recorded on this node'],
     {
-      file: 'src/csi/known.ts',
+      file: 'src/csi/cluster/known.ts',
       was: 'if (isSame && !this.#older.has(volumeId)) return true;',
       is: 'if (isSame) return true;',
     },
@@ -197,7 +201,7 @@ export const CLAIMS: readonly Mutation[] = [
     'what pathd says is left is dropped where csi has forgotten that the claim is its own',
     [RELEASES, 'what pathd says is left is written also'],
     {
-      file: 'src/csi/owner.ts',
+      file: 'src/csi/cluster/owner.ts',
       was: 'const said = isOwner || owner === node ? left : [];',
       is: 'const said = isOwner ? left : [];',
     },
@@ -207,7 +211,7 @@ export const CLAIMS: readonly Mutation[] = [
     'a release that was under way takes the claim of a stage that has begun since',
     [RELEASES, 'does not take the claim of a stage that has begun since'],
     {
-      file: 'src/csi/owner.ts',
+      file: 'src/csi/cluster/owner.ts',
       was: 'if (terms.isOver()) return true;',
       is: 'void terms.isOver;',
     },
@@ -217,7 +221,7 @@ export const CLAIMS: readonly Mutation[] = [
     'a question of pathd is answered by what the PV said before it was asked',
     [CLAIMED, 'that was asked before is not answered by what the stage has read'],
     {
-      file: 'src/csi/claims.ts',
+      file: 'src/csi/cluster/claims.ts',
       was: '=== true) job.read = undefined;',
       is: '=== true) job.again = false;',
     },
@@ -227,7 +231,7 @@ export const CLAIMS: readonly Mutation[] = [
     'a csi that was stopped answers a question of pathd by what it has read before',
     [CLAIMED, 'is not answered by a csi that was stopped'],
     {
-      file: 'src/csi/claims.ts',
+      file: 'src/csi/cluster/claims.ts',
       was: 'if (performance.now() - readAt > ANSWER_MS)',
       is: 'if (readAt > performance.now() + ANSWER_MS)',
     },
@@ -237,7 +241,7 @@ export const CLAIMS: readonly Mutation[] = [
     'a claim that was lost while pathd attached the volume is not noticed before the volume is mounted',
     [CLAIMED, 'a claim that was lost while pathd fenced'],
     {
-      file: 'src/csi/claims.ts',
+      file: 'src/csi/cluster/claims.ts',
       was: 'if (known?.isOwner !== true || this.#told.has(volumeId)) {',
       is: 'if (known === undefined) {',
     },
@@ -247,7 +251,7 @@ export const CLAIMS: readonly Mutation[] = [
     'a claim of a minute ago counts though nobody can be asked whether it still stands',
     [CLAIMED, 'nobody says whether the claim still stands'],
     {
-      file: 'src/csi/claims.ts',
+      file: 'src/csi/cluster/claims.ts',
       was: 'if (isOpen && performance.now() - madeAt > ANSWER_MS)',
       is: 'if (isOpen && madeAt > performance.now())',
     },

@@ -16,7 +16,7 @@ export const CONTROLLER: readonly Mutation[] = [
   mutation(
     'latched-by-a-stall',
     'time in which our own process stood still makes a volume fail',
-    ['test/unit/volume/own-stall.test.ts', 'it does not fail'],
+    ['test/unit/volume/scenarios/own-stall.test.ts', 'it does not fail'],
     paths('receive', 'if (heldSince !== undefined) turn', 'if (heldSince === -1) turn'),
   ),
   mutation(

@@ -3,10 +3,10 @@ import type { Edit } from './patches.ts';
 import { type Mutation, mutation } from './mutation.ts';
 
 const PATHD = 'test/unit/pathd/debts.test.ts';
-const BACK_AGAIN = 'test/unit/volume/back-again.test.ts';
-const KILLED = 'test/unit/volume/killed-in-take-over.test.ts';
-const HAND_OVER = 'test/unit/volume/hand-over.test.ts';
-const MOVED_OUT = 'test/unit/volume/moved-out.test.ts';
+const BACK_AGAIN = 'test/unit/volume/scenarios/back-again.test.ts';
+const KILLED = 'test/unit/volume/scenarios/killed-in-take-over.test.ts';
+const HAND_OVER = 'test/unit/volume/scenarios/hand-over.test.ts';
+const MOVED_OUT = 'test/unit/volume/scenarios/moved-out.test.ts';
 
 const volume = (file: string, was: string, is: string): Edit => ({
   file: `src/volume/${file}.ts`,
@@ -40,7 +40,7 @@ export const DEBTS: readonly Mutation[] = [
     'the unit is reset without the session of the former holder being reinstated',
     [HAND_OVER, 'goes with that session, which no reset reaches'],
     volume(
-      'debts',
+      'debt/debts',
       "if (initiatorName === '' || at.isid === '' || at.host === '') return false;",
       'return false;',
     ),
@@ -50,7 +50,7 @@ export const DEBTS: readonly Mutation[] = [
     '`delay` counts from the attach and not from the release',
     [HAND_OVER, 'at once, if that is longer ago'],
     volume(
-      'debts',
+      'debt/debts',
       'const severedAt = (clock.now() - agoMs) as Instant;',
       'const severedAt = clock.now();\n      void agoMs;',
     ),
@@ -60,7 +60,7 @@ export const DEBTS: readonly Mutation[] = [
     'a release in the future leaves a delay that is longer than it was declared, or never over',
     [HAND_OVER, 'by another clock, counts as now'],
     volume(
-      'debts',
+      'debt/debts',
       'Math.max(0, clock.wallTime().getTime() - entry.debt.sinceUnixMs)',
       'clock.wallTime().getTime() - entry.debt.sinceUnixMs',
     ),
@@ -70,7 +70,7 @@ export const DEBTS: readonly Mutation[] = [
     'a listed path that is not configured any more is left out',
     [HAND_OVER, 'is fenced at its address'],
     volume(
-      'debt-addresses',
+      'debt/debt-addresses',
       'if (!allPaths) return due;',
       'if (!allPaths) return due.filter(({ name }) => paths.some((path) => path.name === name));',
     ),
@@ -78,9 +78,12 @@ export const DEBTS: readonly Mutation[] = [
   mutation(
     'claim-of-listed-alone',
     'of a claim that was never released the paths that are configured now are left out',
-    ['test/unit/volume/unknown-history.test.ts', 'every path is reset before the first write'],
+    [
+      'test/unit/volume/scenarios/unknown-history.test.ts',
+      'every path is reset before the first write',
+    ],
     volume(
-      'debt-addresses',
+      'debt/debt-addresses',
       'for (const { name, target } of paths) {',
       'for (const { name, target } of paths.slice(paths.length)) {',
     ),
@@ -90,7 +93,7 @@ export const DEBTS: readonly Mutation[] = [
     'what the claim calls kept out is believed to be, though no reservation was seen',
     [HAND_OVER, 'is not believed to be kept out where the reservation is gone, though'],
     volume(
-      'predecessors',
+      'reserve/predecessors',
       'return wasRegistered || (keptOut && seen.reserved);',
       'return wasRegistered || keptOut;',
     ),
@@ -100,7 +103,7 @@ export const DEBTS: readonly Mutation[] = [
     'the reservation that keeps out what an earlier holder may bring is given back at the end',
     [HAND_OVER, 'is handed on by each holder until it was logged into'],
     volume(
-      'left-behind',
+      'debt/left-behind',
       'return debts.some(({ paths }) => paths.some(({ keptOut }) => keptOut));',
       'return debts.length < 0;',
     ),
@@ -116,7 +119,7 @@ export const DEBTS: readonly Mutation[] = [
     'what is kept out stays so when its portal answers again',
     [HAND_OVER, 'is paid once its portal answers'],
     volume(
-      'debts',
+      'debt/debts',
       'if (this.#stopped || this.#owed.length === 0) return;',
       'if (this.#owed.length >= 0) return;',
     ),
@@ -126,7 +129,7 @@ export const DEBTS: readonly Mutation[] = [
     'paths that may hold writes are not among what a detach answers',
     [HAND_OVER, 'leaves the path, its address and its ISID'],
     volume(
-      'left-behind',
+      'debt/left-behind',
       'const paths = [...held, ...out',
       'const paths = [...held.slice(held.length), ...out',
     ),
@@ -136,7 +139,7 @@ export const DEBTS: readonly Mutation[] = [
     'whoever holds the unit is preempted where a claim was taken over',
     [HAND_OVER, 'is left to it, though another claim was taken'],
     volume(
-      'predecessors',
+      'reserve/predecessors',
       'return this.#isAnybody || this.#isNamed(key);',
       'return this.#isAnybody || this.#rings.size > 0;',
     ),
@@ -161,7 +164,7 @@ export const DEBTS: readonly Mutation[] = [
     'two debts of one address are one to the fence, and only the later is settled',
     [HAND_OVER, 'is settled also where the same node had left one of its paths before'],
     volume(
-      'debts',
+      'debt/debts',
       'const name = again === 1 ? path.name :',
       'const name = again > 0 ? path.name :',
     ),
@@ -181,7 +184,7 @@ export const DEBTS: readonly Mutation[] = [
     'a record that an attempt has made passes for one that knows what this node has written',
     [PATHD, 'and go on counting when the first attempt has failed'],
     volume(
-      'debt-addresses',
+      'debt/debt-addresses',
       'if (record === undefined || isLost) return [debt];',
       'if (record === undefined || (isLost && debt.paths.length < 0)) return [debt];',
     ),
@@ -197,7 +200,7 @@ export const DEBTS: readonly Mutation[] = [
     'a volume that is only read is recorded as one that may hold writes',
     [HAND_OVER, 'who only read leaves nothing'],
     volume(
-      'switcher',
+      'switch/switcher',
       'return this.#options.readOnly ? holding() :',
       "return path === '' ? holding() :",
     ),
@@ -205,21 +208,24 @@ export const DEBTS: readonly Mutation[] = [
   mutation(
     'waiting-is-told',
     'a fence that waits for the first login of a path is told as one that has failed',
-    ['test/unit/volume/unknown-history.test.ts', 'every path is reset before the first write'],
+    [
+      'test/unit/volume/scenarios/unknown-history.test.ts',
+      'every path is reset before the first write',
+    ],
     volume('engine', '(starts && stuck.what ===', '(starts && stuck.why ==='),
   ),
   mutation(
     'kept-out-by-one-word',
     'an old entry says that a path of this node is kept out, a newer one that it may write: the old one counts',
     [BACK_AGAIN, 'it is told as held by an entry beside'],
-    volume('debt-addresses', 'return about.every(', 'return about.some('),
+    volume('debt/debt-addresses', 'return about.every(', 'return about.some('),
   ),
   mutation(
     'kept-out-under-a-claim',
     'a path of this node counts as kept out though this node has claimed the volume since',
     [BACK_AGAIN, 'a claim of this node stands'],
     volume(
-      'debt-addresses',
+      'debt/debt-addresses',
       'if (own.some(({ allPaths }) => allPaths)) return [];',
       'if (own.length === 0) return [];',
     ),
@@ -235,7 +241,7 @@ export const DEBTS: readonly Mutation[] = [
     'it is reset where it was configured, though a redirect had led its writes elsewhere',
     [MOVED_OUT, 'where a redirect had led, and not where it was configured'],
     volume(
-      'left-behind',
+      'debt/left-behind',
       'return { keptOut: names, keptAt: Object.fromEntries(at) };',
       'return { keptOut: names, keptAt: Object.fromEntries(at.slice(at.length)) };',
     ),
@@ -250,12 +256,20 @@ export const DEBTS: readonly Mutation[] = [
     'taken-key-unrecorded',
     'the keys of an earlier holder are taken away, and not put on record before',
     [KILLED, 'the same node serves after it'],
-    volume('reservations', 'registering(holder === undefined ? [] : foreign)', 'registering([])'),
+    volume(
+      'reserve/reservations',
+      'registering(holder === undefined ? [] : foreign)',
+      'registering([])',
+    ),
   ),
   mutation(
     'taken-key-of-anybody',
     'a path counts as kept out because the key of another one was taken away',
     [KILLED, 'a path whose key was not there is not taken'],
-    volume('debts', 'keys.some((key) => ring.isOf(at, key))', 'keys.some((key) => ring.has(key))'),
+    volume(
+      'debt/debts',
+      'keys.some((key) => ring.isOf(at, key))',
+      'keys.some((key) => ring.has(key))',
+    ),
   ),
 ];

@@ -1,7 +1,7 @@
 /** Mutations of what keeps a device that of its volume, and its kernel from being left alone with it. */
 import { type Mutation, mutation } from './mutation.ts';
 
-const GUARD = 'test/unit/host/loop-guard.test.ts';
+const GUARD = 'test/unit/host/block/loop-guard.test.ts';
 
 export const DEVICES: readonly Mutation[] = [
   mutation(
@@ -9,7 +9,7 @@ export const DEVICES: readonly Mutation[] = [
     'a loop device that has fallen back to buffered I/O without a word is taken',
     [GUARD, 'refuses one that has fallen back to buffered I/O'],
     {
-      file: 'src/host/loop.ts',
+      file: 'src/host/block/loop.ts',
       was: 'if (loop.directIo) return ok(loop);',
       is: 'return ok(loop);',
     },
@@ -19,7 +19,7 @@ export const DEVICES: readonly Mutation[] = [
     'a loop device that shows another file is taken for the one that was just made',
     [GUARD, 'refuses one that shows another file'],
     {
-      file: 'src/host/loop.ts',
+      file: 'src/host/block/loop.ts',
       was: 'if (loop?.backingFile !== options.file) {',
       is: 'if (loop === undefined) {',
     },
@@ -29,7 +29,7 @@ export const DEVICES: readonly Mutation[] = [
     'a device at a shifted offset is gone on with',
     [GUARD, 'loop/offset cannot be put back'],
     {
-      file: 'src/host/loop-guard.ts',
+      file: 'src/host/block/loop-guard.ts',
       was: 'if (now.offset !== 0 || now.sizeLimit !== 0) {',
       is: 'if (now.sizeLimit !== 0) {',
     },
@@ -39,7 +39,7 @@ export const DEVICES: readonly Mutation[] = [
     'the path of the file behind a device is proof enough',
     [GUARD, 'another file behind a path that reads the same is lost'],
     {
-      file: 'src/host/loop-guard.ts',
+      file: 'src/host/block/loop-guard.ts',
       was: "if (verdict.kind === 'fine' && this.#openFiles() === 0) {",
       is: "if (verdict.kind === 'fine' && this.#openFiles() < 0) {",
     },
@@ -67,15 +67,15 @@ export const DEVICES: readonly Mutation[] = [
   mutation(
     'node-panics',
     'a mount option that stops the node at the first error is taken',
-    ['test/unit/csi/parse.test.ts', 'mount option "errors=panic" is refused'],
-    { file: 'src/csi/parse.ts', was: '/^errors=panic$/', is: '/^errors=panik$/' },
+    ['test/unit/csi/wire/parse.test.ts', 'mount option "errors=panic" is refused'],
+    { file: 'src/csi/wire/parse.ts', was: '/^errors=panic$/', is: '/^errors=panik$/' },
   ),
   mutation(
     'two-enomem',
     'an error of a read of /dev/fuse that is not known ends the reader',
-    ['test/unit/host/fuse-read-errors.test.ts', 'serves on after reads of all its readers'],
+    ['test/unit/host/block/fuse-read-errors.test.ts', 'serves on after reads of all its readers'],
     {
-      file: 'src/host/fuse-read-errors.ts',
+      file: 'src/host/block/fuse-read-errors.ts',
       was: '  const afterMs = Math.min(',
       is: "  if (code === 'ENOMEM') return { kind: 'end', expected: false };\n  const afterMs = Math.min(",
     },

@@ -5,9 +5,9 @@ export const ENGINE: readonly Mutation[] = [
   mutation(
     'order-lost',
     'the loop of the switcher counts as running for a moment after it has looked last',
-    ['test/unit/volume/switcher.test.ts', 'is never lost, however soon'],
+    ['test/unit/volume/switch/switcher.test.ts', 'is never lost, however soon'],
     {
-      file: 'src/volume/switcher.ts',
+      file: 'src/volume/switch/switcher.ts',
       was: '    this.#running = false;\n  }\n\n  async #leaveNow',
       is: '    await undefined;\n    this.#running = false;\n  }\n\n  async #leaveNow',
     },
@@ -15,7 +15,7 @@ export const ENGINE: readonly Mutation[] = [
   mutation(
     'close-overtakes-plan',
     'a volume is closed without waiting for the end of a planned switch',
-    ['test/unit/volume/close.test.ts', 'leaves a clean record'],
+    ['test/unit/volume/scenarios/close.test.ts', 'leaves a clean record'],
     {
       file: 'src/volume/engine.ts',
       was: '    await switcher.calm();\n',
@@ -25,9 +25,9 @@ export const ENGINE: readonly Mutation[] = [
   mutation(
     'million-at-once',
     'every command of a request goes to the target at once',
-    ['test/unit/volume/dispatch-window.test.ts', 'has a few of them at the target at once'],
+    ['test/unit/volume/io/dispatch-window.test.ts', 'has a few of them at the target at once'],
     {
-      file: 'src/volume/dispatch.ts',
+      file: 'src/volume/io/dispatch.ts',
       was: 'const PIECES_AT_ONCE = 32;',
       is: 'const PIECES_AT_ONCE = 3_200;',
     },
@@ -35,9 +35,12 @@ export const ENGINE: readonly Mutation[] = [
   mutation(
     'stable-past-the-log',
     'what is stable when it is acknowledged is not logged, though older writes are',
-    ['test/unit/volume/cache-disabled.test.ts', 'an older write is not replayed over a newer one'],
+    [
+      'test/unit/volume/scenarios/cache-disabled.test.ts',
+      'an older write is not replayed over a newer one',
+    ],
     {
-      file: 'src/volume/dispatch.ts',
+      file: 'src/volume/io/dispatch.ts',
       was: '(mayLose || log.count > 0)',
       is: '(mayLose || (!stable && log.count > 0))',
     },
@@ -65,7 +68,10 @@ export const ENGINE: readonly Mutation[] = [
   mutation(
     'settled-unsaved',
     'a volume serves though its record of the unit could not be saved',
-    ['test/unit/volume/settle.test.ts', 'a start whose record of the unit cannot be saved'],
+    [
+      'test/unit/volume/scenarios/settle.test.ts',
+      'a start whose record of the unit cannot be saved',
+    ],
     {
       file: 'src/volume/volume.ts',
       was: 'if (!saved.ok) return saved;\n    await this.#engine.reservations.settle();',
@@ -120,9 +126,9 @@ export const ENGINE: readonly Mutation[] = [
   mutation(
     'write-protected-chosen',
     'a path whose unit is write-protected may carry the I/O of a volume that writes',
-    ['test/unit/volume/write-protection.test.ts', 'is not chosen by a volume that writes'],
+    ['test/unit/volume/unit/write-protection.test.ts', 'is not chosen by a volume that writes'],
     {
-      file: 'src/volume/write-protection.ts',
+      file: 'src/volume/unit/write-protection.ts',
       was: "if (writeProtected) return unusable('the unit says so (WP in MODE SENSE)');",
       is: '',
     },
@@ -130,9 +136,12 @@ export const ENGINE: readonly Mutation[] = [
   mutation(
     'residual-believed',
     'success is believed though the target says that other data was moved than there was',
-    ['test/unit/volume/switching.test.ts', 'GOOD with a residual is no answer to a write'],
+    [
+      'test/unit/volume/scenarios/switching.test.ts',
+      'GOOD with a residual is no answer to a write',
+    ],
     {
-      file: 'src/volume/outcome.ts',
+      file: 'src/volume/unit/outcome.ts',
       was: 'if (residual === 0 || (dataIn ?? dataOut) === undefined) return verdict;',
       is: 'return verdict;',
     },
@@ -140,9 +149,12 @@ export const ENGINE: readonly Mutation[] = [
   mutation(
     'zeros-have-no-residual',
     'a WRITE SAME of which the target has taken nothing counts as written',
-    ['test/unit/volume/switching.test.ts', 'GOOD with a residual is no answer to a write'],
+    [
+      'test/unit/volume/scenarios/switching.test.ts',
+      'GOOD with a residual is no answer to a write',
+    ],
     {
-      file: 'src/volume/dispatch.ts',
+      file: 'src/volume/io/dispatch.ts',
       was: 'judgeTransfer(outcome, piece)',
       is: "judgeTransfer(outcome, request.kind === 'write' ? piece : { dataIn })",
     },
@@ -160,9 +172,9 @@ export const ENGINE: readonly Mutation[] = [
   mutation(
     'parameters-not-taken',
     'a reservation command counts as done though the target has not taken its parameter list',
-    ['test/unit/volume/command.test.ts', 'GOOD that has moved less than its parameter list'],
+    ['test/unit/volume/unit/command.test.ts', 'GOOD that has moved less than its parameter list'],
     {
-      file: 'src/volume/command.ts',
+      file: 'src/volume/unit/command.ts',
       was: 'judgeTransfer(outcome, { dataOut: command.dataOut })',
       is: 'judgeTransfer(outcome, {})',
     },

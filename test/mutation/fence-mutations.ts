@@ -2,10 +2,10 @@
 import { type Mutation, mutation } from './mutation.ts';
 import type { Edit } from './patches.ts';
 
-const CLAIM = 'test/unit/volume/claim-question.test.ts';
-const FLOATING = 'test/unit/volume/floating.test.ts';
-const HALF_DONE = 'test/unit/volume/half-done.test.ts';
-const STRANGE = 'test/unit/volume/strange-keys.test.ts';
+const CLAIM = 'test/unit/volume/reserve/claim-question.test.ts';
+const FLOATING = 'test/unit/volume/scenarios/floating.test.ts';
+const HALF_DONE = 'test/unit/volume/scenarios/half-done.test.ts';
+const STRANGE = 'test/unit/volume/reserve/strange-keys.test.ts';
 
 const volume = (file: string, was: string, is: string): Edit => ({
   file: `src/volume/${file}.ts`,
@@ -19,7 +19,7 @@ export const FENCES: readonly Mutation[] = [
     'nodes of equal 32-bit hash take each other’s keys for their own',
     [STRANGE, 'of equal former hash are told apart'],
     volume(
-      'reservation-key',
+      'reserve/reservation-key',
       "return hash64('reservation key', initiatorName).slice(0, 10);",
       "return `${hex(hash32('reservation key', initiatorName), 8)}00`;",
     ),
@@ -28,20 +28,20 @@ export const FENCES: readonly Mutation[] = [
     'strange-key-unnoticed',
     'a key that begins like ours is ours, whoever has registered it',
     [STRANGE, 'is another node’s where the record says'],
-    volume('strange-keys', 'mayHaveLeft || isOfAnotherVolume(key)', 'true'),
+    volume('reserve/strange-keys', 'mayHaveLeft || isOfAnotherVolume(key)', 'true'),
   ),
   mutation(
     'former-keys-forgotten',
     'keys that a version before an upgrade has left are another node’s',
     [STRANGE, 'has left are taken away'],
-    volume('nexus', 'this.#former = hasFormer ?', 'this.#former = !hasFormer ?'),
+    volume('reserve/nexus', 'this.#former = hasFormer ?', 'this.#former = !hasFormer ?'),
   ),
   mutation(
     'vanished-unasked',
     'whoever logs in first after a target has lost its registrations has the unit',
     [CLAIM, 'it does not write its stale page'],
     volume(
-      'reservations',
+      'reserve/reservations',
       'this.#haveVanished(path.name, before.value) && !question.mayRegister(path.name)',
       'this.#haveVanished(path.name, before.value) && question.mayRegister(path.name) === undefined',
     ),
@@ -50,18 +50,18 @@ export const FENCES: readonly Mutation[] = [
     'persistence-ended',
     'the exercise of keys ends what the target keeps over a loss of its power',
     [CLAIM, 'by every REGISTER'],
-    volume('key-exercise', 'subject.key, subject.persists)', 'subject.key, false)'),
+    volume('reserve/key-exercise', 'subject.key, subject.persists)', 'subject.key, false)'),
   ),
   mutation(
     'confirmed-for-ever',
     'a claim that was confirmed once is confirmed for every loss that comes',
     [CLAIM, 'an old answer is none'],
     volume(
-      'claim-question',
+      'reserve/claim-question',
       '(this.#granted.get(path) ?? -Infinity) > now',
       'this.#granted.size > 0',
     ),
-    volume('claim-question', '    this.#granted.delete(path);\n', ''),
+    volume('reserve/claim-question', '    this.#granted.delete(path);\n', ''),
   ),
   mutation(
     'written-while-keys-are-looked-at',
@@ -79,25 +79,32 @@ export const FENCES: readonly Mutation[] = [
     'moved-address',
     'whoever has the address now is taken for the old target',
     [FLOATING, 'holds I/O where nothing else fences it'],
-    volume('nexus-proof', 'key === undefined || !keys.value.includes(key)', 'key === undefined'),
+    volume(
+      'fence/nexus-proof',
+      'key === undefined || !keys.value.includes(key)',
+      'key === undefined',
+    ),
   ),
   mutation(
     'reset-without-a-key',
     'a reset counts where nothing could prove that the session was there',
     [FLOATING, 'where the target has no persistent reservations'],
     volume(
-      'nexus-proof',
+      'fence/nexus-proof',
       'if (key === undefined) return unprovable();',
       'if (key === undefined) return undefined;',
     ),
-    volume('nexus-proof', 'key === undefined || !keys', 'key !== undefined && !keys'),
+    volume('fence/nexus-proof', 'key === undefined || !keys', 'key !== undefined && !keys'),
   ),
   mutation(
     'any-login-proves',
     'the key of another login of the path proves where the session was',
-    ['test/unit/volume/preempt-fence.test.ts', 'where the key of another login of the path is'],
+    [
+      'test/unit/volume/reserve/preempt-fence.test.ts',
+      'where the key of another login of the path is',
+    ],
     volume(
-      'preempt-fence',
+      'reserve/preempt-fence',
       'victim.key === undefined ? victims.length > 0 : keys.includes(victim.key)',
       'victims.length > 0',
     ),
@@ -106,14 +113,14 @@ export const FENCES: readonly Mutation[] = [
     'login-numbers-anew',
     'a path registers one key at two device servers',
     [FLOATING, 'never registers one key at two device servers'],
-    volume('nexus', 'this.#logins.get(isid) ?? this.#firstLogin', 'this.#firstLogin'),
+    volume('reserve/nexus', 'this.#logins.get(isid) ?? this.#firstLogin', 'this.#firstLogin'),
   ),
   mutation(
     'close-not-awaited',
     'what was sent into a socket that is not closed yet is sent again, and its payload given back',
     [HALF_DONE, 'holds the payload of what is replayed'],
     volume(
-      'switcher',
+      'switch/switcher',
       '    await severed;\n    await route.session.closed;\n',
       '    void severed;\n',
     ),
@@ -123,7 +130,7 @@ export const FENCES: readonly Mutation[] = [
     'preempt is a fence though the cache of the unit could not be emptied',
     [HALF_DONE, 'is none where the cache of the unit could not be emptied'],
     volume(
-      'preempt-fence',
+      'reserve/preempt-fence',
       'return fault === undefined ? ok(undefined) : err(fault.detail);',
       'return fault === undefined ? ok(undefined) : ok(undefined);',
     ),
@@ -133,7 +140,7 @@ export const FENCES: readonly Mutation[] = [
     'a detach gives the reservation back though a fence has taken a key away and not come to its end',
     [HALF_DONE, 'keeps the reservation beyond the end'],
     volume(
-      'reservations',
+      'reserve/reservations',
       'this.#preempted.size > 0 || this.#begun.size > 0 ||',
       'this.#preempted.size > 0 ||',
     ),
@@ -143,7 +150,7 @@ export const FENCES: readonly Mutation[] = [
     'a take-over goes on though its LOGICAL UNIT RESET has failed',
     [HALF_DONE, 'a take-over whose LOGICAL UNIT RESET fails'],
     volume(
-      'reservations',
+      'reserve/reservations',
       'if (!reset.ok) return this.#unusable(`taking over: ${reset.error.detail}`);',
       '',
     ),
@@ -153,7 +160,7 @@ export const FENCES: readonly Mutation[] = [
     'a key of ours that is gone where another node has registered counts as lost by the target',
     [HALF_DONE, 'a key of ours that is gone where another node'],
     volume(
-      'reservations',
+      'reserve/reservations',
       "alone && this.#ring.foreign(now.value).length > 0 ? 'fenced' : 'lost'",
       "alone && this.#ring.foreign(now.value).length < 0 ? 'fenced' : 'lost'",
     ),

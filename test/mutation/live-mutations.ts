@@ -1,7 +1,7 @@
 /** Mutations of "every part asks the policy when it needs it": each keeps a number that it had at the start. */
 import { type Mutation, mutation } from './mutation.ts';
 
-const TIMES = 'test/unit/volume/live-times.test.ts';
+const TIMES = 'test/unit/volume/scenarios/live-times.test.ts';
 
 function kept(view: string, was: string, parameter: string, test: string): Mutation {
   return mutation(

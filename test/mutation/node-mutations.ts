@@ -1,9 +1,9 @@
 /** Mutations of the node service: the order of what its calls do, their rollback, and the format guard. */
 import { type Mutation, mutation } from './mutation.ts';
 
-const ORDER = 'test/unit/csi/node-order.test.ts';
-const FAULTS = 'test/unit/csi/node-faults.test.ts';
-const STAGE = 'src/csi/stage.ts';
+const ORDER = 'test/unit/csi/node/node-order.test.ts';
+const FAULTS = 'test/unit/csi/node/node-faults.test.ts';
+const STAGE = 'src/csi/node/stage.ts';
 
 export const NODES: readonly Mutation[] = [
   mutation(
@@ -21,7 +21,7 @@ export const NODES: readonly Mutation[] = [
     'the claim goes back while the volume is still attached',
     [FAULTS, 'filesystem > an unstage gives nothing away before its time'],
     {
-      file: 'src/csi/unstage.ts',
+      file: 'src/csi/node/unstage.ts',
       was: 'const left = await takeDown(',
       is: 'await node.cluster?.unstaged(volumeId, []);\n  const left = await takeDown(',
     },
@@ -31,7 +31,7 @@ export const NODES: readonly Mutation[] = [
     'a device is given back without the proof that nobody has it',
     [ORDER, 'while something else holds the device'],
     {
-      file: 'src/csi/take-down.ts',
+      file: 'src/csi/node/take-down.ts',
       was: 'if (device !== undefined) await requireUnused(',
       is: "if (device === '') await requireUnused(",
     },
@@ -71,7 +71,7 @@ export const NODES: readonly Mutation[] = [
     'a publish that fails after the bind leaves the target',
     [FAULTS, 'block > a publish that fails anywhere leaves the stage alone'],
     {
-      file: 'src/csi/publish.ts',
+      file: 'src/csi/node/publish.ts',
       was: "rollback.push('target', () => removeTarget(mounts, call.volumeId, targetPath));",
       is: '',
     },
@@ -81,7 +81,7 @@ export const NODES: readonly Mutation[] = [
     'a staging directory is bound although nothing is mounted there',
     [ORDER, 'a staging directory that is not mounted is never bound'],
     {
-      file: 'src/csi/publish.ts',
+      file: 'src/csi/node/publish.ts',
       was: 'if (dead !== undefined || volume === undefined) {',
       is: 'if (volume === undefined) {',
     },
@@ -91,7 +91,7 @@ export const NODES: readonly Mutation[] = [
     'data without a known signature is made a filesystem',
     [ORDER, 'is never made a filesystem'],
     {
-      file: 'src/csi/format.ts',
+      file: 'src/csi/node/format.ts',
       was: "case 'foreign':\n",
       is: "case 'foreign':\n      await format(node, call);\n      return;\n",
     },
@@ -101,7 +101,7 @@ export const NODES: readonly Mutation[] = [
     'a filesystem is made although pathd disagrees',
     [ORDER, 'a volume that held a filesystem once is not made one again'],
     {
-      file: 'src/csi/format.ts',
+      file: 'src/csi/node/format.ts',
       was: 'if (!verdict.mayFormat) {',
       is: "if (verdict.reason === 'no') {",
     },
@@ -111,7 +111,7 @@ export const NODES: readonly Mutation[] = [
     'what an interrupted mkfs has left is mounted unchecked',
     [ORDER, 'a mkfs that was interrupted is not believed, and not made again'],
     {
-      file: 'src/csi/format.ts',
+      file: 'src/csi/node/format.ts',
       was: 'if (interrupted !== undefined) await requireComplete(',
       is: 'if (interrupted === null) await requireComplete(',
     },
@@ -121,7 +121,7 @@ export const NODES: readonly Mutation[] = [
     'a device counts as taken away where sysfs cannot be read',
     [FAULTS, 'filesystem > an unstage gives nothing away before its time'],
     {
-      file: 'src/csi/own-device.ts',
+      file: 'src/csi/node/own-device.ts',
       was: 'await mounts.readBackingFile(numbers);',
       is: 'await mounts.readBackingFile(numbers).catch(() => undefined);',
     },

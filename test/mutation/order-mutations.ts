@@ -18,7 +18,7 @@ export const ORDERS: readonly Mutation[] = [
   mutation(
     'typo-takes-a-path',
     'a malformed value of a mounted volume is as good as a removed one',
-    ['test/unit/csi/keeper.test.ts', 'a typing error in a mounted volume takes no path'],
+    ['test/unit/csi/cluster/keeper.test.ts', 'a typing error in a mounted volume takes no path'],
     edit(
       'kubernetes/contract',
       'const text = refused.has(name) ? before : typed;',
@@ -28,27 +28,35 @@ export const ORDERS: readonly Mutation[] = [
   mutation(
     'good-values-forgotten',
     'what was good is not on disk',
-    ['test/unit/csi/keeper.test.ts', 'made while csi was away'],
-    edit('csi/keeper', 'applied: want, good: config.good }', 'applied: want }'),
+    ['test/unit/csi/cluster/keeper.test.ts', 'made while csi was away'],
+    edit('csi/cluster/keeper', 'applied: want, good: config.good }', 'applied: want }'),
   ),
   mutation(
     'one-bucket',
     'a path that flaps uses up the room of the event that says what came of it',
-    ['test/unit/csi/event-writer.test.ts', 'a path flaps for a minute'],
-    edit('csi/event-writer', 'const isSevere = !isChatty(event);', 'const isSevere = false;'),
+    ['test/unit/csi/cluster/event-writer.test.ts', 'a path flaps for a minute'],
+    edit(
+      'csi/cluster/event-writer',
+      'const isSevere = !isChatty(event);',
+      'const isSevere = false;',
+    ),
   ),
   mutation(
     'any-redirect',
     'a target may send a login to an address that only this node can reach',
-    ['test/unit/host/announced-address.test.ts', 'is not, and why is said'],
-    edit('host/announced-address', 'if (kind === undefined || ', 'if (kind !== undefined || '),
+    ['test/unit/host/iscsi/announced-address.test.ts', 'is not, and why is said'],
+    edit(
+      'host/iscsi/announced-address',
+      'if (kind === undefined || ',
+      'if (kind !== undefined || ',
+    ),
   ),
   mutation(
     'home-unmarked',
     'a csi that starts elsewhere while volumes are staged forgets them',
-    ['test/unit/csi/home.test.ts', 'the process: refused'],
+    ['test/unit/csi/node/home.test.ts', 'the process: refused'],
     edit(
-      'csi/home',
+      'csi/node/home',
       '!isSame(other, this.#home)) return this.#refusal(other);',
       '!isSame(other, this.#home)) return undefined;',
     ),

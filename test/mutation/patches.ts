@@ -9,7 +9,7 @@
  * Pure, but for `PATCHES` as data: the reading of files is the caller's.
  */
 export interface Edit {
-  /** From the top of the repository, with slashes: "src/volume/fence.ts". */
+  /** From the top of the repository, with slashes: "src/volume/fence/fence.ts". */
   readonly file: string;
   /** Text that occurs exactly once in the file. */
   readonly was: string;
@@ -30,7 +30,7 @@ export const PATCHES: readonly Patch[] = [
     what: 'goes on without a fence',
     edits: [
       {
-        file: 'src/volume/fence.ts',
+        file: 'src/volume/fence/fence.ts',
         was: 'for (const { rung, attempt } of RUNGS) {',
         is: "return { kind: 'fenced', rung: 'none' };\n  for (const { rung, attempt } of RUNGS) {",
       },
@@ -41,7 +41,7 @@ export const PATCHES: readonly Patch[] = [
     what: 'overlapping writes are not held back',
     edits: [
       {
-        file: 'src/volume/ledger.ts',
+        file: 'src/volume/io/ledger.ts',
         // They are still known to overlap: what is read back through other paths relies on that.
         was: 'mustWait(entry, earlier)) {\n        entry.blockers++;',
         is: 'mustWait(entry, earlier)) {\n        if (!entry.changesData) entry.blockers++;',
@@ -53,7 +53,7 @@ export const PATCHES: readonly Patch[] = [
     what: 'reads do not wait for writes that are not answered yet',
     edits: [
       {
-        file: 'src/volume/ledger.ts',
+        file: 'src/volume/io/ledger.ts',
         was: 'if (!later.changesData && !earlier.changesData) return false;',
         is: 'if (!later.changesData && !earlier.replayed) return false;',
       },
@@ -64,7 +64,7 @@ export const PATCHES: readonly Patch[] = [
     what: 'takes the registration of the old path for taken away',
     edits: [
       {
-        file: 'src/volume/preempt-fence.ts',
+        file: 'src/volume/reserve/preempt-fence.ts',
         was: '  const before = await look(context());\n',
         is: '  if (limits.stepMs > 0) return ok(undefined);\n  const before = await look(context());\n',
       },
@@ -75,12 +75,12 @@ export const PATCHES: readonly Patch[] = [
     what: 'answers before the volatile cache was flushed, and writes without FUA',
     edits: [
       {
-        file: 'src/volume/synchronize.ts',
+        file: 'src/volume/io/synchronize.ts',
         was: '  send(0);\n}',
         is: "  clock.after(0, () => done({ kind: 'good' }));\n}",
       },
       {
-        file: 'src/volume/translate.ts',
+        file: 'src/volume/io/translate.ts',
         was: "const fua = stable && facts.writeCache !== 'none' && facts.fua;",
         is: 'const fua = false;',
       },
@@ -91,7 +91,7 @@ export const PATCHES: readonly Patch[] = [
     what: 'what was acknowledged and not flushed is not replayed',
     edits: [
       {
-        file: 'src/volume/ledger.ts',
+        file: 'src/volume/io/ledger.ts',
         was: 'const recalled = this.log.take().map(',
         is: 'const recalled = this.log.take().slice(0, 0).map(',
       },
@@ -102,12 +102,12 @@ export const PATCHES: readonly Patch[] = [
     what: 'takes any logical unit for its own',
     edits: [
       {
-        file: 'src/volume/identity.ts',
+        file: 'src/volume/unit/identity.ts',
         was: '  const { identity } = record;\n  if (seen.blockSize',
         is: "  return { kind: 'verified' };\n  const { identity } = record;\n  if (seen.blockSize",
       },
       {
-        file: 'src/volume/identity.ts',
+        file: 'src/volume/unit/identity.ts',
         was: 'if (expectedSerial !== undefined && seen.serial !== expectedSerial) {',
         is: 'if (false) {',
       },
@@ -118,7 +118,7 @@ export const PATCHES: readonly Patch[] = [
     what: 'a failed volume answers writes and flushes as if all were well',
     edits: [
       {
-        file: 'src/volume/dispatch.ts',
+        file: 'src/volume/io/dispatch.ts',
         was: "      this.#clock.after(0, () => request.done('EIO'));",
         is: '      this.#clock.after(0, () => request.done(undefined));',
       },
@@ -129,7 +129,7 @@ export const PATCHES: readonly Patch[] = [
     what: 'what earlier holders have left is forgotten',
     edits: [
       {
-        file: 'src/volume/debts.ts',
+        file: 'src/volume/debt/debts.ts',
         was: 'open: new Set(dueAddresses(debt, options.paths)),',
         is: 'open: new Set<DebtAddress>(),',
       },
@@ -178,7 +178,7 @@ export const PATCHES: readonly Patch[] = [
     what: 'a command that is never answered is waited for',
     edits: [
       {
-        file: 'src/volume/command-age.ts',
+        file: 'src/volume/io/command-age.ts',
         was: 'if (oldest === undefined) return;',
         is: 'if (oldest === undefined || times.commandTimeoutMs > 0) return;',
       },

@@ -3,8 +3,8 @@ import { type Mutation, mutation } from './mutation.ts';
 import type { Edit } from './patches.ts';
 
 const SLOW = 'test/property/volume-slow.test.ts';
-const AGE = 'test/unit/volume/command-age.test.ts';
-const PATHS = 'test/unit/volume/slow-paths.test.ts';
+const AGE = 'test/unit/volume/io/command-age.test.ts';
+const PATHS = 'test/unit/volume/scenarios/slow-paths.test.ts';
 
 const edit =
   (folder: 'paths' | 'volume') =>
@@ -17,26 +17,30 @@ export const SLOWNESS: readonly Mutation[] = [
     'never-given-up',
     'no command is ever given up',
     [SLOW, 'P21: whatever is swallowed'],
-    volume('command-age', 'if (oldest === undefined) return;', 'if (oldest !== undefined) return;'),
+    volume(
+      'io/command-age',
+      'if (oldest === undefined) return;',
+      'if (oldest !== undefined) return;',
+    ),
   ),
   mutation(
     'impatient-for-ever',
     'a try is no more patient than the one before',
     [SLOW, 'P21: whatever the service time'],
-    volume('flights', 'Math.max(first * 2 ** tries, learned)', 'Math.max(first, learned)'),
+    volume('io/flights', 'Math.max(first * 2 ** tries, learned)', 'Math.max(first, learned)'),
   ),
   mutation(
     'leaves-each-time',
     'each try that is given up costs a change of path',
     [AGE, 'W = 1000 s'],
-    volume('command-age', 'if (LEAVES_AFTER.has(tries) && ', 'if ('),
+    volume('io/command-age', 'if (LEAVES_AFTER.has(tries) && ', 'if ('),
   ),
   mutation(
     'nothing-learned',
     'how long answers have taken is not remembered',
     [AGE, 'W = 100 s'],
     volume(
-      'flights',
+      'io/flights',
       'return ageMs < Math.max(REMEMBERED_MS, 10 * learned.ms) ? learned.ms : 0;',
       'return 0 * ageMs;',
     ),
@@ -44,9 +48,9 @@ export const SLOWNESS: readonly Mutation[] = [
   mutation(
     'stall-is-age',
     'time in which our own process stood still counts as the age of commands',
-    ['test/unit/volume/own-stall.test.ts', 'is nothing that commands have taken'],
+    ['test/unit/volume/scenarios/own-stall.test.ts', 'is nothing that commands have taken'],
     volume(
-      'flights',
+      'io/flights',
       'if (due === undefined || now - due.at <= due.slackMs) return now;',
       'if (due !== undefined || this.#due === undefined) return now;',
     ),
@@ -55,14 +59,18 @@ export const SLOWNESS: readonly Mutation[] = [
     'no-such-task-is-proof',
     'a command is sent again though the target has not said that it has ended',
     [AGE, 'task does not exist'],
-    volume('command-age', 'await session.abortTaskSet(resetTimeoutMs);', 'if (!isOver()) return;'),
+    volume(
+      'io/command-age',
+      'await session.abortTaskSet(resetTimeoutMs);',
+      'if (!isOver()) return;',
+    ),
   ),
   mutation(
     'resets-others',
     'where several nodes write the unit is reset for one command',
     [AGE, 'where several nodes write nobody else is reset'],
     volume(
-      'command-age',
+      'io/command-age',
       'await session.abortTaskSet(resetTimeoutMs);',
       'await session.resetLogicalUnit(resetTimeoutMs);',
     ),
@@ -86,8 +94,8 @@ export const SLOWNESS: readonly Mutation[] = [
   mutation(
     'late-pong-is-an-answer',
     'a path whose ping is not answered yet counts as one that answers',
-    ['test/unit/volume/fence.test.ts', 'a ping that is late is no answer yet'],
-    volume('stall-watch', 'if (wasSilent || this.#silentMs > 0) return;', ''),
+    ['test/unit/volume/fence/fence.test.ts', 'a ping that is late is no answer yet'],
+    volume('io/stall-watch', 'if (wasSilent || this.#silentMs > 0) return;', ''),
   ),
   mutation(
     'slow-writes-are-dead',
@@ -130,7 +138,7 @@ export const SLOWNESS: readonly Mutation[] = [
   mutation(
     'fence-in-one-second',
     'SYNCHRONIZE CACHE inside a fence has the limit of a login',
-    ['test/unit/volume/slow-fence.test.ts', 'as long as a flush may'],
-    volume('fence', 'flushMs: flushDeadlineMs }', 'flushMs: STEP_MS }'),
+    ['test/unit/volume/scenarios/slow-fence.test.ts', 'as long as a flush may'],
+    volume('fence/fence', 'flushMs: flushDeadlineMs }', 'flushMs: STEP_MS }'),
   ),
 ];

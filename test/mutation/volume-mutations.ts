@@ -17,7 +17,7 @@ export const VOLUMES: readonly Mutation[] = [
     'two overlapping writes may be outstanding together',
     [HISTORY, 'P16:'],
     volume(
-      'ledger',
+      'io/ledger',
       'if (!later.changesData && !earlier.changesData) return false;',
       'if (later.changesData === earlier.changesData) return false;',
     ),
@@ -27,7 +27,7 @@ export const VOLUMES: readonly Mutation[] = [
     'rule 1 of the ledger: a read does not wait for a write that is not answered yet',
     [HISTORY, 'lose power with it or keep what it had under way (cache: flush)'],
     volume(
-      'ledger',
+      'io/ledger',
       'if (!later.changesData && !earlier.changesData) return false;',
       'if (!later.changesData) return false;',
     ),
@@ -35,9 +35,9 @@ export const VOLUMES: readonly Mutation[] = [
   mutation(
     'write-overtakes-read',
     'rule 1 of the ledger: a write does not wait for a read under way',
-    ['test/unit/volume/ledger.test.ts', 'a write that overlaps a read under way waits'],
+    ['test/unit/volume/io/ledger.test.ts', 'a write that overlaps a read under way waits'],
     volume(
-      'ledger',
+      'io/ledger',
       'if (!later.changesData && !earlier.changesData) return false;',
       'if (!earlier.changesData) return false;',
     ),
@@ -45,9 +45,9 @@ export const VOLUMES: readonly Mutation[] = [
   mutation(
     'replay-without-room',
     'a replay gives its room in the log away, and the flush that would make some waits for it',
-    ['test/unit/volume/ledger-log.test.ts', 'a replay keeps the room that it had'],
+    ['test/unit/volume/io/ledger-log.test.ts', 'a replay keeps the room that it had'],
     volume(
-      'ledger',
+      'io/ledger',
       '      if (entry.changesData) {\n        entry.replayed = true;',
       '      if (!entry.acknowledged) this.#leaveRoom(entry);\n' +
         '      if (entry.changesData) {\n        entry.replayed = true;',
@@ -56,20 +56,20 @@ export const VOLUMES: readonly Mutation[] = [
   mutation(
     'flush-overtakes-replay',
     'rule 2 of the ledger: a flush does not wait for replays',
-    ['test/unit/volume/ledger.test.ts', 'waits for every replay'],
+    ['test/unit/volume/io/ledger.test.ts', 'waits for every replay'],
     volume(
-      'ledger',
+      'io/ledger',
       "if (later.request.kind === 'flush') return earlier.replayed;",
       "if (later.request.kind === 'flush') return false;",
     ),
-    volume('ledger', 'if (!write.replayed) continue;', 'if (write !== undefined) continue;'),
+    volume('io/ledger', 'if (!write.replayed) continue;', 'if (write !== undefined) continue;'),
   ),
   mutation(
     'replay-reversed',
     'replays go out last first',
-    ['test/unit/volume/ledger.test.ts', 'is in submission order'],
+    ['test/unit/volume/io/ledger.test.ts', 'is in submission order'],
     volume(
-      'ledger',
+      'io/ledger',
       '    this.#rebuild();\n    return replays;',
       '    this.#rebuild();\n    this.#ready.reverse();\n    return replays;',
     ),
@@ -79,7 +79,7 @@ export const VOLUMES: readonly Mutation[] = [
     'a request is answered once more',
     [HISTORY, 'P15:'],
     volume(
-      'dispatch',
+      'io/dispatch',
       '    request.done(error);\n',
       '    request.done(error);\n    request.done(error);\n',
     ),
@@ -88,20 +88,20 @@ export const VOLUMES: readonly Mutation[] = [
     'not-answered-at-the-end',
     'requests that nothing can carry out are forgotten',
     [VOLUME, 'P17:'],
-    volume('dispatch', "      entry.request.done('EIO');\n", ''),
+    volume('io/dispatch', "      entry.request.done('EIO');\n", ''),
   ),
   mutation(
     'timer-left',
     'the watch for stalls outlives its volume',
     [VOLUME, 'P17:'],
-    volume('stall-watch', '    this.#timer?.cancel();\n    this.#timer = undefined;\n', ''),
+    volume('io/stall-watch', '    this.#timer?.cancel();\n    this.#timer = undefined;\n', ''),
   ),
   mutation(
     'wall-clock',
     'the stall watch reads the wall clock',
     [VOLUME, 'P14:'],
     volume(
-      'stall-watch',
+      'io/stall-watch',
       'this.#tick(this.#clock.now());',
       'this.#tick(this.#clock.wallTime().getTime() as Instant);',
     ),
@@ -111,7 +111,7 @@ export const VOLUMES: readonly Mutation[] = [
     'any logical unit is the volume’s',
     [VOLUME, 'P2:'],
     volume(
-      'identity',
+      'unit/identity',
       'return banned(`is ${other}, the volume is',
       "return { kind: 'verified' };\n    void (`is ${other}, the volume is",
     ),
@@ -120,14 +120,14 @@ export const VOLUMES: readonly Mutation[] = [
     'fence-skipped',
     'a path is left without a fence',
     [HISTORY, 'P16:'],
-    volume('switcher', 'if (mayTakeEffect) {', 'if (!mayTakeEffect) {'),
+    volume('switch/switcher', 'if (mayTakeEffect) {', 'if (!mayTakeEffect) {'),
   ),
   mutation(
     'fence-after',
     'the new path gets writes before the old one is fenced',
     [HISTORY, 'P16:'],
     volume(
-      'switcher',
+      'switch/switcher',
       'this.#unfenced.size > 0',
       'this.#order === undefined && this.#unfenced.size > 0',
     ),
@@ -135,21 +135,21 @@ export const VOLUMES: readonly Mutation[] = [
   mutation(
     'unflushed-not-counted',
     'what sits in the cache of the old path needs no fence',
-    ['test/unit/volume/switching.test.ts', 'a write that sits in the cache'],
-    volume('ledger', '(unanswered > 0 || unflushed)', 'unanswered > 0'),
+    ['test/unit/volume/scenarios/switching.test.ts', 'a write that sits in the cache'],
+    volume('io/ledger', '(unanswered > 0 || unflushed)', 'unanswered > 0'),
   ),
   mutation(
     'kept-out-forgotten',
     'the next detach takes away the reservation that keeps out what a path that was fenced may bring',
-    ['test/unit/volume/reservations.test.ts', 'meanwhile: what is kept out is on disk'],
-    volume('reservations', 'new Set(options.keptOut)', 'new Set()'),
+    ['test/unit/volume/reserve/reservations.test.ts', 'meanwhile: what is kept out is on disk'],
+    volume('reserve/reservations', 'new Set(options.keptOut)', 'new Set()'),
   ),
   mutation(
     'failed-write-in-a-cache',
     'what a write that failed has left in the cache of the old path needs no fence',
-    ['test/unit/volume/switching.test.ts', 'a write that failed in part'],
+    ['test/unit/volume/scenarios/switching.test.ts', 'a write that failed in part'],
     volume(
-      'dispatch',
+      'io/dispatch',
       'this.ledger.unansweredWrites > 0 || this.#debt.isOpen',
       'this.ledger.unansweredWrites > 0',
     ),
@@ -157,7 +157,7 @@ export const VOLUMES: readonly Mutation[] = [
   mutation(
     'restart-unfenced',
     'a restart fences nothing',
-    ['test/unit/volume/life.test.ts', 'paths that may hold writes are reset'],
+    ['test/unit/volume/scenarios/life.test.ts', 'paths that may hold writes are reset'],
     volume(
       'inheritance',
       'switcher.inherit({ ...ownPath(name, heir), isOfRecord: true }, quietSince);',
@@ -167,13 +167,20 @@ export const VOLUMES: readonly Mutation[] = [
   mutation(
     'inherited-unflushed',
     'after a restart something is read that only a cache has',
-    ['test/unit/volume/what-was-read.test.ts', 'is stable before it is read: fence gone'],
-    volume('switcher', 'return this.#hasInherited ? path', 'return !this.#hasInherited ? path'),
+    ['test/unit/volume/scenarios/what-was-read.test.ts', 'is stable before it is read: fence gone'],
+    volume(
+      'switch/switcher',
+      'return this.#hasInherited ? path',
+      'return !this.#hasInherited ? path',
+    ),
   ),
   mutation(
     'held-at',
     'writes are fenced wherever the path leads now',
-    ['test/unit/volume/held-at.test.ts', 'fences where the process before it had written'],
+    [
+      'test/unit/volume/scenarios/held-at.test.ts',
+      'fences where the process before it had written',
+    ],
     volume('inheritance', 'heldAt(holder(record, name), ', 'heldAt(undefined, '),
   ),
   mutation(
@@ -181,7 +188,7 @@ export const VOLUMES: readonly Mutation[] = [
     'a path gets writes before it is on disk as one that may hold them',
     [HISTORY, 'P16:'],
     volume(
-      'switcher',
+      'switch/switcher',
       'const saved = await keeper.update(() => this.#holding(order.to, recorded));',
       "const saved = { ok: true } as Awaited<ReturnType<RecordKeeper['update']>>;\n    void keeper.update(() => this.#holding(order.to, recorded));",
     ),
@@ -189,9 +196,9 @@ export const VOLUMES: readonly Mutation[] = [
   mutation(
     'planned-without-flush',
     'a planned switch does not flush the old path',
-    ['test/unit/volume/switching.test.ts', 'drains, flushes, replays nothing'],
+    ['test/unit/volume/scenarios/switching.test.ts', 'drains, flushes, replays nothing'],
     volume(
-      'planned-switch',
+      'switch/planned-switch',
       'const flushed = await flushCache(dispatcher, clock, limits, heard);',
       'const flushed = undefined as string | undefined;\n  void [flushCache, clock, limits, heard];',
     ),
@@ -199,9 +206,9 @@ export const VOLUMES: readonly Mutation[] = [
   mutation(
     'epoch-of-commands',
     'answers of a path that was left still count',
-    ['test/unit/volume/dispatch.test.ts', 'for a write changes nothing'],
+    ['test/unit/volume/io/dispatch.test.ts', 'for a write changes nothing'],
     volume(
-      'dispatch',
+      'io/dispatch',
       '      if (epoch !== this.#epoch) return;\n      const verdict',
       '      const verdict',
     ),
@@ -209,9 +216,9 @@ export const VOLUMES: readonly Mutation[] = [
   mutation(
     'latch-lifted',
     'a failed volume answers as if all were well',
-    ['test/unit/volume/life.test.ts', 'fails everything for good'],
+    ['test/unit/volume/scenarios/life.test.ts', 'fails everything for good'],
     volume(
-      'dispatch',
+      'io/dispatch',
       "this.#clock.after(0, () => request.done('EIO'));",
       'this.#clock.after(0, () => request.done(undefined));',
     ),
@@ -219,13 +226,13 @@ export const VOLUMES: readonly Mutation[] = [
   mutation(
     'stall-of-our-own',
     'a stall of our own process counts against the path',
-    ['test/unit/volume/fence.test.ts', 'a stall of our own is told'],
-    volume('stall-watch', 'if (isLate) {', 'if (lateMs > Infinity) {'),
+    ['test/unit/volume/fence/fence.test.ts', 'a stall of our own is told'],
+    volume('io/stall-watch', 'if (isLate) {', 'if (lateMs > Infinity) {'),
   ),
   mutation(
     'removed-unfenced',
     'a path that may hold writes is removed',
-    ['test/unit/volume/reconfigure-races.test.ts', 'before it was fenced'],
+    ['test/unit/volume/scenarios/reconfigure-races.test.ts', 'before it was fenced'],
     volume('reconfigure', 'isKnown(name, on) || on.isHeld(name)', 'isKnown(name, on)'),
   ),
   mutation(
@@ -241,15 +248,15 @@ export const VOLUMES: readonly Mutation[] = [
   mutation(
     'deferred-as-current',
     'a deferred error is taken for one of the command that brings it',
-    ['test/unit/volume/deferred.test.ts', 'brings it is executed'],
-    volume('outcome', 'if (sense.deferred === true) return', 'if (sense.key > 15) return'),
+    ['test/unit/volume/scenarios/deferred.test.ts', 'brings it is executed'],
+    volume('unit/outcome', 'if (sense.deferred === true) return', 'if (sense.key > 15) return'),
   ),
   mutation(
     'cache-unnoticed',
     'a write cache that is enabled later is not noticed',
-    ['test/unit/volume/cache-enabled.test.ts', 'in the cache alone'],
+    ['test/unit/volume/scenarios/cache-enabled.test.ts', 'in the cache alone'],
     volume(
-      'switcher',
+      'switch/switcher',
       'dispatcher.resume(link(route.path)?.verified?.facts)',
       'dispatcher.resume()',
     ),
@@ -257,7 +264,7 @@ export const VOLUMES: readonly Mutation[] = [
   mutation(
     'memory-per-probe',
     'the memory is written as long as a volume lives',
-    ['test/unit/volume/memory.test.ts', 'a volume at home'],
+    ['test/unit/volume/scenarios/memory.test.ts', 'a volume at home'],
     volume(
       'memory-keeper',
       'const quiet = isUnremarkable && keeper.record.memory === undefined;',

@@ -4,8 +4,8 @@
  */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { block, CsiNode, filesystem, NOTHING, target } from '../support/csi-node.ts';
-import { DIED, type Fault } from '../support/steps.ts';
+import { block, CsiNode, filesystem, NOTHING, target } from '../support/node/csi-node.ts';
+import { DIED, type Fault } from '../support/node/steps.ts';
 
 const OTHER = '/kubelet/staging/other';
 const PODS = ['pod-1', 'pod-2'] as const;

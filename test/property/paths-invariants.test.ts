@@ -1,12 +1,12 @@
 /**
  * Invariants of the controller for any failure trace: P1-P6, P10, P11, P18, P19 of the list in
- * README.md. Some the world checks at every step (test/support/model-world-checks.ts), the bounds on
+ * README.md. Some the world checks at every step (test/support/model/model-world-checks.ts), the bounds on
  * counts are checked here.
  */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ModelWorld, policyOf } from '../support/model-world.ts';
-import type { Mode, Phase, ScriptedPath } from '../support/model-world.ts';
+import { ModelWorld, policyOf } from '../support/model/model-world.ts';
+import type { Mode, Phase, ScriptedPath } from '../support/model/model-world.ts';
 
 const modes: fc.Arbitrary<Mode> = fc.constantFrom(
   'up',

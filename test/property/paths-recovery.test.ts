@@ -1,7 +1,7 @@
 /** Paths that recover together: the I/O goes home once, to the best of them. P22. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ModelWorld, policyOf } from '../support/model-world.ts';
+import { ModelWorld, policyOf } from '../support/model/model-world.ts';
 
 const GONE_MS = 10_000;
 const BACK_MS = 60_000;

@@ -4,8 +4,8 @@ import { describe, expect, it } from 'vitest';
 import type { VolumeId } from '../../src/base/brand.ts';
 import { createController, current, step, view } from '../../src/paths/controller.ts';
 import { remember } from '../../src/paths/memory.ts';
-import { at, ModelWorld, name, policyOf } from '../support/model-world.ts';
-import type { Mode, Phase, ScriptedPath } from '../support/model-world.ts';
+import { at, ModelWorld, name, policyOf } from '../support/model/model-world.ts';
+import type { Mode, Phase, ScriptedPath } from '../support/model/model-world.ts';
 
 const modes: fc.Arbitrary<Mode> = fc.constantFrom('up', 'dark', 'refused', 'hung', 'slow');
 const paths: fc.Arbitrary<ScriptedPath[]> = fc

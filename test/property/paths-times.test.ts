@@ -1,8 +1,8 @@
 /** How long things take with the default policy, whatever the moment: P7, P8, P9, P20. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ModelWorld, policyOf } from '../support/model-world.ts';
-import type { Mode, Phase } from '../support/model-world.ts';
+import { ModelWorld, policyOf } from '../support/model/model-world.ts';
+import type { Mode, Phase } from '../support/model/model-world.ts';
 
 const SWITCH_MS = 5; // what the world's failover takes
 const ANSWER_MS = 11; // slowest answer of a healthy path in the world

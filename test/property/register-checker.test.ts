@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Prng } from '../../src/base/prng.ts';
-import { type Operation, RegisterChecker } from '../support/register-checker.ts';
+import { type Operation, RegisterChecker } from '../support/model/register-checker.ts';
 
 interface Op {
   readonly kind: 'read' | 'write';

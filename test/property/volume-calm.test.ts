@@ -6,8 +6,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Prng } from '../../src/base/prng.ts';
-import { Hiccups, type Losses, TcpLink } from '../support/tcp-link.ts';
-import { VolumeWorld } from '../support/volume-world.ts';
+import { Hiccups, type Losses, TcpLink } from '../support/model/tcp-link.ts';
+import { VolumeWorld } from '../support/model/volume-world.ts';
 
 const seeds = fc.integer({ min: 0, max: 0x7fff_ffff });
 const MINUTES = 10;

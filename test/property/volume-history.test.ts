@@ -7,11 +7,16 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Prng } from '../../src/base/prng.ts';
 import type { IoKind } from '../../src/ports/block.ts';
-import { status, UA_LUNS_CHANGED, UA_POWER_ON } from '../support/fake-lu.ts';
-import { FakeReservations } from '../support/fake-reservations.ts';
-import type { Gateway, Mode } from '../support/fake-session.ts';
-import { checkHistory, type Recorded } from '../support/volume-history.ts';
-import { type Io, MemoryStore, VolumeWorld, type WorldOptions } from '../support/volume-world.ts';
+import { status, UA_LUNS_CHANGED, UA_POWER_ON } from '../support/model/fake-lu.ts';
+import { FakeReservations } from '../support/model/fake-reservations.ts';
+import type { Gateway, Mode } from '../support/model/fake-session.ts';
+import { checkHistory, type Recorded } from '../support/model/volume-history.ts';
+import {
+  type Io,
+  MemoryStore,
+  VolumeWorld,
+  type WorldOptions,
+} from '../support/model/volume-world.ts';
 
 const BLOCKS = 12;
 /** For a soak: VOLUME_SOAK=20 runs twenty times as many seeds. */

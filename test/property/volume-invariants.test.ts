@@ -3,9 +3,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Prng } from '../../src/base/prng.ts';
 import type { IoKind } from '../../src/ports/block.ts';
-import { FakeMedium, naa6 } from '../support/fake-lu.ts';
-import { VirtualClock } from '../support/virtual-clock.ts';
-import { VolumeWorld } from '../support/volume-world.ts';
+import { FakeMedium, naa6 } from '../support/model/fake-lu.ts';
+import { VirtualClock } from '../support/model/virtual-clock.ts';
+import { VolumeWorld } from '../support/model/volume-world.ts';
 
 const KINDS: readonly IoKind[] = ['write', 'write', 'read', 'flush', 'discard', 'write-zeroes'];
 const seeds = fc.integer({ min: 0, max: 0x7fff_ffff });

@@ -6,8 +6,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Prng } from '../../src/base/prng.ts';
 import type { IoKind } from '../../src/ports/block.ts';
-import type { Gateway } from '../support/fake-session.ts';
-import { VolumeWorld } from '../support/volume-world.ts';
+import type { Gateway } from '../support/model/fake-session.ts';
+import { VolumeWorld } from '../support/model/volume-world.ts';
 
 const KINDS: readonly IoKind[] = ['write', 'write', 'write', 'read', 'flush', 'discard'];
 const seeds = fc.integer({ min: 0, max: 0x7fff_ffff });

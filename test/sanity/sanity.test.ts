@@ -8,8 +8,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, expect, test } from 'vitest';
 import { toolPath } from '../cluster/cache.ts';
-import { Plugin } from '../support/plugin.ts';
-import { temporaryFolder } from '../support/ports.ts';
+import { Plugin } from '../support/node/plugin.ts';
+import { temporaryFolder } from '../support/targets/ports.ts';
 import { Proxy } from './proxy.ts';
 import { Targets } from './targets.ts';
 

@@ -5,8 +5,8 @@
  */
 import { rmSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
-import { loopbackAddresses } from '../support/ports.ts';
-import { Target, makeBackingFile } from '../support/tgt.ts';
+import { loopbackAddresses } from '../support/targets/ports.ts';
+import { Target, makeBackingFile } from '../support/targets/tgt.ts';
 
 /** csi-sanity may ask for volumes of no size. */
 const SMALLEST_BYTES = 64 << 20;

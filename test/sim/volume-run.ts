@@ -2,7 +2,7 @@
  * One volume of the simulation: the real controller (src/paths) in virtual time, and around it the
  * least of a world: probes that are answered or not, I/O that stalls on a dark path, switches that
  * take a moment. Adversaries (lost, late and repeated answers, invariants checked at every step) are
- * the property tests' business (test/support/model-world.ts); here it is numbers of volumes.
+ * the property tests' business (test/support/model/model-world.ts); here it is numbers of volumes.
  *
  * Volumes do not know of each other, so each is run on its own. While nothing is wrong with one and
  * nothing will be for a while, its time is skipped: probes that are all good change nothing. The skip

@@ -42,7 +42,7 @@ export default defineConfig({
           ...alone,
           name: 'kernel',
           include: ['test/kernel/**/*.test.ts'],
-          // Threads for several volumes in the process of a test (host/fuse-threads.ts).
+          // Threads for several volumes in the process of a test (host/block/fuse-threads.ts).
           env: { UV_THREADPOOL_SIZE: '16' },
         },
       },

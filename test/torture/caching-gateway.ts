@@ -7,17 +7,17 @@
  * It ends them itself (`aborts`) or waits for them.
  */
 import type { Prng } from '../../src/base/prng.ts';
-import { Disk, MemoryMedium } from '../support/scripted-target/disk.ts';
-import type { Connection } from '../support/scripted-target/connection.ts';
-import { Op, type Request } from '../support/scripted-target/pdu.ts';
-import type { Script, Task } from '../support/scripted-target/script.ts';
+import { Disk, MemoryMedium } from '../support/targets/scripted-target/disk.ts';
+import type { Connection } from '../support/targets/scripted-target/connection.ts';
+import { Op, type Request } from '../support/targets/scripted-target/pdu.ts';
+import type { Script, Task } from '../support/targets/scripted-target/script.ts';
 import {
   check,
   type LogicalUnit,
   type ScsiResult,
   type SenseCode,
-} from '../support/scripted-target/scsi.ts';
-import { ScriptedTarget } from '../support/scripted-target/target.ts';
+} from '../support/targets/scripted-target/scsi.ts';
+import { ScriptedTarget } from '../support/targets/scripted-target/target.ts';
 import { addressOf, PORT } from './addresses.ts';
 import { FaultProxy } from './fault-proxy.ts';
 import { type Gateway, strangersData, UNIT_BYTES } from './gateway.ts';

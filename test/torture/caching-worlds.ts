@@ -6,8 +6,8 @@
  * What is behind them is one storage: it grows, it is slow for a while, its cache is switched off and on.
  */
 import type { Prng } from '../../src/base/prng.ts';
-import { Disk, type Medium, MemoryMedium } from '../support/scripted-target/disk.ts';
-import type { SenseCode } from '../support/scripted-target/scsi.ts';
+import { Disk, type Medium, MemoryMedium } from '../support/targets/scripted-target/disk.ts';
+import type { SenseCode } from '../support/targets/scripted-target/scsi.ts';
 import { type CacheParts, CachingGateway, type CacheTraits } from './caching-gateway.ts';
 import { type Gateway, type Storage, UNIT_BYTES, type World } from './gateway.ts';
 import { Pace } from './pace.ts';

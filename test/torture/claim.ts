@@ -3,8 +3,8 @@
  * it. A claim means "every path may hold writes" from the moment it is made; only a release takes that
  * back, and leaves what it says is left.
  */
-import type { Debt, DebtPath } from '../../src/volume/debt.ts';
-import type { VolumePath } from '../../src/volume/path-board.ts';
+import type { Debt, DebtPath } from '../../src/volume/record/debt.ts';
+import type { VolumePath } from '../../src/volume/link/path-board.ts';
 
 export interface Claimer {
   readonly name: string;

@@ -1,8 +1,8 @@
 /** What torture and its worker tell each other, over the IPC channel of a child process. */
 import type { IoKind } from '../../src/ports/block.ts';
-import type { Debt } from '../../src/volume/debt.ts';
-import type { VolumePath } from '../../src/volume/path-board.ts';
-import type { SwitchReport } from '../../src/volume/switch-report.ts';
+import type { Debt } from '../../src/volume/record/debt.ts';
+import type { VolumePath } from '../../src/volume/link/path-board.ts';
+import type { SwitchReport } from '../../src/volume/switch/switch-report.ts';
 
 export interface WorkerConfig {
   readonly stateDir: string;

@@ -2,8 +2,8 @@
  * The nodes that have the volume, one at a time: each with a name and a record of its own, and between them
  * the claim, which is all that one knows of the other.
  */
-import type { Debt } from '../../src/volume/debt.ts';
-import type { VolumePath } from '../../src/volume/path-board.ts';
+import type { Debt } from '../../src/volume/record/debt.ts';
+import type { VolumePath } from '../../src/volume/link/path-board.ts';
 import { PORT } from './addresses.ts';
 import { Claim } from './claim.ts';
 import type { World } from './gateway.ts';

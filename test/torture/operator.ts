@@ -3,7 +3,7 @@
  * other weights and another policy, grows the unit. Each order is taken back after a while; one at a time.
  */
 import type { Prng } from '../../src/base/prng.ts';
-import type { VolumePath } from '../../src/volume/path-board.ts';
+import type { VolumePath } from '../../src/volume/link/path-board.ts';
 import type { Storage } from './gateway.ts';
 import type { Health } from './health.ts';
 import type { Order, WorkerConfig } from './messages.ts';

@@ -3,7 +3,7 @@
  * worker dies, the power fails, and every block is read once more. Ends at the first finding.
  */
 import { Prng } from '../../src/base/prng.ts';
-import type { Violation } from '../support/register-checker.ts';
+import type { Violation } from '../support/model/register-checker.ts';
 import type { HandOver } from './faults.ts';
 import type { World } from './gateway.ts';
 import { Disowned } from './disowned.ts';

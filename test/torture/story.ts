@@ -1,5 +1,5 @@
 /** A violation as people read it: the operations of the block around the values in question. */
-import type { Operation, Violation } from '../support/register-checker.ts';
+import type { Operation, Violation } from '../support/model/register-checker.ts';
 import { BLOCK_SECTORS } from './messages.ts';
 
 /** Lines before and after each operation that has one of the values. */

@@ -6,7 +6,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { makeBackingFile, Target } from '../support/tgt.ts';
+import { makeBackingFile, Target } from '../support/targets/tgt.ts';
 import { addressOf, PORT } from './addresses.ts';
 import { FaultProxy } from './fault-proxy.ts';
 import { type Gateway, strangersData, UNIT_BYTES, type World } from './gateway.ts';

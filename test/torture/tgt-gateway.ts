@@ -4,7 +4,7 @@
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { makeBackingFile, Target } from '../support/tgt.ts';
+import { makeBackingFile, Target } from '../support/targets/tgt.ts';
 import { FaultProxy } from './fault-proxy.ts';
 import { type Gateway, strangersData, UNIT_BYTES, type World } from './gateway.ts';
 import { addressOf, PORT } from './addresses.ts';

@@ -4,12 +4,12 @@
  * volume answers; it judges nothing.
  */
 import { parsePolicy, type Policy } from '../../src/paths/policy.ts';
-import { createInitiator } from '../../src/host/initiator.ts';
+import { createInitiator } from '../../src/host/iscsi/initiator.ts';
 import { systemClock } from '../../src/host/clock.ts';
 import { fileVolumeStore } from '../../src/pathd/volume-store.ts';
 import type { IoKind } from '../../src/ports/block.ts';
-import { carriedDebts, withoutKeptOut } from '../../src/volume/debt-addresses.ts';
-import { emptyRecord } from '../../src/volume/record.ts';
+import { carriedDebts, withoutKeptOut } from '../../src/volume/debt/debt-addresses.ts';
+import { emptyRecord } from '../../src/volume/record/record.ts';
 import { Volume } from '../../src/volume/volume.ts';
 import type { VolumeEvent } from '../../src/volume/volume-types.ts';
 import {

@@ -8,7 +8,11 @@
  */
 import type { Prng } from '../../src/base/prng.ts';
 import type { IoKind } from '../../src/ports/block.ts';
-import { type Operation, RegisterChecker, type Violation } from '../support/register-checker.ts';
+import {
+  type Operation,
+  RegisterChecker,
+  type Violation,
+} from '../support/model/register-checker.ts';
 import { DISOWNED_VALUES, STRANGERS_VALUE } from './gateway.ts';
 import { BLOCK_SECTORS, type FromWorker, sectorsOf, type ToWorker } from './messages.ts';
 import type { Tally } from './tally.ts';

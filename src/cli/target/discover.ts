@@ -3,8 +3,8 @@
  * what is in them. What iscsi-ls does, on the initiator that the volumes use.
  */
 import { ok, type Result } from '../../base/result.ts';
-import { refusalOfHost } from '../../host/announced-address.ts';
-import type { DiscoveredTarget } from '../../host/initiator-discovery.ts';
+import { refusalOfHost } from '../../host/iscsi/announced-address.ts';
+import type { DiscoveredTarget } from '../../host/iscsi/initiator-discovery.ts';
 import { parsePortal } from '../../kubernetes/path-url.ts';
 import type { Portal, SessionTarget } from '../../ports/session.ts';
 import { type Command, EXIT } from '../commands.ts';

@@ -13,7 +13,7 @@ import { decodeDesignators } from '../../protocol/scsi/designators.ts';
 import { decodeInquiry } from '../../protocol/scsi/inquiry.ts';
 import { decodeLogicalBlockProvisioning } from '../../protocol/scsi/provisioning.ts';
 import { decodeSupportedPages, decodeUnitSerialNumber, VpdPage } from '../../protocol/scsi/vpd.ts';
-import type { CommandContext, CommandFault } from '../../volume/command.ts';
+import type { CommandContext, CommandFault } from '../../volume/unit/command.ts';
 import { type Command, EXIT } from '../commands.ts';
 import type { TargetOptions } from './options.ts';
 import { type Inquired, type Page, renderInquiry } from './render-inquiry.ts';

@@ -1,19 +1,19 @@
 /**
  * `priority-path probe URL`: does this path work, how fast, and what would a volume see of it? The
  * steps of a path's first seconds (login, TEST UNIT READY, INQUIRY, READ CAPACITY, one READ), timed one
- * by one; then exactly what pathd reads and how it judges it (volume/lu.ts, volume/identity.ts).
+ * by one; then exactly what pathd reads and how it judges it (volume/unit/lu.ts, volume/unit/identity.ts).
  */
 import { err, ok, type Result } from '../../base/result.ts';
 import { systemClock } from '../../host/clock.ts';
-import { createInitiator } from '../../host/initiator.ts';
+import { createInitiator } from '../../host/iscsi/initiator.ts';
 import { parsePathUrl } from '../../kubernetes/path-url.ts';
 import type { SessionTarget } from '../../ports/session.ts';
 import type { SessionParameters } from '../../protocol/iscsi/negotiation.ts';
 import { decodeCapacity16 } from '../../protocol/scsi/capacity.ts';
 import * as cdb from '../../protocol/scsi/cdb.ts';
 import { decodeInquiry } from '../../protocol/scsi/inquiry.ts';
-import type { CommandContext, CommandFault } from '../../volume/command.ts';
-import { readLu } from '../../volume/lu.ts';
+import type { CommandContext, CommandFault } from '../../volume/unit/command.ts';
+import { readLu } from '../../volume/unit/lu.ts';
 import { type Command, EXIT } from '../commands.ts';
 import { formatBytes, plural } from '../text.ts';
 import type { TargetOptions } from './options.ts';

@@ -1,5 +1,5 @@
 /** What `discover` has found, as text. Pure. */
-import type { DiscoveredPortal } from '../../host/initiator-discovery.ts';
+import type { DiscoveredPortal } from '../../host/iscsi/initiator-discovery.ts';
 import type { Portal } from '../../ports/session.ts';
 import { formatPortal } from '../../protocol/iscsi/address.ts';
 import { formatBytes, plural, printable } from '../text.ts';

@@ -1,8 +1,8 @@
 /** What `probe` has found, as text. Pure. */
 import type { SessionTarget } from '../../ports/session.ts';
 import type { SessionParameters } from '../../protocol/iscsi/negotiation.ts';
-import { isStrong, type LuIdentity } from '../../volume/identity.ts';
-import type { LuFacts } from '../../volume/lu.ts';
+import { isStrong, type LuIdentity } from '../../volume/unit/identity.ts';
+import type { LuFacts } from '../../volume/unit/lu.ts';
 import { formatBytes, formatMicros, plural, printable } from '../text.ts';
 import { formatUrl } from './url.ts';
 

@@ -9,14 +9,14 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { err, ok, type Result } from '../../base/result.ts';
 import { systemClock } from '../../host/clock.ts';
-import { type DiscoveredTarget, discoverTargets } from '../../host/initiator-discovery.ts';
-import { createInitiator } from '../../host/initiator.ts';
+import { type DiscoveredTarget, discoverTargets } from '../../host/iscsi/initiator-discovery.ts';
+import { createInitiator } from '../../host/iscsi/initiator.ts';
 import type { Portal, Session, SessionTarget, TransportFailure } from '../../ports/session.ts';
 import { formatPortal } from '../../protocol/iscsi/address.ts';
 import type { SessionParameters } from '../../protocol/iscsi/negotiation.ts';
 import * as cdb from '../../protocol/scsi/cdb.ts';
 import { decodeReportLuns } from '../../protocol/scsi/lun.ts';
-import { type CommandContext, type CommandFault, runCommand } from '../../volume/command.ts';
+import { type CommandContext, type CommandFault, runCommand } from '../../volume/unit/command.ts';
 import { EXIT } from '../commands.ts';
 import type { TargetOptions } from './options.ts';
 

@@ -3,7 +3,7 @@ import { err, ok, type Result } from '../../base/result.ts';
 import { decodeCapacity16 } from '../../protocol/scsi/capacity.ts';
 import * as cdb from '../../protocol/scsi/cdb.ts';
 import { decodeInquiry, type InquiryData } from '../../protocol/scsi/inquiry.ts';
-import type { CommandContext } from '../../volume/command.ts';
+import type { CommandContext } from '../../volume/unit/command.ts';
 import { ask } from './session.ts';
 
 /** Peripheral device types (SPC-4 table 141) that iSCSI targets show. */

@@ -87,7 +87,7 @@ export const WRITE_DATA_OFFSET = IN_HEADER_BYTES + WRITE_IN_BYTES;
 /**
  * Largest READ or WRITE: what is larger comes in pieces. Together with the next number it bounds what
  * the kernel can ever have asked for and not been answered, 16 MiB a volume, so that everything can be
- * read at once and held: see host/fuse-server.ts.
+ * read at once and held: see host/block/fuse-server.ts.
  */
 export const MAX_IO_BYTES = 256 * 1024;
 /**

@@ -1,7 +1,7 @@
 /** How csi treats the API server: needs it little, asks it little, and comes back softly. */
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { connectKubelet, mountCapability } from '../../support/kubelet.ts';
+import { connectKubelet, mountCapability } from '../../support/node/kubelet.ts';
 import { describeRequests, requestsOf } from '../audit.ts';
 import type { Stage } from '../stage.ts';
 import type { Volume } from '../volumes.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type DemoOutcome, missed, ms, summary, type SwitchRecord } from '../../demo/report.ts';
 import { toJson, worstGapMs } from '../../demo/report.ts';
-import type { Verification } from '../../support/stamps.ts';
+import type { Verification } from '../../support/load/stamps.ts';
 
 const clean: Verification = {
   verified: 4096,

@@ -55,7 +55,7 @@ describe('the module hook', () => {
   };
   /** What a failed volume answers a request. */
   const code = `
-    const { Dispatcher } = await import('./src/volume/dispatch.ts');
+    const { Dispatcher } = await import('./src/volume/io/dispatch.ts');
     const clock = { now: () => 0, after: (_, run) => run() };
     const dispatcher = new Dispatcher(clock, () => undefined, {});
     dispatcher.fail();

@@ -8,11 +8,11 @@ import { type AttachRequest, type ChapSpec, NO_CHAP } from '../../../src/pathd/a
 import { ChapBook } from '../../../src/pathd/chap-book.ts';
 import { NodeState } from '../../../src/pathd/node-state.ts';
 import { Volumes, type VolumesOptions } from '../../../src/pathd/volumes.ts';
-import { fakeDevice } from '../../support/fake-device.ts';
-import { FakeMedium, profile } from '../../support/fake-lu.ts';
-import { FakeInitiator } from '../../support/fake-initiator.ts';
-import { Gateway } from '../../support/fake-session.ts';
-import { VirtualClock } from '../../support/virtual-clock.ts';
+import { fakeDevice } from '../../support/model/fake-device.ts';
+import { FakeMedium, profile } from '../../support/model/fake-lu.ts';
+import { FakeInitiator } from '../../support/model/fake-initiator.ts';
+import { Gateway } from '../../support/model/fake-session.ts';
+import { VirtualClock } from '../../support/model/virtual-clock.ts';
 
 const quiet = (): void => undefined;
 const log = { debug: quiet, info: quiet, warn: quiet, error: quiet };

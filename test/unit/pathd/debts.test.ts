@@ -11,11 +11,11 @@ import { NodeState } from '../../../src/pathd/node-state.ts';
 import { createPathdServer } from '../../../src/pathd/server.ts';
 import { Volumes } from '../../../src/pathd/volumes.ts';
 import type { BlockExporter, BlockSource } from '../../../src/ports/block.ts';
-import { fakeDevice } from '../../support/fake-device.ts';
-import { FakeMedium, profile } from '../../support/fake-lu.ts';
-import { FakeInitiator } from '../../support/fake-initiator.ts';
-import { Gateway } from '../../support/fake-session.ts';
-import { VirtualClock } from '../../support/virtual-clock.ts';
+import { fakeDevice } from '../../support/model/fake-device.ts';
+import { FakeMedium, profile } from '../../support/model/fake-lu.ts';
+import { FakeInitiator } from '../../support/model/fake-initiator.ts';
+import { Gateway } from '../../support/model/fake-session.ts';
+import { VirtualClock } from '../../support/model/virtual-clock.ts';
 
 const NAME = 'iqn.2026-01.test:n';
 let dir: string;

@@ -1,8 +1,8 @@
 /** A wrong serial number in expected-serial costs no more than its correction. */
 import { expect, test } from 'vitest';
 import { serialProblem, withoutMistakenBans } from '../../../src/pathd/expected-serial.ts';
-import { compareIdentity, type LuIdentity } from '../../../src/volume/identity.ts';
-import { emptyRecord, type VolumeRecord } from '../../../src/volume/record.ts';
+import { compareIdentity, type LuIdentity } from '../../../src/volume/unit/identity.ts';
+import { emptyRecord, type VolumeRecord } from '../../../src/volume/record/record.ts';
 
 const unit = (serial: string): LuIdentity => ({
   ...{ deviceType: 0, strong: [], weak: ['t10.IET'], serial, blockSize: 512, blocks: 1_000 },

@@ -9,13 +9,13 @@ import { type Claim, sameUnit } from '../../../src/pathd/claims.ts';
 import { ChapBook } from '../../../src/pathd/chap-book.ts';
 import { NodeState } from '../../../src/pathd/node-state.ts';
 import { Volumes, type VolumesOptions } from '../../../src/pathd/volumes.ts';
-import type { LuIdentity } from '../../../src/volume/identity.ts';
-import { fakeDevice } from '../../support/fake-device.ts';
-import { changesMedium, FakeMedium, naa6, profile, t10 } from '../../support/fake-lu.ts';
-import { FakeReservations } from '../../support/fake-reservations.ts';
-import { FakeInitiator } from '../../support/fake-initiator.ts';
-import { Gateway } from '../../support/fake-session.ts';
-import { VirtualClock } from '../../support/virtual-clock.ts';
+import type { LuIdentity } from '../../../src/volume/unit/identity.ts';
+import { fakeDevice } from '../../support/model/fake-device.ts';
+import { changesMedium, FakeMedium, naa6, profile, t10 } from '../../support/model/fake-lu.ts';
+import { FakeReservations } from '../../support/model/fake-reservations.ts';
+import { FakeInitiator } from '../../support/model/fake-initiator.ts';
+import { Gateway } from '../../support/model/fake-session.ts';
+import { VirtualClock } from '../../support/model/virtual-clock.ts';
 
 const TGT: LuIdentity = {
   deviceType: 0,

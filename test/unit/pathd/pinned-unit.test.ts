@@ -8,9 +8,9 @@ import type { AttachRequest, AttachResponse } from '../../../src/pathd/api.ts';
 import { ChapBook } from '../../../src/pathd/chap-book.ts';
 import { NodeState } from '../../../src/pathd/node-state.ts';
 import { Volumes, type VolumesOptions } from '../../../src/pathd/volumes.ts';
-import type { LuIdentity } from '../../../src/volume/identity.ts';
-import { formatPin, parsePin, pinProblem } from '../../../src/volume/pinned.ts';
-import { fakeDevice } from '../../support/fake-device.ts';
+import type { LuIdentity } from '../../../src/volume/unit/identity.ts';
+import { formatPin, parsePin, pinProblem } from '../../../src/volume/unit/pinned.ts';
+import { fakeDevice } from '../../support/model/fake-device.ts';
 import {
   changesMedium,
   FakeMedium,
@@ -18,10 +18,10 @@ import {
   naa6,
   profile,
   t10,
-} from '../../support/fake-lu.ts';
-import { FakeInitiator } from '../../support/fake-initiator.ts';
-import { Gateway } from '../../support/fake-session.ts';
-import { VirtualClock } from '../../support/virtual-clock.ts';
+} from '../../support/model/fake-lu.ts';
+import { FakeInitiator } from '../../support/model/fake-initiator.ts';
+import { Gateway } from '../../support/model/fake-session.ts';
+import { VirtualClock } from '../../support/model/virtual-clock.ts';
 
 const quiet = (): undefined => undefined;
 const log = { debug: quiet, info: quiet, warn: quiet, error: quiet };

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { RecordsMark } from '../../../src/pathd/records-mark.ts';
 import { fileVolumeStore } from '../../../src/pathd/volume-store.ts';
-import { emptyRecord } from '../../../src/volume/record.ts';
+import { emptyRecord } from '../../../src/volume/record/record.ts';
 
 const log = { debug: () => 0, info: () => 0, warn: () => 0, error: () => 0 };
 

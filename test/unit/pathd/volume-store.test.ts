@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { fileVolumeStore, volumesUnderName } from '../../../src/pathd/volume-store.ts';
-import { emptyRecord } from '../../../src/volume/record.ts';
+import { emptyRecord } from '../../../src/volume/record/record.ts';
 
 let dir: string;
 const files = () => readdir(join(dir, 'volumes'));

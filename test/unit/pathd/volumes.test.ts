@@ -17,14 +17,14 @@ import type {
   ExportError,
   IoRequest,
 } from '../../../src/ports/block.ts';
-import { emptyRecord } from '../../../src/volume/record.ts';
+import { emptyRecord } from '../../../src/volume/record/record.ts';
 import type { Volume } from '../../../src/volume/volume.ts';
-import { fakeDevice } from '../../support/fake-device.ts';
-import { FakeMedium, profile } from '../../support/fake-lu.ts';
-import { FakeReservations } from '../../support/fake-reservations.ts';
-import { FakeInitiator } from '../../support/fake-initiator.ts';
-import { Gateway } from '../../support/fake-session.ts';
-import { VirtualClock } from '../../support/virtual-clock.ts';
+import { fakeDevice } from '../../support/model/fake-device.ts';
+import { FakeMedium, profile } from '../../support/model/fake-lu.ts';
+import { FakeReservations } from '../../support/model/fake-reservations.ts';
+import { FakeInitiator } from '../../support/model/fake-initiator.ts';
+import { Gateway } from '../../support/model/fake-session.ts';
+import { VirtualClock } from '../../support/model/virtual-clock.ts';
 
 let dir: string;
 let clock: VirtualClock;

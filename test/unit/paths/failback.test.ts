@@ -1,6 +1,6 @@
 /** The brakes of a voluntary switch that no invariant sees: the jitter and the hold-down. */
 import { expect, it } from 'vitest';
-import { ModelWorld, policyOf } from '../../support/model-world.ts';
+import { ModelWorld, policyOf } from '../../support/model/model-world.ts';
 import { Hand, moves } from './hand.ts';
 
 /** When a volume goes home whose p0 was gone from 10.0 s to 10.5 s and recovers in one step. */

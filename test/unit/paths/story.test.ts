@@ -1,8 +1,8 @@
 /** The example of the README, event by event, in virtual time with the default policy. */
 import { describe, expect, it } from 'vitest';
 import { view } from '../../../src/paths/controller.ts';
-import { ModelWorld } from '../../support/model-world.ts';
-import type { Phase } from '../../support/model-world.ts';
+import { ModelWorld } from '../../support/model/model-world.ts';
+import type { Phase } from '../../support/model/model-world.ts';
 
 const paths = (p0: readonly Phase[], p1: readonly Phase[] = []) => [
   { name: 'p0', maxWeight: 100, phases: p0 },

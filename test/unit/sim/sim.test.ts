@@ -1,7 +1,7 @@
 /** The fleet simulation: that what it counts is right, and that its bounds can be broken. */
 import { describe, expect, test } from 'vitest';
 import type { Policy } from '../../../src/paths/policy.ts';
-import { policyOf } from '../../support/model-world.ts';
+import { policyOf } from '../../support/model/model-world.ts';
 import { RACKS, RACKS_PER_ROOM, volumeOf } from '../../sim/fleet.ts';
 import { endOf, Outcome, sum } from '../../sim/outcome.ts';
 import { renderOutcome } from '../../sim/report.ts';

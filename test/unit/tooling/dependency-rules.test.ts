@@ -51,7 +51,65 @@ async function brokenBy(tree: Tree): Promise<string[]> {
   return [...new Set(summary.violations.map(({ rule }) => rule.name))].sort();
 }
 
-const BREAKS: Readonly<Record<string, readonly [claim: string, tree: Tree][]>> = {
+type Cases = Readonly<Record<string, readonly [claim: string, tree: Tree][]>>;
+
+/** Each room of a volume: the imports that would turn an arrow round. */
+const TURNED: Readonly<Record<string, readonly [claim: string, imported: string][]>> = {
+  switch: [
+    ['a switch does not know reservations', 'src/volume/reserve/reservations.ts'],
+    ['nor debts', 'src/volume/debt/debts.ts'],
+    ['nor the joints', 'src/volume/engine.ts'],
+  ],
+  debt: [
+    ['debts are settled without a switch', 'src/volume/switch/switcher.ts'],
+    ['and before any I/O', 'src/volume/io/dispatch.ts'],
+  ],
+  link: [
+    ['a path does not know who switches', 'src/volume/switch/switcher.ts'],
+    ['nor what is recorded', 'src/volume/record/record.ts'],
+    ['nor who has reserved', 'src/volume/reserve/nexus.ts'],
+    ['nor requests', 'src/volume/io/dispatch.ts'],
+  ],
+  io: [
+    ['requests do not know paths', 'src/volume/link/path-link.ts'],
+    ['nor the record', 'src/volume/record/record.ts'],
+    ['nor fences', 'src/volume/fence/fence.ts'],
+  ],
+  reserve: [
+    ['reservations do not know the ladder', 'src/volume/fence/fence.ts'],
+    ['nor the record', 'src/volume/record/record.ts'],
+    ['nor paths', 'src/volume/link/path-link.ts'],
+  ],
+  fence: [
+    ['the ladder does not know links', 'src/volume/link/path-link.ts'],
+    ['nor reservations', 'src/volume/reserve/reservations.ts'],
+  ],
+  record: [
+    ['a record does not know debts that are settled', 'src/volume/debt/debts.ts'],
+    ['nor requests', 'src/volume/io/ledger.ts'],
+  ],
+  unit: [
+    ['a unit does not know requests', 'src/volume/io/dispatch.ts'],
+    ['nor the record', 'src/volume/record/record.ts'],
+    ['nor sessions of the product', 'src/protocol/iscsi/session.ts'],
+  ],
+};
+
+const VOLUME_ROOMS: Cases = Object.fromEntries(
+  Object.entries(TURNED).flatMap(([room, cases]) => {
+    const file = `src/volume/${room}/a.ts`;
+    return [
+      [
+        `volume/${room}-direction`,
+        cases.map(([claim, imported]) => [claim, { [file]: [imported] }] as [string, Tree]),
+      ],
+      [`volume/${room}-packages`, [[`${room} imports no package`, { [file]: ['koffi'] }]]],
+      [`volume/${room}-pure`, [[`${room} does no I/O`, { [file]: ['node:fs'] }]]],
+    ] as [string, [string, Tree][]][];
+  }),
+);
+
+const BREAKS: Cases = {
   'base-direction': [['base imports nothing of ours', { 'src/base/a.ts': ['src/paths/b.ts'] }]],
   'base-packages': [['base imports no package', { 'src/base/a.ts': ['pino'] }]],
   'base-pure': [['base does no I/O', { 'src/base/a.ts': ['node:fs'] }]],
@@ -85,16 +143,39 @@ const BREAKS: Readonly<Record<string, readonly [claim: string, tree: Tree][]>> =
   'paths-pure': [['paths has no timers', { 'src/paths/a.ts': ['node:timers'] }]],
   'volume-direction': [
     ['volume does not know host', { 'src/volume/a.ts': ['src/host/exec.ts'] }],
+    ['the joints speak no SCSI', { 'src/volume/a.ts': ['src/protocol/scsi/cdb.ts'] }],
     ['volume does not know pathd', { 'src/volume/a.ts': ['src/pathd/api.ts'] }],
   ],
   'volume-packages': [['volume imports no package', { 'src/volume/a.ts': ['@grpc/grpc-js'] }]],
   'volume-pure': [['volume does no I/O', { 'src/volume/a.ts': ['node:fs'] }]],
+  ...VOLUME_ROOMS,
   'host-direction': [
     ['host knows the ports and not the volume', { 'src/host/a.ts': ['src/volume/volume.ts'] }],
-    ['host does not know csi', { 'src/host/a.ts': ['src/csi/node.ts'] }],
+    ['host does not know csi', { 'src/host/a.ts': ['src/csi/node/node.ts'] }],
+    ['what every edge needs knows no edge', { 'src/host/a.ts': ['src/host/mount/mount.ts'] }],
     ['host does not know paths', { 'src/host/a.ts': ['src/paths/model.ts'] }],
   ],
   'host-packages': [['host does not speak gRPC', { 'src/host/a.ts': ['@grpc/grpc-js'] }]],
+  'host/iscsi-direction': [
+    ['the initiator knows no device', { 'src/host/iscsi/a.ts': ['src/host/block/loop.ts'] }],
+    ['nor the block port', { 'src/host/iscsi/a.ts': ['src/ports/block.ts'] }],
+  ],
+  'host/iscsi-packages': [['the initiator is ours', { 'src/host/iscsi/a.ts': ['koffi'] }]],
+  'host/block-direction': [
+    ['a device does not know sessions', { 'src/host/block/a.ts': ['src/ports/session.ts'] }],
+    ['nor what iSCSI frames', { 'src/host/block/a.ts': ['src/protocol/iscsi/framer.ts'] }],
+    ['nor the initiator', { 'src/host/block/a.ts': ['src/host/iscsi/initiator.ts'] }],
+  ],
+  'host/block-packages': [
+    ['a device speaks no gRPC', { 'src/host/block/a.ts': ['@grpc/grpc-js'] }],
+  ],
+  'host/mount-direction': [
+    [
+      'mounting does not know devices of ours',
+      { 'src/host/mount/a.ts': ['src/host/block/loop.ts'] },
+    ],
+  ],
+  'host/mount-packages': [['mounting needs no package', { 'src/host/mount/a.ts': ['koffi'] }]],
   'telemetry-direction': [
     ['telemetry knows only base', { 'src/telemetry/a.ts': ['src/volume/b.ts'] }],
   ],
@@ -123,7 +204,7 @@ const BREAKS: Readonly<Record<string, readonly [claim: string, tree: Tree][]>> =
     ['topology does no I/O', { 'src/kubernetes/topology.ts': ['node:os'] }],
   ],
   'kubernetes-direction': [
-    ['kubernetes does not know csi', { 'src/kubernetes/client.ts': ['src/csi/node.ts'] }],
+    ['kubernetes does not know csi', { 'src/kubernetes/client.ts': ['src/csi/node/node.ts'] }],
   ],
   'kubernetes-packages': [
     ['kubernetes does not speak gRPC', { 'src/kubernetes/client.ts': ['@grpc/grpc-js'] }],
@@ -131,7 +212,7 @@ const BREAKS: Readonly<Record<string, readonly [claim: string, tree: Tree][]>> =
   'pathd-direction': [
     ['pathd does not know Kubernetes', { 'src/pathd/worker.ts': ['src/kubernetes/contract.ts'] }],
     ['pathd does not know what people type', { 'src/pathd/server.ts': ['src/cli/flags.ts'] }],
-    ['pathd does not know csi', { 'src/pathd/worker.ts': ['src/csi/node.ts'] }],
+    ['pathd does not know csi', { 'src/pathd/worker.ts': ['src/csi/node/node.ts'] }],
   ],
   'pathd-packages': [
     [
@@ -140,12 +221,36 @@ const BREAKS: Readonly<Record<string, readonly [claim: string, tree: Tree][]>> =
     ],
   ],
   'csi-direction': [
-    ['csi does not reach into pathd', { 'src/csi/node.ts': ['src/pathd/worker.ts'] }],
-    ['csi does not drive volumes', { 'src/csi/node.ts': ['src/volume/volume.ts'] }],
+    ['csi does not reach into pathd', { 'src/csi/server.ts': ['src/pathd/worker.ts'] }],
+    ['csi does not drive volumes', { 'src/csi/server.ts': ['src/volume/volume.ts'] }],
     ['csi does not know what people type', { 'src/csi/server.ts': ['src/cli/flags.ts'] }],
   ],
   'csi-packages': [
-    ['csi uses Kubernetes through kubernetes/', { 'src/csi/node.ts': ['@kubernetes/client-node'] }],
+    [
+      'csi uses Kubernetes through kubernetes/',
+      { 'src/csi/server.ts': ['@kubernetes/client-node'] },
+    ],
+  ],
+  'csi/node-direction': [
+    ['the calls do not know the server', { 'src/csi/node/stage.ts': ['src/csi/server.ts'] }],
+    ['nor the API server', { 'src/csi/node/stage.ts': ['src/kubernetes/client.ts'] }],
+  ],
+  'csi/node-packages': [
+    ['the calls do not speak gRPC', { 'src/csi/node/a.ts': ['@grpc/grpc-js'] }],
+  ],
+  'csi/cluster-direction': [
+    ['the cluster does not know the calls', { 'src/csi/cluster/a.ts': ['src/csi/node/stage.ts'] }],
+    ['nor mounts', { 'src/csi/cluster/a.ts': ['src/host/mount/mount.ts'] }],
+  ],
+  'csi/cluster-packages': [
+    ['the cluster does not speak gRPC', { 'src/csi/cluster/a.ts': ['@grpc/grpc-js'] }],
+  ],
+  'csi/wire-direction': [
+    ['what goes over a socket knows no call', { 'src/csi/wire/a.ts': ['src/csi/node/stage.ts'] }],
+    ['and no cluster', { 'src/csi/wire/a.ts': ['src/csi/cluster/claims.ts'] }],
+  ],
+  'csi/wire-packages': [
+    ['no Kubernetes client on the sockets', { 'src/csi/wire/a.ts': ['@kubernetes/client-node'] }],
   ],
   'cli-direction': [
     ['cli does not reach into pathd', { 'src/cli/status.ts': ['src/pathd/worker.ts'] }],
@@ -208,15 +313,22 @@ it('accepts a tree that keeps the direction', async () => {
     'src/protocol/iscsi/session.ts': ['src/base/result.ts', 'src/protocol/iscsi/pdu.ts'],
     'src/paths/controller.ts': ['src/base/brand.ts', 'src/paths/model.ts'],
     'src/volume/volume.ts': ['src/ports/session.ts', 'src/paths/model.ts', 'src/base/assert.ts'],
-    'src/host/tcp.ts': ['node:net', 'src/ports/session.ts', 'src/protocol/iscsi/pdu.ts'],
+    'src/volume/engine.ts': ['src/volume/switch/switcher.ts', 'src/volume/unit/identity.ts'],
+    'src/volume/switch/switcher.ts': ['src/volume/link/path-link.ts', 'src/volume/io/dispatch.ts'],
+    'src/host/iscsi/tcp.ts': ['node:net', 'src/ports/session.ts', 'src/protocol/iscsi/pdu.ts'],
+    'src/host/block/nbd.ts': ['node:net', 'src/ports/block.ts', 'src/host/exec.ts'],
     'src/kubernetes/contract.ts': ['src/paths/model.ts', 'src/pathd/api.ts'],
     'src/kubernetes/client.ts': ['@kubernetes/client-node', 'src/kubernetes/contract.ts'],
     'src/pathd/service.ts': ['@grpc/grpc-js', 'node:fs', 'src/ports/block.ts', 'src/host/exec.ts'],
     'src/cli/csi.ts': ['src/cli/flags.ts', 'src/csi/server.ts', 'src/pathd/client.ts'],
     'src/cli/pathd.ts': ['src/cli/flags.ts', 'src/pathd/server.ts', 'src/host/clock.ts'],
-    'src/csi/node.ts': ['@grpc/grpc-js', 'src/pathd/client.ts', 'src/kubernetes/contract.ts'],
+    'src/csi/server.ts': ['@grpc/grpc-js', 'src/pathd/client.ts', 'src/kubernetes/contract.ts'],
     'src/cli/status.ts': ['node:util', 'src/pathd/api.ts'],
-    'src/cli/target/probe.ts': ['src/host/initiator.ts', 'src/volume/lu.ts', 'src/cli/text.ts'],
+    'src/cli/target/probe.ts': [
+      'src/host/iscsi/initiator.ts',
+      'src/volume/unit/lu.ts',
+      'src/cli/text.ts',
+    ],
     'src/telemetry/logger.ts': ['pino', 'src/base/log.ts'],
     'src/main.ts': ['src/cli/commands.ts', 'src/cli/csi.ts', 'src/pathd/client.ts'],
   };

@@ -1,9 +1,9 @@
 /** Live changes: what follows from a wish, what is refused, and that the I/O never notices. */
 import { afterEach, describe, expect, it } from 'vitest';
 import { parsePolicy, type Policy } from '../../../src/paths/policy.ts';
-import type { VolumePath } from '../../../src/volume/path-board.ts';
+import type { VolumePath } from '../../../src/volume/link/path-board.ts';
 import { checkChange, planChange } from '../../../src/volume/reconfigure.ts';
-import { type Io, VolumeWorld, type WorldOptions } from '../../support/volume-world.ts';
+import { type Io, VolumeWorld, type WorldOptions } from '../../support/model/volume-world.ts';
 
 const path = (name: string, change: Partial<VolumePath> = {}): VolumePath => ({
   name,

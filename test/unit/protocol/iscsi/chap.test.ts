@@ -1,6 +1,6 @@
 /** CHAP: vectors, the exchange one step at a time, and every way a target can cheat in it. */
 import { describe, expect, it } from 'vitest';
-import { createChapCrypto } from '../../../../src/host/chap-crypto.ts';
+import { createChapCrypto } from '../../../../src/host/iscsi/chap-crypto.ts';
 import {
   type ChapAlgorithm,
   type ChapCrypto,

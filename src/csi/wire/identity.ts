@@ -1,0 +1,22 @@
+/**
+ * The Identity service. Probe is about this process only: a dead target, or pathd being replaced,
+ * must not make anybody restart it, so it is ready as soon as it answers.
+ */
+import { DRIVER_NAME } from '../../kubernetes/contract.ts';
+
+export interface IdentityHandlers {
+  GetPluginInfo(): object;
+  GetPluginCapabilities(): object;
+  Probe(): object;
+}
+
+export function identityHandlers(version: string): IdentityHandlers {
+  return {
+    GetPluginInfo: () => ({ name: DRIVER_NAME, vendorVersion: version, manifest: {} }),
+    GetPluginCapabilities: () => ({
+      // No controller service: volumes are pre-provisioned. Growing works while they are in use.
+      capabilities: [{ volumeExpansion: { type: 'ONLINE' } }],
+    }),
+    Probe: () => ({ ready: { value: true } }),
+  };
+}

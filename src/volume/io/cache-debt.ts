@@ -1,0 +1,56 @@
+/**
+ * What of ours the volatile cache of the path in use may hold although the ledger has done with it, or does
+ * not know:
+ *
+ *   failed    data-changing commands that ended without GOOD: a part of them may be in there. Nobody
+ *             replays them, so until a flush has covered them the path must be fenced when it is left, or
+ *             they are destaged over newer data.
+ *   exposed   requests under way that were sent as to a unit without a cache, which turned out to have one:
+ *             they are answered after a flush.
+ */
+import type { LuFacts } from '../unit/lu.ts';
+import type { Entry } from './ledger.ts';
+
+export class CacheDebt {
+  /** Commands that failed, and how many of them a flush has covered. */
+  #failed = 0;
+  #covered = 0;
+  readonly #exposed = new Set<Entry>();
+
+  /** `facts` undefined: nobody knows what the unit has. */
+  failed({ changesData }: Entry, facts: LuFacts | undefined): void {
+    if (changesData && facts?.writeCache !== 'none') this.#failed++;
+  }
+
+  /** What a flush that is issued now will cover: hand it to `flushed`. */
+  get mark(): number {
+    return this.#failed;
+  }
+
+  flushed(mark: number): void {
+    this.#covered = mark;
+  }
+
+  /** Something may still be destaged. */
+  get isOpen(): boolean {
+    return this.#failed > this.#covered;
+  }
+
+  expose(entries: Iterable<Entry>): void {
+    for (const entry of entries) if (entry.changesData) this.#exposed.add(entry);
+  }
+
+  isExposed(entry: Entry): boolean {
+    return this.#exposed.has(entry);
+  }
+
+  ended(entry: Entry): void {
+    this.#exposed.delete(entry);
+  }
+
+  /** The path is left, and whoever leaves it has asked `isOpen` before. */
+  leave(): void {
+    this.#covered = this.#failed;
+    this.#exposed.clear();
+  }
+}

@@ -1,0 +1,110 @@
+/**
+ * Gives up commands that a path has not answered for too long while it answers others: swallowed by the
+ * target, or slower than anybody thought. The gentlest way that works:
+ *
+ *   first     ABORT TASK on its session, then ABORT TASK SET, then LOGICAL UNIT RESET; what has ended is sent
+ *             again on the same path, in its place. Only the target's word that it has ended counts
+ *             (outcome `ended`): "task does not exist" leaves open what becomes of it.
+ *   second    another path, if one is fit to take over: a failover, fenced as ever.
+ *   later     as the first and the second time again, then as the first for ever. So a request costs two
+ *             failovers at most, and its tries are twice as patient each time (flights.ts).
+ *
+ * A target may be at work on a command that it is asked to abort, and answers when it is done (tgt): ABORT
+ * TASK has as long as the command itself had, for nothing else is disturbed meanwhile. Where nothing ends it,
+ * the path is left, or logged in to anew if there is no other.
+ */
+import type { Clock, Timer } from '../../ports/clock.ts';
+import type { Session } from '../../ports/session.ts';
+import { ageOf, type AgeTimes, type Flight, type Flights } from './flights.ts';
+import type { Route } from './route.ts';
+
+export interface AgeActions {
+  /** Leaves the path for another one; false: there is none that could take over. */
+  leave(path: string, detail: string): boolean;
+  /** Ends the nexus and logs in anew, fenced. */
+  restart(path: string, detail: string): void;
+  /** Storage is slow, or has swallowed a command. */
+  slow(path: string, command: string, ageMs: number): void;
+}
+
+export interface AgeOptions {
+  readonly clock: Clock;
+  readonly dispatcher: { readonly flights: Flights; readonly route: Route | undefined };
+  readonly times: AgeTimes;
+  /** LOGICAL UNIT RESET ends nobody else's commands. */
+  readonly isAlone: () => boolean;
+}
+
+/** A try of this number ends with a change of path. */
+const LEAVES_AFTER: ReadonlySet<number> = new Set([2, 4]);
+const LOOKS = 8;
+
+export class CommandAge {
+  readonly #options: AgeOptions;
+  readonly #actions: AgeActions;
+  #timer: Timer | undefined;
+  /** What is being given up on this session. */
+  #session: Session | undefined;
+
+  constructor(options: AgeOptions, actions: AgeActions) {
+    this.#options = options;
+    this.#actions = actions;
+    this.#arm();
+  }
+
+  close(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
+
+  #arm(): void {
+    const { clock, times } = this.#options;
+    const periodMs = Math.max(10, Math.min(1_000, times.commandTimeoutMs / LOOKS));
+    this.#options.dispatcher.flights.looked(periodMs);
+    this.#timer = clock.after(periodMs, () => {
+      this.#look();
+      if (this.#timer !== undefined) this.#arm();
+    });
+  }
+
+  #look(): void {
+    const { clock, dispatcher, times } = this.#options;
+    const { flights, route } = dispatcher;
+    if (route === undefined || this.#session === route.session) return;
+    const overdue = flights.overdue(times);
+    const oldest = overdue[0];
+    if (oldest === undefined) return;
+    const patienceMs = flights.limitMs(oldest.isQuick, times);
+    for (const age of new Set(overdue.map((flight) => flight.age))) age.givenUp++;
+    const tries = Math.max(...overdue.map(({ age }) => age.givenUp));
+    const ageMs = ageOf(oldest, clock.now());
+    this.#actions.slow(route.path, oldest.what(), ageMs);
+    const seconds = String(Math.round(ageMs / 1000));
+    const detail = `"${oldest.what()}" was not answered for ${seconds} s, other commands are`;
+    if (LEAVES_AFTER.has(tries) && this.#actions.leave(route.path, detail)) return;
+    this.#session = route.session;
+    void this.#giveUp(route, overdue, { patienceMs, detail }).finally(() => {
+      this.#session = undefined;
+    });
+  }
+
+  async #giveUp(
+    { path, session }: Route,
+    overdue: readonly Flight[],
+    { patienceMs, detail }: { readonly patienceMs: number; readonly detail: string },
+  ): Promise<void> {
+    const { dispatcher, times, isAlone } = this.#options;
+    const { resetTimeoutMs } = times;
+    const isLeft = (): boolean => dispatcher.route?.session !== session;
+    const isOver = (): boolean =>
+      isLeft() || !overdue.some((flight) => dispatcher.flights.has(flight));
+    const limitMs = Math.max(patienceMs, resetTimeoutMs);
+    await Promise.all(overdue.map(({ command }) => session.abortTask(command, limitMs)));
+    if (isOver()) return;
+    await session.abortTaskSet(resetTimeoutMs);
+    if (isOver()) return;
+    if (isAlone()) await session.resetLogicalUnit(resetTimeoutMs);
+    if (isOver()) return;
+    if (!this.#actions.leave(path, detail)) this.#actions.restart(path, detail);
+  }
+}

@@ -1,0 +1,183 @@
+/**
+ * The commands at the target: every one has an age. It ends with its answer; one that was lost with its
+ * session stays, for nobody knows what becomes of it, until the path is abandoned.
+ *
+ * How long a command may take is learned: what was answered after all says how long answers take here, and
+ * nothing is given up before twice that time. It doubles with every try of the command that has had most of
+ * them, for all alike, so that they grow old together: whatever the storage takes, a try comes that is
+ * patient enough, and no later arrival disturbs it.
+ *
+ * Time in which our own process stood still is no command's age, and nothing is learned from it: an answer
+ * that was there all the time would say that storage takes hours.
+ */
+import type { Instant } from '../../base/brand.ts';
+import { after } from '../../paths/time.ts';
+import type { Clock } from '../../ports/clock.ts';
+import type { ScsiCommand, ScsiOutcome, Session } from '../../ports/session.ts';
+
+/** Of a request, over all its tries on all paths. */
+export interface Age {
+  /** When it was first sent; undefined: it was not yet. */
+  since: Instant | undefined;
+  /** How often it was given up. */
+  givenUp: number;
+}
+
+export interface Flight {
+  readonly command: ScsiCommand;
+  /** For people: "write 4096+512". */
+  readonly what: () => string;
+  /** Of a kind that ought to be quick: read, write. */
+  readonly isQuick: boolean;
+  readonly age: Age;
+  /** When it was sent this time, without what we stood still since. */
+  sentAt: Instant;
+}
+
+/** Limits that may change at any time, ms. */
+export interface AgeTimes {
+  readonly commandTimeoutMs: number;
+  readonly flushDeadlineMs: number;
+  readonly resetTimeoutMs: number;
+}
+
+/** A long service time is remembered for this long, or for ten times as long as it was. */
+const REMEMBERED_MS = 600_000;
+/** Service times of less than this share of the limit are nothing to learn from. */
+const WORTH_LEARNING = 0.25;
+
+interface Learned {
+  ms: number;
+  at: Instant;
+}
+
+/** How long a command of the kind may take before anything is known. */
+function firstLimitMs(isQuick: boolean, times: AgeTimes): number {
+  const { commandTimeoutMs, flushDeadlineMs } = times;
+  return isQuick ? commandTimeoutMs : Math.max(2 * commandTimeoutMs, flushDeadlineMs);
+}
+
+export class Flights {
+  readonly #clock: Clock;
+  readonly #flights = new Set<Flight>();
+  readonly #learned = new Map<boolean, Learned>();
+  #quick = 0;
+  /** When it is looked at next, and how late that may be; undefined: nobody looks. */
+  #due: { readonly at: Instant; readonly slackMs: number } | undefined;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  get size(): number {
+    return this.#flights.size;
+  }
+
+  get hasQuick(): boolean {
+    return this.#quick > 0;
+  }
+
+  has(flight: Flight): boolean {
+    return this.#flights.has(flight);
+  }
+
+  /** Sends it. `done` is told of every outcome, whatever became of the path. */
+  launch(
+    session: Session,
+    command: Omit<ScsiCommand, 'done'>,
+    kind: Pick<Flight, 'what' | 'isQuick' | 'age'>,
+    done: (outcome: ScsiOutcome) => void,
+  ): void {
+    const sentAt = this.#catchUp();
+    kind.age.since ??= sentAt;
+    const whole: ScsiCommand = {
+      ...command,
+      done: (outcome) => {
+        if (outcome.kind !== 'lost') this.#ended(flight, outcome);
+        done(outcome);
+      },
+    };
+    const flight: Flight = { ...kind, sentAt, command: whole };
+    this.#flights.add(flight);
+    if (kind.isQuick) this.#quick++;
+    session.execute(whole);
+  }
+
+  /** It is looked at now, and again after this. */
+  looked(periodMs: number): void {
+    const now = this.#catchUp();
+    this.#due = { at: after(now, periodMs), slackMs: periodMs };
+  }
+
+  /** A look that is late says that we stood still, whoever notices it first. */
+  #catchUp(): Instant {
+    const now = this.#clock.now();
+    const due = this.#due;
+    if (due === undefined || now - due.at <= due.slackMs) return now;
+    for (const flight of this.#flights) flight.sentAt = after(flight.sentAt, now - due.at);
+    this.#due = { ...due, at: now };
+    return now;
+  }
+
+  #ended(flight: Flight, { kind }: ScsiOutcome): void {
+    const now = this.#catchUp();
+    if (!this.#flights.delete(flight)) return;
+    if (flight.isQuick) this.#quick--;
+    if (kind === 'status') this.#learn(flight.isQuick, now - flight.sentAt);
+  }
+
+  #learn(isQuick: boolean, tookMs: number): void {
+    const now = this.#clock.now();
+    const known = this.#longestMs(isQuick);
+    if (tookMs >= known) this.#learned.set(isQuick, { ms: tookMs, at: now });
+    else if (tookMs * 2 >= known) this.#learned.set(isQuick, { ms: known, at: now });
+  }
+
+  #longestMs(isQuick: boolean): number {
+    const learned = this.#learned.get(isQuick);
+    if (learned === undefined) return 0;
+    const ageMs = this.#clock.now() - learned.at;
+    return ageMs < Math.max(REMEMBERED_MS, 10 * learned.ms) ? learned.ms : 0;
+  }
+
+  /** The path is abandoned, or what it still answers counts for nothing. */
+  clear(): void {
+    this.#flights.clear();
+    this.#quick = 0;
+  }
+
+  /** How long a command of the kind may take now, ms. */
+  limitMs(isQuick: boolean, times: AgeTimes): number {
+    const first = firstLimitMs(isQuick, times);
+    const longest = this.#longestMs(isQuick);
+    let tries = 0;
+    for (const { age } of this.#flights) tries = Math.max(tries, age.givenUp);
+    const learned = longest < WORTH_LEARNING * first ? 0 : 2 * longest;
+    return Math.max(first * 2 ** tries, learned);
+  }
+
+  /** Those that have had their time, oldest first. */
+  overdue(times: AgeTimes): readonly Flight[] {
+    const now = this.#catchUp();
+    if (this.#flights.size === 0) return [];
+    const [slow, quick] = [this.limitMs(false, times), this.limitMs(true, times)];
+    return [...this.#flights]
+      .filter(({ isQuick, sentAt }) => now - sentAt >= (isQuick ? quick : slow))
+      .sort((a, b) => ageOf(b, now) - ageOf(a, now));
+  }
+
+  /** The oldest request that is at the target. */
+  oldest(): { readonly what: string; readonly ageMs: number } | undefined {
+    const now = this.#clock.now();
+    let oldest: Flight | undefined;
+    for (const flight of this.#flights) {
+      if (oldest === undefined || ageOf(flight, now) > ageOf(oldest, now)) oldest = flight;
+    }
+    return oldest && { what: oldest.what(), ageMs: ageOf(oldest, now) };
+  }
+}
+
+/** Since its request was first sent. */
+export function ageOf({ age, sentAt }: Flight, now: Instant): number {
+  return now - (age.since ?? sentAt);
+}

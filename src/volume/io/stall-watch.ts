@@ -1,0 +1,157 @@
+/**
+ * Watches the I/O in flight on the current path: does it move on, and does the path answer at all? Looks
+ * every now and then; a look that comes late means that our own event loop stood still, which proves
+ * nothing about the path: what was waited for in that time does not count, and the controller is told.
+ *
+ * As soon as nothing comes from the path between two looks it is pinged: silence is then a matter of the
+ * path, not of a slow command. It is counted in looks, of which each counts two periods at most, for the
+ * sockets are read between two of them: an answer that lies there already is never taken for silence.
+ *
+ * Deadlines differ by kind: FLUSH, UNMAP and WRITE SAME may take long on healthy targets. Silence does not.
+ */
+import type { Instant } from '../../base/brand.ts';
+import type { Clock, Timer } from '../../ports/clock.ts';
+
+/** What is in flight now; undefined: nothing. */
+export interface InFlight {
+  /** Session counters, see Session.progress and Session.heard. */
+  readonly progress: number;
+  readonly heard: number;
+  /** Asks for an answer that counts in `heard`. */
+  readonly ping: () => void;
+  /** Only slow kinds (flush, discard, write-zeroes) are in flight. */
+  readonly slowOnly: boolean;
+}
+
+export interface StallDeadlines {
+  readonly ioMs: number;
+  readonly slowMs: number;
+}
+
+export interface StallEvents {
+  /** `silentMs`: for so long a ping was not answered either, and nothing else came; 0: something did. */
+  stalled(silentMs: number): void;
+  /** After standing still for so long; 0: what takes long on healthy targets stood still. */
+  progressed(stalledMs: number): void;
+  ownStall(durationMs: number): void;
+}
+
+/** Two losses in a row of a packet, and the target's turn to speak: no silence, as shares of `ioMs`. */
+const SUSPECT_SHARE = 0.35;
+const PING_SHARE = 0.25;
+
+export class StallWatch {
+  readonly #clock: Clock;
+  readonly #deadlines: StallDeadlines;
+  readonly #look: () => InFlight | undefined;
+  readonly #events: StallEvents;
+  #timer: Timer | undefined;
+  #lastLook: Instant;
+  /** When the look that is awaited is due after the last one. */
+  #periodMs = 0;
+  #since: Instant | undefined;
+  #progress = -1;
+  #heard = -1;
+  #pingedAt: Instant | undefined;
+  /** A ping is to be answered, and for how long nothing has come. */
+  #awaited = false;
+  #silentMs = 0;
+
+  constructor(
+    clock: Clock,
+    deadlines: StallDeadlines,
+    look: () => InFlight | undefined,
+    events: StallEvents,
+  ) {
+    this.#clock = clock;
+    this.#deadlines = deadlines;
+    this.#look = look;
+    this.#events = events;
+    this.#lastLook = clock.now();
+    this.#arm();
+  }
+
+  close(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
+
+  /**
+   * Whether we stood still, asked before anything else is judged: a timer that has expired meanwhile may
+   * run before ours.
+   */
+  catchUp(): void {
+    const now = this.#clock.now();
+    if (this.#timer !== undefined && this.#isLate(now)) this.#tick(now);
+  }
+
+  #isLate(now: Instant): boolean {
+    return now - this.#lastLook - this.#periodMs > this.#deadlines.ioMs / 2;
+  }
+
+  /** Twice as often while something is awaited. */
+  #arm(): void {
+    const periodMs = Math.max(10, Math.min(100, this.#deadlines.ioMs / 10));
+    this.#periodMs = this.#awaited ? periodMs / 2 : periodMs;
+    this.#timer = this.#clock.after(this.#periodMs, () => {
+      this.#tick(this.#clock.now());
+      if (this.#timer !== undefined) this.#arm();
+    });
+  }
+
+  #tick(now: Instant): void {
+    const isLate = this.#isLate(now);
+    const tookMs = now - this.#lastLook;
+    this.#lastLook = now;
+    if (isLate) {
+      this.#events.ownStall(tookMs - this.#periodMs);
+      // The sockets are read before the next look: start counting from here.
+      if (this.#since !== undefined) this.#since = now;
+      this.#silentMs = 0;
+      return;
+    }
+    const inFlight = this.#look();
+    if (inFlight === undefined) {
+      this.#since = undefined;
+      this.#awaited = false;
+      return;
+    }
+    const wasSilent = this.#silentMs > 0;
+    this.#listen(inFlight, now, Math.min(tookMs, 2 * this.#periodMs));
+    if (this.#since === undefined || inFlight.progress !== this.#progress) {
+      const stalledMs = this.#since === undefined ? undefined : now - this.#since;
+      this.#since = now;
+      this.#progress = inFlight.progress;
+      if (stalledMs !== undefined) this.#events.progressed(inFlight.slowOnly ? 0 : stalledMs);
+      return;
+    }
+    const deadlineMs = inFlight.slowOnly ? this.#deadlines.slowMs : this.#deadlines.ioMs;
+    const isSilent = this.#silentMs >= this.#deadlines.ioMs * SUSPECT_SHARE;
+    if (isSilent) {
+      this.#events.stalled(this.#silentMs);
+      return;
+    }
+    // Whether it answers is not known while a ping is late; and what was late with it comes right behind it.
+    if (wasSilent || this.#silentMs > 0) return;
+    if (now - this.#since >= deadlineMs / 2) this.#events.stalled(0);
+  }
+
+  #listen({ heard, ping }: InFlight, now: Instant, countsMs: number): void {
+    if (heard !== this.#heard) {
+      this.#heard = heard;
+      this.#awaited = false;
+      this.#silentMs = 0;
+      return;
+    }
+    if (this.#awaited) {
+      this.#silentMs += countsMs;
+      return;
+    }
+    // A path that answers pings and nothing else is not pinged all the time.
+    const pauseMs = this.#deadlines.ioMs * PING_SHARE;
+    if (this.#pingedAt !== undefined && now - this.#pingedAt < pauseMs) return;
+    this.#pingedAt = now;
+    this.#awaited = true;
+    ping();
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * SYNCHRONIZE CACHE in the request flow, sent again on the same path while the target is busy, aborts it
+ * or has news. Before planned switches and at detach it is flush-cache.ts.
+ */
+import type { Clock } from '../../ports/clock.ts';
+import type { ScsiOutcome, Sense } from '../../ports/session.ts';
+import * as cdb from '../../protocol/scsi/cdb.ts';
+import { judge, type Verdict } from '../unit/outcome.ts';
+import { ABORTED, ABORTS_MAX, busyPauseMs, LONG_BUSY_TRIES } from './retries.ts';
+
+export interface SyncContext {
+  readonly clock: Clock;
+  /** Hands the command to the session; `answered` is not called once the path was abandoned. */
+  execute(bytes: Uint8Array, answered: (outcome: ScsiOutcome) => void): void;
+  /** Whether the path that it began on is still the one. */
+  isCurrent(): boolean;
+  /** Without, a target that has no such command has nothing to flush. */
+  readonly cacheKnown: boolean;
+  readonly events: SyncEvents;
+}
+
+/** What answers may say beside "done". */
+export interface SyncEvents {
+  attention(sense: Sense): void;
+  pathFault(verdict: Extract<Verdict, { kind: 'path' }>): void;
+  fenced(detail: string): void;
+  /** The target has put it off for half a minute. */
+  busy(): void;
+}
+
+/** Sends it; `done` gets good or error, once, unless the path is abandoned first. */
+export function synchronize(context: SyncContext, done: (verdict: Verdict) => void): void {
+  const { clock } = context;
+  let aborts = 0;
+  const send = (tries: number): void => {
+    if (!context.isCurrent()) return;
+    context.execute(cdb.synchronizeCache16(), (outcome) => {
+      let verdict = judge(outcome);
+      const aborted = verdict.kind === 'retry' && verdict.attention === undefined;
+      if (aborted && ++aborts > ABORTS_MAX) verdict = ABORTED;
+      const again = conclude(verdict, context, done);
+      if (verdict.kind === 'busy' && tries === LONG_BUSY_TRIES) context.events.busy();
+      if (again) clock.after(busyPauseMs(tries), () => send(tries + 1));
+    });
+  };
+  send(0);
+}
+
+/** Whether it is to be sent again. */
+function conclude(
+  verdict: Verdict,
+  context: SyncContext,
+  done: (verdict: Verdict) => void,
+): boolean {
+  switch (verdict.kind) {
+    case 'retry':
+      if (verdict.attention !== undefined) context.events.attention(verdict.attention);
+      return true;
+    case 'busy':
+      return true;
+    case 'path':
+      context.events.pathFault(verdict);
+      return false;
+    case 'fenced':
+      context.events.fenced(verdict.detail);
+      return false;
+    case 'error': {
+      const needless = verdict.error === 'EOPNOTSUPP' && !context.cacheKnown;
+      done(needless ? { kind: 'good' } : verdict);
+      return false;
+    }
+    case 'good':
+      done(verdict);
+      return false;
+    case 'unknown':
+      return false;
+  }
+}

@@ -1,0 +1,44 @@
+/** What a path's link is made of, and what it needs of its volume. */
+import type { Result } from '../../base/result.ts';
+import type { Cause, Identity } from '../../paths/model.ts';
+import type { Sense, Session } from '../../ports/session.ts';
+import type { CommandContext } from '../unit/command.ts';
+import type { LuReading } from '../unit/lu.ts';
+import type { ProbeAnswer } from '../unit/probe-answer.ts';
+import type { RecentWrites } from '../unit/recent-writes.ts';
+import type { ReservedPath, Victim } from '../unit/session-key.ts';
+import type { FenceLimits } from '../unit/unit-reset.ts';
+import type { LoginOptions } from './path-login.ts';
+
+export interface LinkTimes {
+  /** Bound for connect and login, and for silence while the unit is identified, ms. */
+  readonly loginTimeoutMs: number;
+}
+
+export interface LinkOptions extends LoginOptions {
+  readonly name: string;
+  readonly times: LinkTimes;
+  /** The portal's address may move to another gateway. */
+  readonly floating: () => boolean;
+}
+
+/** What a link needs of its volume. */
+export interface LinkEvents {
+  /** Judges what the path leads to; called after every login. */
+  judge(link: ReservedPath, reading: LuReading): Identity;
+  /** What this path has to show; undefined: nothing to compare. */
+  recent(): RecentWrites | undefined;
+  attention(link: ReservedPath, sense: Sense): void;
+  /** The session ended and not because we wanted it to. */
+  lost(link: ReservedPath, cause: Cause): void;
+  fenced(link: ReservedPath, detail: string): void;
+  /** Registers a session whose identity is verified; why the path cannot be used, if so. */
+  join(
+    link: ReservedPath,
+    session: Session,
+    open: (deadlineMs: number) => CommandContext,
+    deadlineMs: number,
+  ): Promise<ProbeAnswer | undefined>;
+  /** Takes this path's registration away through another path; the error says why not. */
+  preempt(victim: Victim, limits: FenceLimits): Promise<Result<void, string>>;
+}

@@ -1,0 +1,61 @@
+/**
+ * Holds a path back from logging in with credentials that were just refused. Whoever asks (a probe every
+ * second, a fence four times a second) gets the refusal again without a packet: a target that counts
+ * failed logins locks the account, and one that logs them is flooded. Other credentials open the gate at
+ * once; else it opens after a minute and a bit, the bit differing by path and try, so that a room full
+ * of volumes does not come back in step.
+ */
+import type { Instant } from '../../base/brand.ts';
+import { hash32 } from '../../base/hash.ts';
+import type { ChapCredentials, TransportFailure } from '../../ports/session.ts';
+
+const PAUSE_MS = 60_000;
+const JITTER_MS = 15_000;
+
+export class LoginGate {
+  /** Spreads; any text that is the path's own. */
+  readonly #key: string;
+  #refused:
+    | {
+        readonly failure: TransportFailure;
+        readonly credentials: string;
+        readonly until: Instant;
+      }
+    | undefined;
+  #refusals = 0;
+
+  constructor(key: string) {
+    this.#key = key;
+  }
+
+  /** The refusal that still stands for these credentials, if one does. */
+  check(credentials: ChapCredentials | undefined, now: Instant): TransportFailure | undefined {
+    const refused = this.#refused;
+    if (refused === undefined || now >= refused.until) return undefined;
+    return refused.credentials === identify(credentials) ? refused.failure : undefined;
+  }
+
+  /** What a login came to; undefined: it succeeded. The value: what to tell of it. */
+  learn<F extends TransportFailure | undefined>(
+    failure: F,
+    credentials: ChapCredentials | undefined,
+    now: Instant,
+  ): F | TransportFailure {
+    if (failure?.kind !== 'authentication') {
+      if (failure === undefined) this.#refused = undefined;
+      return failure;
+    }
+    this.#refusals++;
+    const pause = PAUSE_MS + (hash32(this.#key, this.#refusals) % JITTER_MS);
+    const detail = `${failure.detail}; next try in a minute, or with other credentials`;
+    const told: TransportFailure = { kind: 'authentication', detail };
+    const until = (now + pause) as Instant;
+    this.#refused = { failure: told, credentials: identify(credentials), until };
+    return told;
+  }
+}
+
+/** Kept in memory only, beside the credentials themselves. */
+function identify(credentials: ChapCredentials | undefined): string {
+  return JSON.stringify(credentials ?? null);
+}

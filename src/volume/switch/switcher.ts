@@ -1,0 +1,389 @@
+/**
+ * Moves the volume's I/O from one path to another. One thing at a time, in three acts:
+ *
+ *   leave   hold new commands, reset the old connection (RST), wait until its socket is closed, give
+ *           everything unanswered back to the ledger.
+ *   fence   if data-changing commands were unanswered, or failed and may have left something in a cache,
+ *           climb the ladder (fence.ts) until a rung holds.
+ *   arrive  read recent writes back through the new path, put it on disk as one that may hold writes,
+ *           hand it the token: the ledger replays, in its order. The first time after a restart it is
+ *           flushed before: nobody replays what the process before had under way.
+ *
+ * A planned switch has another first act (planned-switch.ts): hold, drain, flush, verify; nothing is
+ * replayed, and it is given up when the drain takes too long. An order that comes while another is
+ * carried out replaces it at the next safe point; losing the current path turns whatever is going on
+ * into a forced switch.
+ */
+import type { Instant } from '../../base/brand.ts';
+import type { Cause } from '../../paths/model.ts';
+import type { Timer } from '../../ports/clock.ts';
+import type { Sense, Session } from '../../ports/session.ts';
+import { absentPath, type FencedPath, type FenceTerms } from '../fence/fence.ts';
+import { UnfencedPaths } from '../fence/unfenced.ts';
+import type { PathLink, Verified } from '../link/path-link.ts';
+import { holding } from '../record/record.ts';
+import { notLoggedIn, type ProbeAnswer } from '../unit/probe-answer.ts';
+import { keyOf } from '../unit/session-key.ts';
+import { type PlanOptions, planSwitch } from './planned-switch.ts';
+import { SwitchAccount, type SwitchOrder, type SwitchReport } from './switch-report.ts';
+
+export interface SwitchEvents {
+  switched(report: SwitchReport): void;
+  abandoned(order: SwitchOrder, reason: string): void;
+  /** The new path turned out to be no good. */
+  rejected(path: string, answer: ProbeAnswer): void;
+  /** A command of ours on the current path was answered with a unit attention. */
+  attention(path: string, sense: Sense): void;
+  /** Cannot go on until something changes; '' when it goes on. */
+  stuck(kind: 'fence' | 'record', why: string): void;
+}
+
+export interface SwitcherOptions extends PlanOptions {
+  readonly fencing: FenceTerms;
+  readonly link: (path: string) => PathLink | undefined;
+  readonly readOnly: boolean;
+}
+
+/** Pause between two climbs of the ladder, or two attempts to save the record. */
+const RETRY_MS = 250;
+
+export class Switcher {
+  readonly #options: SwitcherOptions;
+  readonly #events: SwitchEvents;
+  readonly #unfenced = new UnfencedPaths();
+  readonly #account: SwitchAccount;
+  /** What the controller wants. */
+  #order: SwitchOrder | undefined;
+  /** What we want ourselves; any forced order of the controller's replaces it. */
+  #restart: SwitchOrder | undefined;
+  /** The planned switch under way. */
+  #planned: Promise<void> | undefined;
+  #mustLeave = false;
+  #mustRecheck = false;
+  #running = false;
+  #ended = false;
+  #wake: (() => void) | undefined;
+  #stuck = false;
+  /** There may be writes of a process before us, and nothing was read since. */
+  #hasInherited = false;
+
+  constructor(options: SwitcherOptions, events: SwitchEvents) {
+    this.#options = options;
+    this.#events = events;
+    this.#account = new SwitchAccount(options.clock, options.dispatcher);
+  }
+
+  /** Paths that may hold writes from before this process: they are fenced before the first order. */
+  inherit(path: FencedPath, severedAt: Instant): void {
+    this.#unfenced.add(path, severedAt);
+    this.#hasInherited = true;
+    this.#run();
+  }
+
+  /** The current path is lost (or its nexus): leave it now, whether or not there is another. */
+  leave(): void {
+    this.#restart = undefined;
+    this.#leave();
+  }
+
+  #leave(): void {
+    this.#options.dispatcher.hold();
+    this.#mustLeave = true;
+    // RST first and at once: whatever the loop is waiting for on the old session ends with it.
+    void this.#resetConnection();
+    this.#run();
+  }
+
+  /** No path is usable: what was ordered before is void, even if its path should answer now. */
+  stand(): void {
+    this.#order = undefined;
+    this.leave();
+  }
+
+  /** The target has ended the commands of the current nexus: a new login, and all of them again. */
+  restart(path: string, cause: Cause): void {
+    this.#restart = { from: path, to: path, how: 'failover', cause, restart: true };
+    this.#leave();
+  }
+
+  /** The logical unit says that it has changed: no write before its identity was read again. */
+  recheck(): void {
+    this.#options.dispatcher.freeze();
+    this.#mustRecheck = true;
+    this.#run();
+  }
+
+  order(order: SwitchOrder): void {
+    this.#order = order;
+    if (order.how === 'failover') this.leave();
+    else this.#run();
+  }
+
+  /**
+   * The volume is closed: a planned switch under way is given up, or has gone, when this resolves, and what
+   * it had to say on disk is said.
+   */
+  async calm(): Promise<void> {
+    if (this.#planned === undefined) return;
+    this.#order = undefined;
+    this.#wake?.();
+    await this.#planned;
+  }
+
+  /** Stops for good; resolves when the old path is left, so that no callback can come any more. */
+  async end(): Promise<void> {
+    this.#ended = true;
+    this.#order = undefined;
+    this.#restart = undefined;
+    this.#wake?.();
+    await this.#leaveNow();
+  }
+
+  get unfenced(): readonly string[] {
+    return this.#unfenced.names;
+  }
+
+  #run(): void {
+    this.#wake?.();
+    if (this.#running || this.#ended) return;
+    this.#running = true;
+    void this.#loop();
+  }
+
+  async #loop(): Promise<void> {
+    while (!this.#ended) {
+      if (this.#mustLeave) {
+        this.#mustLeave = false;
+        await this.#leaveNow();
+      } else if (this.#mustRecheck) {
+        this.#mustRecheck = false;
+        await this.#recheckNow();
+      } else if (this.#unfenced.size > 0) {
+        await this.#climb();
+      } else if (this.#order !== undefined) {
+        const order = this.#order;
+        if (order.how === 'failover' || this.#options.dispatcher.route === undefined) {
+          await this.#arrive(order);
+        } else {
+          this.#planned = this.#plan(order);
+          await this.#planned;
+          this.#planned = undefined;
+        }
+      } else if (this.#restart !== undefined && this.#options.dispatcher.route === undefined) {
+        await this.#arrive(this.#restart);
+      } else break;
+    }
+    // Without a wait since the last look: an order that comes a moment later begins a loop of its own.
+    this.#running = false;
+  }
+
+  async #leaveNow(): Promise<void> {
+    const { dispatcher, link } = this.#options;
+    const { route } = dispatcher;
+    if (route === undefined) return;
+    const path = link(route.path);
+    await this.#resetConnection();
+    // Nothing of the old path can call back any more; what it still has of ours must be fenced.
+    const { mayTakeEffect } = dispatcher;
+    this.#account.replays(dispatcher.abandon());
+    if (mayTakeEffect) {
+      const held =
+        path?.heldAt(route.session.portal, keyOf(route.session)) ?? absentPath(route.path);
+      this.#unfenced.add(held, this.#options.clock.now());
+    }
+  }
+
+  async #resetConnection(): Promise<void> {
+    const { dispatcher, link } = this.#options;
+    const { route } = dispatcher;
+    if (route === undefined) return;
+    const path = link(route.path);
+    const severed =
+      path?.verified?.session === route.session ? path.sever('path abandoned') : undefined;
+    route.session.abort('path abandoned');
+    await severed;
+    await route.session.closed;
+  }
+
+  async #recheckNow(): Promise<void> {
+    const { dispatcher, link, probeTimeoutMs } = this.#options;
+    const { route } = dispatcher;
+    if (route === undefined) return;
+    const answer = (await link(route.path)?.verify(probeTimeoutMs)) ?? notLoggedIn();
+    if (this.#mustLeave || this.#mustRecheck || this.#ended) return;
+    if (answer.kind === 'good') dispatcher.resume(link(route.path)?.verified?.facts);
+    else this.#events.rejected(route.path, answer);
+  }
+
+  async #climb(): Promise<void> {
+    const { clock, fencing } = this.#options;
+    const now = (): Instant => clock.now();
+    const result = await this.#unfenced.climb(fencing, now, () => this.#ended);
+    if (result === undefined) return;
+    if (result.kind === 'held') await this.#stickAt('fence', result.why);
+    else {
+      this.#account.fenced(result.rung);
+      this.#unstick();
+    }
+  }
+
+  async #arrive(order: SwitchOrder): Promise<void> {
+    const { keeper, link, probeTimeoutMs } = this.#options;
+    const superseded = (): boolean => this.#next !== order || this.#mustLeave || this.#ended;
+    const reject = (answer: ProbeAnswer): void => {
+      this.#drop(order);
+      this.#events.rejected(order.to, answer);
+    };
+    const path = link(order.to);
+    // The session of a restart is gone, that of a path which was just fenced is new: identify first.
+    if (path !== undefined && path.verified === undefined && (order.restart || path.unidentified)) {
+      const answer = await path.probe(probeTimeoutMs, true);
+      if (superseded()) return;
+      if (answer.kind !== 'good') {
+        reject(answer);
+        return;
+      }
+    }
+    if (path?.verified === undefined) {
+      reject(notLoggedIn());
+      return;
+    }
+    const answer = (await this.#settleInherited(path)) ?? (await path.readBack(probeTimeoutMs));
+    if (superseded()) return;
+    if (answer.kind !== 'good') {
+      reject(answer);
+      return;
+    }
+    const { session: recorded } = path.verified;
+    const saved = await keeper.update(() => this.#holding(order.to, recorded));
+    if (superseded()) return;
+    if (!saved.ok) {
+      await this.#stickAt('record', saved.error.detail);
+      return;
+    }
+    const verified = link(order.to)?.verified;
+    if (verified === undefined) {
+      reject(notLoggedIn());
+      return;
+    }
+    // It said so while the record was saved, or leads elsewhere by now: once more.
+    if (path.mustIdentify || verified.session !== recorded) return;
+    this.#unstick();
+    this.#finish(order, verified);
+  }
+
+  /**
+   * Nobody replays what the process before us had under way. It has taken effect by now or never will,
+   * but if it sits in a cache that the gateways share, the power could still take it back after it was
+   * read: not every rung of the fence has emptied that.
+   */
+  async #settleInherited(path: PathLink): Promise<ProbeAnswer | undefined> {
+    return this.#hasInherited ? path.settleCache(this.#options.fencing.flushDeadlineMs) : undefined;
+  }
+
+  async #plan(order: SwitchOrder): Promise<void> {
+    const { dispatcher, keeper, link } = this.#options;
+    const old = dispatcher.route;
+    if (old === undefined) return;
+    const { to } = order;
+    const givenUp = await planSwitch(this.#options, old, to, link(to), {
+      isOverruled: () => this.#isOverruled(),
+      isWanted: () => this.#order === order,
+      isEnded: () => this.#ended,
+      within: (timeoutMs, work) => this.#within(timeoutMs, work, order),
+      attention: (sense) => this.#events.attention(old.path, sense),
+      go: (verified) => {
+        dispatcher.abandon();
+        this.#finish(order, verified);
+        // Drained and flushed: the old path holds nothing. Not saved it is fenced for nothing.
+        void keeper.update(() => this.#holding(to, verified.session));
+      },
+    });
+    if (givenUp === undefined) return;
+    const { reason, answer } = givenUp;
+    const wasWanted = this.#drop(order);
+    if (this.#ended) return;
+    // Losing the path goes on with the hold, and so does a recheck: it resumes by itself.
+    if (!this.#isOverruled()) dispatcher.resume();
+    if (wasWanted || !this.#mustLeave) this.#events.abandoned(order, reason);
+    if (answer !== undefined) this.#events.rejected(to, answer);
+  }
+
+  /** What is only read holds nothing. */
+  #holding(path: string, session: Session): ReturnType<typeof holding> {
+    return this.#options.readOnly ? holding() : holding({ path, session });
+  }
+
+  /** The token: from here on the new path gets everything. */
+  #finish(order: SwitchOrder, { session, facts }: Verified): void {
+    const report = this.#account.close(order);
+    this.#order = undefined;
+    this.#restart = undefined;
+    this.#hasInherited = false;
+    this.#options.dispatcher.release({ path: order.to, session, facts });
+    this.#events.switched(report);
+  }
+
+  /**
+   * The current path is lost or in doubt: a planned switch has to wait. A method, so that the compiler
+   * does not take an answer from before an await for granted.
+   */
+  #isOverruled(): boolean {
+    return this.#mustLeave || this.#mustRecheck;
+  }
+
+  /** Waits for work; false: it takes too long, or the order has become pointless. */
+  async #within(timeoutMs: number, work: Promise<void>, order: SwitchOrder): Promise<boolean> {
+    const { clock } = this.#options;
+    const until = clock.now() + timeoutMs;
+    const state = { isDone: false };
+    const pointless = (): boolean => this.#isOverruled() || this.#ended || this.#order !== order;
+    void work.then(() => {
+      state.isDone = true;
+      this.#wake?.();
+    });
+    while (!state.isDone && !pointless() && clock.now() < until) {
+      await this.#pause(until - clock.now());
+    }
+    return state.isDone && !pointless();
+  }
+
+  /** What is to be carried out: the controller's order first. */
+  get #next(): SwitchOrder | undefined {
+    return this.#order ?? this.#restart;
+  }
+
+  /** The order cannot be carried out; whether it was still wanted. */
+  #drop(order: SwitchOrder): boolean {
+    const wanted = this.#next === order;
+    if (this.#order === order) this.#order = undefined;
+    if (this.#restart === order) this.#restart = undefined;
+    return wanted;
+  }
+
+  /** Tells why it cannot go on, and waits until it is time to try again. */
+  async #stickAt(what: 'fence' | 'record', why: string): Promise<void> {
+    this.#stuck = true;
+    this.#events.stuck(what, why);
+    await this.#pause(RETRY_MS);
+  }
+
+  #unstick(): void {
+    if (!this.#stuck) return;
+    this.#stuck = false;
+    this.#events.stuck('fence', '');
+  }
+
+  /** Waits, at most this long, for something to happen. */
+  #pause(timeoutMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        timer.cancel();
+        this.#wake = undefined;
+        resolve();
+      };
+      const timer: Timer = this.#options.clock.after(timeoutMs, done);
+      this.#wake = done;
+    });
+  }
+}

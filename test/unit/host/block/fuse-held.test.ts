@@ -1,0 +1,81 @@
+/** What a FUSE server tells the kernel of its limit, and what it counts as held. */
+import * as fs from 'node:fs';
+import { beforeEach, expect, it, vi } from 'vitest';
+import { BufferPool } from '../../../../src/host/block/fuse-buffers.ts';
+import { FuseServer } from '../../../../src/host/block/fuse-server.ts';
+import { HeldMemory } from '../../../../src/host/block/held-memory.ts';
+import type { IoRequest } from '../../../../src/ports/block.ts';
+import { Opcode } from '../../../../src/protocol/fuse/wire.ts';
+import {
+  DISK,
+  fallocateBody,
+  initBody,
+  readBody,
+  request,
+  writeBody,
+} from '../../protocol/fuse/support.ts';
+
+const MIB = 1024 * 1024;
+const KIB = 1024;
+
+let parked: { readonly buffer: Buffer; readonly done: (error: null, size: number) => void }[] = [];
+let replies: Buffer[] = [];
+
+vi.mock('node:fs', async (original) => ({
+  ...(await original<typeof fs>()),
+  read: (...[, buffer, , , , done]: [number, Buffer, number, number, null, () => void]) => {
+    parked.push({ buffer, done });
+  },
+  writeSync: (...[, bytes, offset, length]: [number, Buffer, number, number]) => {
+    replies.push(Buffer.from(bytes.subarray(offset, offset + length)));
+    return length;
+  },
+  closeSync: () => undefined,
+}));
+
+beforeEach(() => {
+  parked = [];
+  replies = [];
+});
+
+/** The kernel's next request. */
+function ask(bytes: Buffer): void {
+  const reader = parked.shift();
+  bytes.copy(reader?.buffer ?? Buffer.alloc(0));
+  reader?.done(null, bytes.length);
+}
+
+function serve(memory: HeldMemory): { submitted: IoRequest[]; claimedBytes: () => number } {
+  const submitted: IoRequest[] = [];
+  const share = memory.join(false);
+  const source = { ...DISK, volatileCache: true, submit: (io: IoRequest) => submitted.push(io) };
+  new FuseServer({ mountPoint: '/nowhere', name: 'x', source, pool: new BufferPool(), share }, 99);
+  share.leave(); // from here on it claims just what it holds
+  return { submitted, claimedBytes: () => share.claimBytes(0) };
+}
+
+it('the reply to INIT has the limit of the share', () => {
+  serve(new HeldMemory({ budgetBytes: 5 * MIB, volumesMax: 2 }));
+  ask(request(Opcode.init, 0, initBody(38, -1)));
+  expect(replies[0]?.readUInt16LE(32)).toBe(10);
+  expect(replies[0]?.readUInt16LE(34)).toBe(7);
+});
+
+it('writes and reads count from the request to the answer, whatever the answer is', () => {
+  const { submitted, claimedBytes } = serve(new HeldMemory({ budgetBytes: MIB, volumesMax: 1 }));
+  ask(request(Opcode.write, 2, writeBody(0, Buffer.alloc(4 * KIB))));
+  ask(request(Opcode.write, 2, writeBody(0, Buffer.alloc(256 * KIB))));
+  ask(request(Opcode.read, 2, readBody(0, 64 * KIB)));
+  ask(request(Opcode.fallocate, 2, fallocateBody(3, 0, MIB)));
+  expect(submitted.map(({ kind }) => kind)).toEqual(['write', 'write', 'read', 'discard']);
+  expect(claimedBytes()).toBe(324 * KIB);
+  submitted[3]?.done(undefined);
+  submitted[1]?.done(undefined);
+  expect(claimedBytes()).toBe(68 * KIB);
+  submitted[0]?.done('EIO');
+  submitted[0]?.done('EIO');
+  expect(claimedBytes()).toBe(64 * KIB);
+  submitted[2]?.late?.buffer();
+  submitted[2]?.done(undefined);
+  expect(claimedBytes()).toBe(0);
+});
