@@ -4,6 +4,7 @@
  * and loads a command's code only when that command is asked for, so that `status` starts quickly and
  * pathd never loads what only csi needs.
  */
+import manifest from '../package.json' with { type: 'json' };
 import { setThreadPoolSize } from './host/block/fuse-threads.ts';
 
 // Before anything uses the thread pool: see host/block/fuse-threads.ts. 500 volumes are what one pool can do.
@@ -15,8 +16,6 @@ const { explainCommand } = await import('./cli/explain.ts');
 const { drainCommand, undrainCommand } = await import('./cli/drain.ts');
 const operator = await import('./cli/volume-commands.ts');
 const { lazy } = await import('./cli/lazy.ts');
-
-const VERSION = '0.1.0';
 
 // `priority-path status | head` ends when head does.
 process.stdout.on('error', () => process.exit(0));
@@ -33,7 +32,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 const { connectPathd } = await import('./pathd/client.ts');
 const commands = [
   lazy('csi', 'serve the CSI Identity and Node services to the kubelet', async () =>
-    (await import('./cli/csi.ts')).csiCommand(VERSION),
+    (await import('./cli/csi.ts')).csiCommand(manifest.version),
   ),
   lazy('pathd', 'serve volumes: sessions on every path, failover, block devices', async () =>
     (await import('./cli/pathd.ts')).pathdCommand(),
@@ -68,7 +67,7 @@ process.exitCode = await runCommand(
     now: () => Date.now(),
     signal: stopping.signal,
   },
-  VERSION,
+  manifest.version,
 );
 
 function maxVolumes(argv: readonly string[]): number {

@@ -3,13 +3,13 @@
  * .proto files beside it in dist/proto. That is what the image ships: it starts faster and takes less
  * memory than the same code from node_modules.
  *
- * The entry begins with main.ts's `#!` and is executable: a link to it is the program `priority-path`.
+ * The entry begins with the `#!` of src/main.ts and is executable: a link to it is the program `priority-path`.
  *
  * What src/ imports dynamically stays a file of its own (dist/<name>-<hash>.mjs), loaded when it is
  * asked for: pathd never reads a line of what only csi needs, and nobody reads the Kubernetes client,
  * which is larger than all the rest, unless a kubeconfig is given.
  *
- * Sources find their .proto files by `new URL('../../proto/x.proto', import.meta.url)`. In the bundle
+ * Sources find their .proto files by `new URL('../../proto/…', import.meta.url)`. In the bundle
  * import.meta.url is the bundle's, so such references are rewritten to `./proto/` while bundling.
  * esbuild runs without its install script: the platform's binary is a package of its own.
  *
@@ -43,6 +43,18 @@ const protoBesideBundle: Plugin = {
   },
 };
 
+/** The program asks package.json for its version (src/main.ts); the rest of it is nothing that ships. */
+const versionOfManifest: Plugin = {
+  name: 'version-of-manifest',
+  setup(context) {
+    context.onLoad({ filter: /\/package\.json$/ }, ({ path }) => {
+      if (path !== join(root, 'package.json')) return undefined;
+      const { version } = JSON.parse(readFileSync(path, 'utf8')) as { readonly version: string };
+      return { loader: 'json', contents: JSON.stringify({ version }) };
+    });
+  },
+};
+
 if (!existsSync(join(root, 'src/main.ts'))) throw new Error('there is no src/main.ts to build');
 rmSync(out, { recursive: true, force: true });
 await build({
@@ -60,7 +72,7 @@ await build({
   sourcesContent: false,
   minifySyntax: true,
   minifyWhitespace: true,
-  plugins: [protoBesideBundle],
+  plugins: [protoBesideBundle, versionOfManifest],
   // CommonJS packages inside an ES module ask for Node's own modules by require(). Under a name that no
   // source has: esbuild does not know what a banner declares.
   banner: {
