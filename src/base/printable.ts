@@ -1,5 +1,5 @@
 /**
- * Text of others as this program repeats it: one line, bounded, and nothing that a terminal, a log or a
+ * Text of others as this program repeats it (D72): one line, bounded, and nothing that a terminal, a log or a
  * reader could take for something else. What a person may write (annotations, attributes, a ConfigMap)
  * and what a target may send (text keys, identifiers) passes through here where it comes in; errors, events
  * and log lines pass through once more where they go out, for whatever comes in by a way that nobody

@@ -1,5 +1,5 @@
 /**
- * A small file that is written in place, so that a write needs no free block and no inode: it has the space
+ * A small file that is written in place, so that a write needs no free block and no inode (D35): it has the space
  * of two slots (record-slots.ts) from the moment at which it is made. A full disk refuses to make it, and
  * never a later write. (A file system that copies on write, as btrfs, needs a free block all the same.)
  *

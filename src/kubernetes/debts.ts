@@ -1,6 +1,6 @@
 /**
  * What holders of a single-node volume may still have under way at its targets, as the annotation
- * `owner.prioritypath.io/debts` says it (design §4.8: the debt follows the volume, not the node).
+ * `owner.prioritypath.io/debts` says it (D38: the debt follows the volume, not the node).
  *
  * The claim itself is an entry: written in the patch that names the owner, it says which sessions this
  * node is about to open. So a claim means "may hold writes" from the moment it is made, and whoever takes

@@ -1,5 +1,5 @@
 /**
- * Which events reach the API server: client-go's three steps (tools/record/events_cache.go), with one
+ * Which events reach the API server (D74): client-go's three steps (tools/record/events_cache.go), with one
  * difference. So `kubectl describe` reads as it does for every other component, and a flapping path costs
  * what a flapping container costs.
  *

@@ -1,5 +1,5 @@
 /**
- * What a malformed edit leaves in force: the value that the key had when it was last good. A volume that
+ * What a malformed edit leaves in force (D71): the value that the key had when it was last good. A volume that
  * is mounted must not lose a path, or come back into use on one that was drained, because somebody
  * mistyped a value of it. A key that is removed is another matter: that is what removing looks like.
  *

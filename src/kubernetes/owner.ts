@@ -1,5 +1,5 @@
 /**
- * One writer node: who may take the owner annotation of a single-node volume (design §4.8).
+ * One writer node: who may take the owner annotation of a single-node volume (D40).
  *
  * There is no controller and no VolumeAttachment (`attachRequired: false`), so nothing but this
  * annotation keeps a second node from mounting a filesystem that is mounted elsewhere:

@@ -1,6 +1,6 @@
 /**
  * When a volume's status annotation is written again: at transitions, at most once in 30 s while a
- * weight moves, and never while nothing happens (design §6).
+ * weight moves, and never while nothing happens (D73).
  *
  * A transition is what somebody would look for: volume state, current path, a path's state, portal,
  * drain or ceiling, a switch. Errors of a path that stays down, and their times, are not: they come

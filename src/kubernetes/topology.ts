@@ -1,6 +1,6 @@
 /**
  * Where a path's target stands, seen from a node: same rack, same room, or elsewhere. That decides
- * the path's max weight (design: 100, 90, 80).
+ * the path's max weight (D52: 100, 90, 80).
  *
  * Racks are compared only while the rooms do not contradict: rack names are often unique per room
  * only ("r1" in both), and a wrong "same rack" would send the I/O the long way for ever, while a

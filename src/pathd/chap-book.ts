@@ -1,5 +1,5 @@
 /**
- * The CHAP credentials of the volumes of this process, and where they wait for the next one.
+ * The CHAP credentials of the volumes of this process, and where they wait for the next one (D66).
  *
  * csi hands them over at stage and the kubelet gives them to nobody later, so a pathd that was
  * restarted needs them from somewhere to log in again: a file a volume, 0600 in a directory 0700, on a

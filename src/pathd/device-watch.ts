@@ -1,5 +1,5 @@
 /**
- * Looks at the devices of attached volumes, one after the other: pods that have a raw block volume may
+ * Looks at the devices of attached volumes, one after the other (D67): pods that have a raw block volume may
  * issue ioctls that turn it into something else (host/block/loop-guard.ts). What was put right is told; a
  * device that is not the volume's any more fails the volume, for good as every failure: nothing that is
  * written through it could be trusted, and csi publishes it to nobody (csi/node/own-device.ts).

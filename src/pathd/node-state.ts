@@ -1,5 +1,5 @@
 /**
- * Who this node is to targets, for ever: its InitiatorName and the ISID of every path it has had.
+ * Who this node is to targets, for ever (D46): its InitiatorName and the ISID of every path it has had.
  *
  * An ISID names one session of this initiator at a target; two paths with one ISID would reinstate each
  * other for ever, and one path with a new ISID could not reinstate its own session, which the fence

@@ -1,5 +1,5 @@
 /**
- * Where this boot's pathd keeps its records, said beside the run directory. A pathd that starts with
+ * Where this boot's pathd keeps its records, said beside the run directory (D47). A pathd that starts with
  * another --state-dir would find none: no path that may hold writes would be fenced, and the node would
  * have another InitiatorName, so that nothing of the old one could be. It refuses, while targets may still
  * have something of a volume, or nobody can say (the former directory is not to be seen from here, which

@@ -1,5 +1,5 @@
 /**
- * Brown-out: the current path is alive but far slower than the others, in 8 of 10 one-second
+ * Brown-out (D57): the current path is alive but far slower than the others, in 8 of 10 one-second
  * windows. It costs one halving; the path stays up and the volume leaves it by the rule of
  * failback, lead, dwell and token included, without the jitter: that spreads returns, and this is a
  * departure. One halving per episode; the episode ends with the first window that is not slow.

@@ -1,5 +1,5 @@
 /**
- * Failback: the volume moves to a path that has overtaken its current one, gently. Four brakes,
+ * Failback (D54): the volume moves to a path that has overtaken its current one, gently. Four brakes,
  * each against something else: the lead against ties and noise; the dwell against switching in
  * quick succession; the jitter against thousands of volumes coming home in the same second (they
  * all hit the floor and all grow at the same pace, so the ramp itself synchronises them); the token

@@ -1,5 +1,5 @@
 /**
- * Hold-down: a path that goes down again and again is kept from being preferred for a while after
+ * Hold-down (D55): a path that goes down again and again is kept from being preferred for a while after
  * it has come up: base x 2^(n-1), n being the times it went down, less one for each half hour
  * without. Halving and ramp alone do not damp slow flaps (120 s up, 10 s down: 55 switches an
  * hour). It is a preference only: route flap damping (RFC 2439) that withheld the last route had to

@@ -1,5 +1,5 @@
 /**
- * Whether a path lives. The shape is TigerBeetle's fault detector's: pure, told the time, and asked
+ * Whether a path lives (D49, D56). The shape is TigerBeetle's fault detector's: pure, told the time, and asked
  * only about evidence:
  *
  *   unknown ──good probe──▶ up ──k failed probes, hard error, I/O stalled──▶ down

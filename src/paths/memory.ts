@@ -1,5 +1,5 @@
 /**
- * What a controller has learned, in a form that outlives its process: where the I/O runs, what the
+ * What a controller has learned, in a form that outlives its process (D60): where the I/O runs, what the
  * paths are worth, how often they went down, what is left of the tokens. A restart that forgot this
  * would bring every volume home at once and forgive every flapping path.
  *

@@ -1,5 +1,5 @@
 /**
- * Orders of the operator. They change what is wanted; decide.ts acts on it with planned switches,
+ * Orders of the operator (D59). They change what is wanted; decide.ts acts on it with planned switches,
  * at once: no lead, no jitter, no token, and no waiting for an earlier attempt that was given up.
  */
 import type { PathName } from '../base/brand.ts';

@@ -1,5 +1,5 @@
 /**
- * Sets of values that are each in range and cannot work together. Checked when a volume is staged,
+ * Sets of values that are each in range and cannot work together (D62). Checked when a volume is staged,
  * with the weights of its paths; every problem is named, with the figures that clash.
  */
 import type { Policy, PolicyProblem } from './policy.ts';

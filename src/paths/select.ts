@@ -1,5 +1,5 @@
 /**
- * Which path is best. Weight alone is not liveness (a dead path at 50 must not beat a live one at
+ * Which path is best (D48). Weight alone is not liveness (a dead path at 50 must not beat a live one at
  * 45), so the order is lexicographic:
  *
  *   1 up   2 verified   – never dropped: a path without them is no candidate

@@ -1,5 +1,5 @@
 /**
- * Slow is not dead: how long a path that carries I/O may be silent, or answer nothing but pings, before
+ * Slow is not dead (D50): how long a path that carries I/O may be silent, or answer nothing but pings, before
  * that is held against it. A first verdict is quick. It is a costly error where every path is as slow
  * once it is written to: the volume would go round for ever. So each verdict that follows another within
  * ten seconds of trouble needs eight times the evidence, and what was answered late tells how long answers

@@ -1,5 +1,5 @@
 /**
- * How a weight moves: halved when the path is declared down and by each further failed probe,
+ * How a weight moves (D51): halved when the path is declared down and by each further failed probe,
  * raised a little by each good probe. Additive increase, multiplicative decrease, as TCP does it: a
  * path that fails often never gets far.
  *

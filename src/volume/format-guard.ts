@@ -1,5 +1,5 @@
 /**
- * May this volume be formatted? Only if our own reads, through the volume itself, show zeros at its head
+ * May this volume be formatted (D9)? Only if our own reads, through the volume itself, show zeros at its head
  * and its tail, no path erred meanwhile, and the record says that it was never formatted, not even
  * begun: an interrupted mkfs here may have been followed by a good one on another node.
  */

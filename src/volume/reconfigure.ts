@@ -1,5 +1,5 @@
 /**
- * A live change of what is wanted of a volume: which steps lead from what it has to what it should
+ * A live change of what is wanted of a volume (D61): which steps lead from what it has to what it should
  * have, without its device noticing and without ever taking away the last usable path.
  *
  * A path that was given another target is another path of the same name: the old one has to be left

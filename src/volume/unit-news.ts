@@ -1,5 +1,5 @@
 /**
- * What the logical unit tells by itself, on whatever command it comes, and what follows from it:
+ * What the logical unit tells by itself, on whatever command it comes, and what follows from it (D29, D43):
  *
  *   deferred errors            acknowledged writes are lost: the volume fails
  *   2A/03, 2A/04, 2A/05        our keys were taken: looked into, unless it is all over

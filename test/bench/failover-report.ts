@@ -1,7 +1,7 @@
 /**
  * What `bench:failover` found, judged and written. Pure.
  *
- * The bounds are those of the design for each event; the moonshot is printed beside them and not
+ * The bounds are those of D63 for each event; the moonshot is printed beside them and not
  * asserted. Time that the machine took from the product (starvation.ts) is taken off a gap before it is
  * held against the bound; the figures printed are as measured.
  */

@@ -1,7 +1,7 @@
 /**
  * What the demo found out, judged and written: the summary table for people, JSON for programs.
- * Pure. The bounds are those of the design for the events of this story: a target that is killed, and
- * a failback; they are the same for every policy.
+ * Pure. The bounds are those of D63 for the events of this story: a target that is killed, and a
+ * failback; they are the same for every policy.
  */
 import type { Verification } from '../support/load/stamps.ts';
 

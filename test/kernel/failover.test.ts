@@ -1,5 +1,5 @@
 /**
- * A mounted ext4 under fio verify while its paths die in every way that the design names, on real
+ * A mounted ext4 under fio verify while its paths die in every way that D63 names, on real
  * targets and a real kernel device. fio ends with an error if one block does not read back as it was
  * written last, or if one request was answered with an error.
  */

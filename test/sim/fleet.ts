@@ -1,5 +1,5 @@
 /**
- * A fleet as the design pictures it: rooms of racks, in every rack nodes and one storage gateway, and
+ * A fleet as it is meant to be: rooms of racks, in every rack nodes and one storage gateway, and
  * volumes with three paths: the node's own rack (100), another rack of its room (90), another room (80).
  *
  * Placement is balanced, not random: a volume's second and third racks go round through those there

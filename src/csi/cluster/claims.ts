@@ -1,5 +1,5 @@
 /**
- * This node's claims on single-node volumes, from the stage on for as long as they are staged.
+ * This node's claims on single-node volumes, from the stage on for as long as they are staged (D41, D42).
  *
  * A claim is made by `make`, before the volume is attached, and is looked after until unstage: whatever
  * is not on the PV as it should be is put there. So a claim that an operator removed while the volume is

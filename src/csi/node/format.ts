@@ -1,5 +1,5 @@
 /**
- * What must be true before a device is mounted, and the only place that runs mkfs.
+ * What must be true before a device is mounted, and the only place that runs mkfs (D9).
  *
  * A filesystem is made when four parties agree: blkid finds nothing, our own read of head and tail
  * through the device finds zeros, pathd has read both ends through its own paths with no path

@@ -1,6 +1,6 @@
 /**
  * Where the records of the volumes that are staged on this node are, said in a place that no setting of
- * ours moves: the folder of the plugin in the kubelet's directory.
+ * ours moves (D47): the folder of the plugin in the kubelet's directory.
  *
  * A csi that starts with another --state-dir or another pathd finds no record of what is staged. It would
  * be ready, and have forgotten the volumes: nobody would follow their paths, status and claim would stay

@@ -1,5 +1,5 @@
 /**
- * Whether a device is the volume's, asked of the kernel and not of its name: /dev/loopN is a number that
+ * Whether a device is the volume's, asked of the kernel and not of its name (D67): /dev/loopN is a number that
  * comes to belong to another volume once it is free, and a pod with a raw block volume may try to free it
  * (host/block/loop-guard.ts). What stands behind a device is the volume's own file, in sysfs as pathd saw it.
  */

@@ -1,5 +1,5 @@
 /**
- * NodeStageVolume: attach, and for a filesystem check, mount and grow it at the staging path.
+ * NodeStageVolume (D75): attach, and for a filesystem check, mount and grow it at the staging path.
  *
  * Idempotent by looking, not by remembering: the record says what was asked, mountinfo and pathd
  * say what is there. Same arguments and alive: OK. Other arguments and alive: ALREADY_EXISTS.

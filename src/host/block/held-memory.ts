@@ -1,5 +1,5 @@
 /**
- * The bound of what all volumes of a process hold together: data that the kernel has asked for and
+ * The bound of what all volumes of a process hold together (D68): data that the kernel has asked for and
  * that is not answered. Without it the outage of a rack fills each of its volumes at the same time,
  * the process is killed for want of memory, and every filesystem of the node gets EIO.
  *

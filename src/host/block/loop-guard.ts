@@ -1,5 +1,5 @@
 /**
- * Whether a loop device still is what it was set up as.
+ * Whether a loop device still is what it was set up as (D67).
  *
  * Whoever has a raw block volume may issue the ioctls of the loop driver on it, without any capability
  * (drivers/block/loop.c asks for an open descriptor, nothing more): direct I/O off, another block size,

@@ -1,6 +1,6 @@
 /**
  * Addresses that a target announces (in a redirect, in a list of targets), and those of them that are not
- * followed. A target has not proved who it is when it sends a login elsewhere, so it must not choose
+ * followed (D70). A target has not proved who it is when it sends a login elsewhere, so it must not choose
  * what only this node can reach: services on its loopback, a cloud's metadata on a link-local
  * address. Nor is such an announcement ever right: a target names an address of its own. Where the
  * configured portal is of the same kind itself (a gateway on this node, a direct cable with link-local

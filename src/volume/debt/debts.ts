@@ -1,5 +1,5 @@
 /**
- * The debts of earlier holders, as this volume pays them: every address that may still execute writes of
+ * The debts of earlier holders, as this volume pays them (D38): every address that may still execute writes of
  * another node is fenced before the first write of this one (fence.ts), and what came of it is on disk.
  *
  *   reset    a login under the former holder's InitiatorName and ISID reinstates its session: what lies

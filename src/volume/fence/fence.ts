@@ -1,5 +1,5 @@
 /**
- * The fence: before any write goes out on another path, the abandoned one must not be able to execute
+ * The fence (D10, D12): before any write goes out on another path, the abandoned one must not be able to execute
  * what it still has of ours. A closed socket proves nothing: a frozen target executes what already lies
  * in its receive buffer hours later (a ghost write), over data that is newer.
  *

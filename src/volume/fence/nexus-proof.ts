@@ -1,5 +1,5 @@
 /**
- * Whether a portal leads to where the session that was left has been. Where addresses are fixed (policy
+ * Whether a portal leads to where the session that was left has been (D14). Where addresses are fixed (policy
  * `portals: fixed`) it does. Where they float (VRRP, a Service, a load balancer) another gateway may have the
  * address by now: reinstatement there finds no old session and says nothing about it (RFC 7143 6.3.5: a login
  * with TSIH 0 is answered alike whether or not there was a session), and a reset there ends nothing of it.

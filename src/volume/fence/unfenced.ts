@@ -1,5 +1,5 @@
 /**
- * The paths that may still execute writes of ours: those that were left with data-changing commands
+ * The paths that may still execute writes of ours (D10): those that were left with data-changing commands
  * unanswered, and those of a process before us. While there is one, nothing is sent to any path.
  *
  * The ladder (fence.ts) is climbed for one path after the other, in the order in which they were left;

@@ -1,5 +1,5 @@
 /**
- * Gives up commands that a path has not answered for too long while it answers others: swallowed by the
+ * Gives up commands that a path has not answered for too long while it answers others (D31, D32): swallowed by the
  * target, or slower than anybody thought. The gentlest way that works:
  *
  *   first     ABORT TASK on its session, then ABORT TASK SET, then LOGICAL UNIT RESET; what has ended is sent

@@ -1,5 +1,5 @@
 /**
- * Carries requests between the ledger and the session of the current path. It holds the one token that
+ * Carries requests between the ledger and the session of the current path (D22, D23). It holds the one token that
  * says where commands may go (`use`): every transmit goes through it, so a late callback cannot issue on
  * a path that was left.
  *

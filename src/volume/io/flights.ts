@@ -1,5 +1,5 @@
 /**
- * The commands at the target: every one has an age. It ends with its answer; one that was lost with its
+ * The commands at the target (D31): every one has an age. It ends with its answer; one that was lost with its
  * session stays, for nobody knows what becomes of it, until the path is abandoned.
  *
  * How long a command may take is learned: what was answered after all says how long answers take here, and

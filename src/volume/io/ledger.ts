@@ -1,7 +1,7 @@
 /**
  * The one ledger of a volume: every request from its arrival to its answer, and the one order.
  *
- * The order (design: "one order"), as three rules that `mustWait` spells out:
+ * The order (D20, D21, D26), as three rules that `mustWait` spells out:
  *   1. two overlapping requests of which at least one changes data are never outstanding together; the
  *      later one waits for the answer to the earlier. So a read returns what is stable (write policy
  *      `log`: what was acknowledged), never what a target that loses its cache may still take back when

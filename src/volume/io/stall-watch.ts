@@ -1,6 +1,6 @@
 /**
- * Watches the I/O in flight on the current path: does it move on, and does the path answer at all? Looks
- * every now and then; a look that comes late means that our own event loop stood still, which proves
+ * Watches the I/O in flight on the current path (D50, D56): does it move on, and does the path answer at all?
+ * Looks every now and then; a look that comes late means that our own event loop stood still, which proves
  * nothing about the path: what was waited for in that time does not count, and the controller is told.
  *
  * As soon as nothing comes from the path between two looks it is pinged: silence is then a matter of the

@@ -1,5 +1,5 @@
 /**
- * Grouped SYNCHRONIZE CACHE: one flush at the target for all who wait for one.
+ * Grouped SYNCHRONIZE CACHE (D24): one flush at the target for all who wait for one.
  *
  * A member joins when everything it wants on stable storage was answered by the target. The flush that
  * covers it is one that is issued after it joined; so whoever joins while a flush is out waits for the

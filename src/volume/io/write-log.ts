@@ -1,5 +1,5 @@
 /**
- * The unflushed-write log: what a target has acknowledged and may still lose, because nobody has flushed
+ * The unflushed-write log (D25): what a target has acknowledged and may still lose, because nobody has flushed
  * it. Write policy `log` keeps every data-changing request here, with a payload of its own, until a
  * SYNCHRONIZE CACHE that was issued after its acknowledgement has succeeded.
  *

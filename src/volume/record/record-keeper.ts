@@ -1,5 +1,5 @@
 /**
- * The volume's record in memory and on disk, changed in one order: an update is on stable storage when
+ * The volume's record in memory and on disk, changed in one order (D34): an update is on stable storage when
  * its promise resolves well, and what is in memory is never ahead of what was asked to be saved.
  */
 import { ok, type Result } from '../../base/result.ts';

@@ -3,8 +3,7 @@
  *
  * `mayHoldWrites` names the paths whose target may still execute a write of ours: a path is in it, on
  * disk, before the first write goes out on it, and leaves it when it was fenced or cleanly drained. A
- * restart finds it and fences those paths before the device is served again (design: "a restart is a
- * failover").
+ * restart finds it and fences those paths before the device is served again (D34, D37).
  *
  * The format is JSON, one file a volume, replaced atomically. A file that cannot be understood is an
  * error for a human, never an empty record.

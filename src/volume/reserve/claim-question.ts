@@ -1,6 +1,6 @@
 /**
  * Registrations of this node that are gone from a target, all of them, though nobody here has taken them
- * away: the target has lost its power, or whoever was given the volume has come and gone. A node that has
+ * away (D44): the target has lost its power, or whoever was given the volume has come and gone. A node that has
  * lost the volume would register first, reserve, and write its stale pages over the owner's. So a path that
  * finds this asks for the claim, and is not used before the answer.
  *

@@ -1,5 +1,5 @@
 /**
- * Earlier holders of the volume, as their registrations show them at a device server: whose keys an attach
+ * Earlier holders of the volume, as their registrations show them at a device server (D45): whose keys an attach
  * may take away, and what was seen of them before it did.
  *
  * Only who is named may be preempted: the claim was taken from that node, or it has let the volume go and

@@ -1,5 +1,5 @@
 /**
- * The rung `preempt`: an abandoned nexus loses its registration through another one at the same device
+ * The rung `preempt` (D15): an abandoned nexus loses its registration through another one at the same device
  * server. What makes it a fence, step by step:
  *
  *   1. The unit is reserved WRITE EXCLUSIVE - REGISTRANTS ONLY by a key of this node: read, not believed.

@@ -1,5 +1,5 @@
 /**
- * The volume's persistent reservations: which nexus has registered which key, who shares a device server,
+ * The volume's persistent reservations (D43): which nexus has registered which key, who shares a device server,
  * who holds the unit, and the fence that this makes possible.
  *
  *   join     after each login, before the path is used: a key of its own is registered. What an earlier

@@ -1,5 +1,5 @@
 /**
- * A key at a target that begins like those of this node and that this process has not registered: was it
+ * A key at a target that begins like those of this node and that this process has not registered (D45): was it
  * a process of this node before us, or another node whose InitiatorName has the same hash, or the same
  * InitiatorName? Taken for ours it would be preempted, and its node neither fenced nor noticed.
  *

@@ -1,8 +1,8 @@
 /**
- * A planned switch, which replays nothing (design: "data safety"): what takes long is done while the I/O
- * still runs, the identity of the new path and the record on disk; then new I/O is held, what is under
- * way drained, the old path flushed, the new one asked once more. Only when all of that is good the new
- * path gets everything; at the first thing that is not, it is given up and the old path goes on.
+ * A planned switch, which replays nothing (D27): what takes long is done while the I/O still runs, the
+ * identity of the new path and the record on disk; then new I/O is held, what is under way drained, the
+ * old path flushed, the new one asked once more. Only when all of that is good the new path gets
+ * everything; at the first thing that is not, it is given up and the old path goes on.
  *
  * It may be overruled at any time. Every look at how things stand is made after the wait before it, and
  * the last one and the switch are made without a wait in between.

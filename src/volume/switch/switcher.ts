@@ -1,5 +1,5 @@
 /**
- * Moves the volume's I/O from one path to another. One thing at a time, in three acts:
+ * Moves the volume's I/O from one path to another (D10, D11). One thing at a time, in three acts:
  *
  *   leave   hold new commands, reset the old connection (RST), wait until its socket is closed, give
  *           everything unanswered back to the ledger.

@@ -1,5 +1,5 @@
 /**
- * Keeps the volume's record of its logical unit while paths come and go: the first path that may found
+ * Keeps the volume's record of its logical unit while paths come and go (D4): the first path that may found
  * it does, every other is compared with it.
  *
  * Before the first use nothing says which of two disagreeing targets is the right one. So until the

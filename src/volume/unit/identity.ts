@@ -1,5 +1,5 @@
 /**
- * Is this the volume's logical unit? The answer decides whether one byte may be written to it.
+ * Is this the volume's logical unit (D1, D2, D5)? The answer decides whether one byte may be written to it.
  *
  * Strong identifiers are unique in the world by construction: NAA 2, 5 and 6 and EUI-64 with a non-zero
  * company id, and UUIDs (SPC-4 7.8.6). Everything else is weak: NAA 3 is locally assigned, T10 vendor

@@ -1,5 +1,5 @@
 /**
- * What a SCSI outcome means for the request, the path and the volume. Not every error is the path's:
+ * What a SCSI outcome means for the request, the path and the volume (D28). Not every error is the path's:
  * medium errors, full thin pools and refused commands are answers and go to whoever asked; a busy
  * target is asked again on the same path; only what says "not here" speaks against the path.
  *

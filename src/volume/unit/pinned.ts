@@ -1,6 +1,6 @@
 /**
  * The logical unit that a volume was first staged on, as one line that goes with the volume and not with a
- * node: a node that has never had it compares what its paths lead to with this, by the rule by which it
+ * node (D6): a node that has never had it compares what its paths lead to with this, by the rule by which it
  * would compare them with a record of its own (identity.ts). An array that maps another unit to the LUN
  * meanwhile is found out; without it this node would found its record on that unit, and mount it.
  *

@@ -1,5 +1,5 @@
 /**
- * A sample of recent acknowledged writes, to be read back through other paths: the proof, beyond equal
+ * A sample of recent acknowledged writes, to be read back through other paths (D3): the proof, beyond equal
  * identifiers, that a path leads to the same blocks.
  *
  * A sample is one block's checksum. It is taken when the write is on stable storage, at most one in

@@ -1,5 +1,5 @@
 /**
- * Waits for work that a target may take long for, as long as the target answers pings. A slow array is
+ * Waits for work that a target may take long for, as long as the target answers pings (D17). A slow array is
  * given its time; a portal that has fallen silent is left as fast as ever.
  */
 import { err } from '../../base/result.ts';

@@ -1,6 +1,6 @@
 /**
  * A path through which the logical unit is write-protected is of no use to a volume that writes, though it is
- * the volume's unit: a write would be answered with EROFS while another path takes it. It is shown and told,
+ * the volume's unit (D8): a write would be answered with EROFS while another path takes it. It is shown and told,
  * and looked at again at each probe. To a volume that only reads it is as good as any.
  *
  * What counts is what MODE SENSE says (WP), and that a write was refused with 07/27: units refuse writes that

@@ -1,5 +1,5 @@
 /**
- * What a node has under way goes with the volume (design §4.8): two gateways over one file, of which the one
+ * What a node has under way goes with the volume (D38): two gateways over one file, of which the one
  * that carries the I/O is frozen with writes unanswered, and another node that has the volume next. When the
  * frozen one goes on, none of the first node's writes may come over the second one's.
  */

@@ -15,7 +15,7 @@ const problems = (values: Record<string, string>): readonly PolicyProblem[] => {
 };
 
 describe('parsePolicy', () => {
-  it('gives the defaults of the design for nothing', () => {
+  it('gives the defaults for nothing', () => {
     expect(policy()).toMatchObject({
       set: 'default',
       probeIntervalMs: 1000,

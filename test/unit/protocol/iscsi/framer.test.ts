@@ -1,6 +1,6 @@
 /**
  * The framer: PDUs out of chunks, whatever the cut. Random cuts:
- * test/property/iscsi-framer.test.ts.
+ * test/property/iscsi-codec.test.ts.
  */
 import { describe, expect, it } from 'vitest';
 import { READ_TAILROOM } from '../../../../src/ports/read-buffer.ts';
