@@ -2,7 +2,7 @@
  * Do two volumes of this node lead to one logical unit? Two PersistentVolumes for one LUN would be mounted
  * twice, each file system unaware of the other (D7). Each of these alone is proof enough to refuse:
  *
- *   a strong identifier in common (volume/identity.ts): unique in the world;
+ *   a strong identifier in common (volume/unit/identity.ts): unique in the world;
  *   one serial number, and a path of each with the same portal, target and LUN;
  *   one weak identity, and the operator's word for both that this serial number is the one.
  *

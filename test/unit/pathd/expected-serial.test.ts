@@ -8,7 +8,7 @@ const unit = (serial: string): LuIdentity => ({
   ...{ deviceType: 0, strong: [], weak: ['t10.IET'], serial, blockSize: 512, blocks: 1_000 },
 });
 
-/** As volume/identity.ts words it: a change there is noticed here. */
+/** As volume/unit/identity.ts words it: a change there is noticed here. */
 function banOf(showed: string, expected: string): string {
   const record = { identity: unit('A'), founder: 'p0' };
   const verdict = compareIdentity(record, unit(showed), 'p1', expected);
