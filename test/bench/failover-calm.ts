@@ -53,10 +53,8 @@ export const CALMS: Readonly<Record<WorldCalm, Calm>> = {
       const until = monotonicMs() + forMs;
       for (let n = 0; monotonicMs() < until; n++) {
         const struck = racks.filter((_, index) => n % 2 === 0 || index === (n >> 1) % racks.length);
-        for (const rack of struck) rack.blackHole(true);
-        await sleep(HICCUP_MS);
-        for (const rack of struck) rack.blackHole(false);
-        await sleep(HICCUP_EVERY_MS - HICCUP_MS);
+        for (const rack of struck) rack.hiccup(HICCUP_MS);
+        await sleep(HICCUP_EVERY_MS);
       }
     },
   },

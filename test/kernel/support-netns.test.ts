@@ -92,6 +92,16 @@ describe('a rack in a namespace', () => {
     await client.saw('echo b');
   });
 
+  it('hiccup: silence that ends by itself', async () => {
+    const client = new Client(network.nodeNetns, rack.address);
+    await client.saw('connect');
+    rack.hiccup(1200);
+    client.send('d');
+    await silence(800);
+    expect(client.kinds).toEqual(['connect']);
+    await client.saw('echo d');
+  });
+
   it('black hole: a new connection is neither made nor refused', async () => {
     rack.blackHole(true);
     const client = new Client(network.nodeNetns, rack.address);

@@ -103,14 +103,31 @@ export class Rack {
     this.#lost = new Set();
   }
 
+  /**
+   * Loses every packet for so long, in both directions; does not wait. The kernel ends it: what this process
+   * and `nft` need for their part, most of all on a busy machine, makes it no longer.
+   */
+  hiccup(ms: number): void {
+    for (const [netns, link] of [
+      [this.netns, UPLINK],
+      [this.#node, this.#link],
+    ] as const) {
+      const struck = `{ type ifname; flags timeout; elements = { "${link}" timeout ${String(ms)}ms }; }`;
+      this.#load(netns, link, 'iifname @struck drop;', `set struck ${struck};`);
+    }
+    this.#lost = new Set();
+  }
+
   #table(netns: string, link: string, drop: boolean, some?: string): void {
-    const name = `faults_${link}`;
-    const chain = 'type filter hook input priority 0; policy accept;';
     const what = drop ? 'drop;' : some;
-    const rule = what === undefined ? '' : `iifname "${link}" ${what}`;
-    const table = `table inet ${name}`;
+    this.#load(netns, link, what === undefined ? '' : `iifname "${link}" ${what}`);
+  }
+
+  #load(netns: string, link: string, rule: string, set = ''): void {
+    const chain = 'type filter hook input priority 0; policy accept;';
+    const table = `table inet faults_${link}`;
     // One transaction: there is no moment without a rule between an old and a new one.
-    const script = `${table} {}\ndelete ${table}\n${table} { chain input { ${chain} ${rule} }; }\n`;
+    const script = `${table} {}\ndelete ${table}\n${table} { ${set} chain input { ${chain} ${rule} }; }\n`;
     sh('nsenter', [...enter(netns).slice(1), 'nft', '-f', '-'], script);
   }
 
