@@ -234,15 +234,15 @@ function listOf(debts: readonly Debt[], node: string): string {
 /** For people: what a node that has given the volume back may still have under way. */
 export function describeLeft(node: string, debts: readonly Debt[], isClaimed: boolean): string {
   const after = isClaimed
-    ? 'Whoever has the volume next fences that before its first write'
+    ? 'The node that has the volume next fences that before its first write'
     : unimposed('write');
   const left = listOf(debts, node);
-  return `node ${node} has let the volume go with something left at its targets: ${left}. ${after}`;
+  return `node ${node} has given the volume back and has left this at its targets: ${left}. ${after}`;
 }
 
 /** For people: what stands on a PersistentVolume that is attached unclaimed; undefined: nothing. */
 export function describeStanding(text: string | undefined, nowMs: number): string | undefined {
   const debts = parseDebts(text, nowMs).flatMap(({ isClaim, debt }) => (isClaim ? [] : [debt]));
   if (debts.length === 0) return undefined;
-  return `an earlier holder has left something at the targets: ${listOf(debts, '')}. ${unimposed('use')}`;
+  return `a former node has left this at the targets: ${listOf(debts, '')}. ${unimposed('use')}`;
 }

@@ -60,8 +60,8 @@ export async function inspectDevice(
   log.warn({ volumeId, what, lost: verdict.kind === 'lost' }, 'device was tampered with');
   const message =
     verdict.kind === 'restored'
-      ? `${what}. See which pod has the volume as a raw block device: nothing of ours does this`
-      : `${what}. The volume fails: delete its pods, so that it is staged anew, and see which of them did it`;
+      ? `${what}. See which pod has the volume as a raw block device: this driver does not do this`
+      : `${what}. The volume fails: delete its pods, so that it is staged anew, and see which pod has done it`;
   notices.add(volumeId, { reason: 'DeviceTampered', warning: true, message });
   if (verdict.kind === 'restored') return undefined;
   await volume.giveUp(`its device was tampered with: ${what}`);

@@ -41,7 +41,7 @@ export function logVolumeEvent(log: Logger, event: VolumeEvent): void {
     case 'slow-storage':
       log.warn(
         { path: event.path, command: event.command, ageMs: event.ageMs },
-        'a command is given up: the storage is slow, or has swallowed it',
+        'a command is given up: the storage is slow, or has lost it',
       );
       return;
     case 'fence-undeclared':

@@ -127,7 +127,7 @@ export function wordEvent(event: VolumeEvent): Worded | undefined {
       return warning(
         'StateNotWritable',
         `I/O is held, because which path may hold writes must be on disk first: ${event.why}. ` +
-          "Free space in pathd's --state-dir on this node, or mend its disk; it goes on by itself",
+          "Free space in pathd's --state-dir on this node, or repair its disk; I/O then goes on by itself",
       );
     case 'busy':
       return warning(
@@ -138,8 +138,8 @@ export function wordEvent(event: VolumeEvent): Worded | undefined {
     case 'claim-questioned':
       return warning(
         'ClaimQuestioned',
-        `the registrations of this node are gone from the target of ${event.path}: it asks whether it is ` +
-          'still the owner, and holds I/O there until that is confirmed',
+        `the registrations of this node are gone from the target of ${event.path}. The node asks whether it ` +
+          'is still the owner. It does not use this path until that is confirmed',
       );
     case 'slow-storage':
       return warning('SlowStorage', slowText(event));
@@ -165,7 +165,7 @@ function slowText({
   const seconds = String(Math.round(ageMs / 1000));
   return (
     `"${command}" has not been answered for ${seconds} s; it is on ${path}, which answers other commands. ` +
-    'It is ended there and sent again, later on another path. See what the storage is busy with; if it ' +
+    'The command is ended there and sent again, later on another path. See what the storage is busy with; if it ' +
     'needs that long, raise policy.prioritypath.io/command-timeout'
   );
 }

@@ -25,7 +25,7 @@ const ISID = /^([0-9a-f]{12})?$/i;
 /** Debts as a claim tells them; throws INVALID_ARGUMENT: what is not understood is not fenced. */
 export function checkDebts(debts: readonly Debt[]): void {
   const bad = (text: string): never => {
-    throw new PathdError('INVALID_ARGUMENT', `debts of earlier holders: ${text}`);
+    throw new PathdError('INVALID_ARGUMENT', `debts of former nodes: ${text}`);
   };
   if (debts.length > DEBTS_MAX)
     bad(`${String(debts.length)} of them, at most ${String(DEBTS_MAX)}`);

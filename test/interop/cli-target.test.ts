@@ -194,7 +194,7 @@ test('nobody there: refused, a port that is no target, and silence are told apar
   const port = await freePort(HOST);
   const refused = await say(discoverCommand(), [`${HOST}:${String(port)}`]);
   expect(refused.code).toBe(EXIT.failed);
-  expect(refused.err).toContain(`nobody listens at ${HOST}:${String(port)}`);
+  expect(refused.err).toContain(`nothing listens at ${HOST}:${String(port)}`);
   const target = await startTarget();
   target.signal('SIGSTOP');
   const silent = await say(probeCommand(), [target.url]);

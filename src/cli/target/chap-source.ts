@@ -23,7 +23,7 @@ export function secretInWords(args: readonly string[]): string | undefined {
   if (word === undefined) return undefined;
   const flag = word.replace(/=.*$/s, '');
   return (
-    `${flag} is refused: everybody on this machine can read a command line. Put the secret into a ` +
+    `${flag} is refused: every user of this machine can read a command line. Put the secret into a ` +
     `file (mode 0600) and name it with --chap-file, or into PRIORITY_PATH_CHAP_PASSWORD`
   );
 }

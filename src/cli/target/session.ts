@@ -139,7 +139,7 @@ export function explainPortal(failure: TransportFailure, portal: Portal): Failur
   const text = ((): string => {
     switch (kind) {
       case 'refused':
-        return `nobody listens at ${where}: check address and port, and that the target runs`;
+        return `nothing listens at ${where}: check address and port, and that the target runs`;
       case 'unreachable':
         return `${where} cannot be reached (${detail}): check the name, the route, the network`;
       case 'timeout':

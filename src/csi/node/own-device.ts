@@ -19,7 +19,7 @@ export async function whyForeign(
   const numbers = await mounts.blockDeviceNumbers(device);
   if (numbers === undefined) return `its device ${device} is gone`;
   const shown = await mounts.readBackingFile(numbers);
-  if (shown === undefined) return `its device ${device} was detached by somebody else`;
+  if (shown === undefined) return `its device ${device} was detached by another process`;
   if (shown === backingFile) return undefined;
   return `its device ${device} is another's now: it shows ${shown}, not ${backingFile}`;
 }

@@ -207,7 +207,7 @@ export class Debts {
   #describe(debt: Debt, at: DebtAddress): string {
     const address = at.host === '' ? '' : ` (${formatPortal(at)})`;
     if (isUnknownHistory(debt)) {
-      return `${at.name}${address} of whoever had the volume before, which no record of this node tells`;
+      return `${at.name}${address} of a former node, which no record of this node names`;
     }
     const { node, initiatorName } = debt;
     if (initiatorName === this.#options.initiatorName) return `${at.name} of this node${address}`;

@@ -132,8 +132,8 @@ test('what is left is told with the paths, and with what becomes of it', () => {
   const { debt } = ENTRY;
   const others = { ...debt, node: 'node-b', allPaths: true };
   expect(describeLeft('node-a', [debt, others], true)).toBe(
-    'node node-a has let the volume go with something left at its targets: p0 (10.0.0.1:3260), ' +
-      'p1 ([2001:db8::1]:3260); every path of node node-b. Whoever has the volume next fences that before ' +
+    'node node-a has given the volume back and has left this at its targets: p0 (10.0.0.1:3260), ' +
+      'p1 ([2001:db8::1]:3260); every path of node node-b. The node that has the volume next fences that before ' +
       'its first write',
   );
   expect(describeLeft('node-a', [{ ...debt, paths: [] }], false)).toMatch(

@@ -175,7 +175,7 @@ describe('a history that nobody vouches for', () => {
     for (let tries = 0; tries < 2; tries++) {
       await expect(run(volumes.attach(unknown))).rejects.toMatchObject({
         code: 'FAILED_PRECONDITION',
-        message: expect.stringMatching(/p1 .*whoever had the volume before.*set policy/u) as string,
+        message: expect.stringMatching(/p1 .*of a former node.*set policy/u) as string,
       });
     }
     gateways[1]!.revive();
@@ -253,7 +253,7 @@ it.each<[string, Partial<Debt>]>([
   const volumes = await pathd();
   await expect(run(volumes.attach({ ...request, debts: [debt] }))).rejects.toMatchObject({
     code: 'INVALID_ARGUMENT',
-    message: expect.stringContaining('debts of earlier holders') as string,
+    message: expect.stringContaining('debts of former nodes') as string,
   });
 });
 

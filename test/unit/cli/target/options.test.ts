@@ -88,7 +88,7 @@ describe('CHAP', () => {
     ['--chap-password-in=hunter2'],
   ])('%s on the command line is refused with the reason, never repeated', async (...words) => {
     const text = await problem(['x', ...words]);
-    expect(text).toContain('everybody on this machine can read a command line');
+    expect(text).toContain('every user of this machine can read a command line');
     expect(text).toContain('--chap-file');
     expect(text).not.toContain('hunter2');
   });
