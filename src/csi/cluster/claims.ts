@@ -1,13 +1,14 @@
 /**
  * This node's claims on single-node volumes, from the stage on for as long as they are staged (D41, D42).
  *
- * A claim is made by `make`, before the volume is attached, and is looked after until unstage: whatever
- * is not on the PV as it should be is put there. So a claim that an operator removed while the volume is
- * staged is made again at once, and a PV that was made anew under its name (another uid: it carries
- * nothing of ours) is claimed by the same rules; each with a warning. What another node has claimed is
- * lost: pathd is told, and fails the volume, for two nodes must not write. Whether it is lost is read
- * from the API server each time, never taken from a watch, whose cache may be behind our own claim; and
- * an API server that does not answer has said nothing: it is asked again, and nobody is told anything.
+ * A claim is made by `make`, before the volume is attached. Until unstage it is compared with the PV, and
+ * an entry that is missing there is written again. So a claim that an operator removed while the volume
+ * is staged is made again at once. A PV that was made anew under its name (another uid, without our
+ * entries) is claimed by the same rules. Each of the two gives a warning. A claim that another node has
+ * made means that ours is lost: pathd is told and fails the volume, because two nodes must not write.
+ * Whether a claim is lost is read from the API server each time and never taken from a watch, because the
+ * cache of a watch may be older than our own claim. An API server that does not answer decides nothing:
+ * it is asked again, and pathd is told nothing.
  *
  * The unit that the volume was first staged on is pinned here too: the same write, the same care.
  */
@@ -64,12 +65,12 @@ export type MadeClaim = Pick<Claimed, 'pv' | 'debts' | 'takenFrom'> & {
 };
 
 interface Loss {
-  /** Empty: nobody has the claim now. */
+  /** Empty: no node has the claim now. */
   readonly owner: string;
   readonly text: string;
 }
 
-/** done: as it should be, or nothing can be done; again: nobody could be asked. */
+/** done: as it should be, or nothing can be done; again: the API server did not answer. */
 type Outcome = 'done' | 'again';
 
 interface Job {
@@ -86,7 +87,7 @@ const NEVER_SAID = { unpaid: undefined, wasHeld: false };
 const TAKEN = 'another node has had the volume and has given it back';
 /** pathd holds the volume's I/O while it waits for an answer. */
 const QUESTION_AGAIN_MS = 5_000;
-/** A read and a write of the PV; what was read longer ago says nothing of who is the owner now. */
+/** A read and a write of the PV; what was read longer ago does not say which node is the owner now. */
 const ANSWER_MS = 2 * CLAIM_MS;
 
 export class Claims {

@@ -2,10 +2,10 @@
  * The cluster's side of the node service: reads PVs at stage, claims them, follows them while they
  * are staged, shows status and events, and gives everything back at unstage.
  *
- * The rule for every line: I/O and CSI calls do not depend on the API server. Each question at
- * stage gets one try of 2 s; what was known last serves where there is no answer. Unstage finishes
- * without an answer, and what is still to be removed from the PV is on disk and removed later. Only a
- * claim that cannot be made refuses a stage (owner.ts): for it the API server has 10 s.
+ * The rule for every line: I/O and CSI calls do not depend on the API server. Each question at stage gets
+ * one try of 2 s. Where there is no answer, csi uses what it knew last. Unstage finishes without an
+ * answer, and what is still to be removed from the PV is on disk and removed later. Only a claim that
+ * cannot be made refuses a stage (owner.ts): for it the API server has 10 s.
  */
 import type { Logger } from '../../base/log.ts';
 import { SharedBackoff } from '../../kubernetes/backoff.ts';
@@ -232,7 +232,7 @@ export class Cluster {
     await this.#standing.need();
     await this.#naming.handOver();
     const config = this.#configOf(known);
-    // Of a PV that was not read nobody knows whether it is still wrong.
+    // Whether a PV that was not read is still wrong is not known.
     const news = pv === undefined ? newsOf(undefined) : newsOf(config, false);
     tellConfig(news, newsOf(undefined), (reason, warning, message) => {
       this.#tell(volumeId, reason, message, warning);
@@ -247,9 +247,9 @@ export class Cluster {
   }
 
   /**
-   * Claims the volume for this node where the access mode asks for it; before it is attached.
-   * Resolves with how to give the claim back, once the API server has confirmed it; undefined: nothing
-   * was claimed, for nobody may read PVs or several nodes may have it.
+   * Claims the volume for this node where the access mode asks for it; before it is attached. Resolves
+   * with how to give the claim back, once the API server has confirmed it; undefined: nothing was
+   * claimed, because csi may not read PVs, or because several nodes may have it.
    */
   async claim(volumeId: string, mode: string): Promise<ConfirmedClaim | undefined> {
     const known = this.#store.get(volumeId);

@@ -1,7 +1,8 @@
 /**
- * Tells the cluster what happened to a volume: each event on the PV and on its PVC, because people
- * look at either. Correlated as client-go does (event-correlator.ts), queued with a bound (the oldest
- * dropped, since what is new matters, and flapping before all else), sent one after another; nobody waits for it.
+ * Tells the cluster what happened to a volume: each event on the PV and on its PVC, because people look
+ * at either. Correlated as client-go does (event-correlator.ts), queued with a bound (the oldest dropped,
+ * since what is new matters, and flapping before all else), sent one after another; no other work waits
+ * for it.
  */
 import type { Logger } from '../../base/log.ts';
 import { makeRoom } from '../../base/make-room.ts';
@@ -144,8 +145,9 @@ export class EventWriter {
   }
 
   /**
-   * Whether it is worth another try. A server that has just started forbids what it allows when it has read
-   * its roles: what was lost by that were the events of the outage. One that goes on forbidding is believed.
+   * Whether it is worth another try. A server that has just started forbids what it allows when it has
+   * read its roles: the events of the outage were lost by that. Only an API server that goes on
+   * forbidding ends the attempts.
    */
   #mayPass(kind: ApiError['kind']): boolean {
     if (kind === 'forbidden' && this.#refusals < FORBIDDEN_TRIES) {

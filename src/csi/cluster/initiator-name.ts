@@ -2,10 +2,10 @@
  * The InitiatorName that this Node asks for by annotation, handed to pathd: for a node that has to keep a
  * name which the chart's template does not make (an array that knows it by another one already).
  *
- * pathd keeps it over restarts and refuses it while a volume is attached, since a session can be
- * reinstated, which is what fencing lives on, only under the name that it was opened with. Refused, it is
- * told by one event on the Node, and tried again every minute and before each volume that is staged: it is
- * taken when the last volume of the old name is gone.
+ * pathd keeps the name over restarts. It refuses a new name while a volume is attached, because a session
+ * can be reinstated (rung `reset` of the fence) only under the name that it was opened with. A refused
+ * name is told by one event on the Node, and is tried again every minute and before each stage. pathd
+ * takes it when the last volume of the old name is gone.
  */
 import type { Logger } from '../../base/log.ts';
 import { printable } from '../../base/printable.ts';

@@ -1,16 +1,15 @@
 /**
- * One staged volume and its PV: whoever edits the PV's annotations or labels, or relabels the node,
- * finds pathd using the new paths and weights a moment later, with nothing remounted.
+ * One staged volume and its PV: an operator who edits the PV's annotations or labels, or relabels the
+ * node, finds pathd using the new paths and weights a moment later, with nothing remounted.
  *
- * What is wanted is computed whole from everything known, compared with what was last handed to
- * pathd, and handed over only where it differs. So our own writes (status, owner) cause nothing, an
- * edit that is taken back within the debounce time causes nothing, and a lost message repairs
- * itself.
+ * What is wanted is computed whole from everything known, compared with what was last handed to pathd,
+ * and handed over only where it differs. So our own writes (status, owner) cause nothing, an edit that is
+ * taken back within the debounce time causes nothing, and after a lost message the next comparison finds
+ * the difference.
  *
- * Malformed values are told as `InvalidPath`; in place of each what was good before stays in force, so
+ * Malformed values are told as `InvalidPath`; in place of each the last good value stays in force, so
  * that a typing error takes nothing from a volume that is mounted. Where no path is left, or pathd
- * refuses (it never gives up the last usable path), what is in use stays in use and the refusal is
- * told.
+ * refuses (it never removes the last usable path), the paths in use stay in use and the refusal is told.
  */
 import type { Logger } from '../../base/log.ts';
 import { backoffMs } from '../../kubernetes/backoff.ts';

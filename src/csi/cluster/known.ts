@@ -31,8 +31,8 @@ export interface KnownClaim {
   /** Its entry among the debts. */
   readonly entry: DebtEntry;
   /**
-   * What earlier holders have left and pathd has not settled; undefined: pathd has not attached the volume
-   * under this claim, and what the PV says of others stands.
+   * The debts of former nodes that pathd has not paid; undefined: pathd has not attached the volume under
+   * this claim, and what the PV says of others stands.
    */
   readonly unpaid: readonly Debt[] | undefined;
   /** It was held before it was made: its entry counts as a debt of this node too. */
@@ -100,7 +100,7 @@ export class KnownStore {
     this.#readsPvs = (await this.#read('rights.json')) !== undefined;
   }
 
-  /** An API server has let this node read PVs: one that forbids it now is not believed at once. */
+  /** An API server has let this node read PVs: one answer that forbids it is not acted on at once. */
   get readsPvs(): boolean {
     return this.#readsPvs;
   }

@@ -55,8 +55,8 @@ export class NodeTopology {
   }
 
   /**
-   * The watch shows the Node a moment after start; a stage that comes first, or while it waits, asks. What
-   * was known last serves where nobody answers.
+   * The watch shows the Node a moment after start; a stage that comes first, or while it waits, asks.
+   * What was known last serves where the API server does not answer.
    */
   async need(): Promise<void> {
     if (this.#seen !== '') return;

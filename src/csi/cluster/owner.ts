@@ -4,8 +4,9 @@
  *
  * Each write is a compare-and-swap on the PV's uid and resourceVersion; after a conflict the PV is read
  * again and judged anew. Owner and debts change in one write: there is no moment in which the volume is
- * free and says nothing of what its last holder has left. Where the API cannot be asked there is no
- * claim: that it was ours when last seen proves nothing, for it may have been taken since.
+ * free and its PV does not say what its former node has left. Where the API server does not answer there
+ * is no claim. That the claim was ours when it was read last proves nothing: another node may have taken
+ * it since.
  */
 import type { Logger } from '../../base/log.ts';
 import type { KubernetesApi, PersistentVolume } from '../../kubernetes/client.ts';
@@ -45,7 +46,7 @@ export interface ClaimWanted {
   readonly volumeId: string;
   /** As it was read for this stage. */
   readonly pv: PersistentVolume;
-  /** This node's entry; asked for once nobody else has the claim. */
+  /** This node's entry; asked for once no other node has the claim. */
   readonly entry: () => Promise<DebtEntry>;
   /** What pathd said when the volume was detached here last, where the PV does not say it yet. */
   readonly left: readonly Debt[] | undefined;
@@ -59,7 +60,7 @@ export interface Claimed {
   readonly takenFrom?: { readonly node: string; readonly why: string };
   /** This node had made a claim before, and nothing was said of what happened under it. */
   readonly wasHeld: boolean;
-  /** What earlier holders may have under way, this node under an earlier claim among them. */
+  /** What former nodes may have under way, this node under an earlier claim among them. */
   readonly debts: readonly Debt[];
 }
 
@@ -123,7 +124,7 @@ function planClaim({ own, said, pv, node, from }: PlanInput): Plan {
   const now = Date.now();
   const found = parseDebts(pv.annotations[DEBTS_KEY], now);
   const mine = found.find((entry) => isClaimOf(entry, node));
-  // Of a claim that was not given back nobody knows more than that it ends now.
+  // Of a claim that was not given back only this is known: it ends now.
   const over = ({ debt }: DebtEntry): Debt => ({ ...debt, sinceUnixMs: now });
   const others = found.flatMap((entry) => {
     if (!entry.isClaim) return [entry.debt];
@@ -255,10 +256,10 @@ function planRelease(
   // Made anew under its name for something else.
   if (isAnother && (pv.driver !== DRIVER_NAME || pv.volumeHandle !== volumeId)) return {};
   const status = statusKey(node) in pv.annotations ? { [statusKey(node)]: null } : {};
-  // Of a volume that several nodes write the debt is told, and imposed on nobody.
+  // Of a volume that several nodes write the debt is told; no node has to pay it.
   const said = isOwner || owner === node ? left : [];
   if (owner !== undefined && owner !== node) {
-    // Whoever took it counts every path of ours among the debts.
+    // The node that took the claim counts every path of ours among the debts.
     if (said.length > 0) log.warn({ volumeId, owner }, 'taken by another node before it was clean');
     return status;
   }
@@ -273,7 +274,7 @@ function planRelease(
   return { ...(owner === node ? { [OWNER_KEY]: null } : {}), ...debts, ...status };
 }
 
-/** Statuses of nodes that do not exist any more: nobody else would remove them. Best effort. */
+/** Statuses of nodes that do not exist any more: no other process would remove them. Best effort. */
 export async function removeDeadStatuses(
   { api, node, log }: OwnerOptions,
   pv: PersistentVolume,

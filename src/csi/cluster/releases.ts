@@ -1,7 +1,7 @@
 /**
- * Taking off a PV what this node wrote on it, after unstage: at once where the API server answers,
- * else later, for as long as it takes and over restarts of csi (the volume stays in the known store
- * until it is done, with what pathd said of it). Until then the claim stands, and another node is refused.
+ * Removes from a PV what this node wrote on it, after unstage. Where the API server answers, that is at
+ * once. Else it is tried again until it succeeds, over restarts of csi too: the volume stays in the known
+ * store until then, with what pathd said of it. Until then the claim stands, and another node is refused.
  * Unstage waits for one try's time at most.
  */
 import { backoffMs } from '../../kubernetes/backoff.ts';

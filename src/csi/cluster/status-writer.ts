@@ -1,11 +1,10 @@
 /**
- * Keeps the status annotation of every staged volume true, with as few writes as that takes
- * (status-pace.ts decides which).
+ * Keeps the status annotation of every staged volume up to date with few writes (status-pace.ts decides
+ * which).
  *
- * pathd is asked once a second for all volumes at once, and soon after each of its events. Its
- * watch stream was rejected: it speaks ten times a second while there is I/O, nearly always to say
- * what an annotation does not show. What cannot be written is not queued: the next look has newer
- * news.
+ * pathd is asked once a second for all volumes at once, and soon after each of its events. Its watch
+ * stream was rejected: it sends ten messages a second while there is I/O, and nearly all of them change
+ * nothing that an annotation shows. A status that cannot be written is not queued: the next one is newer.
  *
  * A PV can be deleted under a staged volume (its finalizer removed by force). No write to it can
  * succeed, so none is tried again until the PV that was meant (same uid) is seen. A server-side

@@ -1,14 +1,14 @@
 /**
  * What a volume is to be, from everything known about it: attributes, PV, topology.
  *
- * Where there is a PV to show an event on, a policy value that is unknown or malformed is told and
- * left out, so that it never keeps a volume from being mounted; pathd, which would refuse the whole
- * request, sees good values only. Every default is the careful one, so leaving a value out makes
- * nothing unsafe. So is a value that is good alone and cannot work with the others; where the values
- * that clash are not the volume's own, or are max weights, it is only told.
+ * Where there is a PV to show an event on, a policy value that is unknown or malformed is told and left
+ * out, so that it never keeps a volume from being mounted; pathd, which would refuse the whole request,
+ * sees good values only. Every default is the safe one, so a value that is left out makes nothing unsafe.
+ * A value that is good alone and cannot work with the others is left out too. Where the values that clash
+ * are not the volume's own, or are max weights, the clash is only told.
  *
- * A volume that is in use is edited, and there what was good before stays in place of what is not: the value
- * of a parameter, and all of them where the new ones cannot work together.
+ * A volume that is in use may be edited. A value that is malformed leaves the value before in force;
+ * values that cannot work together leave all values before in force.
  */
 import {
   parseVolumeConfig,

@@ -4,7 +4,8 @@
  * removed it in favour of a health service that no released kubelet asks for; older ones do ask.
  *
  * "Normal volumes are available for use and operating optimally" (CSI 1.12): a path that is down is
- * abnormal, although I/O goes on. A path that was drained is as its operator wants it. Pure.
+ * abnormal, although I/O goes on. A path that was drained is not abnormal: its operator wants it so.
+ * Pure.
  */
 import type { VolumeStatus } from '../../pathd/api.ts';
 import type { VolumeCondition } from '../wire/wire.ts';

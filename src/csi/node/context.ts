@@ -1,5 +1,6 @@
 /**
- * What every CSI call of this node works with, and the questions several of them ask of the truth.
+ * What every CSI call of this node works with, and the questions about the present state that several
+ * calls ask.
  */
 import type { Logger } from '../../base/log.ts';
 import type { DeviceNumbers } from '../../host/mount/device-holders.ts';

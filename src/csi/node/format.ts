@@ -2,15 +2,15 @@
  * What must be true before a device is mounted, and the only place that runs mkfs (D9).
  *
  * A filesystem is made when four parties agree: blkid finds nothing, our own read of head and tail
- * through the device finds zeros, pathd has read both ends through its own paths with no path
- * failing meanwhile, and pathd's durable record says that the volume was never formatted.
- * Everything else, doubt included, is refused with a reason: a pod that does not start can be
- * mended, data cannot.
+ * through the device finds zeros, pathd has read both ends through its own paths with no path failing
+ * meanwhile, and pathd's durable record says that the volume was never formatted. Everything else is
+ * refused with a reason, also where the answer is not certain. A pod that does not start can be repaired;
+ * data that was formatted over cannot.
  *
- * The formatting record (state.ts) is written first and removed last. When it is found, an earlier
- * mkfs did not end well: a complete filesystem is then proved by a full check before it is
- * believed, and an incomplete one is left for people to look at. It is not made again: between the
- * two calls the volume may have been on another node.
+ * The formatting record (state.ts) is written first and removed last. A record that is found means that
+ * an earlier mkfs did not end well. A complete filesystem is then used only after a full check has
+ * succeeded. An incomplete one is left for people to look at. It is not made again: between the two calls
+ * the volume may have been on another node.
  */
 import type { DeviceContent } from '../../host/mount/filesystem-probe.ts';
 import type { FilesystemType } from '../../host/mount/filesystem.ts';
@@ -82,7 +82,7 @@ async function format(node: NodeContext, call: FormatCall): Promise<void> {
   await node.state.removeFormatting(volumeId);
 }
 
-/** mkfs had ended, or nearly: believe the filesystem only after a full check. */
+/** mkfs had ended, or nearly: the filesystem is used only after a full check. */
 async function requireComplete(
   mounts: Mounts,
   { volumeId, device, fsType }: FormatCall,

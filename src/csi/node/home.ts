@@ -2,11 +2,12 @@
  * Where the records of the volumes that are staged on this node are, said in a place that no setting of
  * ours moves (D47): the folder of the plugin in the kubelet's directory.
  *
- * A csi that starts with another --state-dir or another pathd finds no record of what is staged. It would
- * be ready, and have forgotten the volumes: nobody would follow their paths, status and claim would stay
- * on the PersistentVolumes for ever, and a stage would begin anew what is mounted. So while anything is
- * recorded (staged, or a claim that is still to be given back) the mark says by whom; a csi that reads
- * another's mark refuses to start and names both. I/O goes on meanwhile: it is pathd's.
+ * A csi that starts with another --state-dir or another pathd finds no record of what is staged. Such a
+ * csi would be ready without knowing the volumes. Their paths would not be followed, status and claim
+ * would stay on the PersistentVolumes for ever, and a stage would begin anew what is mounted. So while
+ * anything is recorded (a staged volume, or a claim that is still to be given back) the mark names the
+ * csi that recorded it. A csi that reads the mark of another one refuses to start and names both. I/O
+ * goes on meanwhile, because pathd serves it.
  *
  * The mark goes with the last record: nothing of ours stays in the kubelet's directory.
  */
@@ -23,7 +24,7 @@ export interface Home {
   readonly pathd: string;
 }
 
-/** A claim that could not be given back at unstage is given back later; nobody calls then. */
+/** A claim that could not be given back at unstage is given back later, without a call of the kubelet. */
 const LOOK_AGAIN_MS = 30_000;
 
 export class HomeMark {

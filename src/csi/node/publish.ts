@@ -7,9 +7,9 @@
  * FAILED_PRECONDITION and nothing is mounted: a kubelet that was restarted publishes without
  * staging, and a bind of the bare staging directory would hand the pod the node's own disk.
  *
- * A read-only publication of a raw block volume binds the node read-only, which does not keep
- * anybody from opening the device for writing: the container runtime's device permission does. A
- * device that must be read-only for everybody takes an access mode that says so.
+ * A read-only publication of a raw block volume binds the device node read-only. That bind does not stop
+ * a process from opening the device for writing: the container runtime's device permission does. A device
+ * that must be read-only for every process needs an access mode that says so.
  */
 import { findByMountPoint } from '../../host/mount/mountinfo.ts';
 import type { VolumeStatus } from '../../pathd/api.ts';
@@ -149,7 +149,7 @@ async function bind(
   }
 }
 
-/** A dead mount of an earlier life of the volume goes; anything else is somebody's. */
+/** A dead mount of an earlier life of the volume goes; any other mount stays. */
 async function clearTarget(
   mounts: Mounts,
   call: PublishCall,

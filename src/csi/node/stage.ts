@@ -171,7 +171,7 @@ async function attachUnder(
   return answer;
 }
 
-/** A pathd of the release before would attach the volume as if nobody had left anything. */
+/** A pathd of the release before does not know debts: it would attach the volume without a fence. */
 function requireFences(node: NodeContext, volumeId: string, claim: ConfirmedClaim): void {
   const other = claim.debts.find((debt) => debt.node !== node.nodeId);
   if (!claim.isPathdOlder || other === undefined) return;

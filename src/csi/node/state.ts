@@ -1,15 +1,14 @@
 /**
  * What csi has done on this node, one JSON file a volume: `<state dir>/volumes/<volume id>.json`.
  *
- * The CSI calls must be idempotent over a restart of csi, and a call with other arguments must be
- * told apart from a repeated one, so the arguments have to be on disk. The record is memory, not
- * truth: whether something is mounted or attached is asked of mountinfo and pathd each time,
- * because a reboot leaves the files and takes the mounts.
+ * The CSI calls must be idempotent over a restart of csi, and a call with other arguments must be told
+ * apart from a repeated one, so the arguments have to be on disk. The record says what csi has done, not
+ * what is there now. What is mounted or attached is read from mountinfo and pathd each time, because a
+ * reboot leaves the files and takes the mounts.
  *
- * Written whole or not at all (durable-file.ts). A file that cannot be understood is an error that
- * names it; guessing "not staged" would let a volume be attached elsewhere while it is mounted
- * here. A full disk is RESOURCE_EXHAUSTED, and the caller has done nothing yet that is not
- * recorded.
+ * Written whole or not at all (durable-file.ts). A file that cannot be understood is an error that names
+ * the file. To take it for "not staged" would let another node attach the volume while it is mounted
+ * here. A full disk is RESOURCE_EXHAUSTED, and the caller has done nothing yet that is not recorded.
  *
  * `<state dir>/formatting/<volume id>.json` exists from before mkfs until pathd has recorded its
  * end. It outlives unstage: a later call learns from it that a filesystem may be half made.

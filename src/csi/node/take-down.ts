@@ -1,11 +1,10 @@
 /**
- * Unmount, prove that nobody has the device, detach: the second half of unstage, also used to clear
- * away a failed volume.
+ * Unmount, prove that the device has no user, detach: the second half of unstage. A failed volume is
+ * cleared away in the same way.
  *
- * A device is only given back when an O_EXCL open of it succeeds: the unmount may have been of one
- * of several mounts, another mount namespace may have kept a copy, or the kernel may still be
- * writing back after umount had to be left alone. Detaching it then would turn somebody's cached
- * writes into EIO.
+ * A device is only given back when an O_EXCL open of it succeeds: the unmount may have been of one of
+ * several mounts, another mount namespace may have kept a copy, or the kernel may still be writing back
+ * after umount had to be left alone. A detach would then turn cached writes into EIO.
  */
 import { describeHolders } from '../../host/mount/device-holders.ts';
 import type { Debt, VolumeStatus } from '../../pathd/api.ts';
@@ -16,8 +15,8 @@ import { whyForeign } from './own-device.ts';
 
 const OPEN_TIMEOUT_MS = 10_000;
 /**
- * A container that is being started has, for a moment, a copy of every mount of the host in its own
- * mount namespace, and udev opens what has changed: such holders pass.
+ * A container that is being started has, for a moment, a copy of every mount of the host in its own mount
+ * namespace, and udev opens what has changed: such users pass.
  */
 const PASSING_HOLDER_MS = 3_000;
 const LOOK_AGAIN_MS = 100;

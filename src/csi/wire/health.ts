@@ -1,8 +1,8 @@
 /**
  * What the kubelet's probes of the csi container ask.
  *
- *   /healthz   the process answers: 200. The only thing a restart could mend.
- *   /readyz    registered with the kubelet, and pathd answers: 200, else 503 and why, a line each.
+ *   /healthz   the process answers: 200. Only where it does not answer can a restart help. /readyz
+ *   registered with the kubelet, and pathd answers: 200, else 503 and why, a line each.
  *
  * Neither looks at a volume, a path or a target: a dead target must not restart the process that
  * unmounts its volumes, and a slow one must not take the node out of service. Kubernetes' API is not

@@ -1,6 +1,6 @@
 /**
- * The Identity service. Probe is about this process only: a dead target, or pathd being replaced,
- * must not make anybody restart it, so it is ready as soon as it answers.
+ * The Identity service. Probe is about this process only. A dead target, or a pathd that is being
+ * replaced, must not cause a restart of csi. So csi is ready as soon as it answers.
  */
 import { DRIVER_NAME } from '../../kubernetes/contract.ts';
 

@@ -128,8 +128,8 @@ function isFilesystemType(text: string): text is FilesystemType {
 }
 
 /**
- * Options that change what is mounted where, that trade durability away behind everybody's back, or that
- * let a broken filesystem take the node with it. All other ones are the kernel's to judge.
+ * Options that change what is mounted where, that give durability away without being seen, or that let a
+ * broken filesystem take the node with it. All other ones are the kernel's to judge.
  */
 const REFUSED_FLAGS: readonly (readonly [RegExp, string])[] = [
   [/^(r?bind|move|remount|r?(shared|slave|private|unbindable))$/, 'it changes other mounts'],

@@ -9,11 +9,11 @@
  * closing the server, which removes the name it was bound to, never removes the socket of a successor.
  * The visible name is removed by us, and only while it still is our own socket (same inode).
  *
- * A kubelet that restarts finds the socket and asks again by itself. A kubelet, or an administrator,
- * that empties the folder leaves us listening on a file that nobody can reach: so the name is looked
- * at every two seconds (a stat; inotify would save nothing and misses the folder being replaced) and
- * the socket shown again when it is gone, and also when a minute has passed without a registration,
- * since a kubelet that missed the appearance looks at nothing but the next one.
+ * A kubelet that restarts finds the socket and asks again by itself. A kubelet, or an administrator, that
+ * empties the folder leaves us listening on a file that no client can reach. So the name is looked at
+ * every two seconds (a stat; inotify would save nothing and misses the folder being replaced) and the
+ * socket shown again when it is gone, and also when a minute has passed without a registration, since a
+ * kubelet that missed the appearance looks at nothing but the next one.
  */
 import { rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
