@@ -1,6 +1,7 @@
 /**
- * Two slots of equal size in one file: a text is written to the one that does not hold the latest, so that
- * whatever a crash leaves of it, the other one still reads. The newest slot that is whole is the record. Pure.
+ * Two slots of equal size in one file: a text is written to the slot that does not have the latest text.
+ * Whatever a crash leaves of that slot, the other one can still be read. The newest slot that is whole is
+ * the record. Pure.
  *
  *   0   magic     8 bytes
  *   8   generation, 64 bits: the larger one is newer

@@ -1,7 +1,8 @@
 /**
- * A small file that is written in place, so that a write needs no free block and no inode (D35): it has the space
- * of two slots (record-slots.ts) from the moment at which it is made. A full disk refuses to make it, and
- * never a later write. (A file system that copies on write, as btrfs, needs a free block all the same.)
+ * A small file that is written in place, so that a write needs no free block and no inode (D35): it has
+ * the space of two slots (record-slots.ts) from the moment at which it is made. On a full disk the file
+ * cannot be made; a write to a file that is there does not fail for lack of space. (A file system that
+ * copies on write, as btrfs, needs a free block all the same.)
  *
  * A text that needs more than half of a slot has the file made anew, larger, ahead of time; where there is no
  * room for that it is written in place as long as it fits.

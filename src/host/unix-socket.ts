@@ -22,13 +22,13 @@ export function socketPath(endpoint: string): string {
   return path;
 }
 
-/** Makes room for a listener. Throws when somebody is listening there already. */
+/** Makes room for a listener. Throws when a process is listening there already. */
 export async function clearSocket(path: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o755 });
   const code = await tryConnect(path);
   if (code === undefined) throw new Error(`${path} is served by another process: stop it first`);
   if (code === 'ENOENT') return;
-  // A regular file refuses connections too; whoever put it there did not mean a socket of ours.
+  // A regular file refuses connections too; it is no socket of ours and stays.
   const dead = code === 'ECONNREFUSED' && (await lstat(path)).isSocket();
   if (!dead) throw new Error(`${path}: ${code}: not a socket of a dead process, not removed`);
   await unlink(path);
@@ -39,7 +39,7 @@ export async function protectSocket(path: string): Promise<void> {
   await chmod(path, 0o600);
 }
 
-/** undefined when somebody answers, else the errno name. */
+/** undefined when a process answers, else the errno name. */
 function tryConnect(path: string): Promise<string | undefined> {
   return new Promise((resolve) => {
     const socket = connect(path);

@@ -17,18 +17,18 @@ import { LoopGuard } from './loop-guard.ts';
 import type { LoopDevice } from './loop.ts';
 import { detachLoop, isLoopGone, loopSizeBytes, refreshLoopSize } from './loop.ts';
 
-/** An open by udev or blkid is over within this time; whoever stays longer is a holder. */
+/** An open by udev or blkid is over within this time; a process that has it open for longer is a user. */
 const PASSING_HOLDER_MS = 1000;
 const PASSING_HOLDER_LOOKS = 5;
 /** For what the kernel does by itself: a loop device's last reference, an unmount. */
 const GONE_TIMEOUT_MS = 5000;
-/** By force, nobody waits long for what goes by itself later. */
+/** By force: no long wait for what goes by itself later. */
 const FORCED_GONE_TIMEOUT_MS = 500;
 const RESIZE_ATTEMPTS = 50;
 const ASK_TIMEOUT_MS = 3000;
 const POLL_MS = 10;
 
-/** Error `busy` that says by whom. */
+/** Error `busy` that names the users. */
 export function busy(path: string, holders: string): Result<never, ExportError> {
   return err({ kind: 'busy', detail: `${path} is in use: ${holders}` });
 }
@@ -43,7 +43,7 @@ async function waitUntil(holds: () => Promise<boolean>, timeoutMs: number): Prom
   return holds();
 }
 
-/** Nobody has the device open but `ownFd` of this process, or who has. */
+/** The device has no user but `ownFd` of this process; else the error names the users. */
 export async function checkUnused(
   path: string,
   ownFd?: number,
@@ -61,8 +61,8 @@ export async function checkUnused(
 }
 
 /**
- * Asks for the end of a loop device that nobody uses, and waits for it; `busy` if somebody was
- * faster. `letGo` gives up what keeps it on our side, when it cannot come to be another's any more.
+ * Asks for the end of a loop device without a user, and waits for it; `busy` if a new user was faster.
+ * `letGo` gives up what keeps it on our side, when it cannot come to be another's any more.
  */
 export async function removeLoop(
   loop: LoopDevice,
@@ -83,10 +83,10 @@ export class FuseLoopDevice implements ExportedDevice {
   readonly #server: FuseServer;
   readonly #forget: () => Promise<void>;
   readonly #guard: LoopGuard;
-  /** Keeps the device, and its number, whoever asks for a detach. */
+  /** Keeps the device, and its number, although another process asks for a detach. */
   #held: FileHandle | undefined;
   #gone = false;
-  /** Being resized or taken away: what it shows then is nobody's fault. */
+  /** Being resized or taken away: what it shows then is no change by a pod. */
   #changing = 0;
   #running: Promise<unknown> = Promise.resolve();
 
@@ -159,8 +159,8 @@ export class FuseLoopDevice implements ExportedDevice {
   }
 
   /**
-   * Whatever is behind it by now: the number that is held is ours, and goes at its last close. One that is
-   * not held may be somebody else's.
+   * Whatever is behind it by now: the number that is held is ours, and goes at its last close. One that
+   * is not kept open may be another volume's.
    */
   async #giveBack(): Promise<Result<void, ExportError>> {
     if (this.#held === undefined) return ok(undefined);
@@ -238,7 +238,7 @@ export class FuseLoopDevice implements ExportedDevice {
     if (!flushed.ok) return flushed;
     this.#guard.expectDetach();
     const removed = await removeLoop(this.#loop, () => this.#letGo());
-    // Somebody was faster, and the volume stays: so must its device.
+    // Another process has opened it meanwhile, and the volume stays: so must its device.
     if (!removed.ok && (await this.#hold())) return removed;
     return this.#endServer();
   }

@@ -5,20 +5,19 @@
  *   <runDir>/<volumeId>/fuse        the mount point
  *   <runDir>/<volumeId>/fuse/disk   the file, backing /dev/loopN
  *
- * What exists is read from the kernel (mount table, /sys/block/loopN/loop), never from notes of our
- * own: after a crash notes are what is wrong. The backing file's path is the device's identity, the
- * loop number is not.
+ * What exists is read from the kernel (mount table, /sys/block/loopN/loop), never from files of our own:
+ * after a crash such files may be wrong. The backing file's path is the device's identity, the loop
+ * number is not.
  *
- * Taking a device away, in this order: nobody has it open (O_EXCL, then /proc for names); its cache
- * is flushed while an error can still be reported; `losetup -d`; the kernel confirms that it is
- * gone; `umount -f`, which ends the connection even if a copy of the mount lives in another mount
- * namespace; the readers come back; the descriptor is closed. By force: the connection is aborted
- * first, which fails everything pending and later, and the device goes at its last close, be it
- * minutes later. The dead mount under it stays till then (the loop device keeps it busy) and is
- * taken by `cleanUp`.
+ * Taking a device away, in this order: it has no user (O_EXCL, then /proc for names); its cache is
+ * flushed while an error can still be reported; `losetup -d`; the kernel confirms that it is gone;
+ * `umount -f`, which ends the connection even if a copy of the mount lives in another mount namespace;
+ * the readers come back; the descriptor is closed. By force: the connection is aborted first, which fails
+ * everything pending and later, and the device goes at its last close, be it minutes later. The dead
+ * mount under it stays till then (the loop device keeps it busy) and is taken by `cleanUp`.
  *
- * A process that is killed leaves the same: a dead mount (ENOTCONN), perhaps with a loop device on
- * it, perhaps with somebody's file system on that.
+ * A process that is killed leaves the same: a dead mount (ENOTCONN), perhaps with a loop device on it,
+ * perhaps with a mounted file system on that.
  */
 import { mkdir, open, realpath, rmdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -174,18 +173,17 @@ class FuseLoopExporter implements BlockExporter {
   }
 
   /**
-   * Queue settings outlive the file: the next user of this loop number gets what the last one left.
-   * So whatever matters is set every time, and nothing is set that would harm somebody else after
-   * us: a device without a volatile cache does not become "write through" (its flushes cost nothing
-   * anyway), one without discard keeps `discard_max_bytes` (it answers EOPNOTSUPP): once that is 0,
-   * loop sets the granularity to 0 as well and kernel 6.18 takes no other value until the device is
-   * removed.
+   * Queue settings outlive the file: the next user of this loop number gets what the last one left. So
+   * what matters is set every time, and nothing is set that would harm another user after us: a device
+   * without a volatile cache does not become "write through" (its flushes cost nothing anyway), one
+   * without discard keeps `discard_max_bytes` (it answers EOPNOTSUPP): once that is 0, loop sets the
+   * granularity to 0 as well and kernel 6.18 takes no other value until the device is removed.
    */
   async #setUpQueue(loop: LoopDevice, source: BlockSource): Promise<Result<void, ExportError>> {
     // The volume orders and merges for itself; a scheduler only adds latency.
     await setQueueAttribute(loop.name, 'scheduler', 'none');
     if (source.readOnly) return ok(undefined);
-    // With "write through" left behind by somebody the kernel would swallow every flush.
+    // With "write through", left behind by a former user, the kernel would not send any flush.
     await setQueueAttribute(loop.name, 'write_cache', 'write back');
     if ((await readQueueAttribute(loop.name, 'write_cache')) === 'write back') return ok(undefined);
     const detail = `${loop.path} does not show a volatile cache: flushes would be lost`;

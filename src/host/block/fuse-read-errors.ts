@@ -2,7 +2,7 @@
  * What an error of read(2) on /dev/fuse means for the device: the end, or one more try.
  *
  * Only what says that the connection is gone, or can never work, ends a reader; with its last reader the
- * device is gone, and whoever has it mounted gets EIO. Everything else passes: ENOMEM of a node short of
+ * device is gone, and what is mounted on it gets EIO. Everything else passes: ENOMEM of a node short of
  * memory, a signal, a request that was withdrawn between wake-up and read, or an error that this list
  * does not know. Those are read again at once or after a wait that doubles, for as long as it takes.
  */

@@ -12,20 +12,19 @@
  * by measurement).
  *
  * Reading never stops while data is held back, however much: /dev/fuse is one queue, and a GETATTR
- * (`stat`, every mkfs and losetup of the node) behind data that nobody reads would hang with it. What
- * bounds memory is told to the kernel: at most MAX_BACKGROUND requests of MAX_IO_BYTES, 16 MiB a
- * volume, and fewer where many volumes share the memory (held-memory.ts). Everything beyond waits in
- * the kernel, which is the back-pressure that block devices are used to, and lets requests without
- * data pass.
+ * (`stat`, every mkfs and losetup of the node) behind data that is not read would hang with it. What
+ * bounds memory is told to the kernel: at most MAX_BACKGROUND requests of MAX_IO_BYTES, 16 MiB a volume,
+ * and fewer where many volumes share the memory (held-memory.ts). Everything beyond waits in the kernel,
+ * which is the back-pressure that block devices are used to, and lets requests without data pass.
  *
  * A READ takes its slab when its data arrives (LateBuffer): the reply is
  * written as soon as the data is whole, so the slab that was given back last, still in the processor's
  * cache, serves the next answer. One slab for each READ under way would go through memory.
  *
- * End: only the kernel can wake a parked reader. Unmounting (after the loop device has let go of
- * the file) or `umount -f` (aborts the connection whoever uses it) makes every read fail with
- * ENODEV; then the descriptor is closed. A process that calls process.exit() before that would hang
- * for ever in libuv's thread join: see fuse-exit.ts.
+ * End: only the kernel can wake a parked reader. Unmounting (after the loop device has let go of the
+ * file) or `umount -f` (aborts the connection, also one in use) makes every read fail with ENODEV; then
+ * the descriptor is closed. A process that calls process.exit() before that would hang for ever in
+ * libuv's thread join: see fuse-exit.ts.
  *
  * Replies to a connection that is gone fail and are dropped; requests that the source still has
  * stay its own until it is done with them.
@@ -137,7 +136,7 @@ class PendingIo implements IoRequest, LateBuffer {
     this.tailroom = action === 'read' ? READ_TAILROOM : undefined;
     this.#server = server;
     this.done = (error): void => {
-      // A source that reports twice must not free the buffers of somebody else.
+      // A source that reports twice must not free the buffers of another request.
       const owner = this.#server;
       this.#server = undefined;
       owner?.complete(this, error);
@@ -342,13 +341,14 @@ export class FuseServer {
   }
 
   #send(bytes: Buffer, length: number): void {
-    // The number of a closed descriptor may belong to somebody else by now.
+    // The number of a closed descriptor may belong to another file by now.
     if (this.#fd === -1) return;
     try {
       writeSync(this.#fd, bytes, 0, length);
     } catch (cause) {
       const { code, message } = cause as NodeJS.ErrnoException;
-      // ENOENT: the request was interrupted; ENODEV, EPERM: the connection is gone. Nobody waits.
+      // ENOENT: the request was interrupted; ENODEV, EPERM: the connection is gone. The answer is not
+      // awaited any more.
       if (code === 'ENOENT' || code === 'ENODEV' || code === 'EPERM') return;
       this.#log(`replying on /dev/fuse for ${this.mountPoint} failed: ${message}`);
     }
@@ -381,9 +381,8 @@ export async function startFuseServer(
 }
 
 /**
- * Unmounts a FUSE file system. `force` aborts the connection first (umount2(2) MNT_FORCE):
- * everything pending and later fails, even if the mount itself has to stay because somebody uses
- * it.
+ * Unmounts a FUSE file system. `force` aborts the connection first (umount2(2) MNT_FORCE): everything
+ * pending and later fails, even if the mount itself has to stay because a process uses it.
  */
 export async function unmountFuse(
   mountPoint: string,

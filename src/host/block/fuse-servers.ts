@@ -1,6 +1,6 @@
 /**
- * The FUSE servers of a process: together they hold no more than its memory allows (held-memory.ts).
- * Buffers are shared, and so is the bound.
+ * The FUSE servers of a process: their unanswered data together is bounded (held-memory.ts). Buffers are
+ * shared, and so is the bound.
  */
 import type { Result } from '../../base/result.ts';
 import type { ExportError } from '../../ports/block.ts';

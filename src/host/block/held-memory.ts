@@ -1,14 +1,15 @@
 /**
- * The bound of what all volumes of a process hold together (D68): data that the kernel has asked for and
- * that is not answered. Without it the outage of a rack fills each of its volumes at the same time,
- * the process is killed for want of memory, and every filesystem of the node gets EIO.
+ * The bound of the unanswered data of all volumes of a process (D68): data that the kernel has handed
+ * over, or has asked for, and that is not answered. Without a bound the outage of a rack would fill all
+ * its volumes at the same time. The process would then be killed for lack of memory, and every filesystem
+ * of the node would get EIO.
  *
- * The kernel is told for each volume how many requests for data it may have outstanding; the rest
- * waits in the kernel, and requests without data pass. All volumes have the same limit, the largest
- * one (2 to 64) with which the budget is kept whatever they do next: each volume counts with what it
- * may ask for, or with what it holds already where that is more. So 16 volumes have 64 requests each,
- * 100 have 10, and none of them starves. A volume that comes while others hold more than their part
- * begins with what they leave; as they are answered, the limit of all rises again.
+ * The kernel is told for each volume how many requests for data it may have outstanding; the rest waits
+ * in the kernel, and requests without data pass. All volumes have the same limit, the largest one (2 to
+ * 64) with which the budget is kept whatever they do next: each volume counts with what it may ask for,
+ * or with its unanswered data where that is more. So 16 volumes have 64 requests each, 100 have 10, and
+ * each of them can make progress. A volume that comes while others have more than their part begins with
+ * what they leave. As they are answered, the limit of all rises again.
  *
  * The limit is lowered before the memory is used, not when it is: what the kernel has handed out
  * cannot be given back, and it can hand out everything within a millisecond.

@@ -1,14 +1,14 @@
 /**
  * Whether a loop device still is what it was set up as (D67).
  *
- * Whoever has a raw block volume may issue the ioctls of the loop driver on it, without any capability
+ * A pod that has a raw block volume may issue the ioctls of the loop driver on it, without any capability
  * (drivers/block/loop.c asks for an open descriptor, nothing more): direct I/O off, another block size,
  * an offset, a partition scan, a detach, another file behind a read-only device. So it is looked at from
- * time to time, in sysfs, which costs microseconds and waits for nobody.
+ * time to time, in sysfs, which costs microseconds and never blocks.
  *
- * What losetup(8) can put back is put back, a few times; then, and for what it cannot put back, the
- * device is lost: data at a shifted offset and a partition table of a tenant in the node's kernel are
- * nothing to go on with.
+ * What losetup(8) can put back is put back, a few times. After that, and for what it cannot put back, the
+ * device is lost: I/O must not go on at a shifted offset, or with a tenant's partition table in the
+ * node's kernel.
  *
  * The file is compared by its path, and the path of a file in a container may read like ours. So the
  * server is asked as well: when the loop device lets go of our file, the last open of it ends.
@@ -87,7 +87,7 @@ export class LoopGuard {
     this.#openFiles = openFiles;
   }
 
-  /** A detach is our own: nobody needs to be told. */
+  /** A detach is our own: nothing is told. */
   expectDetach(): void {
     this.#toldOfDetach = true;
   }

@@ -10,8 +10,9 @@
  * so whether it has gone is read from sysfs: /sys/block/loopN/loop exists only while a file is
  * attached. The number may be taken by another process at once: the backing file tells whose it is.
  *
- * Anybody who has the device open may ask for that detach, a pod without any capability too. So each
- * device is kept open by us for as long as it is wanted: then it stays, and so does its number.
+ * Every process that has the device open may ask for that detach, a pod without any capability too. So
+ * pathd keeps each device open for as long as it is needed: then the device stays, and so does its
+ * number.
  */
 import { readFile, readdir, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
@@ -102,7 +103,7 @@ export async function listLoops(): Promise<LoopDevice[]> {
   return loops;
 }
 
-/** Loop devices over exactly this file; more than one only after somebody else made one. */
+/** Loop devices over exactly this file; more than one only after another process made one. */
 export async function findLoops(backingFile: string): Promise<LoopDevice[]> {
   return (await listLoops()).filter((loop) => loop.backingFile === backingFile);
 }
@@ -121,7 +122,7 @@ export async function attachLoop(
   }
   const loop = await readLoop(path.slice('/dev/'.length));
   if (loop?.backingFile !== options.file) {
-    // Its number is somebody else's by now: nothing of ours that could be detached.
+    // Its number belongs to another file by now: there is nothing of ours to detach.
     const shows = loop?.backingFile ?? 'nothing';
     return err({ kind: 'no-device', detail: `${path} shows ${shows}, not ${options.file}` });
   }
@@ -157,8 +158,8 @@ export async function detachLoop(path: string): Promise<Result<void, ExportError
 }
 
 /**
- * The device is not attached to this file any more: free, or used by somebody else. Where the kernel could
- * not be asked it is there: its cache is flushed before it is taken away.
+ * The device is not attached to this file any more: free, or used for another file. Where the kernel
+ * could not be asked it is there: its cache is flushed before it is taken away.
  */
 export async function isLoopGone(loop: LoopDevice): Promise<boolean> {
   const now = await readLoop(loop.name, askSysfs).catch(() => loop);

@@ -1,10 +1,10 @@
 /**
  * Addresses that a target announces (in a redirect, in a list of targets), and those of them that are not
- * followed (D70). A target has not proved who it is when it sends a login elsewhere, so it must not choose
- * what only this node can reach: services on its loopback, a cloud's metadata on a link-local
- * address. Nor is such an announcement ever right: a target names an address of its own. Where the
- * configured portal is of the same kind itself (a gateway on this node, a direct cable with link-local
- * addresses) it is.
+ * followed (D70). A target has not proved its identity when it sends a login elsewhere. So it must not
+ * choose an address that only this node can reach: services on its loopback, a cloud's metadata on a
+ * link-local address. Nor is such an announcement ever right: a target names an address of its own. Where
+ * the configured portal is of the same kind itself (a gateway on this node, a direct cable with
+ * link-local addresses) it is.
  *
  * What is judged are addresses, after names and strange spellings ("127.1") were resolved.
  */

@@ -4,7 +4,7 @@
  * 2 to 3 us against 6 to 10 us, 64 KiB 15 to 21 us against 75 to 220 us; the call into native code
  * costs as much as 256 bytes in TypeScript, so less than that stays here.
  *
- * Loaded when the first session with data digests asks for it, so that nobody else pays for it. By
+ * Loaded when the first session with data digests asks for it: other sessions do not pay for it. By
  * require() behind another name: esbuild cannot bundle a binary, and leaves alone what it does not
  * recognise; the package lies beside the bundle (test/tooling/build.ts).
  */

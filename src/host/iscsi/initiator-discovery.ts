@@ -2,8 +2,8 @@
  * Which targets does a portal have? A discovery session: login without a target name, SendTargets,
  * logout (RFC 7143 4.3). For people at a command line, not for the data path: paths are configured.
  *
- * A redirect is not followed: a portal that sends a discovery elsewhere says where, and whoever asks
- * may ask there.
+ * A redirect is not followed: a portal that sends a discovery elsewhere says where, and the caller may
+ * ask there.
  */
 import { randomInt } from 'node:crypto';
 import { err, ok, type Result } from '../../base/result.ts';

@@ -1,8 +1,7 @@
 /**
- * A logged-in session on a socket: the shell around protocol/iscsi's FullFeature. It owns the
- * timing
- * (one flush per event-loop turn, the keep-alive) and the buffers' lifetime (nothing is reported
- * before the kernel has taken its payload, or the socket is closed).
+ * A logged-in session on a socket: the shell around protocol/iscsi's FullFeature. This file decides about
+ * the timing (one flush per event-loop turn, the keep-alive) and the buffers' lifetime (no command is
+ * reported before the kernel has taken its payload, or the socket is closed).
  *
  * Writes are collected until setImmediate and go out corked, as one writev: that, not promises or
  * copies, decides throughput (+40 % against a write per PDU). With few commands under way there is

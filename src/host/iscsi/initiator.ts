@@ -4,11 +4,11 @@
  * is what an attempt does around a login: credentials, and following redirects.
  *
  * A redirect (RFC 7143 11.13.5, class 1) is followed at once, with the same ISID and everything proved
- * anew at each hop, at most MAX_HOPS times, never to a portal that has already sent us on, and all of
- * it within the one timeout. After a temporary one (0101) the next attempt asks the configured portal
- * again. Addresses that only this node can reach are not followed (announced-address.ts). A permanent one
- * (0102) is remembered, in memory only, and forgotten as soon as the new portal
- * is no good: the configuration is the operator's, and a wrong redirect must not outlive its sender.
+ * anew at each hop, at most MAX_HOPS times, never to a portal that has already sent us on, and all of it
+ * within the one timeout. After a temporary one (0101) the next attempt asks the configured portal again.
+ * Addresses that only this node can reach are not followed (announced-address.ts). A permanent one (0102)
+ * is remembered, in memory only, and forgotten as soon as the new portal does not serve. The
+ * configuration is the operator's; a wrong redirect must have no lasting effect.
  */
 import { randomInt } from 'node:crypto';
 import { connect as connectSocket } from 'node:net';

@@ -1,6 +1,6 @@
 /**
- * One attempt at one portal: name resolution, TCP connect, login. Whatever happens first of success,
- * redirect, failure, timeout and abort settles it.
+ * One attempt at one portal: name resolution, TCP connect, login. What happens first of success,
+ * redirect, failure, timeout and abort is its result.
  *
  * A name is resolved at every attempt and nothing of it is kept: what a target's name means may change
  * while it is away. All its addresses, of both families, are tried in the resolver's order until one
@@ -10,8 +10,8 @@
  * is the answer of the attempt.
  *
  * The socket reads into one preallocated buffer (`onread`) that is parsed in place. Node cannot set
- * TCP_USER_TIMEOUT, so a dead peer is noticed by nobody below us: the volume's deadlines and `abort`
- * (RST) are what bounds that.
+ * TCP_USER_TIMEOUT, so the kernel does not notice a dead peer: the volume's deadlines and `abort` (RST)
+ * bound the wait.
  */
 import { connect as connectSocket, type Socket } from 'node:net';
 import { err, ok, type Result } from '../../base/result.ts';

@@ -1,8 +1,8 @@
 /**
- * Names to addresses. A lookup holds a thread of libuv's pool until the resolver answers or gives up, half a
- * minute later; where DNS is down and many paths have names, all threads would be held, and the record
- * that a failover has to save first would wait for them (fuse-threads.ts). So only a few run at once, and
- * paths of one name share one. Whoever asks has a time limit of his own.
+ * Names to addresses. A lookup occupies a thread of libuv's pool until the resolver answers or gives up,
+ * half a minute later. Where DNS is down and many paths have names, all threads would be occupied, and
+ * the record that a failover has to save first would wait for them (fuse-threads.ts). So only a few run
+ * at once, and paths of one name share one. Each caller has a time limit of its own.
  */
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
@@ -30,7 +30,7 @@ export async function resolveHost(host: string): Promise<Answer> {
 }
 
 async function inTurn(host: string): Promise<Answer> {
-  // Whoever ends hands its place on, if somebody waits for it.
+  // A lookup that ends gives its place to one that waits.
   if (running < LOOKUPS_AT_ONCE) running++;
   else await new Promise<void>((resolve) => waiting.push(resolve));
   try {

@@ -1,8 +1,8 @@
 /**
- * Who keeps a block device open.
+ * The users of a block device: what keeps it open.
  *
- * "Device or resource busy" without a name costs people an afternoon. The kernel does not keep a
- * list either, so this looks in the three places where a holder can be seen:
+ * "Device or resource busy" does not name the user. The kernel does not keep a list either, so this file
+ * looks in the three places where a user can be seen:
  *
  * - mounts, in every mount namespace: a container may still have the volume mounted after the
  *   kubelet has unmounted it. /proc/PID/mountinfo of one process per namespace (/proc/PID/ns/mnt
@@ -11,10 +11,10 @@
  * - open descriptors: /proc/PID/fd/N whose stat is the same block device;
  * - other block devices on top of it: /sys/dev/block/MAJ:MIN/holders (dm, md, bcache).
  *
- * What it cannot see: swap on it is in /proc/swaps (looked at too), processes of another pid
- * namespace when /proc is not the host's, a kernel thread. So an empty list is no proof that nobody
- * is there: that is what `openExclusive` is for. Rejected: fuser(1) and lsof(8), which follow mount
- * points and block on a dead FUSE mount.
+ * What it cannot see: swap on it is in /proc/swaps (looked at too), processes of another pid namespace
+ * when /proc is not the host's, a kernel thread. So an empty list is no proof that the device has no
+ * user; `openExclusive` proves that. Rejected: fuser(1) and lsof(8), which follow mount points and block
+ * on a dead FUSE mount.
  */
 import { constants } from 'node:fs';
 import { open, readdir, readFile, readlink, stat } from 'node:fs/promises';
@@ -60,7 +60,7 @@ export async function blockDeviceNumbers(path: string): Promise<DeviceNumbers | 
 }
 
 /**
- * Everybody who can be seen to hold the device; empty for a path that is no block device.
+ * All users of the device that can be seen; empty for a path that is no block device.
  *
  * @param ownFd a descriptor of this process that does not count.
  */
@@ -78,7 +78,7 @@ export async function findHolders(devicePath: string, ownFd?: number): Promise<D
   return holders.map((what) => ({ what }));
 }
 
-/** One line that names every holder, for the detail of a `busy` error. */
+/** One line that names every user, for the detail of a `busy` error. */
 export function describeHolders(holders: readonly DeviceHolder[]): string {
   if (holders.length === 0) return 'held by something that /proc and /sys do not show';
   const shown = holders.slice(0, 8).map((holder) => holder.what);
@@ -152,8 +152,8 @@ function findMounts(
 }
 
 function isMountOf(entry: MountEntry, devicePath: string, numbers: DeviceNumbers): boolean {
-  // A device node bind-mounted as a file (raw block volumes) has the numbers of the devtmpfs it
-  // came from; such a mount holds nothing by itself, whoever opens it shows as an open descriptor.
+  // A device node bind-mounted as a file (raw block volumes) has the numbers of the devtmpfs it came
+  // from; such a mount holds nothing by itself, a process that opens it shows as an open descriptor.
   if (entry.major === numbers.major && entry.minor === numbers.minor) return true;
   return entry.source === devicePath && entry.fsType !== 'devtmpfs';
 }
@@ -196,7 +196,7 @@ async function hasFuseOpen(pid: string, fds: readonly string[]): Promise<boolean
 }
 
 /**
- * Filesystems where `stat` asks somebody who may not answer, and where device nodes do not live.
+ * Filesystems where `stat` asks a server that may not answer, and where there are no device nodes.
  */
 const REMOTE = /^(fuse|nfs|cifs|smb|ceph|9p|virtiofs|afs|lustre|glusterfs|autofs)/;
 

@@ -20,7 +20,7 @@ export type DeviceContent =
   | { readonly kind: 'filesystem'; readonly type: string }
   /** Partition table, LVM, LUKS, swap, RAID … or data that no signature explains. */
   | { readonly kind: 'foreign'; readonly what: string }
-  /** Nobody knows: must be treated as data. */
+  /** Not known: must be treated as data. */
   | { readonly kind: 'unknown'; readonly detail: string };
 
 /** How much of each end must be zeros. Superblocks, labels and backup tables live there. */

@@ -2,13 +2,12 @@
  * Making, checking and growing ext4 and xfs.
  *
  * mkfs options: no discard (`-E nodiscard`, `-K`: a discard of the whole LUN takes minutes on some
- * targets, and a blank LUN has nothing to discard); features that kernels older than the tools
- * cannot mount are off (`orphan_file`, `metadata_csum_seed`: < 5.15 / 4.4; `nrext64`: < 5.19).
- * Neither `-F` nor `-f` is given: they exist to overwrite what somebody else made.
+ * targets, and a blank LUN has nothing to discard); features that kernels older than the tools cannot
+ * mount are off (`orphan_file`, `metadata_csum_seed`: < 5.15 / 4.4; `nrext64`: < 5.19). Neither `-F` nor
+ * `-f` is given: they exist to overwrite what is there.
  *
- * fsck: `fsck.ext4 -p` before each writable mount replays the journal and mends what needs no
- * decision; exit 4 and above must not be mounted. xfs replays its log at mount; xfs_repair is never
- * run by us.
+ * fsck: `fsck.ext4 -p` before each writable mount replays the journal and repairs what needs no decision;
+ * exit 4 and above must not be mounted. xfs replays its log at mount; xfs_repair is never run by us.
  */
 import type { Result } from '../../base/result.ts';
 import { err, ok } from '../../base/result.ts';
@@ -39,9 +38,9 @@ export async function makeFilesystem(
 }
 
 /**
- * Checks a filesystem before a writable mount. The value says what was mended, empty for nothing.
- * Exit codes of e2fsck are bits: 1 mended, 2 mended and mounted elsewhere, 4 errors left, 8 and up
- * could not do it.
+ * Checks a filesystem before a writable mount. The value says what was repaired, empty for nothing. Exit
+ * codes of e2fsck are bits: 1 repaired, 2 repaired and mounted elsewhere, 4 errors left, 8 and up could
+ * not do it.
  */
 export async function checkFilesystem(
   device: string,

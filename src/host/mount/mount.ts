@@ -23,7 +23,7 @@ export interface MountError {
 
 const MOUNT_TIMEOUT_MS = 90_000;
 const UMOUNT_TIMEOUT_MS = 20_000;
-/** More mounts on one path than anybody's retries ever stacked. */
+/** More mounts on one path than retries can have stacked. */
 const STACKED_MAX = 16;
 
 /**

@@ -1,7 +1,7 @@
 /**
- * Reads of a device that may never answer: a back end that hangs keeps a read in the kernel, where nothing can
- * end it. Whoever waits for it has a limit; the read, and its descriptor, stay behind until the device answers
- * or is gone.
+ * Reads of a device that may never answer: a back end that hangs keeps a read in the kernel, where
+ * nothing can end it. The wait for it has a limit. The read and its descriptor stay until the device
+ * answers or is gone.
  */
 import { type FileHandle, open } from 'node:fs/promises';
 
@@ -29,7 +29,7 @@ export async function readWithin<T>(
 ): Promise<T> {
   const work = (async () => {
     const handle = await open(device, 'r');
-    // Waits for reads under way: nobody waits for it.
+    // A close waits for reads under way, so it is not awaited.
     return await read(handle).finally(() => void handle.close().catch(() => undefined));
   })();
   let timer: NodeJS.Timeout | undefined;
