@@ -1,8 +1,8 @@
 /**
- * Waiting times after failures of the API server: doubling from 0.8 s to 60 s, each drawn from the
- * upper half of its range (client-go's reflector: 0.8 s to 30 s). The long ceiling and the wide
- * draw are for the return of an API server that all nodes of a cluster have been waiting for: 5,000
- * nodes come back spread over half a minute instead of at once.
+ * Waiting times after failures of the API server: doubling from 0.8 s to 60 s, each drawn from the upper
+ * half of its range (client-go's reflector: 0.8 s to 30 s). The long maximum and the wide range are for
+ * the return of an API server after an outage: 5,000 nodes then ask again within half a minute, not all
+ * at once.
  *
  * Pure: chance and time are passed in.
  */

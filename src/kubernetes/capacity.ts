@@ -1,7 +1,7 @@
 /**
  * What a PersistentVolume promises (`spec.capacity.storage`) against what the logical unit has. Nothing
  * in Kubernetes compares the two: a claim is bound by the promise alone, and the pod finds out when its
- * filesystem is full. A unit that is larger harms nobody; targets round up.
+ * filesystem is full. A unit that is larger does no harm; targets round up.
  *
  * Pure.
  */

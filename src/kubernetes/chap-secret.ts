@@ -6,17 +6,18 @@
  *   node.session.auth.username_in, .password_in  who the target must prove to be (mutual CHAP)
  *   discovery.sendtargets.auth.*                 ignored: paths are listed, nothing is discovered
  *
- * Everything else is refused. A key that is ignored silently (a typo, another driver's prefix) would be
- * a login without the CHAP that somebody believes in.
+ * Everything else is refused. A key that is ignored silently (a typo, another driver's prefix) would be a
+ * login without the CHAP that the operator relies on.
  *
  * Lengths. RFC 7143 12.1.3: CHAP_N is a text value of at most 255 bytes. 9.2.1 wants secrets of 12 bytes
  * or more (96 bits), because a shorter one can be found from one captured login; tgt, LIO and istgt
- * accept shorter ones all the same, so that is told and not refused. Microsoft's limit of 16 bytes is
- * no rule of the RFC, and longer ones work with the targets here. 9.2.1 forbids one secret for both
- * directions: whoever may ask us could make us answer for the target. Refused, as our login does.
+ * accept shorter ones all the same, so that is told and not refused. Microsoft's limit of 16 bytes is no
+ * rule of the RFC, and longer ones work with the targets here. 9.2.1 forbids one secret for both
+ * directions: an initiator that may ask us could make us answer for the target. Refused, as our login
+ * does.
  *
- * Line breaks are refused: a secret made by `echo secret | base64` ends with one, and the login that
- * fails for it is a long search. Pure; no error and no note repeats a value.
+ * Line breaks are refused: a secret made by `echo secret | base64` ends with one, and the reason of the
+ * failed login would be hard to find. Pure; no error and no note repeats a value.
  */
 import { err, ok, type Result } from '../base/result.ts';
 

@@ -3,9 +3,9 @@
  *
  * Which of the two TLS settles by itself: both are offered (ALPN, RFC 7301), the server chooses. Every
  * kube-apiserver chooses h2; some load balancers and proxies in front of one know http/1.1 only. Then
- * each watch is a connection of its own (kept alive and shared by the other calls): more than we want
- * to cost, so it is told once, but a volume is staged. A plain http:// server is spoken to in HTTP/2
- * with prior knowledge (tests).
+ * each watch is a connection of its own (kept alive and shared by the other calls): that is a load on the
+ * API server, so it is logged once, and volumes are staged all the same. A plain http:// server is spoken
+ * to in HTTP/2 with prior knowledge (tests).
  *
  * A connection of which the network loses everything shows no error. On HTTP/2 PINGs find that out
  * (client-go: 30 + 15 s); HTTP/1.1 has none, there the silence of a watch and the time limit of a call

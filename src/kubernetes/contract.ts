@@ -2,12 +2,12 @@
  * The Kubernetes contract: which keys people write on a PersistentVolume, and what they mean. The
  * only place where the driver's name and the domain of its keys are spelled.
  *
- * `parseVolumeConfig` takes one flat map, because the same keys may come from annotations, labels
- * and volumeAttributes (whoever merges them decides who wins). It is total: good paths come out
- * even when others are malformed, and every malformed value is reported with what was expected, all
- * at once: people mend a PV in one edit, not in six. Unknown keys of our domain are reported too,
- * since a misspelt `drain.` that is silently ignored is a maintenance window that goes wrong. Of a volume
- * that is in use a malformed value leaves in force what the key said before (kept.ts).
+ * `parseVolumeConfig` takes one flat map, because the same keys may come from annotations, labels and
+ * volumeAttributes (the caller merges them and decides which one wins). It is total: good paths come out
+ * even when others are malformed, and every malformed value is reported with what was expected, all at
+ * once, so that a PV is corrected in one edit. Unknown keys of our domain are reported too, because a
+ * misspelt `drain.` that is silently ignored leaves I/O on a target that is about to be switched off. Of
+ * a volume that is in use a malformed value leaves in force what the key said before (kept.ts).
  *
  * Pure: no node, no Kubernetes client, no clock.
  */
@@ -124,7 +124,7 @@ export function cleaned(keys: Values): Values {
   );
 }
 
-/** As many problems as one error or Event repeats; people mend the first ones first. */
+/** As many problems as one error or Event repeats; the first ones are corrected first. */
 const PROBLEMS_MAX = 16;
 
 /** All problems as one text for an error or an Event. */

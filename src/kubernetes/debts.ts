@@ -1,17 +1,18 @@
 /**
- * What holders of a single-node volume may still have under way at its targets, as the annotation
+ * What former nodes of a single-node volume may still have under way at its targets, as the annotation
  * `owner.prioritypath.io/debts` says it (D38: the debt follows the volume, not the node).
  *
  * The claim itself is an entry: written in the patch that names the owner, it says which sessions this
- * node is about to open. So a claim means "may hold writes" from the moment it is made, and whoever takes
- * over without a release can reinstate exactly these sessions. Only a release that pathd has vouched for
- * takes the entry away; one that is not clean leaves what pathd says instead.
+ * node is about to open. So a claim means "may hold writes" from the moment it is made, and a node that
+ * takes over without a release can reinstate exactly these sessions. Only a release that pathd has
+ * vouched for removes the entry. A release that is not clean replaces the entry by what pathd says.
  *
- * Reading never ends in "clean" by mistake: a value that is not understood, in whole or in part, counts
- * as one holder of whom nothing is known and who may have written through every path. Writing keeps to a
- * bound, since all annotations of a PV share 256 KiB: entries that do not fit lose their paths, and then
- * mean every path that is configured. What is lost with them is the addresses that were removed before, and
- * the sessions to reinstate. One node comes to the bound after some 140 edits of addresses during one stage.
+ * A value that cannot be read never means "no debts": a value that is not understood, in whole or in
+ * part, counts as one former node of which nothing is known and which may have written through every
+ * path. Writing keeps to a bound, since all annotations of a PV share 256 KiB: entries that do not fit
+ * lose their paths, and then mean every path that is configured. Then the addresses that were removed
+ * before are lost, and the sessions to reinstate. One node comes to the bound after some 140 edits of
+ * addresses during one stage.
  *
  * Pure.
  */
@@ -72,14 +73,14 @@ export function mergeNexuses({ isClaim, debt }: DebtEntry, more: DebtEntry): Deb
   return { isClaim, debt: { ...debt, initiatorName, paths: [...debt.paths, ...more.debt.paths] } };
 }
 
-/** Somebody had it, of whom nothing else is known; empty: not even the name. */
+/** A former node of which nothing but the name is known; empty: not even the name. */
 export function unknownDebt(node: string, nowMs: number): Debt {
   return { node, sinceUnixMs: nowMs, allPaths: true, initiatorName: '', paths: [] };
 }
 
 /**
- * What the annotation says; undefined: there is none. What is not understood is a holder that may have
- * written through every path, until now.
+ * What the annotation says; undefined: there is none. What is not understood is a former node that may
+ * have written through every path, until now.
  */
 export function parseDebts(text: string | undefined, nowMs: number): readonly DebtEntry[] {
   if (text === undefined) return [];
@@ -221,7 +222,7 @@ function unimposed(what: 'write' | 'use'): string {
   );
 }
 
-/** `node`: whoever tells it. */
+/** `node`: the node that tells it. */
 function listOf(debts: readonly Debt[], node: string): string {
   const of = (debt: Debt): string => {
     const listed = debt.paths.map((path) => `${path.name} (${formatPortal(path)})`).join(', ');

@@ -8,9 +8,10 @@
  * 2. Deduplication: an event seen before is counted up (PATCH), not created again.
  * 3. Spam filter: a token bucket per object, 25 at once, one more every 300 s.
  *
- * The difference: client-go has one bucket for all reasons of an object, so what flaps for a minute silences
- * what comes of it. Here reasons that say so have a bucket of their own, each, that fills again within a
- * minute a token: too slow to be a load, and the latest one is never long in coming.
+ * The difference: client-go has one bucket for all reasons of an object, so the events of a flapping path
+ * would use up the room of the events that follow from it. Here each severe reason has a bucket of its
+ * own, which gets a token a minute. That is too slow to be a load, and the latest event of such a reason
+ * is told within a minute.
  *
  * client-go keeps the last 4096 keys of each table; so does this. Pure: time is passed in.
  */

@@ -1,7 +1,8 @@
 /**
- * What a malformed edit leaves in force (D71): the value that the key had when it was last good. A volume that
- * is mounted must not lose a path, or come back into use on one that was drained, because somebody
- * mistyped a value of it. A key that is removed is another matter: that is what removing looks like.
+ * What a malformed edit leaves in force (D71): the value that the key had when it was last good. A volume
+ * that is mounted must not lose a path, or come back into use on one that was drained, because a person
+ * mistyped a value of it. A key that is removed has no value any more: the operator has removed it on
+ * purpose.
  *
  * Good values are remembered by key, as they were typed; what a key meant may have changed since (a path
  * of that name is gone), so they are read again like any other.

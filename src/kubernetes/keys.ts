@@ -2,9 +2,8 @@
  * Where keys of ours come from and what the driver's own are called.
  *
  * One volume's configuration is spread over three maps: volumeAttributes (immutable, in every CSI
- * request), PV labels and PV annotations (live). They are merged here, annotations last, because
- * the thing that can be edited must win over the thing that cannot. Everybody else's keys, the
- * kubelet's
+ * request), PV labels and PV annotations (live). They are merged here, annotations last, because the
+ * thing that can be edited must win over the thing that cannot. The keys of others, the kubelet's
  * `csi.storage.k8s.io/*` among them, are left out, so that what is persisted and compared is ours.
  *
  * Pure.
@@ -17,11 +16,11 @@ export type KeyMap = Readonly<Record<string, string>>;
 
 /** Annotation with the name of the node that has claimed a single-node volume. */
 export const OWNER_KEY = `${OWNER_PREFIX}/node`;
-/** Annotation with what its holders may still have under way at its targets (debts.ts). */
+/** Annotation with what its former nodes may still have under way at its targets (debts.ts). */
 export const DEBTS_KEY = `${OWNER_PREFIX}/debts`;
 /**
  * Annotation with the logical unit that the volume was first staged on, as pathd words it. Written once;
- * who wants another unit removes it.
+ * an operator who wants another unit removes it.
  */
 export const IDENTITY_KEY = `${IDENTITY_PREFIX}/unit`;
 
@@ -79,7 +78,7 @@ export function statusKey(nodeName: string): string {
 
 /**
  * Names of nodes other than `self` that have a status on this PV. What may be a shortened name is left
- * out, since no such Node exists: whoever wants those gone compares `statusKey(name)`.
+ * out, since no such Node exists: code that removes those compares `statusKey(name)`.
  */
 export function statusNodes(annotations: KeyMap, self: string): readonly string[] {
   return Object.keys(annotations)

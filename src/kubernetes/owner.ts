@@ -1,5 +1,5 @@
 /**
- * One writer node: who may take the owner annotation of a single-node volume (D40).
+ * One writer node: which node may take the owner annotation of a single-node volume (D40).
  *
  * There is no controller and no VolumeAttachment (`attachRequired: false`), so nothing but this
  * annotation keeps a second node from mounting a filesystem that is mounted elsewhere:
@@ -7,11 +7,11 @@
  * The claim is written before anything is attached, and the write carries the PV's uid and
  * resourceVersion: of two nodes that claim at the same moment one gets a conflict and reads again.
  *
- * It is taken over only where somebody has vouched that the old node cannot write any more: its
- * Node object is gone, it carries the taint `node.kubernetes.io/out-of-service` (by which
- * Kubernetes' own non-graceful shutdown works), or the operator removed the annotation. A NotReady
- * node may write on for hours and is no reason. A heartbeat in the annotation, with take-over after
- * silence, was rejected: it would be a steady-state write, and silence is not proof.
+ * A claim is taken over only where it is vouched for that the old node cannot write any more: its Node
+ * object is gone, it carries the taint `node.kubernetes.io/out-of-service` (by which Kubernetes' own
+ * non-graceful shutdown works), or the operator removed the annotation. A NotReady node may write on for
+ * hours and is no reason. A heartbeat in the annotation, with take-over after silence, was rejected: it
+ * would be a steady-state write, and silence is not proof.
  *
  * The claim names the Node, not its uid. A Node that is deleted and there again under its name is,
  * as a rule, the same machine whose kubelet has registered itself anew, with everything mounted as
@@ -40,7 +40,7 @@ export interface OwnerQuestion {
   /** Value of the owner annotation; undefined or empty: free. */
   readonly owner: string | undefined;
   readonly self: string;
-  /** State of the owner's Node; only looked at when somebody else holds the claim. */
+  /** State of the owner's Node; only looked at when another node has the claim. */
   readonly ownerNode: OwnerNode | undefined;
 }
 
@@ -58,7 +58,7 @@ export function judgeOwner({ owner, self, ownerNode }: OwnerQuestion): OwnerVerd
   }
 }
 
-/** The text of the refusal: who holds it, and the three ways to take over. */
+/** The text of the refusal: which node is the owner, and the three ways to take over. */
 export function describeRefusal(volumeId: string, pvName: string, owner: string): string {
   return (
     `volume ${volumeId} is claimed by node ${owner}, which may still write to it. It is released ` +

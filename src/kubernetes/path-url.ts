@@ -1,5 +1,5 @@
 /**
- * `iscsi://host[:port]/<target name>/<lun>`: how people write a path.
+ * `iscsi://host[:port]/<target name>/<lun>`: a path as people write it.
  *
  * Parsed by hand: WHATWG `URL` does not know the scheme, so it neither checks an IPv4 address nor
  * takes apart what follows the host, and it would percent-decode target names. Its IPv6 parser is

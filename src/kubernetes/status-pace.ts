@@ -2,11 +2,11 @@
  * When a volume's status annotation is written again: at transitions, at most once in 30 s while a
  * weight moves, and never while nothing happens (D73).
  *
- * A transition is what somebody would look for: volume state, current path, a path's state, portal,
- * drain or ceiling, a switch. Errors of a path that stays down, and their times, are not: they come
- * with every probe. Transitions are bounded too (a bucket of 10, one in 10 s), because a path that
- * flaps must not write to etcd as fast as it flaps; what is held back is written when a token is
- * there, in its newest form.
+ * A transition is what a person would look for: volume state, current path, a path's state, portal, drain
+ * or ceiling, a switch. Errors of a path that stays down, and their times, are not: they come with every
+ * probe. Transitions are bounded too (a bucket of 10, one in 10 s), because a path that flaps must not
+ * write to etcd as fast as it flaps; what is held back is written when a token is there, in its newest
+ * form.
  *
  * Pure: time is passed in.
  */

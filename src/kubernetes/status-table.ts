@@ -1,11 +1,11 @@
 /**
  * The status annotation: what `kubectl describe pv` shows of a volume's paths.
  *
- * kubectl prints a multi-line annotation as a block below its key, columns kept, each line cut at
- * 138 characters; lines here have at most 120 bytes, so that they also fit a terminal beside the
- * indent. No target names: they are long, the same on every line, and in the path annotations right
- * above. Times are absolute UTC: an annotation is read hours after it was written, when "3 s ago"
- * would be a lie. For the same reason nothing in here changes while nothing happens.
+ * kubectl prints a multi-line annotation as a block below its key, columns kept, each line cut at 138
+ * characters; lines here have at most 120 bytes, so that they also fit a terminal beside the indent. No
+ * target names: they are long, the same on every line, and in the path annotations right above. Times are
+ * absolute UTC: an annotation is read hours after it was written, when "3 s ago" would be wrong. For the
+ * same reason nothing in here changes while nothing happens.
  *
  * Pure.
  */

@@ -2,11 +2,10 @@
  * Where a path's target stands, seen from a node: same rack, same room, or elsewhere. That decides
  * the path's max weight (D52: 100, 90, 80).
  *
- * Racks are compared only while the rooms do not contradict: rack names are often unique per room
- * only ("r1" in both), and a wrong "same rack" would send the I/O the long way for ever, while a
- * wrong "other room" costs a little latency and is announced (`unknown`). Labels that are missing
- * therefore never improve a weight, except that equal racks are believed when a room label is
- * missing.
+ * Racks are compared only while the rooms do not contradict: rack names are often unique per room only
+ * ("r1" in both), and a wrong "same rack" would prefer a distant path for ever, while a wrong "other
+ * room" costs a little latency and is told (`unknown`). Labels that are missing therefore never improve a
+ * weight, except that equal racks are believed when a room label is missing.
  */
 
 /** Values of the rack and room labels; undefined where there is no label. */

@@ -6,7 +6,7 @@
  * connections, and its Watch gives up after 30 s of silence, while bookmarks come about once a
  * minute; over HTTP/1.1 each watch of each staged volume would be a connection of its own.
  *
- * A connection that ended is replaced at the next request; nobody reconnects for its own sake.
+ * A connection that ended is replaced at the next request, not before.
  */
 import type { Logger } from '../base/log.ts';
 import {
@@ -31,7 +31,7 @@ export interface ApiResponse {
   readonly body: unknown;
 }
 
-/** A connection that the network has swallowed is replaced within 40 s. */
+/** A connection on which the network loses everything is replaced within 40 s. */
 const TIMINGS: Timings = { connectMs: 10_000, pingEveryMs: 20_000, pingTimeoutMs: 20_000 };
 /** A PV has at most 256 KiB of annotations; an answer larger than this is not one. */
 const BODY_MAX = 8 << 20;
@@ -153,7 +153,7 @@ export class Transport {
     if (known !== undefined) {
       const connection = await known;
       if (connection.isOpen) return connection;
-      // Somebody else may have replaced it while we awaited it.
+      // Another call may have replaced the connection while this one waited.
       if (this.#connection !== known) return this.#connected(credentials);
     }
     const { timings = TIMINGS, log } = this.#options;

@@ -1,12 +1,12 @@
 /**
  * Following one object by name: its present state, then every change, for ever.
  *
- * One watch selected by `metadata.name`, begun with `resourceVersion=0`: the server sends the
- * object from its cache as ADDED and goes on from there, so no separate list is needed. (Beginning
- * at the object's own resourceVersion was rejected: a PV that nobody touched for an hour has one
- * that is compacted away, and every start would be a 410.) After an end it resumes from the last
- * resourceVersion heard of, bookmarks included; 410 begins anew. The server's cache may be behind
- * what we saw before: an older resourceVersion of the same object is passed over.
+ * One watch selected by `metadata.name`, begun with `resourceVersion=0`: the server sends the object from
+ * its cache as ADDED and goes on from there, so no separate list is needed. (Beginning at the object's
+ * own resourceVersion was rejected: a PV that was not changed for an hour has one that is compacted away,
+ * and every start would be a 410.) After an end it resumes from the last resourceVersion heard of,
+ * bookmarks included; 410 begins anew. The server's cache may be behind what we saw before: an older
+ * resourceVersion of the same object is passed over.
  *
  * Where etcd cannot report progress (before 3.4.25) an API server with WatchList on refuses such a
  * watch with bookmarks. Then: without bookmarks, ended by the server every one to two minutes,
