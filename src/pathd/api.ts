@@ -52,9 +52,9 @@ export interface AttachRequest {
   readonly singleNode?: boolean;
   /** The claim of this node was taken from another one for this call. */
   readonly mayTakeOver?: boolean;
-  /** Of earlier holders; absent: none left anything. */
+  /** Of former nodes; absent: no debt is known. */
   readonly debts?: readonly Debt[];
-  /** Somebody vouches that `debts` is complete; absent: nobody does. */
+  /** csi vouches that `debts` is complete; absent: it does not. */
   readonly historyKnown?: boolean;
   /** As `AttachResponse.identity` gave it; empty or absent: not pinned. */
   readonly expectedIdentity?: string;
@@ -117,7 +117,7 @@ export interface AttachResponse {
   readonly device: string;
   readonly sizeBytes: number;
   readonly blockSize: number;
-  /** What earlier holders have left and is not settled. */
+  /** The debts of former nodes that are not paid. */
   readonly unpaid: readonly Debt[];
   /** Of the logical unit, one line, opaque. */
   readonly identity: string;

@@ -1,11 +1,11 @@
 /**
  * The CHAP credentials of the volumes of this process, and where they wait for the next one (D66).
  *
- * csi hands them over at stage and the kubelet gives them to nobody later, so a pathd that was
- * restarted needs them from somewhere to log in again: a file a volume, 0600 in a directory 0700, on a
- * file system that lives in memory (tmpfs or ramfs). On anything else nothing is written, which is told
- * once at start: a secret on a disk outlives the volume, the node and its backups. (tmpfs may be swapped
- * out; a node that swaps to an unencrypted disk has this problem with every process.)
+ * csi hands them over at stage, and the kubelet does not give them again later. So a pathd that was
+ * restarted reads them from a file to log in again: a file a volume, 0600 in a directory 0700, on a file
+ * system in memory (tmpfs or ramfs). On anything else nothing is written, which is told once at start: a
+ * secret on a disk outlives the volume, the node and its backups. (tmpfs may be swapped out; a node that
+ * swaps to an unencrypted disk has this problem with every process.)
  *
  * Written when the volume is attached, removed when it is detached. Whatever can go wrong with the file
  * is told and fails nothing: the volume serves, only a restart would need it to be staged again. Nothing

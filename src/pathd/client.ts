@@ -134,7 +134,7 @@ function toPathdError(error: ServiceError, endpoint: string): PathdError {
     return new PathdError('UNAVAILABLE', `pathd at ${endpoint} did not answer in time`);
   }
   const code = CODES.has(name) ? (name as PathdErrorCode) : 'INTERNAL';
-  // Written by grpc-js itself, not by pathd: nobody listens.
+  // Written by grpc-js itself, not by pathd: there is no listener.
   if (code === 'UNAVAILABLE' && error.details.startsWith('No connection')) {
     return new PathdError(code, `pathd does not answer at ${endpoint}: is it running?`);
   }

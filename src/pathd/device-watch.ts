@@ -1,11 +1,13 @@
 /**
- * Looks at the devices of attached volumes, one after the other (D67): pods that have a raw block volume may
- * issue ioctls that turn it into something else (host/block/loop-guard.ts). What was put right is told; a
- * device that is not the volume's any more fails the volume, for good as every failure: nothing that is
- * written through it could be trusted, and csi publishes it to nobody (csi/node/own-device.ts).
+ * Looks at the devices of attached volumes, one after the other (D67): pods that have a raw block volume
+ * may issue ioctls that turn it into something else (host/block/loop-guard.ts). What was put right is
+ * told; a device that is not the volume's any more fails the volume, for good as every failure: what is
+ * written through such a device cannot be trusted, and csi publishes it to no pod
+ * (csi/node/own-device.ts).
  *
- * Between two looks a change goes unnoticed. It harms the volume of whoever made it, never another one:
- * the device's number is held (host/block/fuse-loop-device.ts), and its requests end in the volume's own file.
+ * A change between two looks is not noticed. It harms the volume of the pod that made it, never another
+ * one: the device is kept open and so keeps its number (host/block/fuse-loop-device.ts), and its requests
+ * end in the volume's own file.
  */
 import type { Logger } from '../base/log.ts';
 import { ok } from '../base/result.ts';

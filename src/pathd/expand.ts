@@ -1,6 +1,6 @@
 /**
- * Takes over the size that the unit has at its targets: the volume first, then its device, which has to
- * show it before anybody is told.
+ * Takes over the size that the unit has at its targets: the volume first, then its device. The device has
+ * to show the size before csi is told.
  */
 import { ok } from '../base/result.ts';
 import type { ExportedDevice } from '../ports/block.ts';

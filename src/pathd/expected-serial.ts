@@ -1,14 +1,15 @@
 /**
- * The operator's word on a volume's serial number (policy expected-serial), where it is wrong: that must
- * cost no more than its correction. Paths are judged by the word, and a ban is for good, so one letter
- * wrong in an annotation would ban every path of a volume that is mounted, and go on to do so when it
- * was mended.
+ * The serial number that the operator expects of a volume (policy expected-serial), where it is wrong.
+ * Such an error must be repaired by its correction alone. Paths are judged by the expected number, and a
+ * ban is for good. So one wrong letter in an annotation would ban every path of a mounted volume, and the
+ * paths would stay banned after the correction.
  *
- *   live       a new word that is not the serial number of the unit in use is refused: under it no path could
- *              be used.
- *   at attach  bans that a former word has made are lifted, but only of paths that showed the serial
- *              number of the recorded unit. Such a path is judged anew, by the record and the new word.
- *              One that showed another number led elsewhere, and stays banned until it is readmitted.
+ *   live       a new number that is not the serial number of the unit in use is refused: with it no path
+ *              could be used.
+ *   at attach  bans that a former number has caused are lifted, but only of paths that showed the serial
+ *              number of the recorded unit. Such a path is judged anew, by the record and the new number.
+ *              A path that showed another number led to another unit, and stays banned until it is
+ *              readmitted.
  */
 import type { LuIdentity } from '../volume/unit/identity.ts';
 import type { VolumeRecord } from '../volume/record/record.ts';

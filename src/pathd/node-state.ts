@@ -1,9 +1,10 @@
 /**
- * Who this node is to targets, for ever (D46): its InitiatorName and the ISID of every path it has had.
+ * The names of this node at targets, for ever (D46): its InitiatorName and the ISID of every path it has
+ * had.
  *
  * An ISID names one session of this initiator at a target; two paths with one ISID would reinstate each
- * other for ever, and one path with a new ISID could not reinstate its own session, which the fence
- * lives on. So they are counted, never derived, and on disk before they are used (RFC 7143 4.4.3,
+ * other for ever. A path with a new ISID could not reinstate its own old session, which the rung `reset`
+ * needs. So ISIDs are counted, never derived, and they are on disk before they are used (RFC 7143 4.4.3,
  * 11.12.5: type 10b, 24 bits of ours, qualifier 0).
  *
  * The name is, in this order: what the cluster's Node asks for (`rename`), the operator's flag, what was
@@ -39,7 +40,7 @@ type Obstacles = () => Promise<readonly string[]>;
 export class NodeState {
   readonly #path: string;
   #record: NodeRecord;
-  /** A change was not saved: which name is on disk nobody knows, and it may be another. */
+  /** A change was not saved: which name is on disk is not known. */
   #unsure = false;
   #queue: Promise<unknown> = Promise.resolve();
 
@@ -93,7 +94,7 @@ export class NodeState {
 
   /**
    * Takes the name that the cluster's Node asks for, or back the one without it (undefined). On disk when
-   * it resolves well. As at `open`; nobody may use the name meanwhile.
+   * it resolves well. As at `open`; the name must not be used meanwhile.
    */
   rename(asked: string | undefined, obstacles: Obstacles): Promise<Result<void, string>> {
     const result = this.#queue.then(() => this.#rename(asked, obstacles));

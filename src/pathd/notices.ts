@@ -3,8 +3,8 @@
  * latest; flapping gives way first), so that a csi that was away (rolled, restarted) can ask for what it missed. Kubernetes events
  * are made of them; pathd itself knows no Kubernetes.
  *
- * While a volume is being attached, what its caller may be told by the error of the attach is held back:
- * twice would be once too often.
+ * While a volume is being attached, events that the error of the attach may tell are postponed, so that
+ * the caller is not told twice.
  */
 import { randomUUID } from 'node:crypto';
 import { makeRoom } from '../base/make-room.ts';

@@ -1,6 +1,6 @@
 /**
- * From what is asked for to a Volume that is not started yet: its paths with their ISIDs, its record from
- * disk, and where its events and its credentials go and come from.
+ * Makes of a request a Volume that is not started yet: its paths with their ISIDs, its record from disk,
+ * where its events go to and where its credentials come from.
  */
 import type { Instant } from '../base/brand.ts';
 import { type Logger, withFields } from '../base/log.ts';
@@ -31,13 +31,13 @@ export interface OpenContext {
   readonly clock: Clock;
   readonly initiator: Initiator;
   readonly log: Logger;
-  /** What nobody knows the history of was left clean: the operator says so. */
+  /** The operator vouches that a volume of unknown history was left clean. */
   readonly assumeLeftClean?: boolean;
 }
 
 /**
- * `quietSince`: when the device and the sessions of whoever served the volume before were gone. Throws
- * RESOURCE_EXHAUSTED without ISIDs, and what `fromStoreError` says of a record that is no good.
+ * `quietSince`: when the device and the sessions of the process that served the volume before were gone.
+ * Throws RESOURCE_EXHAUSTED without ISIDs, and what `fromStoreError` says of a record that is no good.
  */
 export async function openVolume(
   request: AttachRequest,
@@ -86,8 +86,8 @@ export async function openVolume(
 }
 
 /**
- * What is to be fenced before the first write. Of a volume of which nobody here knows a history: every
- * path, unless the operator has said that it was left clean.
+ * What is to be fenced before the first write. Of a volume whose history is not known here: every path,
+ * unless the operator has said that it was left clean.
  */
 function debtsToCarry(
   request: AttachRequest,

@@ -1,9 +1,9 @@
 /**
- * Where this boot's pathd keeps its records, said beside the run directory (D47). A pathd that starts with
- * another --state-dir would find none: no path that may hold writes would be fenced, and the node would
- * have another InitiatorName, so that nothing of the old one could be. It refuses, while targets may still
- * have something of a volume, or nobody can say (the former directory is not to be seen from here, which
- * is so in a pod).
+ * Where this boot's pathd keeps its records, said beside the run directory (D47). A pathd that starts
+ * with another --state-dir would find none: no path that may hold writes would be fenced, and the node
+ * would have another InitiatorName, under which no old session can be reinstated. It refuses to start
+ * while targets may still have writes of a volume. It also refuses where that cannot be known (in a pod
+ * the former directory cannot be seen).
  *
  * Gone after a reboot; then csi's own mark (csi/node/home.ts) stands against a changed place.
  */

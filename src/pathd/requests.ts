@@ -1,4 +1,4 @@
-/** What pathd is asked for, checked: every refusal names the value and what is expected. */
+/** Checks of the requests to pathd: every refusal names the value and what is expected. */
 import { writePolicyProblem } from '../paths/policy-check.ts';
 import { parsePolicy, type Policy, type PolicySet } from '../paths/policy.ts';
 import { type Debt, PathdError, type UpdateRequest } from './api.ts';

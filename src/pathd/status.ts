@@ -1,4 +1,4 @@
-/** What a volume is → the status message that people and csi read. */
+/** The state of a volume → the status message that people and csi read. */
 import type { ExportedDevice } from '../ports/block.ts';
 import type { Volume } from '../volume/volume.ts';
 import type { VolumeSnapshot } from '../volume/volume-types.ts';

@@ -1,8 +1,8 @@
 /**
- * The debts that a volume was attached with. A later attach of what is attached already fences nothing, so
- * one that tells of a holder whom nobody had told of before is refused: another node has had the volume since.
- * Its debts would else be answered as settled. Debts of this node itself are those of the claim under which
- * it is attached.
+ * The debts that a volume was attached with. A later attach of a volume that is attached already fences
+ * nothing. So an attach with a debt of a former node that was not among the first ones is refused:
+ * another node has had the volume since. Its debts would else be answered as paid. Debts of this node
+ * itself are those of the claim under which it is attached.
  */
 import type { Debt } from '../volume/record/debt.ts';
 import { PathdError } from './api.ts';
@@ -31,7 +31,7 @@ export class ToldDebts {
   }
 }
 
-/** A holder, and the end of its claim: what is settled in part differs in its paths alone. */
+/** A former node, and the end of its claim: a debt that is paid in part differs in its paths alone. */
 function termOf({ node, initiatorName, sinceUnixMs }: Debt): string {
   return JSON.stringify([node, initiatorName, sinceUnixMs]);
 }

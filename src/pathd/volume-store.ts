@@ -3,9 +3,9 @@
  * first save on (slot-file.ts): a disk that fills up later stops no failover.
  *
  * Versions before this one had `<volume id>.json`, a new file at each save. It is read where there is no
- * other, and goes when the first record was saved. One that is younger than the record is that of a version
- * before that served the volume since (a downgrade): it counts, and what the record says of writes that
- * nobody has fenced, which that version did not see, is added.
+ * other, and goes when the first record was saved. One that is younger than the record is that of a
+ * version before that served the volume since (a downgrade): it counts. What the record says of writes
+ * that are not fenced is added, because that version did not read the record.
  */
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -47,7 +47,7 @@ export function fileVolumeStore(stateDir: string, volumeId: string): VolumeStore
     save: async (record: VolumeRecord): Promise<Result<void, StoreError>> => {
       const saved = await file.write(`${JSON.stringify(record, undefined, 2)}\n`);
       if (!saved.ok) return err(storeError(saved.error));
-      // Nobody reads it beside the other one: that it stays hurts nobody.
+      // It is not read while the other one is there, so it does no harm.
       if (mayHaveFormer) mayHaveFormer = !(await removeWhole(former)).ok;
       return ok(undefined);
     },

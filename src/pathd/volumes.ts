@@ -76,9 +76,9 @@ export class Volumes implements PathdApi {
   readonly #opening = new Map<string, Volume>();
   readonly notices = new Notices();
   /**
-   * Since when nobody serves a volume that is being attached: the first attempt. Kept over attempts that
-   * fail, each of them shorter than the `delay` that an operator may have declared: else it would never be
-   * over. Forgotten by the one that succeeds.
+   * Since when no process serves a volume that is being attached: the first attempt. Kept over attempts
+   * that fail, each of them shorter than the `delay` that an operator may have declared: else it would
+   * never be over. Forgotten by the one that succeeds.
    */
   readonly #quietSince = new Map<string, Instant>();
   #stopping = false;
@@ -138,7 +138,7 @@ export class Volumes implements PathdApi {
     }
   }
 
-  /** Starts an opened volume and makes its device; whoever calls closes it when that fails. */
+  /** Starts an opened volume and makes its device; the caller closes the volume when that fails. */
   async #serve(volume: Volume, request: AttachRequest): Promise<ExportedDevice> {
     const { volumeId, readOnly } = request;
     const started = await volume.start();
@@ -379,7 +379,7 @@ export class Volumes implements PathdApi {
     const { node, stateDir, log } = this.#options;
     const asked = name === '' ? undefined : name;
     const before = node.initiatorName;
-    // At every stage: where nothing changes, nobody waits.
+    // At every stage: where nothing changes, the call does not wait.
     if (node.asked === asked) return { before, now: before };
     const inUse = [...this.#attached.keys(), ...this.#busy];
     const renaming = node.rename(asked, async () => {
@@ -406,7 +406,7 @@ export class Volumes implements PathdApi {
     return [...this.#attached.values()];
   }
 
-  /** No new volumes; those that nobody uses are detached. Returns how many are left. */
+  /** No new volumes; those without a user are detached. Returns how many are left. */
   async stopServing(): Promise<number> {
     this.#stopping = true;
     for (const volumeId of [...this.#attached.keys()]) {
