@@ -1,6 +1,6 @@
 /**
- * Programmer errors crash. An assertion says what the code relies on; when it fails the process ends,
- * because going on with broken assumptions next to somebody's data is worse than stopping.
+ * Programmer errors crash. An assertion says what the code relies on. When it fails the process ends: a
+ * stop is repaired by a restart, data that was written under a wrong assumption is not.
  */
 export function assert(condition: boolean, message: string): asserts condition {
   if (!condition) throw new Error(`assertion failed: ${message}`);

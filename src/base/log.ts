@@ -1,5 +1,5 @@
 /**
- * The logger as everybody but `telemetry/` sees it: an interface and nothing else, so that `volume/`,
+ * The logger as every room but `telemetry/` sees it: an interface and nothing else, so that `volume/`,
  * `csi/` and `host/` can be given one without importing pino. Pure cores take no logger at all: their
  * effects say what happened and the shell logs it.
  */
@@ -8,11 +8,11 @@
 export type LogFields = Readonly<Record<string, unknown>>;
 
 export interface Logger {
-  /** For whoever debugs: off by default. Never one line per I/O request above this level. */
+  /** For debugging: off by default. Never one line per I/O request above this level. */
   debug(fields: LogFields, message: string): void;
   /** A state changed. */
   info(fields: LogFields, message: string): void;
-  /** Somebody should look at it; it goes on working. */
+  /** A person should look at it; the work goes on. */
   warn(fields: LogFields, message: string): void;
   /** Something failed for good. */
   error(fields: LogFields, message: string): void;

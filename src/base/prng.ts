@@ -1,6 +1,6 @@
 /**
- * A seeded source of chance: splitmix32. The pure parts have no randomness of their own; whoever
- * needs some (a probe's rotating LBA, a simulated world) is handed one of these, so that a run can be
+ * A seeded source of chance: splitmix32. The pure parts have no randomness of their own. A part that
+ * needs some (a probe's rotating LBA, a simulated world) is given such a source, so that a run can be
  * repeated from its seed. Not for secrets: the edges use the system's generator for those.
  */
 import { assert } from './assert.ts';

@@ -1,4 +1,4 @@
-/** `priority-path csi`: the CSI process, which may come and go without anybody's I/O noticing. */
+/** `priority-path csi`: the CSI process. It may end and start again at any time; I/O goes on. */
 import { type Command, type CommandIo, EXIT } from './commands.ts';
 import { flagsHelp, parseFlags, type Flags, type FlagValues } from './flags.ts';
 import { LOG_FLAGS, loggerFromFlags } from './log-flags.ts';

@@ -1,8 +1,8 @@
 /**
- * `drain` and `undrain`: a path of one volume, or every path of every volume of this node that leads to
- * a portal or into a rack, which is what maintenance of a target asks for. Idempotent. Then it waits
- * until the I/O has moved, and says of each volume where it runs now: where nothing else is left, a
- * drained path stays in use, and whoever is about to switch the target off has to know.
+ * `drain` and `undrain`: a path of one volume, or every path of every volume of this node that leads to a
+ * portal or into a rack, which is what maintenance of a target asks for. Idempotent. Then it waits until
+ * the I/O has moved, and says of each volume where it runs now: where no other path is left, a drained
+ * path stays in use. The operator has to know that before the target is switched off.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';

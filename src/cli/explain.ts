@@ -1,8 +1,8 @@
 /**
  * `priority-path explain VOLUME`: why the current path is the current one. The keys of the selection
- * (paths/select.ts) as a table, best path first, and for every other path what would have to happen
- * for the I/O to go there. Made of what `status` says; how long a failback waits for its jitter and
- * its token only pathd knows, so those are named, not counted.
+ * (paths/select.ts) as a table, best path first, and for every other path what would have to happen for
+ * the I/O to go there. It uses what `status` says. How long a failback waits for its jitter and its token
+ * is known to pathd alone, so these waits are named without a time.
  */
 import { hash32 } from '../base/hash.ts';
 import type { PathdApi, PathStatus, VolumeStatus } from '../pathd/api.ts';

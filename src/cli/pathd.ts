@@ -1,9 +1,9 @@
 /**
  * `priority-path pathd`: the data path process. Builds every edge, serves until told to stop.
  *
- * SIGTERM and SIGINT do not cut anybody off: what the kernel has cached of any volume is written first;
- * volumes that nobody uses are detached at once, the others are served until they are unstaged or the
- * stop timeout is over. A second signal ends the wait.
+ * SIGTERM and SIGINT end no I/O at once. What the kernel has cached of any volume is written first.
+ * Volumes without a user are then detached; the others are served until they are unstaged or the stop
+ * timeout is over. A second signal ends the wait.
  */
 import { mkdir } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -199,7 +199,7 @@ async function watchDevices(volumes: Volumes, log: Logger, signal: AbortSignal):
 async function stop(volumes: Volumes, { log, stopTimeoutMs }: Config): Promise<void> {
   const until = performance.now() + stopTimeoutMs;
   log.info({ volumes: volumes.size }, 'stopping');
-  // First of all: whoever ends us before the wait is over must not take what was written so far.
+  // First of all: a kill before the wait is over must not lose what was written so far.
   await syncDevices(volumes.devices, Math.min(FIRST_SYNC_MS, stopTimeoutMs), log);
   let left = await volumes.stopServing();
   while (left > 0 && performance.now() < until) {

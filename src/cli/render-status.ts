@@ -86,7 +86,7 @@ function counters(volume: VolumeStatus, options: RenderOptions): string[] {
   ];
 }
 
-/** Nobody needs to know of less than a second. */
+/** Less than a second is not shown. */
 function oldest({ oldestAgeMs, oldestCommand }: VolumeStatus): string {
   if (oldestAgeMs < 1000) return '';
   const seconds = String(Math.round(oldestAgeMs / 1000));

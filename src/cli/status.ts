@@ -3,8 +3,8 @@
  * as JSON. How pathd is reached is handed in (main.ts: the gRPC client), so that this file is tested
  * without a socket.
  *
- * A watch outlives pathd: when the stream ends it says so and tries again every second, because a
- * restart of pathd is one of the moments people watch for.
+ * A watch goes on over a restart of pathd: when the stream ends the watch says so and tries again every
+ * second.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -248,7 +248,7 @@ function complain(error: unknown, { endpoint }: Request, io: CommandIo): number 
   return EXIT.failed;
 }
 
-/** What to do where nobody answers. */
+/** What to do where pathd does not answer. */
 export function unreachable(endpoint: string): string {
   return (
     `The socket asked was ${endpoint}; --endpoint or PATHD_ENDPOINT names another.\n` +

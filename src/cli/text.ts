@@ -1,6 +1,6 @@
 /**
- * Text for terminals: colours, bars, sizes, ages, wrapping. Pure; whoever calls decides about width,
- * colour and character set. Written out here because it is less than what a package for it would bring.
+ * Text for terminals: colours, bars, sizes, ages, wrapping. Pure; the caller decides about width, colour
+ * and character set. Written out here because it is less than what a package for it would bring.
  */
 
 /** What the terminal at the other end can show. */

@@ -1,7 +1,7 @@
 /**
- * What an operator decides about a volume: `pin`, `unpin`, `paths set`, `readmit`, `forget`; `drain` is in
- * drain.ts.
- * One pathd's volume each; in a cluster the PV's annotations say the same for every node, and last.
+ * What an operator decides about a volume: `pin`, `unpin`, `paths set`, `readmit`, `forget`; `drain` is
+ * in drain.ts. Each command acts on the volume of one pathd. In a cluster the PV's annotations say the
+ * same for every node, and they last.
  */
 import { type PathdApi, PathdError } from '../pathd/api.ts';
 import { askPathd } from './ask-pathd.ts';

@@ -5,9 +5,9 @@
  * departure. One halving per episode; the episode ends with the first window that is not slow.
  * Windows without a probe answer count for neither side.
  *
- * A volume that has left is on trial for ten seconds. Where the new path is not at least twice as
- * fast, the slowness has come along (it was the load, or the backend): the halving is undone and for
- * ten minutes nothing is called a brown-out. An overload is not carried from target to target.
+ * A volume that has left is on trial for ten seconds. Where the new path is not at least twice as fast,
+ * the cause was not the path (it was the load, or the back end). The halving is then undone, and for ten
+ * minutes nothing is called a brown-out. So an overload is not moved from target to target.
  */
 import type { Instant, PathName } from '../base/brand.ts';
 import { p90 } from './latency.ts';

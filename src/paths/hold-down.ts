@@ -1,9 +1,9 @@
 /**
  * Hold-down (D55): a path that goes down again and again is kept from being preferred for a while after
- * it has come up: base x 2^(n-1), n being the times it went down, less one for each half hour
- * without. Halving and ramp alone do not damp slow flaps (120 s up, 10 s down: 55 switches an
- * hour). It is a preference only: route flap damping (RFC 2439) that withheld the last route had to
- * be repaired by RFC 7196.
+ * it has come up: base x 2^(n-1), n being the times it went down, less one for each half hour without.
+ * Halving and ramp alone do not damp slow flaps (120 s up, 10 s down: 55 switches an hour). Hold-down is
+ * a preference only, so the last usable path is never withheld. Route flap damping (RFC 2439) withheld
+ * the last route and had to be repaired by RFC 7196.
  */
 import type { Instant } from '../base/brand.ts';
 import type { PathState } from './path-state.ts';

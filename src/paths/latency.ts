@@ -20,9 +20,9 @@ export function p90(samples: readonly number[]): number {
 }
 
 /**
- * Slow: beyond the absolute limit and beyond `ratio` times the median of the other live paths. When
- * those are beyond the limit as well, the backend is slow and no path is to blame, however much they
- * differ; with no other path there is nothing to compare with.
+ * Slow: beyond the absolute limit and beyond `ratio` times the median of the other live paths. When those
+ * are beyond the limit as well, the back end is slow and no path is the cause, however much they differ;
+ * with no other path there is nothing to compare with.
  */
 export function isSlow(
   latencyUs: number,

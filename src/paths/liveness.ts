@@ -6,10 +6,10 @@
  *                           ▲                                                  │
  *                           └────────S good probes (one if nothing is up)──────┘
  *
- * One lost probe makes a path suspect and nothing else: with 1 % of probes lost, k=1 would switch
- * 37 times an hour, k=2 less than once. Completed I/O is evidence of life as good as a probe. A
- * stall of our own process is evidence of nothing: timeouts of that time are excused, at most three
- * in a row, so that a process which always stalls still notices a dead path.
+ * One lost probe makes a path suspect and has no other effect: with 1 % of probes lost, k=1 would switch
+ * 37 times an hour, k=2 less than once. Completed I/O counts as much as a good probe. A stall of our own
+ * process proves nothing: timeouts of that time are excused, at most three in a row, so that a process
+ * that always stalls still finds a dead path.
  */
 import type { Instant } from '../base/brand.ts';
 import * as holdDown from './hold-down.ts';
@@ -25,7 +25,7 @@ function alive(path: PathState): PathState {
   return { ...path, failures: 0, suspectSince, excuses: 0, excusedUntil: undefined };
 }
 
-/** I/O does not move, and yet a probe that was sent since is answered: slow, and no path is to blame. */
+/** I/O does not move, and yet a probe that was sent since is answered: slow, and no path is the cause. */
 function merelySlow(path: PathState, sentAt: Instant): PathState {
   const since = path.suspectSince;
   if (path.stall === 'none' || since === undefined || sentAt < since) return path;
@@ -86,7 +86,7 @@ export function declaredDown(path: PathState, policy: Policy, now: Instant): Pat
   };
 }
 
-/** Enough good probes; when nobody serves, one is enough. */
+/** Enough good probes; when no path serves, one is enough. */
 export function mayRise(path: PathState, policy: Policy, nobodyServes: boolean): boolean {
   const needed = nobodyServes ? 1 : policy.probeSuccesses;
   return path.liveness === 'down' && path.successes >= needed;
@@ -156,7 +156,7 @@ export function stallProved(
   return others.some((other) => other.goodSentAt !== undefined && other.goodSentAt >= since);
 }
 
-/** I/O in flight does not move; pings are answered, and nobody knows yet whether READs are. */
+/** I/O in flight makes no progress; pings are answered, and whether READs are is not known yet. */
 export function isStalled({ stall }: PathState): boolean {
   return stall === 'suspected';
 }

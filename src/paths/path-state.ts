@@ -11,7 +11,7 @@ export interface OutstandingProbe {
   readonly sentAt: Instant;
   /** Our own process stood still meanwhile: a timeout of this probe proves nothing. */
   readonly excused: boolean;
-  /** Somebody wants a newer answer: probe again as soon as this one is answered. */
+  /** A newer answer is needed: probe again as soon as this one is answered. */
   readonly again: boolean;
   /** How often it was told of as late, and the latest sign that it is waited for. */
   readonly late: number;
@@ -41,7 +41,7 @@ export interface PathState {
   /** Since when something speaks against the path, while it is not down. */
   readonly suspectSince: Instant | undefined;
   /**
-   * I/O in flight makes no progress. suspected: everybody is asked. slow: the path has answered a probe
+   * I/O in flight makes no progress. suspected: all paths are asked. slow: the path has answered a probe
    * since, so it is not to blame. silent: it does not even answer pings.
    */
   readonly stall: 'none' | 'suspected' | 'slow' | 'silent';

@@ -35,7 +35,7 @@ export function writePolicyProblem(policy: Policy): PolicyProblem | undefined {
   return { parameter: PARAMETERS.writePolicy.name, message };
 }
 
-/** Where addresses float, a reset counts by a registered key, which nobody has without reservations. */
+/** Where addresses float, a reset counts by a registered key; without reservations there is none. */
 function portalsProblem({ portals, reservation, fencing }: Policy): PolicyProblem | undefined {
   const isDeclared = fencing.gone || fencing.delayMs !== undefined || fencing.none;
   if (portals === 'fixed' || reservation === 'auto' || isDeclared) return undefined;

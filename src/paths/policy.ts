@@ -1,11 +1,11 @@
 /**
- * Every number of the rule, with a name that operators type (`policy.prioritypath.io/<parameter>`,
- * a chart value, a flag) and three sets of values: `default`, `fast` for demonstrations (seconds
- * where production takes minutes; the same structure) and `bench` (the default's detection,
- * failback tokens lifted, so that one run can measure many failbacks). One table is the source of
- * the type's values, of the parser's messages and of the table in README.md. Some of the parameters
- * are for the volume, not for the controller: one table all the same, because operators see one
- * list.
+ * Every number of the selection rule, with a name that operators type
+ * (`policy.prioritypath.io/<parameter>`, a chart value, a flag) and three sets of values: `default`,
+ * `fast` for demonstrations (seconds where production takes minutes; the same structure) and `bench` (the
+ * default's detection, failback tokens lifted, so that one run can measure many failbacks). One table is
+ * the source of the type's values, of the parser's messages and of the table in README.md. Some of the
+ * parameters are for the volume, not for the controller: one table all the same, because operators see
+ * one list.
  */
 import { err, ok } from '../base/result.ts';
 import type { Result } from '../base/result.ts';

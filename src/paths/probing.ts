@@ -1,8 +1,8 @@
 /**
- * When a path is probed: once per period, the period depending on what the path is (current,
- * standby, down), plus at once when somebody needs to know; never twice within `probe-gap`, never
- * two at a time. Periods are jittered by a hash of volume, path and count, so that the probes of
- * thousands of volumes do not march in step.
+ * When a path is probed: once per period, the period depending on what the path is (current, standby,
+ * down), plus at once when a verdict needs the answer; never twice within `probe-gap`, never two at a
+ * time. Periods are jittered by a hash of volume, path and count, so that the probes of thousands of
+ * volumes do not march in step.
  */
 import type { Instant, VolumeId } from '../base/brand.ts';
 import { hash32 } from '../base/hash.ts';
@@ -14,7 +14,7 @@ import { after, later } from './time.ts';
 export interface Role {
   /** It carries the volume's I/O, or is about to. */
   readonly active: boolean;
-  /** No path is usable: everybody waits for the first one to come back, so nobody backs off. */
+  /** No path is usable: the I/O waits for the first path that comes back, so no path is probed more rarely. */
   readonly nobodyServes: boolean;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Which path is best (D48). Weight alone is not liveness (a dead path at 50 must not beat a live one at
- * 45), so the order is lexicographic:
+ * Which path is best (D48). Weight says nothing about liveness (a dead path at 50 must not be chosen
+ * before a live one at 45), so the order is lexicographic:
  *
  *   1 up   2 verified   – never dropped: a path without them is no candidate
  *     (known alive since the suspicion that started a failover, where there was one)

@@ -1,9 +1,9 @@
 /**
- * Slow is not dead (D50): how long a path that carries I/O may be silent, or answer nothing but pings, before
- * that is held against it. A first verdict is quick. It is a costly error where every path is as slow
- * once it is written to: the volume would go round for ever. So each verdict that follows another within
- * ten seconds of trouble needs eight times the evidence, and what was answered late tells how long answers
- * take here: nothing is called hung before twice that time.
+ * Slow is not dead (D50): how long a path that carries I/O may be silent, or answer nothing but pings,
+ * before that is held against it. A first verdict comes soon. Where every path is as slow once it is
+ * written to, such a verdict is an error, and the volume would switch again and again. So each verdict
+ * that follows another within ten seconds of trouble needs eight times the evidence. Late answers show
+ * how long answers take here: a path is not declared hung before twice that time.
  */
 import type { Instant } from '../base/brand.ts';
 import type { Policy } from './policy.ts';

@@ -1,6 +1,6 @@
 /**
- * Token bucket for voluntary switches: for any failure trace, at most capacity + time / interval of
- * them. Each attempt costs a token, also one that is given up: it has paused the I/O.
+ * Token bucket for voluntary switches: for any failure trace, at most capacity + time / interval of them.
+ * Each attempt costs a token, also one that is given up, because it has paused the I/O.
  */
 import type { Instant } from '../base/brand.ts';
 import type { Policy } from './policy.ts';

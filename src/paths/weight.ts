@@ -3,10 +3,9 @@
  * raised a little by each good probe. Additive increase, multiplicative decrease, as TCP does it: a
  * path that fails often never gets far.
  *
- * At most one move per probe period, because weight shall measure time and not the number of
- * messages: ten failed commands are one failure, and probes sent early (on suspicion) earn nothing.
- * The declaration of down itself is not held back by an earlier raise: it is always exactly one
- * half.
+ * A weight changes at most once per probe period, because a weight shall measure time and not the number
+ * of messages: ten failed commands are one failure, and probes sent early (on suspicion) raise nothing.
+ * The declaration of down itself is not held back by an earlier raise: it is always exactly one half.
  */
 import type { Instant } from '../base/brand.ts';
 import type { PathState } from './path-state.ts';
@@ -42,7 +41,10 @@ function mayMove(path: PathState, periodMs: number, now: Instant): boolean {
   return path.weightMovedAt === undefined || now - path.weightMovedAt >= periodMs;
 }
 
-/** A new ceiling, from topology or by hand: a healthy path follows it, any other creeps on. */
+/**
+ * A new ceiling, from topology or by hand: a healthy path follows it at once, any other one rises step by
+ * step.
+ */
 export function withMaxWeight(path: PathState, maxWeight: number): PathState {
   const healthy = path.weight === path.maxWeight;
   return { ...path, maxWeight, weight: healthy ? maxWeight : Math.min(path.weight, maxWeight) };

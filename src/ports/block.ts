@@ -22,8 +22,8 @@ export interface IoRequest {
   /** read: destination; write: payload; else undefined. */
   readonly data: Buffer | undefined;
   /**
-   * Of a read: its destination for who can wait with asking for it (`data` is then the same bytes and
-   * as good as asking).
+   * Of a read: its destination, for a source that can ask for the memory later (`data` is the same bytes,
+   * and a source may use it at once instead).
    */
   readonly late?: LateBuffer | undefined;
   /**
@@ -59,22 +59,25 @@ export interface ExportError {
   readonly detail: string;
 }
 
-/** Who keeps a device open: shown to the person who wonders why unstage refuses. */
+/** A user of a device: shown to people where unstage refuses because of it. */
 export interface DeviceHolder {
   readonly what: string; // "mounted at /x (pid 1 mount namespace)", "opened by pid 42 (dd)", "held by dm-0"
 }
 
 export type DeviceVerdict =
   | { readonly kind: 'fine' }
-  /** Somebody has changed it, and it is as it was. */
+  /** It was changed from outside, and was put back. */
   | { readonly kind: 'restored'; readonly what: string }
-  /** It is not the volume's device any more, or not in a way that could be gone on with. */
+  /** It is not the volume's device any more, or it has changed so that I/O must not go on. */
   | { readonly kind: 'lost'; readonly why: string };
 
 export interface ExportedDevice {
   /** /dev/loopN or /dev/nbdN. */
   readonly path: string;
-  /** What sysfs shows behind it (`loop/backing_file`), which proves whose it is; empty: nothing. */
+  /**
+   * What sysfs shows behind it (`loop/backing_file`), which proves which volume's device it is; empty:
+   * nothing.
+   */
   readonly backingFile: string;
   /** Whether it still is what was attached; puts right what can be put right. Never waits for I/O. */
   inspect(): Promise<DeviceVerdict>;
@@ -86,7 +89,7 @@ export interface ExportedDevice {
   /** The device shows the size of its source when this resolves; no-op when it does already. */
   resize(): Promise<Result<void, ExportError>>;
   /**
-   * Takes the device away. `busy` with the holders in its detail while somebody has it open, unless
+   * Takes the device away. `busy` with the users in its detail while a process has it open, unless
    * `force`: then pending and later I/O fails and the device goes as soon as the kernel lets it.
    */
   detach(options: { readonly force: boolean }): Promise<Result<void, ExportError>>;

@@ -1,5 +1,5 @@
 /**
- * Time, as everything that waits is given it: `host/clock.ts` is that of a process, a virtual one that of tests.
+ * Time, passed to everything that waits: a process passes `host/clock.ts`, tests pass a virtual clock.
  * Times are integer milliseconds.
  */
 import type { Instant } from '../base/brand.ts';

@@ -1,8 +1,8 @@
 /** The memory of a read: what a block device asks for and an iSCSI session fills. */
 
 /**
- * Memory for what is read, asked for when the first of it arrives. What waits for an answer needs none,
- * so that many reads under way share the few buffers that were used last, which are still in the
+ * Memory for what is read, asked for when the first byte arrives. A read that waits for an answer needs
+ * no memory. So many reads under way share the few buffers that were used last, which are still in the
  * processor's cache.
  */
 export interface LateBuffer {

@@ -52,14 +52,14 @@ export type ScsiOutcome =
    * it will do nothing more.
    */
   | { readonly kind: 'ended' }
-  /** The session ended first: nobody knows whether the command was executed, or will be. */
+  /** The session ended first: whether the command was executed, or will be, is not known. */
   | { readonly kind: 'lost' };
 
 /** A SCSI command, as the caller gives it. At most one of the buffers. */
 export interface ScsiCommand {
   /** At most 16 bytes. */
   readonly cdb: Uint8Array;
-  /** Payload of a data-out command. Not to be touched by anybody until `done` was called. */
+  /** Payload of a data-out command. Not to be changed until `done` was called. */
   readonly dataOut?: Buffer;
   /**
    * Destination of a data-in command; its length is the expected data transfer length. What lies
@@ -73,7 +73,7 @@ export interface ScsiCommand {
   readonly tailroom?: number | undefined;
   /**
    * A question of our own, not I/O: its answer is no progress (Session.progress). A front end answers
-   * INQUIRY while the back end hangs, and that must not pass for I/O that moves on.
+   * INQUIRY while the back end hangs, and that must not count as progress of I/O.
    */
   readonly aside?: boolean | undefined;
   /**
@@ -108,8 +108,8 @@ export interface Session {
    */
   readonly progress: number;
   /**
-   * Counter that grows with every PDU received, of whatever kind: the front end lives, whatever its back
-   * end does. Unlike `progress` it counts answers to pings.
+   * Counter that grows with every PDU received, of whatever kind: the front end answers, whatever its
+   * back end does. Unlike `progress` it counts answers to pings.
    */
   readonly heard: number;
   /** NOP-Out that asks for an answer (RFC 7143 11.18), beside the CmdSN window; one at a time. */

@@ -1,6 +1,6 @@
 /**
  * Where the commands that log in to targets get CHAP from: a file that only its owner can read, or the
- * environment; never the command line, which everybody on the machine sees (ps, /proc).
+ * environment; never the command line, which every user of the machine can read (ps, /proc).
  *
  * The file is lines `key = value` with the keys of a Kubernetes CHAP Secret, which are those of
  * iscsid.conf; `#` begins a comment line, blanks around key and value do not count.

@@ -2,9 +2,9 @@
  * Sessions of the commands that ask targets, and what their failures mean for people.
  *
  * The ISID is random (RFC 7143 11.12.5, type 10b) with a qualifier that is never 0. pathd's have
- * qualifier 0, so under the node's own InitiatorName nothing asked here can reinstate, which is to say
- * end, a session that carries a volume's I/O. Nothing here changes data: INQUIRY, TEST UNIT READY,
- * REPORT LUNS, MODE SENSE, READ CAPACITY, READ.
+ * qualifier 0, so a session of these commands, also under the node's own InitiatorName, never reinstates
+ * (and so ends) a session that carries a volume's I/O. None of these commands changes data: INQUIRY, TEST
+ * UNIT READY, REPORT LUNS, MODE SENSE, READ CAPACITY, READ.
  */
 import { randomBytes, randomInt } from 'node:crypto';
 import { err, ok, type Result } from '../../base/result.ts';
@@ -23,7 +23,7 @@ import type { TargetOptions } from './options.ts';
 /** Bound for a clean good-bye; then the connection is reset. */
 export const LOGOUT_MS = 1_000;
 
-/** Beside those of every command: a side could not prove who it is. */
+/** Beside those of every command: one side could not prove its identity. */
 export const EXIT_AUTHENTICATION = 3;
 
 export interface Failure {

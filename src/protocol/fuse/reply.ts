@@ -114,9 +114,9 @@ function putAttr(out: Buffer, at: number, node: number, disk: DiskGeometry): voi
 
 /**
  * fuse_attr_out. Attributes may be cached for ever: mkfs, fsck, resize2fs and losetup ask every loop
- * device of the node which file is behind it (LOOP_GET_STATUS64, STATX_INO), and from the cache they
- * are answered although this process, or its storage, hangs. Whoever wants to know the size of now
- * has to ask for it (AT_STATX_FORCE_SYNC, `stat --cached=never`).
+ * device of the node which file is behind it (LOOP_GET_STATUS64, STATX_INO), and from the cache they are
+ * answered although this process, or its storage, hangs. A process that needs the size of now has to ask
+ * for it (AT_STATX_FORCE_SYNC, `stat --cached=never`).
  */
 export function encodeAttr(out: Buffer, request: FuseRequest, disk: DiskGeometry): number {
   const length = begin(out, request, 104);

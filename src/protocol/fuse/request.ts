@@ -1,10 +1,10 @@
 /**
  * Decoder of FUSE requests: the bytes of one `read` on /dev/fuse into a `FuseRequest`.
  *
- * The kernel is trusted to be the kernel, yet not to agree with us about lengths for ever: every
- * field is read only after the length that covers it was checked, and what does not fit is an error
- * value. (In C daemons this place has been a source of over-reads; here an over-read would be a
- * RangeError that ends the process, which is worse for the volume than one EIO.)
+ * A later kernel may use other lengths than this decoder. So every field is read only after the length
+ * that covers it was checked, and what does not fit is an error value. (In C daemons this place has been
+ * a source of over-reads; here an over-read would be a RangeError that ends the process, which is worse
+ * for the volume than one EIO.)
  *
  * One `FuseRequest` belongs to a reader and is filled again for each request: nothing is allocated.
  * Fields that an opcode does not have are 0.

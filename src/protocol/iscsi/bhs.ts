@@ -4,7 +4,7 @@
  * framer.ts read them.
  *
  * Headers are read and written field by field in the byte array they live in. Decoding each into an
- * object was rejected: at 60,000 commands a second that is 120,000 objects that die young.
+ * object was rejected: at 60,000 commands a second that is 120,000 objects of a very short life.
  */
 
 export const BHS_LENGTH = 48;

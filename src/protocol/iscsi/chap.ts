@@ -10,11 +10,11 @@
  * One step at a time: a step has exactly its keys, all of them, in any order; keys of another step,
  * earlier, later or again, end the login.
  *
- * The default order is 8,6,5,7 and not the strongest first. To tgt 7 means SHA1 (to IANA and
- * everybody else SHA-256) and 8 and 6 nothing; it takes the first of the list that it knows. With 7
- * before 5 it computes another hash than we do and refuses the answer, with 7 last it takes MD5.
- * Targets that know SHA3-256 (LIO does) take that. Trying again without 7 after a refusal was
- * rejected: each wrong secret would count twice with a target that locks accounts.
+ * The default order is 8,6,5,7 and not the strongest first. To tgt 7 means SHA1 (to IANA and every other
+ * target SHA-256), and 8 and 6 mean nothing. tgt takes the first of the list that it knows. With 7 before
+ * 5 tgt computes another hash than we do and refuses the answer. With 7 last it takes MD5. Targets that
+ * know SHA3-256 (LIO does) take that. Trying again without 7 after a refusal was rejected: each wrong
+ * secret would count twice with a target that locks accounts.
  *
  * Reflection: a challenge that is one of ours, on this connection or another, is not answered; an
  * answer that equals ours is none; both sides may not have the same secret. So nothing that we compute
@@ -123,7 +123,7 @@ export class ChapExchange {
     this.#order = secrets.algorithms ?? DEFAULT_ORDER;
   }
 
-  /** The target has proved itself, or nobody asks it to. */
+  /** The target has proved its identity, or was not asked to. */
   get satisfied(): boolean {
     return this.#state === 'done';
   }

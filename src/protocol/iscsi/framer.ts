@@ -13,9 +13,9 @@
  *
  * Additional header segments are skipped: none is defined for target PDUs that we can be sent.
  *
- * With digests, the sink hears of a header after its digest was found right, and of a PDU's end after
- * the data's was. Data is summed as it passes, still in the processor's cache, into the buffer of a
- * command that has not ended: whoever waits for it learns nothing of bytes that did not add up.
+ * With digests, the sink hears of a header after its digest was found right, and of a PDU's end after the
+ * data's was. Data is summed as it passes, still in the processor's cache, into the buffer of a command
+ * that has not ended. So no command is answered with bytes whose digest was wrong.
  */
 import { get24 } from '../../base/bytes.ts';
 import { crc32c } from '../../base/crc32c.ts';

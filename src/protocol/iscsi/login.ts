@@ -10,10 +10,10 @@
  * empty, request. tgt does that whenever one of its keys differs from the RFC's default. The number
  * of rounds is bounded.
  *
- * This is the stage machine: headers, rounds and text that is longer than a PDU, in both directions
- * (C bit; the side that waits answers with nothing). What is said in the security stage is
- * security.ts's and chap.ts's business, in the operational stage negotiation.ts's. A redirect
- * (status class 1) is a step of its own: the caller connects there and starts again.
+ * This is the stage machine: headers, rounds and text that is longer than a PDU, in both directions (C
+ * bit; the side that waits answers with nothing). The keys of the security stage are in security.ts and
+ * chap.ts, those of the operational stage in negotiation.ts. A redirect (status class 1) is a step of its
+ * own: the caller connects there and starts again.
  */
 import { get16, get32, put16, put24, put32 } from '../../base/bytes.ts';
 import { assert } from '../../base/assert.ts';

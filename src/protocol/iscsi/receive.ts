@@ -210,8 +210,8 @@ export class Receiver implements PduSink {
   }
 
   /**
-   * Bytes that an answered command was to be given, was not, and is not said to have done without (residual
-   * underflow, 11.4.5). What was executed then, nobody knows.
+   * Bytes that an answered command was to be given, was not, and is not said to have done without
+   * (residual underflow, 11.4.5). What was executed then is not known.
    */
   #untaken({ command, sent }: Task, bhs: Uint8Array, at: number): number {
     const dataOut = command?.dataOut;

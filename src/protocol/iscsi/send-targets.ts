@@ -5,8 +5,8 @@
  *
  * The answer may come in parts: an answer without F carries a Target Transfer Tag, and an empty request
  * with that tag asks for more. Parts are cut anywhere, also inside of a key (C bit), so they are put
- * together first and read afterwards. Amount and number of parts are bounded, for whoever answers
- * here has in general proved nothing.
+ * together first and read afterwards. Amount and number of parts are bounded, because a target that
+ * answers here has in general not proved its identity.
  *
  * A ping of the target is not answered: the session lives for two round trips, and LIO ends a discovery
  * session that says anything but Text and Logout.

@@ -1,8 +1,7 @@
 /**
  * A session in full feature phase, bound to one LUN, with one connection; sans-IO. The shell pushes
- * received bytes into the framer, whose sink is this session's receiver, and drains `nextBatch`
- * once per event-loop turn. No clock in here: whoever wants a ping or a timeout calls at the right
- * time.
+ * received bytes into the framer, whose sink is this session's receiver, and drains `nextBatch` once per
+ * event-loop turn. There is no clock in here: the caller asks for a ping or a timeout at the right time.
  *
  * A command is over when its answer is in AND everything queued of its payload has left the
  * process: a target may answer a write early, and the buffer goes back to its owner with `done`.
@@ -138,7 +137,7 @@ export class FullFeature implements ReceiverEvents {
   /**
    * ABORT TASK, as `manage` for one command. False as well if it was answered. Response 1, "task does not
    * exist", comes where its answer was quicker. One that waits for the command window has not been sent:
-   * nobody needs to be asked, it has ended.
+   * the target is not asked: the command has ended.
    */
   abortTask(command: ScsiCommand, onResponse: (response: number) => void): boolean {
     if (this.#transmitter.withdraw(command)) {

@@ -1,6 +1,6 @@
 /**
  * VPD page B0h, block limits (SBC-3 6.6.4): how large one command may be. A field of 0 means "not
- * reported", returned as undefined, so that nobody divides by it or takes it for a limit.
+ * reported", returned as undefined, so that no caller divides by it or takes it for a limit.
  */
 import { get16, get32, get64 } from '../../base/bytes.ts';
 import { ok } from '../../base/result.ts';

@@ -1,7 +1,7 @@
 /**
  * Persistent reservations (SPC-4 5.13, 6.15, 6.16): PERSISTENT RESERVE OUT with its parameter list,
- * PERSISTENT RESERVE IN with its answers. All of them belong to an I_T nexus: who registers a key
- * through one session has registered it for that session's ports and for nobody else.
+ * PERSISTENT RESERVE IN with its answers. All of them belong to an I_T nexus: a key that is registered
+ * through one session is registered for that session's ports and for no other session.
  *
  * A reservation key is eight bytes; here it is 16 lower-case hex digits, for a number cannot hold it.
  */
@@ -30,7 +30,7 @@ export const ReserveIn = {
 } as const;
 export type ReserveInAction = (typeof ReserveIn)[keyof typeof ReserveIn];
 
-/** WRITE EXCLUSIVE - REGISTRANTS ONLY: whoever has registered writes, everybody reads (SPC-4 table 206). */
+/** WRITE EXCLUSIVE - REGISTRANTS ONLY: registered initiators write, all initiators read (SPC-4 table 206). */
 export const WRITE_EXCLUSIVE_REGISTRANTS_ONLY = 0x05;
 
 /** No key: unregisters as SERVICE ACTION RESERVATION KEY. */
@@ -104,7 +104,7 @@ export interface Reservation {
   readonly type: number;
 }
 
-/** READ RESERVATION parameter data (SPC-4 6.15.3); undefined: nobody holds one. */
+/** READ RESERVATION parameter data (SPC-4 6.15.3); undefined: there is no reservation. */
 export function decodeReadReservation(bytes: Uint8Array): Decoded<Reservation | undefined> {
   if (bytes.length < 8) return short('READ RESERVATION data', 8, bytes.length);
   const length = get32(bytes, 4);
