@@ -4,23 +4,32 @@
  * The order (D20, D21, D26), as three rules that `mustWait` spells out:
  *   1. two overlapping requests of which at least one changes data are never outstanding together; the
  *      later one waits for the answer to the earlier. So a read returns what is stable (write policy
- *      `log`: what was acknowledged), never what a target that loses its cache may still take back when
- *      we are gone and cannot replay it; and what was read once is not followed by older data;
+ *      `log`: what was acknowledged), never data that the target may still lose with its cache when this
+ *      process has ended and cannot replay it. A later read never returns older data than an earlier one;
  *   2. a flush waits for every replay;
  *   3. nothing else waits: reads not for reads, nothing for a flush.
  *
- * Nobody waits in a circle. A replay waits for older replays at most: when it was first issued, nothing
- * before it that it overlaps was left; and it keeps its room in the log. A flush waits for replays alone.
- * All others wait for earlier ones, and for room, which a flush makes.
+ * There is no circle of waiting requests. A replay waits for older replays at most: when it was first
+ * issued, no earlier request that it overlaps was left; and it keeps its room in the log. A flush waits
+ * for replays alone. All other requests wait for earlier ones, and for room, which a flush makes.
  *
  * Replay is not a second code path. When a path is abandoned, its unanswered requests go back to
  * waiting, in the order they were submitted in, ahead of everything that came later; those that change
  * data are marked, and the rules do the rest.
  *
+ * Worked timeline, write policy `through` (the writes A and B overlap, the read R overlaps B):
+ *
+ *   A arrives      no earlier request overlaps it: A is issued on p0
+ *   B arrives      B overlaps A and changes data: B waits for the answer to A (rule 1)
+ *   R arrives      R overlaps B: R waits for the answer to B (rule 1)
+ *   p0 is left     A has no answer: A waits again, before B and R, and is marked as a replay
+ *   F arrives      F is a flush: F waits for the replay of A (rule 2), not for B or R (rule 3)
+ *   p1 is current  A is issued on p1; its answer lets B and F go, the answer to B lets R go
+ *
  * Write policy `log`: what was acknowledged and not flushed is kept (write-log.ts) and comes back as
- * entries of its own, number 0: older than every request that is not answered yet, apart from each
- * other, and settled a second time without anybody being told. Log and requests on their way into it
- * share one bound; what finds no room waits, and what overlaps it waits with it.
+ * entries of its own, number 0: older than every request that is not answered yet, apart from each other,
+ * and settled a second time without a second answer. Log and requests on their way into it share one
+ * bound; what finds no room waits, and what overlaps it waits with it.
  *
  * Waiting is counted, not searched for: when a request arrives it is compared once with those before it,
  * a read with the live data-changing ones, these with everything live; each that it must wait for keeps
