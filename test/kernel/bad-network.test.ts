@@ -14,7 +14,7 @@ const LOSS_MS = 8_000;
 const HICCUPS = 6;
 const HICCUP_MS = 300;
 const HICCUP_EVERY_MS = 1_500;
-/** README.md: a path that is silent under load is left within this time. */
+/** D63: a path that is silent under load is left within this time. */
 const LEFT_MS = 1_500;
 
 let rig: Rig | undefined;

@@ -13,7 +13,7 @@ const seeds = fc.integer({ min: 0, max: 0x7fff_ffff });
 const MINUTES = 10;
 const CLIENTS = 2;
 const THINK_MS = 60;
-/** README.md: a path that is silent under load is left within this time … */
+/** D63: a path that is silent under load is left within this time … */
 const LEFT_MS = 1_500;
 /** … and what another path answers may be late twice: the READ that proves it, and when it takes over. */
 const LATE_MS = 900;
