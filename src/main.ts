@@ -5,10 +5,10 @@
  * pathd never loads what only csi needs.
  */
 import manifest from '../package.json' with { type: 'json' };
-import { setThreadPoolSize } from './host/block/fuse-threads.ts';
+import { setThreadPoolSize, volumesAskedFor } from './host/block/fuse-threads.ts';
 
 // Before anything uses the thread pool: see host/block/fuse-threads.ts. 500 volumes are what one pool can do.
-if (process.argv[2] === 'pathd') setThreadPoolSize(maxVolumes(process.argv));
+if (process.argv[2] === 'pathd') setThreadPoolSize(volumesAskedFor(process.argv));
 
 const { runCommand } = await import('./cli/commands.ts');
 const { statusCommand } = await import('./cli/status.ts');
@@ -69,9 +69,3 @@ process.exitCode = await runCommand(
   },
   manifest.version,
 );
-
-function maxVolumes(argv: readonly string[]): number {
-  const at = argv.indexOf('--max-volumes');
-  const given = at === -1 ? undefined : Number(argv[at + 1]);
-  return given !== undefined && given >= 1 ? given : 100;
-}

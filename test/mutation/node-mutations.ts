@@ -126,4 +126,24 @@ export const NODES: readonly Mutation[] = [
       is: 'await mounts.readBackingFile(numbers).catch(() => undefined);',
     },
   ),
+  mutation(
+    'unsafe-default',
+    'a volume is staged with the default where portals is not understood',
+    ['test/unit/csi/node/node-order.test.ts', 'a value whose default is not the safe one'],
+    {
+      file: 'src/csi/node/stage.ts',
+      was: 'if (unsafe !== undefined) {',
+      is: "if (unsafe === '') {",
+    },
+  ),
+  mutation(
+    'unsafe-default-meant',
+    'a spelling mistake in the name portals counts as one that makes nothing unsafe',
+    ['test/unit/csi/cluster/known.test.ts', 'a volume is not staged: the default'],
+    {
+      file: 'src/csi/cluster/volume-config.ts',
+      was: 'exec(problem)?.[1] ?? name',
+      is: 'exec(problem)?.[9] ?? name',
+    },
+  ),
 ];

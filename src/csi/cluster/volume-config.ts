@@ -2,8 +2,10 @@
  * What a volume is to be, from everything known about it: attributes, PV, topology.
  *
  * Where there is a PV to show an event on, a policy value that is unknown or malformed is told and left
- * out, so that it never keeps a volume from being mounted; pathd, which would refuse the whole request,
- * sees good values only. Every default is the safe one, so a value that is left out makes nothing unsafe.
+ * out, so that it does not keep a volume from being mounted; pathd, which would refuse the whole request,
+ * sees good values only. Their defaults are the safe ones. `portals` and `reservation` are not like that: the
+ * default `fixed` would take a gateway for the one that was written to. So a stage is refused where one of
+ * them is not understood, or where an unknown name is likely to be meant for one of them.
  * A value that is good alone and cannot work with the others is left out too. Where the values that clash
  * are not the volume's own, or are max weights, the clash is only told.
  *
@@ -135,6 +137,18 @@ function withoutValues(
     return `${POLICY_PREFIX}/${name}${shown}: ${message}${instead(name)}`;
   });
   return { ...config, policy, problems: [...config.problems, ...told] };
+}
+
+const NEEDED_TO_BE_SAFE: readonly string[] = [PARAMETERS.portals.name, PARAMETERS.reservation.name];
+
+/** Problems because of which the volume must not be staged: a value left out would not be safe. */
+export function unsafeToLeaveOut({ problems }: VolumeConfig): readonly string[] {
+  return problems.filter((problem) => {
+    if (!problem.startsWith(POLICY_KEY)) return false;
+    const name = /^[^\s:]*/.exec(problem.slice(POLICY_KEY.length))?.[0] ?? '';
+    const meant = /did you mean ([^?]*)\?/.exec(problem)?.[1] ?? name;
+    return NEEDED_TO_BE_SAFE.includes(meant);
+  });
 }
 
 /**

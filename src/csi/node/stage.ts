@@ -9,6 +9,7 @@
 import type { FilesystemType } from '../../host/mount/filesystem.ts';
 import { findByDevice, findByMountPoint } from '../../host/mount/mountinfo.ts';
 import type { ParsedChap } from '../../kubernetes/chap-secret.ts';
+import { unsafeToLeaveOut } from '../cluster/volume-config.ts';
 import { describeNoPath, parseVolumeConfig } from '../../kubernetes/contract.ts';
 import type { VolumeConfig } from '../../kubernetes/contract.ts';
 import {
@@ -209,6 +210,14 @@ async function readConfig(node: NodeContext, call: StageCall): Promise<VolumeCon
   if (config.paths.length === 0) {
     const why = describeNoPath(config.problems);
     throw new CsiError('INVALID_ARGUMENT', `volume ${volumeId} has no usable path: ${why}`);
+  }
+  const [unsafe] = unsafeToLeaveOut(config);
+  if (unsafe !== undefined) {
+    const why = 'without this value the volume might be fenced by a rule that does not hold for it';
+    throw new CsiError(
+      'INVALID_ARGUMENT',
+      `volume ${volumeId}: ${unsafe}: ${why}; correct it, then it is tried again`,
+    );
   }
   for (const problem of config.problems) node.log.warn({ volumeId, problem }, 'value is ignored');
   if (config.topologyUnknown.length > 0) {

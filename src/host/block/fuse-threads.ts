@@ -39,6 +39,19 @@ export function setThreadPoolSize(volumes: number): void {
   if (!(current >= wanted)) process.env['UV_THREADPOOL_SIZE'] = String(wanted);
 }
 
+/**
+ * What `--max-volumes` says among the words of a command that is not parsed yet; 100 without it. Both
+ * spellings count, and the last one wins, as for the parser that comes later.
+ */
+export function volumesAskedFor(argv: readonly string[]): number {
+  const values = argv.flatMap((word, at) => {
+    if (word === '--max-volumes') return [argv[at + 1]];
+    return word.startsWith('--max-volumes=') ? [word.slice(word.indexOf('=') + 1)] : [];
+  });
+  const asked = Number(values.at(-1));
+  return asked >= 1 ? asked : 100;
+}
+
 /** Size of this process's pool, by the rule of libuv. */
 function currentThreadPoolSize(): number {
   const text = process.env['UV_THREADPOOL_SIZE'];

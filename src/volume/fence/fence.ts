@@ -160,8 +160,9 @@ const ADVICE =
 /** A later holder may have fenced it; that the claim does not name it any more is no proof of that. */
 const ADVICE_OF_RECORD =
   'this node has left them itself, and its record does not say whether a node that had the volume since has ' +
-  'fenced them: bring that portal back, or, where every target of the volume was restarted since, run ' +
-  '`priority-path forget` for the volume on this node, or ';
+  'fenced them: bring that portal back, or, where every target of the volume was restarted since, end its ' +
+  'pods on this node, run `priority-path forget` here and take this path off the annotation ' +
+  'owner.prioritypath.io/debts, which names it too, or ';
 
 /** Climbs the ladder once for one path. */
 export async function climbFence(

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { KnownStore, type KnownVolume } from '../../../../src/csi/cluster/known.ts';
-import { configOf, wanted } from '../../../../src/csi/cluster/volume-config.ts';
+import { configOf, unsafeToLeaveOut, wanted } from '../../../../src/csi/cluster/volume-config.ts';
 import { DEFAULT_WEIGHTS } from '../../../../src/kubernetes/topology.ts';
 
 const LOG = { debug: () => 0, info: () => 0, warn: () => 0, error: () => 0 };
@@ -68,6 +68,33 @@ test('a bad policy value is left out and named with its key; the good ones and t
   expect(config.problems.join('\n')).toMatch(
     /no-path-timout "30s": .*did you mean no-path-timeout/,
   );
+});
+
+test.each([
+  [{ portals: 'flaoting' }, /portals "flaoting"/],
+  [{ portal: 'floating' }, /portal "floating": .*did you mean portals/],
+  [{ portals: 'floating', reservation: 'off' }, /portals "floating": /],
+  [{ reservation: 'requird' }, /reservation "requird"/],
+])('without %o a volume is not staged: the default would not be the safe value', (values, why) => {
+  const annotations = Object.fromEntries(
+    Object.entries(values).map(([name, value]) => [`policy.prioritypath.io/${name}`, value]),
+  );
+  const pv = { ...VOLUME.pv!, annotations };
+  const config = configOf({ ...VOLUME, pv }, { rack: 'r', room: 'a' }, DEFAULT_WEIGHTS, {});
+  expect(unsafeToLeaveOut(config).join('\n')).toMatch(why);
+});
+
+test('other values that are wrong keep no volume from being staged', () => {
+  const annotations = {
+    'policy.prioritypath.io/fencing': 'perhaps',
+    'policy.prioritypath.io/no-path-timout': '30s',
+    'policy.prioritypath.io/portals': 'floating',
+    'path.prioritypath.io/p9': 'iscsi://nothing',
+  };
+  const pv = { ...VOLUME.pv!, annotations };
+  const config = configOf({ ...VOLUME, pv }, { rack: 'r', room: 'a' }, DEFAULT_WEIGHTS, {});
+  expect(config.problems.length).toBeGreaterThan(1);
+  expect(unsafeToLeaveOut(config)).toEqual([]);
 });
 
 test.each([

@@ -53,6 +53,13 @@ describe('stage', () => {
   const MOUNT = [`mkdir ${STAGING}`, `mount ${DEVICE} ${STAGING}`];
   const STAGED = ['write record (staged, 0 published)', 'follow'];
 
+  test('a value whose default is not the safe one is not understood: refused, and nothing is done', async () => {
+    const problem = 'policy.prioritypath.io/portals "flaoting": fixed or floating';
+    node.cluster.config = { ...node.cluster.config, problems: [problem] };
+    expect(await effects(async () => refusal(node.stage()))).toEqual(['not staged']);
+    expect(await refusal(node.stage())).toMatch(/^INVALID_ARGUMENT: .*flaoting.* correct it/);
+  });
+
   test('of a blank volume: record, claim, attach, format guard, mkfs, check, mount', async () => {
     const format = ['write format record', 'begin format', `mkfs.ext4 ${DEVICE}`, 'end format'];
     expect(await effects(() => node.stage())).toEqual([

@@ -4,6 +4,7 @@ import {
   hasThreadsFor,
   setThreadPoolSize,
   threadPoolSize,
+  volumesAskedFor,
 } from '../../../../src/host/block/fuse-threads.ts';
 
 const KEY = 'UV_THREADPOOL_SIZE';
@@ -34,5 +35,18 @@ describe('thread pool', () => {
     expect([hasThreadsFor(1), hasThreadsFor(2)]).toEqual([true, false]);
     Reflect.deleteProperty(process.env, KEY); // libuv's default is 4
     expect([hasThreadsFor(1), hasThreadsFor(2)]).toEqual([true, false]);
+  });
+});
+
+describe('the number of volumes that the pool is made for', () => {
+  it.each([
+    ['100 where nothing is said', ['node', 'main', 'pathd'], 100],
+    ['two words', ['pathd', '--max-volumes', '300'], 300],
+    ['one word, as the chart has it', ['pathd', '--max-volumes=300', '--held-memory=1G'], 300],
+    ['the last one', ['pathd', '--max-volumes=300', '--max-volumes', '200'], 200],
+    ['100 for what the command refuses', ['pathd', '--max-volumes=many'], 100],
+    ['100 for nothing', ['pathd', '--max-volumes'], 100],
+  ])('%s', (_, argv, expected) => {
+    expect(volumesAskedFor(argv)).toBe(expected);
   });
 });
