@@ -7,17 +7,20 @@
  *   unit attentions, conflicts → restart of the nexus, identity again, or the end   (unit-news.ts)
  *   registrations, the unit reserved for this node             (reservations.ts)
  *
+ * Each part tells what happens in it by one `emit(signal)`; what follows is in one place, `#on`. A signal is
+ * delivered at once: `#on` has returned before the part goes on. What a part has to ask is in its options.
+ *
  * What is asked of a volume from outside is in volume.ts.
  */
+import { assertNever } from '../base/assert.ts';
 import type { PathName } from '../base/brand.ts';
 import type { Result } from '../base/result.ts';
-import type { PathEffect } from '../paths/model.ts';
+import type { Cause, PathEffect } from '../paths/model.ts';
 import type { Policy } from '../paths/policy.ts';
 import type { Clock } from '../ports/clock.ts';
-import { watchAges } from './age-watch.ts';
 import { Bell } from './bell.ts';
 import { ClaimQuestion } from './reserve/claim-question.ts';
-import type { CommandAge } from './io/command-age.ts';
+import { CommandAge } from './io/command-age.ts';
 import { ControllerDriver } from './controller-driver.ts';
 import { Dispatcher } from './io/dispatch.ts';
 import type { Debts } from './debt/debts.ts';
@@ -26,10 +29,12 @@ import { payRemoved } from './kept-out.ts';
 import { inherit, makeDebts, predecessorsOf } from './inheritance.ts';
 import { IdentityBook } from './unit/identity-book.ts';
 import {
+  ageTimes,
   digestChoices,
   linkTimes,
   logLimits,
   reservationTimes,
+  stallDeadlines,
   switchPolicy,
 } from './live-policy.ts';
 import { MemoryKeeper } from './memory-keeper.ts';
@@ -42,15 +47,17 @@ import { recordedReservations, reservationRecorder } from './reservation-record.
 import { type Duty, Reservations } from './reserve/reservations.ts';
 import { type SwitchHistory, takeSnapshot } from './snapshot.ts';
 import { seldom } from './seldom.ts';
-import { watchStalls } from './stall-report.ts';
-import type { StallWatch } from './io/stall-watch.ts';
-import type { DispatchEvents } from './io/route.ts';
+import type { AgeSignal, IoSignal, StallSignal } from './io/io-signal.ts';
+import { StallWatch } from './io/stall-watch.ts';
 import type { SwitchReport } from './switch/switch-report.ts';
 import { Switcher } from './switch/switcher.ts';
 import { UnitNews } from './unit-news.ts';
 import { controllerOptions, type VolumeOptions, type VolumeSnapshot } from './volume-types.ts';
 import { unflushedText } from './io/write-log.ts';
 import { WriteProtection } from './unit/write-protection.ts';
+
+/** What the parts tell. */
+export type VolumeSignal = IoSignal;
 
 export const LOGOUT_TIMEOUT_MS = 1_000;
 /** How often a volume that is closed looks whether its own requests are answered. */
@@ -86,10 +93,15 @@ export class VolumeEngine {
   #allDown = false;
   #failure: string | undefined;
   #outlookTold = '';
+  /** Of many commands with one fate the first is told. */
+  readonly #tell: {
+    readonly busy: (path: string, command: string) => void;
+    readonly slow: (path: string, command: string, ageMs: number) => void;
+  };
   readonly #history: SwitchHistory = { last: undefined, failovers: 0, failbacks: 0 };
 
   constructor(options: VolumeOptions) {
-    const { clock, policy, record, store } = options;
+    const { clock, policy, record, store, onEvent } = options;
     this.options = options;
     this.claimQuestions = options.claimQuestions === true;
     this.clock = clock;
@@ -104,20 +116,15 @@ export class VolumeEngine {
       pinned: options.pinned,
       banned: bansOf(record, options.paths),
     });
-    const events: DispatchEvents = {
-      pathFault: ({ cause, detail }) => {
-        const path = this.dispatcher.route?.path;
-        if (path === undefined) return;
-        if (cause === 'write-protected') this.#protection.refused(path);
-        this.board.failed(path, { kind: cause, detail });
-      },
-      attention: (sense) => this.#news.attention(this.dispatcher.route?.path, sense),
-      busy: seldom(clock, (path, command) => options.onEvent({ kind: 'busy', path, command })),
-      fenced: (detail) => this.#news.conflict(this.dispatcher.route?.path, detail),
-      lost: (detail) => void this.fail(`acknowledged writes are lost: ${detail}`),
+    this.#tell = {
+      busy: seldom(clock, (path, command) => onEvent({ kind: 'busy', path, command })),
+      slow: seldom(clock, (path, command, ageMs) => {
+        onEvent({ kind: 'slow-storage', path, command, ageMs });
+      }),
     };
+    const emit = (signal: VolumeSignal): void => this.#on(signal);
     const limits = logLimits(policy, () => this.#policy);
-    this.dispatcher = new Dispatcher(clock, () => this.recent, events, limits);
+    this.dispatcher = new Dispatcher(clock, () => this.recent, emit, limits);
     this.question = this.#makeQuestion();
     this.#protection = new WriteProtection(clock, !options.readOnly);
     this.reservations = this.#makeReservations();
@@ -143,8 +150,9 @@ export class VolumeEngine {
       () => this.claimQuestions,
     );
     this.#memory = new MemoryKeeper({ clock, keeper, driver, paths: () => this.paths });
-    this.#stalls = watchStalls(clock, () => this.#policy, this.dispatcher, this.driver);
-    this.#ages = watchAges(this, () => this.#policy);
+    const deadlines = stallDeadlines(() => this.#policy);
+    this.#stalls = new StallWatch(clock, deadlines, () => dispatcher.inFlight(), emit);
+    this.#ages = this.#makeAges(emit);
   }
 
   get policy(): Policy {
@@ -264,6 +272,58 @@ export class VolumeEngine {
     });
   }
 
+  // ------------------------------------------------------------------------- the signals
+
+  #on(signal: VolumeSignal): void {
+    switch (signal.kind) {
+      case 'attention':
+        this.#news.attention(signal.path, signal.sense);
+        return;
+      case 'conflict':
+        this.#news.conflict(signal.path, signal.detail);
+        return;
+      case 'path-fault': {
+        const { path, verdict } = signal;
+        if (verdict.cause === 'write-protected') this.#protection.refused(path);
+        this.board.failed(path, { kind: verdict.cause, detail: verdict.detail });
+        return;
+      }
+      case 'put-off':
+        this.#tell.busy(signal.path, signal.command);
+        return;
+      case 'writes-lost':
+        void this.fail(`acknowledged writes are lost: ${signal.detail}`);
+        return;
+      case 'given-up':
+        this.#tell.slow(signal.path, signal.command, signal.ageMs);
+        return;
+      case 'overdue': {
+        const { path, detail, goesOn } = signal;
+        const cause: Cause = { kind: 'command-age', detail };
+        if (goesOn === 'on-another-path') this.board.failed(path, cause);
+        else this.switcher.restart(path, cause);
+        return;
+      }
+      case 'io-stalled':
+      case 'io-progressed':
+      case 'own-stall':
+        this.#onStall(signal);
+        return;
+      default:
+        assertNever(signal);
+    }
+  }
+
+  /** I/O that does not move, or does again, is a matter of the path that carries it at this moment. */
+  #onStall(signal: StallSignal): void {
+    if (signal.kind === 'own-stall') {
+      this.driver.dispatch(signal);
+      return;
+    }
+    const path = this.dispatcher.route?.path as PathName | undefined;
+    if (path !== undefined) this.driver.dispatch({ ...signal, path });
+  }
+
   // -------------------------------------------------------------------------- the joints
 
   #execute(effect: PathEffect): void {
@@ -345,6 +405,18 @@ export class VolumeEngine {
     const { readOnly, singleNode } = this.options;
     if (readOnly || this.#policy.reservation === 'off') return 'none';
     return singleNode === true ? 'reserve' : 'register';
+  }
+
+  #makeAges(emit: (signal: AgeSignal) => void): CommandAge {
+    const { clock, dispatcher } = this;
+    const { readOnly, singleNode } = this.options;
+    const isAlone = (): boolean => singleNode !== false && !readOnly;
+    const mayTakeOver = (path: string): boolean =>
+      this.driver.view().some(({ name, up, identity, suspect }) => {
+        return name !== (path as PathName) && up && !suspect && identity.kind === 'verified';
+      });
+    const times = ageTimes(() => this.#policy);
+    return new CommandAge({ clock, dispatcher, times, isAlone, mayTakeOver }, emit);
   }
 
   #makeQuestion(): ClaimQuestion {

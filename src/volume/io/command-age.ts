@@ -15,17 +15,9 @@
  */
 import type { Clock, Timer } from '../../ports/clock.ts';
 import type { Session } from '../../ports/session.ts';
+import type { Route } from './dispatch.ts';
 import { ageOf, type AgeTimes, type Flight, type Flights } from './flights.ts';
-import type { Route } from './route.ts';
-
-export interface AgeActions {
-  /** Leaves the path for another one; false: there is none that could take over. */
-  leave(path: string, detail: string): boolean;
-  /** Ends the nexus and logs in anew, fenced. */
-  restart(path: string, detail: string): void;
-  /** Storage is slow, or has swallowed a command. */
-  slow(path: string, command: string, ageMs: number): void;
-}
+import type { AgeSignal } from './io-signal.ts';
 
 export interface AgeOptions {
   readonly clock: Clock;
@@ -33,6 +25,8 @@ export interface AgeOptions {
   readonly times: AgeTimes;
   /** LOGICAL UNIT RESET ends nobody else's commands. */
   readonly isAlone: () => boolean;
+  /** There is another path that is fit to take over from this one. */
+  readonly mayTakeOver: (path: string) => boolean;
 }
 
 /** A try of this number ends with a change of path. */
@@ -41,14 +35,14 @@ const LOOKS = 8;
 
 export class CommandAge {
   readonly #options: AgeOptions;
-  readonly #actions: AgeActions;
+  readonly #emit: (signal: AgeSignal) => void;
   #timer: Timer | undefined;
   /** What is being given up on this session. */
   #session: Session | undefined;
 
-  constructor(options: AgeOptions, actions: AgeActions) {
+  constructor(options: AgeOptions, emit: (signal: AgeSignal) => void) {
     this.#options = options;
-    this.#actions = actions;
+    this.#emit = emit;
     this.#arm();
   }
 
@@ -78,10 +72,11 @@ export class CommandAge {
     for (const age of new Set(overdue.map((flight) => flight.age))) age.givenUp++;
     const tries = Math.max(...overdue.map(({ age }) => age.givenUp));
     const ageMs = ageOf(oldest, clock.now());
-    this.#actions.slow(route.path, oldest.what(), ageMs);
+    const { path } = route;
+    this.#emit({ kind: 'given-up', path, command: oldest.what(), ageMs });
     const seconds = String(Math.round(ageMs / 1000));
     const detail = `"${oldest.what()}" was not answered for ${seconds} s, other commands are`;
-    if (LEAVES_AFTER.has(tries) && this.#actions.leave(route.path, detail)) return;
+    if (LEAVES_AFTER.has(tries) && this.#leave(path, detail)) return;
     this.#session = route.session;
     void this.#giveUp(route, overdue, { patienceMs, detail }).finally(() => {
       this.#session = undefined;
@@ -105,6 +100,14 @@ export class CommandAge {
     if (isOver()) return;
     if (isAlone()) await session.resetLogicalUnit(resetTimeoutMs);
     if (isOver()) return;
-    if (!this.#actions.leave(path, detail)) this.#actions.restart(path, detail);
+    if (this.#leave(path, detail)) return;
+    this.#emit({ kind: 'overdue', path, detail, goesOn: 'after-a-login' });
+  }
+
+  /** Leaves the path for another one; false: there is none that could take over. */
+  #leave(path: string, detail: string): boolean {
+    if (!this.#options.mayTakeOver(path)) return false;
+    this.#emit({ kind: 'overdue', path, detail, goesOn: 'on-another-path' });
+    return true;
   }
 }

@@ -9,15 +9,16 @@
 import type { Instant } from '../../base/brand.ts';
 import type { IoError, IoRequest } from '../../ports/block.ts';
 import type { Clock } from '../../ports/clock.ts';
+import type { Session } from '../../ports/session.ts';
 import type { LuFacts } from '../unit/lu.ts';
 import { judgeTransfer, type Verdict } from '../unit/outcome.ts';
 import type { RecentWrites } from '../unit/recent-writes.ts';
 import { CacheDebt } from './cache-debt.ts';
 import { type Age, Flights } from './flights.ts';
 import { FlushAhead } from './flush-ahead.ts';
+import type { AnswerSignal } from './io-signal.ts';
 import { type Entry, Ledger } from './ledger.ts';
 import { ABORTED, FIRST_TRY, LONG_BUSY_TRIES, nextTry, type Tries } from './retries.ts';
-import type { DispatchEvents, Route } from './route.ts';
 import type { InFlight } from './stall-watch.ts';
 import { SyncGroup } from './sync-group.ts';
 import { type SyncContext, synchronize } from './synchronize.ts';
@@ -39,6 +40,13 @@ function extent({ kind, offset, length }: IoRequest): string {
   return `${kind} ${String(offset)}+${String(length)}`;
 }
 
+/** Where commands go now. */
+export interface Route {
+  readonly path: string;
+  readonly session: Session;
+  readonly facts: LuFacts;
+}
+
 interface FlushMark {
   readonly log: number;
   readonly debt: number;
@@ -49,7 +57,7 @@ export class Dispatcher {
   readonly ahead: FlushAhead;
   readonly #clock: Clock;
   readonly #recent: () => RecentWrites | undefined;
-  readonly #events: DispatchEvents;
+  readonly #emit: (signal: AnswerSignal) => void;
   readonly #sync: SyncGroup<Entry>;
   #route: Route | undefined;
   #held = true;
@@ -80,7 +88,7 @@ export class Dispatcher {
   constructor(
     clock: Clock,
     recent: () => RecentWrites | undefined,
-    events: DispatchEvents,
+    emit: (signal: AnswerSignal) => void,
     limits?: () => LogLimits | undefined,
   ) {
     this.ledger = new Ledger(limits);
@@ -89,7 +97,7 @@ export class Dispatcher {
     this.flights = new Flights(clock);
     this.#clock = clock;
     this.#recent = recent;
-    this.#events = events;
+    this.#emit = emit;
     this.lastAnswer = clock.now();
     this.busySince = this.lastAnswer;
     this.#sync = new SyncGroup<Entry>(
@@ -269,24 +277,27 @@ export class Dispatcher {
       case 'unknown':
         return;
       case 'retry':
-        if (verdict.attention !== undefined) this.#events.attention(verdict.attention);
-        else this.#debt.failed(entry, route.facts);
+        if (verdict.attention === undefined) this.#debt.failed(entry, route.facts);
+        else this.#emit({ kind: 'attention', path: route.path, sense: verdict.attention });
         this.#retry(entry, piece, route, tries, verdict);
         return;
       case 'busy':
-        if (tries.busy === LONG_BUSY_TRIES) this.#events.busy(route.path, extent(entry.request));
+        if (tries.busy === LONG_BUSY_TRIES) {
+          this.#emit({ kind: 'put-off', path: route.path, command: extent(entry.request) });
+        }
         this.#retry(entry, piece, route, tries, verdict);
         return;
       case 'path':
-        this.#events.pathFault(verdict);
+        this.#emit({ kind: 'path-fault', path: route.path, verdict });
         return;
       case 'fenced':
-        this.#events.fenced(verdict.detail);
+        this.#emit({ kind: 'conflict', path: route.path, detail: verdict.detail });
         return;
       case 'error':
         if (entry.acknowledged) {
           // It stays unsettled: no flush gets past it until the volume has failed.
-          this.#events.lost(`replay of ${extent(entry.request)} failed, ${verdict.detail}`);
+          const detail = `replay of ${extent(entry.request)} failed, ${verdict.detail}`;
+          this.#emit({ kind: 'writes-lost', detail });
           return;
         }
         entry.error ??= verdict.error;
@@ -365,7 +376,8 @@ export class Dispatcher {
     const mark = this.flushMark;
     const context: SyncContext = {
       clock: this.#clock,
-      events: { ...this.#events, busy: () => this.#events.busy(route.path, 'flush') },
+      path: route.path,
+      emit: this.#emit,
       cacheKnown: route.facts.writeCache === 'volatile',
       isCurrent: () => epoch === this.#epoch,
       execute: (bytes, answered) => {
@@ -380,7 +392,7 @@ export class Dispatcher {
       if (verdict.kind === 'good') this.flushed(mark);
       else if (verdict.kind === 'error' && this.ledger.log.count > 0) {
         // Which of them are lost nobody knows: the flush of tomorrow must not say that all is well.
-        this.#events.lost(`flush failed, ${verdict.detail}`);
+        this.#emit({ kind: 'writes-lost', detail: `flush failed, ${verdict.detail}` });
         return;
       }
       done(verdict);

@@ -11,6 +11,7 @@
  */
 import type { Instant } from '../../base/brand.ts';
 import type { Clock, Timer } from '../../ports/clock.ts';
+import type { StallSignal } from './io-signal.ts';
 
 /** What is in flight now; undefined: nothing. */
 export interface InFlight {
@@ -28,14 +29,6 @@ export interface StallDeadlines {
   readonly slowMs: number;
 }
 
-export interface StallEvents {
-  /** `silentMs`: for so long a ping was not answered either, and nothing else came; 0: something did. */
-  stalled(silentMs: number): void;
-  /** After standing still for so long; 0: what takes long on healthy targets stood still. */
-  progressed(stalledMs: number): void;
-  ownStall(durationMs: number): void;
-}
-
 /** Two losses in a row of a packet, and the target's turn to speak: no silence, as shares of `ioMs`. */
 const SUSPECT_SHARE = 0.35;
 const PING_SHARE = 0.25;
@@ -44,7 +37,7 @@ export class StallWatch {
   readonly #clock: Clock;
   readonly #deadlines: StallDeadlines;
   readonly #look: () => InFlight | undefined;
-  readonly #events: StallEvents;
+  readonly #emit: (signal: StallSignal) => void;
   #timer: Timer | undefined;
   #lastLook: Instant;
   /** When the look that is awaited is due after the last one. */
@@ -61,12 +54,12 @@ export class StallWatch {
     clock: Clock,
     deadlines: StallDeadlines,
     look: () => InFlight | undefined,
-    events: StallEvents,
+    emit: (signal: StallSignal) => void,
   ) {
     this.#clock = clock;
     this.#deadlines = deadlines;
     this.#look = look;
-    this.#events = events;
+    this.#emit = emit;
     this.#lastLook = clock.now();
     this.#arm();
   }
@@ -104,7 +97,7 @@ export class StallWatch {
     const tookMs = now - this.#lastLook;
     this.#lastLook = now;
     if (isLate) {
-      this.#events.ownStall(tookMs - this.#periodMs);
+      this.#emit({ kind: 'own-stall', durationMs: tookMs - this.#periodMs });
       // The sockets are read before the next look: start counting from here.
       if (this.#since !== undefined) this.#since = now;
       this.#silentMs = 0;
@@ -122,18 +115,20 @@ export class StallWatch {
       const stalledMs = this.#since === undefined ? undefined : now - this.#since;
       this.#since = now;
       this.#progress = inFlight.progress;
-      if (stalledMs !== undefined) this.#events.progressed(inFlight.slowOnly ? 0 : stalledMs);
+      if (stalledMs !== undefined) {
+        this.#emit({ kind: 'io-progressed', stalledMs: inFlight.slowOnly ? 0 : stalledMs });
+      }
       return;
     }
     const deadlineMs = inFlight.slowOnly ? this.#deadlines.slowMs : this.#deadlines.ioMs;
     const isSilent = this.#silentMs >= this.#deadlines.ioMs * SUSPECT_SHARE;
     if (isSilent) {
-      this.#events.stalled(this.#silentMs);
+      this.#emit({ kind: 'io-stalled', silentMs: this.#silentMs });
       return;
     }
     // Whether it answers is not known while a ping is late; and what was late with it comes right behind it.
     if (wasSilent || this.#silentMs > 0) return;
-    if (now - this.#since >= deadlineMs / 2) this.#events.stalled(0);
+    if (now - this.#since >= deadlineMs / 2) this.#emit({ kind: 'io-stalled', silentMs: 0 });
   }
 
   #listen({ heard, ping }: InFlight, now: Instant, countsMs: number): void {

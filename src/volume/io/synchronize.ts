@@ -3,9 +3,10 @@
  * or has news. Before planned switches and at detach it is flush-cache.ts.
  */
 import type { Clock } from '../../ports/clock.ts';
-import type { ScsiOutcome, Sense } from '../../ports/session.ts';
+import type { ScsiOutcome } from '../../ports/session.ts';
 import * as cdb from '../../protocol/scsi/cdb.ts';
 import { judge, type Verdict } from '../unit/outcome.ts';
+import type { AnswerSignal } from './io-signal.ts';
 import { ABORTED, ABORTS_MAX, busyPauseMs, LONG_BUSY_TRIES } from './retries.ts';
 
 export interface SyncContext {
@@ -16,21 +17,14 @@ export interface SyncContext {
   isCurrent(): boolean;
   /** Without, a target that has no such command has nothing to flush. */
   readonly cacheKnown: boolean;
-  readonly events: SyncEvents;
-}
-
-/** What answers may say beside "done". */
-export interface SyncEvents {
-  attention(sense: Sense): void;
-  pathFault(verdict: Extract<Verdict, { kind: 'path' }>): void;
-  fenced(detail: string): void;
-  /** The target has put it off for half a minute. */
-  busy(): void;
+  /** The path that it began on. */
+  readonly path: string;
+  readonly emit: (signal: AnswerSignal) => void;
 }
 
 /** Sends it; `done` gets good or error, once, unless the path is abandoned first. */
 export function synchronize(context: SyncContext, done: (verdict: Verdict) => void): void {
-  const { clock } = context;
+  const { clock, path, emit } = context;
   let aborts = 0;
   const send = (tries: number): void => {
     if (!context.isCurrent()) return;
@@ -39,7 +33,9 @@ export function synchronize(context: SyncContext, done: (verdict: Verdict) => vo
       const aborted = verdict.kind === 'retry' && verdict.attention === undefined;
       if (aborted && ++aborts > ABORTS_MAX) verdict = ABORTED;
       const again = conclude(verdict, context, done);
-      if (verdict.kind === 'busy' && tries === LONG_BUSY_TRIES) context.events.busy();
+      if (verdict.kind === 'busy' && tries === LONG_BUSY_TRIES) {
+        emit({ kind: 'put-off', path, command: 'flush' });
+      }
       if (again) clock.after(busyPauseMs(tries), () => send(tries + 1));
     });
   };
@@ -49,23 +45,25 @@ export function synchronize(context: SyncContext, done: (verdict: Verdict) => vo
 /** Whether it is to be sent again. */
 function conclude(
   verdict: Verdict,
-  context: SyncContext,
+  { path, emit, cacheKnown }: SyncContext,
   done: (verdict: Verdict) => void,
 ): boolean {
   switch (verdict.kind) {
     case 'retry':
-      if (verdict.attention !== undefined) context.events.attention(verdict.attention);
+      if (verdict.attention !== undefined) {
+        emit({ kind: 'attention', path, sense: verdict.attention });
+      }
       return true;
     case 'busy':
       return true;
     case 'path':
-      context.events.pathFault(verdict);
+      emit({ kind: 'path-fault', path, verdict });
       return false;
     case 'fenced':
-      context.events.fenced(verdict.detail);
+      emit({ kind: 'conflict', path, detail: verdict.detail });
       return false;
     case 'error': {
-      const needless = verdict.error === 'EOPNOTSUPP' && !context.cacheKnown;
+      const needless = verdict.error === 'EOPNOTSUPP' && !cacheKnown;
       done(needless ? { kind: 'good' } : verdict);
       return false;
     }

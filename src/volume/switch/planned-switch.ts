@@ -9,9 +9,8 @@
  */
 import type { Clock } from '../../ports/clock.ts';
 import type { Sense } from '../../ports/session.ts';
-import type { Dispatcher } from '../io/dispatch.ts';
+import type { Dispatcher, Route } from '../io/dispatch.ts';
 import { flushCache } from '../io/flush-cache.ts';
-import type { Route } from '../io/route.ts';
 import type { PathLink, Verified } from '../link/path-link.ts';
 import type { RecordKeeper } from '../record/record-keeper.ts';
 import { holding } from '../record/record.ts';

@@ -11,6 +11,7 @@ import type {
   TransportFailure,
 } from '../../../src/ports/session.ts';
 import { Dispatcher } from '../../../src/volume/io/dispatch.ts';
+import type { AnswerSignal } from '../../../src/volume/io/io-signal.ts';
 import type { LogLimits } from '../../../src/volume/io/write-log.ts';
 import type { LuFacts } from '../../../src/volume/unit/lu.ts';
 import type { RecentWrites } from '../../../src/volume/unit/recent-writes.ts';
@@ -116,6 +117,21 @@ export const FACTS: LuFacts = {
 /** Writes and flushes wait for SYNCHRONIZE CACHE. */
 export const CACHED: Partial<LuFacts> = { writeCache: 'volatile', fua: false };
 
+function inWords(signal: AnswerSignal): string {
+  switch (signal.kind) {
+    case 'path-fault':
+      return signal.verdict.cause;
+    case 'attention':
+      return `attention ${signal.sense.asc.toString(16)}`;
+    case 'put-off':
+      return `${signal.path} is busy: ${signal.command}`;
+    case 'conflict':
+      return 'fenced';
+    case 'writes-lost':
+      return `lost: ${signal.detail}`;
+  }
+}
+
 /** A dispatcher with such a session, and everything it says. */
 export class DispatchBench {
   readonly clock = new VirtualClock();
@@ -128,13 +144,7 @@ export class DispatchBench {
   readonly dispatcher = new Dispatcher(
     this.clock,
     () => this.recent,
-    {
-      pathFault: ({ cause }) => void this.heard.push(cause),
-      attention: ({ asc }) => void this.heard.push(`attention ${asc.toString(16)}`),
-      busy: (path, command) => void this.heard.push(`${path} is busy: ${command}`),
-      fenced: () => void this.heard.push('fenced'),
-      lost: (detail) => void this.heard.push(`lost: ${detail}`),
-    },
+    (signal) => void this.heard.push(inWords(signal)),
     () => this.limits,
   );
 

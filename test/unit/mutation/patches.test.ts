@@ -57,7 +57,7 @@ describe('the module hook', () => {
   const code = `
     const { Dispatcher } = await import('./src/volume/io/dispatch.ts');
     const clock = { now: () => 0, after: (_, run) => run() };
-    const dispatcher = new Dispatcher(clock, () => undefined, {});
+    const dispatcher = new Dispatcher(clock, () => undefined, () => undefined);
     dispatcher.fail();
     dispatcher.submit({ kind: 'flush', offset: 0, length: 0, done: (e) => console.log(String(e)) });`;
 

@@ -101,10 +101,14 @@ describe('stall watch', () => {
       if (flight.answersPings) clock.after(1, () => flight.heard++);
     };
     const look = (): InFlight | undefined => (state.isBusy ? { ...flight, ping } : undefined);
-    const watching = new StallWatch(clock, { ioMs: 1_000, slowMs: 5_000 }, look, {
-      stalled: (silentMs) => seen.push(silentMs > 0 ? `silent ${String(silentMs)}` : 'suspect'),
-      progressed: (ms) => seen.push(`progress after ${String(ms)}`),
-      ownStall: (ms) => seen.push(`own ${String(ms)}`),
+    const watching = new StallWatch(clock, { ioMs: 1_000, slowMs: 5_000 }, look, (signal) => {
+      if (signal.kind === 'own-stall') seen.push(`own ${String(signal.durationMs)}`);
+      else if (signal.kind === 'io-progressed') {
+        seen.push(`progress after ${String(signal.stalledMs)}`);
+      } else {
+        const { silentMs } = signal;
+        seen.push(silentMs > 0 ? `silent ${String(silentMs)}` : 'suspect');
+      }
     });
     return { clock, flight, seen, state, watching };
   }
@@ -203,11 +207,14 @@ describe('stall watch', () => {
     const seen: number[] = [];
     const deadlines = { ioMs: 60_000, slowMs: 60_000 };
     const still = { progress: 1, heard: 1, ping: () => undefined, slowOnly: false };
-    new StallWatch(clock, deadlines, () => still, {
-      stalled: (silentMs) => seen.push(silentMs),
-      progressed: () => undefined,
-      ownStall: () => undefined,
-    });
+    new StallWatch(
+      clock,
+      deadlines,
+      () => still,
+      (signal) => {
+        if (signal.kind === 'io-stalled') seen.push(signal.silentMs);
+      },
+    );
     deadlines.ioMs = 100;
     await clock.advance(300);
     expect(seen.length).toBeGreaterThan(5);

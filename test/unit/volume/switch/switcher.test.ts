@@ -42,11 +42,7 @@ const notes = (w: VolumeWorld, kind: string) => w.event('note').filter(({ note }
 function bench() {
   const clock = new VirtualClock();
   const ignore = () => undefined;
-  const events = {
-    ...{ pathFault: ignore, attention: ignore },
-    ...{ busy: ignore, fenced: ignore, lost: ignore },
-  };
-  const dispatcher = new Dispatcher(clock, ignore, events);
+  const dispatcher = new Dispatcher(clock, ignore, ignore);
   const good = { kind: 'good', latencyUs: 0 };
   const fence: { result: Result<void, TransportFailure> } = {
     result: err({ kind: 'timeout', detail: 'silent' }),
