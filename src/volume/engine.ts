@@ -45,6 +45,7 @@ import { banRecord, bansOf, type StoreError, type VolumeRecord } from './record/
 import { RecordKeeper } from './record/record-keeper.ts';
 import { recordedReservations, reservationRecorder } from './reservation-record.ts';
 import { type Duty, Reservations } from './reserve/reservations.ts';
+import type { ReserveSignal } from './reserve/reserve-signal.ts';
 import { type SwitchHistory, takeSnapshot } from './snapshot.ts';
 import { seldom } from './seldom.ts';
 import type { AgeSignal, IoSignal, StallSignal } from './io/io-signal.ts';
@@ -57,7 +58,7 @@ import { unflushedText } from './io/write-log.ts';
 import { WriteProtection } from './unit/write-protection.ts';
 
 /** What the parts tell. */
-export type VolumeSignal = IoSignal;
+export type VolumeSignal = IoSignal | ReserveSignal;
 
 export const LOGOUT_TIMEOUT_MS = 1_000;
 /** How often a volume that is closed looks whether its own requests are answered. */
@@ -125,9 +126,9 @@ export class VolumeEngine {
     const emit = (signal: VolumeSignal): void => this.#on(signal);
     const limits = logLimits(policy, () => this.#policy);
     this.dispatcher = new Dispatcher(clock, () => this.recent, emit, limits);
-    this.question = this.#makeQuestion();
+    this.question = new ClaimQuestion({ clock, isAnswered: () => this.claimQuestions }, emit);
     this.#protection = new WriteProtection(clock, !options.readOnly);
-    this.reservations = this.#makeReservations();
+    this.reservations = this.#makeReservations(emit);
     this.board = this.#makeBoard();
     this.driver = new ControllerDriver(
       clock,
@@ -309,6 +310,21 @@ export class VolumeEngine {
       case 'own-stall':
         this.#onStall(signal);
         return;
+      case 'claim-questioned':
+        this.options.onEvent(signal);
+        return;
+      case 'claim-confirmed': {
+        const { probeTimeoutMs } = this.#policy;
+        for (const path of signal.paths) void this.board.identify(path, probeTimeoutMs);
+        return;
+      }
+      case 'taken-over':
+        void this.fail(`another node took the volume: ${signal.detail}`);
+        return;
+      case 'servers-changed':
+        this.#tellOutlook();
+        this.bell.ring();
+        return;
       default:
         assertNever(signal);
     }
@@ -419,18 +435,7 @@ export class VolumeEngine {
     return new CommandAge({ clock, dispatcher, times, isAlone, mayTakeOver }, emit);
   }
 
-  #makeQuestion(): ClaimQuestion {
-    return new ClaimQuestion({
-      clock: this.clock,
-      isAnswered: () => this.claimQuestions,
-      ask: (path) => this.options.onEvent({ kind: 'claim-questioned', path }),
-      confirmed: (paths) => {
-        for (const path of paths) void this.board.identify(path, this.#policy.probeTimeoutMs);
-      },
-    });
-  }
-
-  #makeReservations(): Reservations {
+  #makeReservations(emit: (signal: ReserveSignal) => void): Reservations {
     const { options, keeper, dispatcher } = this;
     return new Reservations(
       {
@@ -441,14 +446,8 @@ export class VolumeEngine {
         paths: () => this.paths.length,
         times: reservationTimes(() => this.#policy),
       },
-      {
-        ...reservationRecorder(keeper, dispatcher, (keys) => this.debts.keysTaken(keys)),
-        fenced: (detail) => void this.fail(`another node took the volume: ${detail}`),
-        changed: () => {
-          this.#tellOutlook();
-          this.bell.ring();
-        },
-      },
+      reservationRecorder(keeper, dispatcher, (keys) => this.debts.keysTaken(keys)),
+      emit,
     );
   }
 

@@ -5,7 +5,7 @@ import { keptOutNow, owesReservation } from './debt/left-behind.ts';
 import { heldKeysNow, keysLeftBefore, type StoreError } from './record/record.ts';
 import type { RecordKeeper } from './record/record-keeper.ts';
 import { namesPath } from './reserve/reservation-key.ts';
-import type { ReservationEvents, ReservationOptions } from './reserve/reservations.ts';
+import type { ReservationOptions, ReservationRecorder } from './reserve/reservations.ts';
 import type { VolumeOptions } from './volume-types.ts';
 
 type Recorded = Pick<
@@ -39,7 +39,7 @@ export function reservationRecorder(
   keeper: RecordKeeper,
   dispatcher: Dispatcher,
   keysTaken: (keys: readonly string[]) => Promise<Result<void, StoreError>>,
-): Pick<ReservationEvents, 'reserved' | 'keptOut' | 'registering'> {
+): ReservationRecorder {
   const layout = keysLeftBefore(keeper.record) === 'none' ? ({ keyLayout: 2 } as const) : {};
   return {
     reserved: async (oneServer) => {

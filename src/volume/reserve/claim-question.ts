@@ -11,6 +11,7 @@
  * "Lost" is no answer to wait for: it fails the volume at once, asked or not (Volume.disown).
  */
 import type { Clock } from '../../ports/clock.ts';
+import type { ClaimSignal } from './reserve-signal.ts';
 
 /** Told again after this while a path waits: whoever should have answered was away. */
 const ASK_AGAIN_MS = 30_000;
@@ -21,31 +22,30 @@ export interface ClaimQuestionOptions {
   readonly clock: Clock;
   /** Somebody answers; false: nothing is asked, every path may register. */
   readonly isAnswered: () => boolean;
-  readonly ask: (path: string) => void;
-  /** Paths that wait may try again. */
-  readonly confirmed: (paths: readonly string[]) => void;
 }
 
 export class ClaimQuestion {
   readonly #options: ClaimQuestionOptions;
+  readonly #emit: (signal: ClaimSignal) => void;
   readonly #waiting = new Set<string>();
   readonly #granted = new Map<string, number>();
   #askedAt = -Infinity;
 
-  constructor(options: ClaimQuestionOptions) {
+  constructor(options: ClaimQuestionOptions, emit: (signal: ClaimSignal) => void) {
     this.#options = options;
+    this.#emit = emit;
   }
 
   /** This path finds no registration of ours: may it register? If not, it is asked for. */
   mayRegister(path: string): boolean {
-    const { ask, clock, isAnswered } = this.#options;
+    const { clock, isAnswered } = this.#options;
     const now = clock.now();
     if (!isAnswered() || (this.#granted.get(path) ?? -Infinity) > now) return true;
     const isFirst = this.#waiting.size === 0;
     this.#waiting.add(path);
     if (!isFirst && now - this.#askedAt < ASK_AGAIN_MS) return false;
     this.#askedAt = now;
-    ask(path);
+    this.#emit({ kind: 'claim-questioned', path });
     return false;
   }
 
@@ -60,6 +60,6 @@ export class ClaimQuestion {
     const paths = [...this.#waiting];
     this.#waiting.clear();
     for (const path of paths) this.#granted.set(path, this.#options.clock.now() + GRANT_MS);
-    if (paths.length > 0) this.#options.confirmed(paths);
+    if (paths.length > 0) this.#emit({ kind: 'claim-confirmed', paths });
   }
 }

@@ -39,6 +39,7 @@ import {
 } from './nexus.ts';
 import { type FormerNexus, type Predecessors, reservedText } from './predecessors.ts';
 import { preemptNexus } from './preempt-fence.ts';
+import type { RegistrySignal } from './reserve-signal.ts';
 import { examineKeys } from './strange-keys.ts';
 import { surveyKin } from './survey.ts';
 
@@ -69,7 +70,8 @@ export interface ReservationOptions {
   readonly times: ReservationTimes;
 }
 
-export interface ReservationEvents {
+/** What is on disk before it is relied on. */
+export interface ReservationRecorder {
   /** The paths that share the device server which is reserved; on disk before it is relied on. */
   reserved(paths: readonly string[]): Promise<void>;
   /**
@@ -79,10 +81,6 @@ export interface ReservationEvents {
   keptOut(paths: readonly string[]): Promise<boolean>;
   /** A key is about to be registered, and these taken away. Resolves with why that is not on disk, if so. */
   registering(taken: readonly string[]): Promise<string | undefined>;
-  /** Another node has the unit: not one write more. */
-  fenced(detail: string): void;
-  /** Something about who shares a device server is known now. */
-  changed(): void;
 }
 
 const VANISHED =
@@ -94,7 +92,8 @@ export type Finding = 'fine' | 'lost' | 'fenced' | 'unknown';
 
 export class Reservations {
   readonly #options: ReservationOptions;
-  readonly #events: ReservationEvents;
+  readonly #recorder: ReservationRecorder;
+  readonly #emit: (signal: RegistrySignal) => void;
   readonly #ring: KeyRing;
   readonly #kin = new Kinship();
   /** The latest registered login of each path, alive or not. */
@@ -117,9 +116,14 @@ export class Reservations {
   readonly #preempted: Set<string>;
   #surveys: Promise<void> = Promise.resolve();
 
-  constructor(options: ReservationOptions, events: ReservationEvents) {
+  constructor(
+    options: ReservationOptions,
+    recorder: ReservationRecorder,
+    emit: (signal: RegistrySignal) => void,
+  ) {
     this.#options = options;
-    this.#events = events;
+    this.#recorder = recorder;
+    this.#emit = emit;
     this.#ring = new KeyRing(options.initiatorName, options.left === 'former', options.firstLogin);
     this.#preempted = new Set(options.keptOut);
   }
@@ -185,7 +189,7 @@ export class Reservations {
     const stale = [...new Set(keys.filter((key) => this.#ring.isOf(path, key)))];
     const key = this.#ring.next(path, keys);
     if (key === undefined) return this.#cannot(path.name, exhausted());
-    const unsaved = await this.#events.registering(holder === undefined ? [] : foreign);
+    const unsaved = await this.#recorder.registering(holder === undefined ? [] : foreign);
     if (unsaved !== undefined) return this.#unusable(`keys must be on record first: ${unsaved}`);
     const former = heldOf(stale, before.value.holder);
     const registered = await pr.registerLasting(context, key, former, canPersist);
@@ -244,12 +248,12 @@ export class Reservations {
     if (fault.kind !== 'error') return faultAnswer(fault);
     this.#without.add(path);
     this.#nexuses.delete(path);
-    this.#events.changed();
+    this.#emit({ kind: 'servers-changed' });
     return undefined;
   }
 
   #refused(path: string, detail: string): ProbeAnswer {
-    if (this.#members.has(path)) this.#events.fenced(detail);
+    if (this.#members.has(path)) this.#emit({ kind: 'taken-over', detail });
     return this.#unusable(detail);
   }
 
@@ -270,7 +274,8 @@ export class Reservations {
     if (this.#broken || this.#left) return;
     const { stepMs } = this.#options.times;
     const isStale = (nexus: Nexus): boolean => this.#isStale(nexus);
-    if (await surveyKin(nexuses, { kin: this.#kin, stepMs, isStale })) this.#events.changed();
+    if (await surveyKin(nexuses, { kin: this.#kin, stepMs, isStale }))
+      this.#emit({ kind: 'servers-changed' });
     if (this.#settled) await this.#establish();
   }
 
@@ -280,7 +285,7 @@ export class Reservations {
 
   /** Nothing can come of it any more: it was logged into, or reset where it has been. */
   async paid(path: string): Promise<void> {
-    if (this.#preempted.delete(path)) await this.#events.keptOut([...this.#preempted]);
+    if (this.#preempted.delete(path)) await this.#recorder.keptOut([...this.#preempted]);
   }
 
   /** A path was removed from the volume. */
@@ -295,7 +300,7 @@ export class Reservations {
     const isOut = [this.#preempted, this.#begun].map((paths) => paths.delete(path)).includes(true);
     if (!isOut) return;
     this.#preempted.add(removedName(path, this.#preempted));
-    void this.#events.keptOut([...this.#preempted]);
+    void this.#recorder.keptOut([...this.#preempted]);
   }
 
   // --------------------------------------------------------------------------------- reserve
@@ -320,8 +325,8 @@ export class Reservations {
     if (alive === undefined) return;
     if (!(await this.#reserveThrough(alive, alive.open(this.#options.times.stepMs)))) return;
     this.#members = new Set(names);
-    await this.#events.reserved(names);
-    this.#events.changed();
+    await this.#recorder.reserved(names);
+    this.#emit({ kind: 'servers-changed' });
   }
 
   /** Holds the reservation of the device server that this nexus leads to. */
@@ -359,7 +364,7 @@ export class Reservations {
       await pr.unregister(open(stepMs), key, persists);
     }
     this.#nexuses.clear();
-    this.#events.changed();
+    this.#emit({ kind: 'servers-changed' });
   }
 
   // ----------------------------------------------------------------------------------- fence
@@ -385,7 +390,7 @@ export class Reservations {
     if (!done.ok) return done;
     this.#preempted.add(victim.name);
     // Whoever detaches this volume next must know: the reservation must outlive it.
-    if (!(await this.#events.keptOut([...this.#preempted]))) {
+    if (!(await this.#recorder.keptOut([...this.#preempted]))) {
       return err('that the path is kept out could not be recorded');
     }
     this.#begun.delete(victim.name);

@@ -266,11 +266,9 @@ describe('the question', () => {
   function build() {
     const clock = new VirtualClock();
     const told: string[] = [];
-    const question = new ClaimQuestion({
-      clock,
-      isAnswered: () => true,
-      ask: (path) => told.push(`ask ${path}`),
-      confirmed: (paths) => told.push(`confirmed ${paths.join()}`),
+    const question = new ClaimQuestion({ clock, isAnswered: () => true }, (signal) => {
+      if (signal.kind === 'claim-questioned') told.push(`ask ${signal.path}`);
+      else told.push(`confirmed ${signal.paths.join()}`);
     });
     return { clock, told, question };
   }
