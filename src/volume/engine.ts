@@ -4,7 +4,7 @@
  *   requests → Dispatcher → session of the current path      (dispatch.ts, ledger.ts, translate.ts)
  *   probes, stalls, lost sessions → controller → effects     (path-board.ts, controller-driver.ts)
  *   switch effects → Switcher: leave, fence, arrive          (switcher.ts, unfenced.ts, fence.ts)
- *   unit attentions, conflicts → restart of the nexus, identity again, or the end   (unit-news.ts)
+ *   unit attentions, conflicts → restart of the nexus, identity again, or the end   (unit-news.ts, follow-up.ts)
  *   registrations, the unit reserved for this node             (reservations.ts)
  *
  * Each part tells what happens in it by one `emit(signal)`; what follows is in one place, `#on`. A signal is
@@ -41,6 +41,7 @@ import { MemoryKeeper } from './memory-keeper.ts';
 import { type BoardOptions, PathBoard, type VolumePath } from './link/path-board.ts';
 import type { RecentWrites } from './unit/recent-writes.ts';
 import type { PathLink } from './link/path-link.ts';
+import { FollowUp } from './follow-up.ts';
 import { banRecord, bansOf, type StoreError, type VolumeRecord } from './record/record.ts';
 import { RecordKeeper } from './record/record-keeper.ts';
 import { recordedReservations, reservationRecorder } from './reservation-record.ts';
@@ -52,7 +53,6 @@ import type { AgeSignal, IoSignal, StallSignal } from './io/io-signal.ts';
 import { StallWatch } from './io/stall-watch.ts';
 import type { SwitchReport } from './switch/switch-report.ts';
 import { Switcher } from './switch/switcher.ts';
-import { UnitNews } from './unit-news.ts';
 import { controllerOptions, type VolumeOptions, type VolumeSnapshot } from './volume-types.ts';
 import { unflushedText } from './io/write-log.ts';
 import { WriteProtection } from './unit/write-protection.ts';
@@ -77,7 +77,7 @@ export class VolumeEngine {
   readonly reservations: Reservations;
   readonly question: ClaimQuestion;
   readonly debts: Debts;
-  readonly #news: UnitNews;
+  readonly #followUp: FollowUp;
   readonly #stalls: StallWatch;
   readonly #ages: CommandAge;
   readonly #memory: MemoryKeeper;
@@ -139,16 +139,14 @@ export class VolumeEngine {
     this.switcher = this.#makeSwitcher();
     this.debts = makeDebts(this, () => this.#policy);
     const { keeper, driver, dispatcher, board, switcher, reservations } = this;
-    const parts = { clock, dispatcher, board, switcher, reservations };
-    const failing = {
-      hasFailed: () => this.#failure !== undefined,
-      fail: (why: string) => void this.fail(why),
-    };
-    this.#news = new UnitNews(
-      parts,
-      () => this.#duty,
-      failing,
-      () => this.claimQuestions,
+    this.#followUp = new FollowUp(
+      {
+        ...{ clock, dispatcher, board, switcher, reservations },
+        hasFailed: () => this.#failure !== undefined,
+        wantsKeys: () => this.#duty !== 'none',
+        asksForClaim: () => this.claimQuestions,
+      },
+      emit,
     );
     this.#memory = new MemoryKeeper({ clock, keeper, driver, paths: () => this.paths });
     const deadlines = stallDeadlines(() => this.#policy);
@@ -278,10 +276,10 @@ export class VolumeEngine {
   #on(signal: VolumeSignal): void {
     switch (signal.kind) {
       case 'attention':
-        this.#news.attention(signal.path, signal.sense);
+        this.#followUp.attention(signal.path, signal.sense);
         return;
       case 'conflict':
-        this.#news.conflict(signal.path, signal.detail);
+        this.#followUp.conflict(signal.path, signal.detail);
         return;
       case 'path-fault': {
         const { path, verdict } = signal;
@@ -399,8 +397,8 @@ export class VolumeEngine {
       },
       {
         dispatch: (event) => this.driver.dispatch(event),
-        attention: (path, sense) => this.#news.attention(path, sense),
-        fenced: (path, detail) => this.#news.conflict(path, detail),
+        attention: (path, sense) => this.#followUp.attention(path, sense),
+        fenced: (path, detail) => this.#followUp.conflict(path, detail),
         identity: (path, identity) => {
           if (identity.kind === 'banned') {
             // A ban outlives this process: what is not ours today is not ours after a restart.
@@ -487,7 +485,7 @@ export class VolumeEngine {
           this.driver.dispatch({ kind: 'switch-abandoned', path: to as PathName, reason });
         },
         rejected: (path, answer) => this.board.report(path, answer),
-        attention: (path, sense) => this.#news.attention(path, sense),
+        attention: (path, sense) => this.#followUp.attention(path, sense),
         stuck: (what, why) => {
           this.#stuck = why === '' ? undefined : { what, why };
           this.#tellStuck();

@@ -1,140 +1,148 @@
 /**
- * What the logical unit tells by itself, on whatever command it comes, and what follows from it (D29, D43):
+ * What the logical unit tells by itself, on whatever command it comes, and what follows from it (D29, D43): two
+ * tables, of which the first row that fits counts. Nothing here is a verdict on a path. follow-up.ts carries it out.
  *
- *   deferred errors            acknowledged writes are lost: the volume fails
- *   2A/03, 2A/04, 2A/05        our keys were taken: looked into, unless it is all over
- *   29/xx, 2F/00               commands of this nexus have ended: a new login, and all of them again
- *   3F/0E, 3F/03, 2A/xx        not what it was: read again before the next write
- *   RESERVATION CONFLICT       somebody else has it, or the target has lost our key
- *
- * Nothing here is a verdict on a path.
+ *   loss          a deferred error: acknowledged writes are lost, the volume fails
+ *   keys-taken    2A/03, 2A/04, 2A/05: our keys were taken; looked into, unless it is all over
+ *   nexus-ended   29/xx, 2F/00: commands of this nexus have ended; a new login, and all of them again
+ *   changed       3F/0E, 3F/03, 2A/xx: not what it was; read again before the next write
+ *   conflict      RESERVATION CONFLICT: another node has the unit, or the target has lost our key
  */
-import type { Cause } from '../paths/model.ts';
-import type { Clock } from '../ports/clock.ts';
-import type { Sense, Session } from '../ports/session.ts';
-import type { Dispatcher } from './io/dispatch.ts';
-import {
-  asksForIdentity,
-  deferredText,
-  endsOutstanding,
-  tellsOfLoss,
-  tellsWeAreFenced,
-} from './unit/outcome.ts';
-import type { PathBoard } from './link/path-board.ts';
-import type { Duty, Reservations } from './reserve/reservations.ts';
-import type { Switcher } from './switch/switcher.ts';
+import type { Sense } from '../ports/session.ts';
+import type { Finding } from './reserve/reservations.ts';
+import { asksForIdentity, endsOutstanding, tellsOfLoss, tellsWeAreFenced } from './unit/outcome.ts';
 
-/** Refused again so soon after a new login, although everything is ours: somebody is in our way. */
-const CONFLICT_AGAIN_MS = 1_000;
+export type News = 'loss' | 'keys-taken' | 'nexus-ended' | 'changed' | 'conflict';
 
-interface Parts {
-  readonly clock: Clock;
-  readonly dispatcher: Dispatcher;
-  readonly board: PathBoard;
-  readonly switcher: Switcher;
-  readonly reservations: Reservations;
+export type NewsStep =
+  /** The volume fails: acknowledged writes are lost, or another node has it. */
+  | 'writes-lost'
+  | 'taken-over'
+  /** Nothing goes out on the current path, not even what is sent again. */
+  | 'freeze'
+  /** The keys at the target are read: `FINDINGS`. */
+  | 'inspect'
+  | 'inspect-then-recheck'
+  /** Answers of this nexus do not count any more. */
+  | 'distrust'
+  /** The current path is logged in to anew, and everything unanswered is sent again. */
+  | 'restart'
+  /** A standby is left; its next probe logs in, which registers anew. */
+  | 'sever'
+  /** The identity is read again before the next write. */
+  | 'recheck';
+
+/** How things stand with the path that the news comes from. */
+export interface NewsStanding {
+  /** It carries the I/O. */
+  readonly isCurrent: boolean;
+  /** It is logged in and verified; a login sees what was said to the one before it. */
+  readonly isVerified: boolean;
+  /** Its session has registered a key. */
+  readonly isRegistered: boolean;
+  /** This node wants keys registered. */
+  readonly wantsKeys: boolean;
+  /** Keys that are gone make this node ask for its claim. */
+  readonly asksForClaim: boolean;
+  /** Commands are under way, or acknowledged writes are not flushed: they may be gone as well. */
+  readonly hasUnfinished: boolean;
+  /** A conflict of this very session is, or was, looked into: of many commands the first asks. */
+  readonly isLookedInto: boolean;
 }
 
-/** The end of the volume. */
-interface Failing {
-  hasFailed(): boolean;
-  fail(why: string): void;
+export interface NewsRow {
+  readonly news: News;
+  readonly when: Partial<NewsStanding>;
+  readonly steps: readonly NewsStep[];
 }
 
-export class UnitNews {
-  readonly #parts: Parts;
-  readonly #duty: () => Duty;
-  readonly #failing: Failing;
-  readonly #isAsked: () => boolean;
-  #lastConflict = -Infinity;
-  /** Session whose conflict is, or was, looked into. */
-  #conflicted: Session | undefined;
+/** The target's power may be gone, and every key with it: not one write until they were looked at. */
+const KEYS_FIRST: readonly NewsStep[] = ['freeze', 'inspect-then-recheck'];
+const ALL_AGAIN: readonly NewsStep[] = ['distrust', 'restart'];
+/** The current path, whose nexus is registered. */
+const HOME = { isRegistered: true, isCurrent: true } as const;
+const USED = { isVerified: true, isCurrent: true } as const;
 
-  /** `isAsked`: keys that are gone make this node ask for its claim. */
-  constructor(parts: Parts, duty: () => Duty, failing: Failing, isAsked: () => boolean) {
-    this.#parts = parts;
-    this.#isAsked = isAsked;
-    this.#duty = duty;
-    this.#failing = failing;
-  }
+const row = (news: News, when: Partial<NewsStanding>, ...steps: readonly NewsStep[]): NewsRow => ({
+  news,
+  when,
+  steps,
+});
 
-  /** A unit attention, or a deferred error, on any path. */
-  attention(path: string | undefined, sense: Sense): void {
-    const { board, dispatcher, reservations, switcher } = this.#parts;
-    const { route, ledger } = dispatcher;
-    if (path === undefined || this.#failing.hasFailed()) return;
-    if (tellsOfLoss(sense)) {
-      this.#failing.fail(`acknowledged writes are lost: ${path} has a ${deferredText(sense)}`);
-      return;
-    }
-    const session = board.link(path)?.verified?.session;
-    const registered = session !== undefined && reservations.has(session);
-    if (tellsWeAreFenced(sense)) {
-      // A login may see what was said to the one before it: it registers anew in a moment.
-      if (registered) void this.#inspect(path);
-      else if (session !== undefined || this.#duty() === 'none') {
-        this.#failing.fail('another node took the volume: reservation preempted');
-      }
-      return;
-    }
-    if (registered && endsOutstanding(sense)) {
-      // Its power may be gone, and every key with it: not one write until they were looked at.
-      const waits = path === route?.path && this.#isAsked();
-      if (waits) dispatcher.freeze();
-      void this.#inspect(path).then(() => {
-        if (waits) switcher.recheck();
-      });
-    }
-    if (path !== route?.path || board.link(path)?.verified === undefined) {
-      // A login sees the attentions of its own new nexus: nothing was outstanding on it.
-    } else if (endsOutstanding(sense) && ledger.issued + ledger.log.count > 0) {
-      // What was acknowledged and not flushed may be gone as well.
-      dispatcher.distrust();
-      const detail = 'the target has ended the commands of this nexus (unit attention)';
-      const cause: Cause = { kind: 'connection-reset', detail };
-      switcher.restart(path, cause);
-    } else if (asksForIdentity(sense)) switcher.recheck();
-  }
+export const NEWS: readonly NewsRow[] = [
+  row('loss', {}, 'writes-lost'),
 
-  /**
-   * A command of ours was refused for a reservation. Nothing goes out on the current path until it is
-   * known whose it is.
-   */
-  conflict(path: string | undefined, detail: string): void {
-    const { board, dispatcher, reservations } = this.#parts;
-    const session = path === undefined ? undefined : board.link(path)?.verified?.session;
-    const registered = session !== undefined && reservations.has(session);
-    if (path === undefined || !registered) {
-      this.#failing.fail(`another node took the volume: ${detail}`);
-      return;
-    }
-    // Of many commands that are refused at once the first asks.
-    if (this.#conflicted === session) return;
-    this.#conflicted = session;
-    if (path === dispatcher.route?.path) dispatcher.freeze();
-    void this.#inspect(path, detail);
-  }
+  row('keys-taken', { isRegistered: true }, 'inspect'),
+  row('keys-taken', { isVerified: true }, 'taken-over'),
+  row('keys-taken', { wantsKeys: false }, 'taken-over'),
+  // A login registers anew in a moment.
+  row('keys-taken', {}),
 
-  /** Keys have changed, or may have. `conflict`: a command was refused for it. */
-  async #inspect(path: string, conflict?: string): Promise<void> {
-    const { board, clock, reservations } = this.#parts;
-    const session = board.link(path)?.verified?.session;
-    const finding = await reservations.inspect(path);
-    if (this.#failing.hasFailed() || session !== board.link(path)?.verified?.session) return;
-    const now = clock.now();
-    const again = conflict !== undefined && now - this.#lastConflict < CONFLICT_AGAIN_MS;
-    if (conflict !== undefined) this.#lastConflict = now;
-    if (finding === 'fenced' || (finding === 'fine' && again)) {
-      this.#failing.fail(`another node took the volume: ${conflict ?? 'reservation preempted'}`);
-    } else if (finding === 'lost' || conflict !== undefined) {
-      this.#relogin(path, conflict ?? 'the target has lost our registration');
-    }
-  }
+  row(
+    'nexus-ended',
+    { ...HOME, asksForClaim: true, hasUnfinished: true },
+    ...KEYS_FIRST,
+    ...ALL_AGAIN,
+  ),
+  row('nexus-ended', { ...HOME, asksForClaim: true }, ...KEYS_FIRST),
+  row('nexus-ended', { ...HOME, hasUnfinished: true }, 'inspect', ...ALL_AGAIN),
+  row('nexus-ended', { isRegistered: true }, 'inspect'),
+  row('nexus-ended', { ...USED, hasUnfinished: true }, ...ALL_AGAIN),
+  row('nexus-ended', {}),
 
-  /** A new login registers anew; what was refused is sent again. */
-  #relogin(path: string, detail: string): void {
-    const { board, dispatcher, switcher } = this.#parts;
-    if (path !== dispatcher.route?.path) void board.sever(path, detail);
-    else switcher.restart(path, { kind: 'connection-reset', detail });
-  }
+  row('changed', USED, 'recheck'),
+  // A login sees the attentions of its own new nexus: nothing was outstanding on it.
+  row('changed', {}),
+
+  row('conflict', { isRegistered: false }, 'taken-over'),
+  row('conflict', { isLookedInto: true }),
+  row('conflict', { isCurrent: true }, 'freeze', 'inspect'),
+  row('conflict', {}, 'inspect'),
+];
+
+/** The keys were read. */
+export interface Inspected {
+  readonly finding: Finding;
+  /** A command was refused for it. */
+  readonly wasRefused: boolean;
+  /** Refused again so soon after a new login, although everything is ours: another initiator interferes. */
+  readonly isAgain: boolean;
+  readonly isCurrent: boolean;
+}
+
+export interface FindingRow {
+  readonly when: Partial<Inspected>;
+  readonly steps: readonly NewsStep[];
+}
+
+export const FINDINGS: readonly FindingRow[] = [
+  { when: { finding: 'fenced' }, steps: ['taken-over'] },
+  { when: { finding: 'fine', wasRefused: true, isAgain: true }, steps: ['taken-over'] },
+  // A new login registers anew; what was refused is sent again.
+  { when: { finding: 'lost', isCurrent: true }, steps: ['restart'] },
+  { when: { finding: 'lost' }, steps: ['sever'] },
+  { when: { wasRefused: true, isCurrent: true }, steps: ['restart'] },
+  { when: { wasRefused: true }, steps: ['sever'] },
+  { when: {}, steps: [] },
+];
+
+/** Undefined: nothing that the volume has to act on. */
+export function newsOf(sense: Sense): News | undefined {
+  if (tellsOfLoss(sense)) return 'loss';
+  if (tellsWeAreFenced(sense)) return 'keys-taken';
+  if (endsOutstanding(sense)) return 'nexus-ended';
+  return asksForIdentity(sense) ? 'changed' : undefined;
+}
+
+export function stepsOf(news: News, standing: NewsStanding): readonly NewsStep[] {
+  const found = NEWS.find((one) => one.news === news && fits(one.when, standing));
+  return found?.steps ?? [];
+}
+
+export function stepsAfter(inspected: Inspected): readonly NewsStep[] {
+  return FINDINGS.find(({ when }) => fits(when, inspected))?.steps ?? [];
+}
+
+function fits<T extends object>(when: Partial<T>, is: T): boolean {
+  return (Object.keys(when) as (keyof T)[]).every((key) => when[key] === is[key]);
 }

@@ -67,7 +67,7 @@ export const FENCES: readonly Mutation[] = [
     'written-while-keys-are-looked-at',
     'a unit that has lost its power is written to before its registrations were looked at',
     [CLAIM, 'where the unit alone lost its power'],
-    volume('unit-news', '      if (waits) dispatcher.freeze();\n', ''),
+    volume('unit-news', "['freeze', 'inspect-then-recheck']", "['inspect-then-recheck']"),
   ),
   mutation(
     'reserved-after-the-claim-was-lost',
