@@ -38,6 +38,7 @@ import {
   switchPolicy,
 } from './live-policy.ts';
 import { MemoryKeeper } from './memory-keeper.ts';
+import type { LinkSignal } from './link/link-signal.ts';
 import { type BoardOptions, PathBoard, type VolumePath } from './link/path-board.ts';
 import type { RecentWrites } from './unit/recent-writes.ts';
 import type { PathLink } from './link/path-link.ts';
@@ -55,10 +56,11 @@ import type { SwitchReport } from './switch/switch-report.ts';
 import { Switcher } from './switch/switcher.ts';
 import { controllerOptions, type VolumeOptions, type VolumeSnapshot } from './volume-types.ts';
 import { unflushedText } from './io/write-log.ts';
+import type { UnitSignal } from './unit/unit-signal.ts';
 import { WriteProtection } from './unit/write-protection.ts';
 
 /** What the parts tell. */
-export type VolumeSignal = IoSignal | ReserveSignal;
+export type VolumeSignal = IoSignal | LinkSignal | ReserveSignal;
 
 export const LOGOUT_TIMEOUT_MS = 1_000;
 /** How often a volume that is closed looks whether its own requests are answered. */
@@ -129,7 +131,7 @@ export class VolumeEngine {
     this.question = new ClaimQuestion({ clock, isAnswered: () => this.claimQuestions }, emit);
     this.#protection = new WriteProtection(clock, !options.readOnly);
     this.reservations = this.#makeReservations(emit);
-    this.board = this.#makeBoard();
+    this.board = this.#makeBoard(emit);
     this.driver = new ControllerDriver(
       clock,
       controllerOptions(options),
@@ -281,6 +283,38 @@ export class VolumeEngine {
       case 'conflict':
         this.#followUp.conflict(signal.path, signal.detail);
         return;
+      case 'path-fault':
+      case 'put-off':
+      case 'writes-lost':
+      case 'given-up':
+      case 'overdue':
+        this.#onIo(signal);
+        return;
+      case 'io-stalled':
+      case 'io-progressed':
+      case 'own-stall':
+        this.#onStall(signal);
+        return;
+      case 'path-event':
+      case 'identity':
+      case 'unauthenticated':
+      case 'path-dropped':
+      case 'paths-changed':
+        this.#onLink(signal);
+        return;
+      case 'claim-questioned':
+      case 'claim-confirmed':
+      case 'taken-over':
+      case 'servers-changed':
+        this.#onReserve(signal);
+        return;
+      default:
+        assertNever(signal);
+    }
+  }
+
+  #onIo(signal: Exclude<IoSignal, UnitSignal | StallSignal>): void {
+    switch (signal.kind) {
       case 'path-fault': {
         const { path, verdict } = signal;
         if (verdict.cause === 'write-protected') this.#protection.refused(path);
@@ -303,11 +337,47 @@ export class VolumeEngine {
         else this.switcher.restart(path, cause);
         return;
       }
-      case 'io-stalled':
-      case 'io-progressed':
-      case 'own-stall':
-        this.#onStall(signal);
+      default:
+        assertNever(signal);
+    }
+  }
+
+  /** I/O that does not move, or does again, is a matter of the path that carries it at this moment. */
+  #onStall(signal: StallSignal): void {
+    if (signal.kind === 'own-stall') {
+      this.driver.dispatch(signal);
+      return;
+    }
+    const path = this.dispatcher.route?.path as PathName | undefined;
+    if (path !== undefined) this.driver.dispatch({ ...signal, path });
+  }
+
+  #onLink(signal: Exclude<LinkSignal, UnitSignal>): void {
+    switch (signal.kind) {
+      case 'path-event':
+        this.driver.dispatch(signal.event);
         return;
+      case 'identity':
+        // A ban outlives this process: what is not ours today is not ours after a restart.
+        if (signal.identity.kind === 'banned') void this.#recordBans();
+        this.options.onEvent(signal);
+        return;
+      case 'unauthenticated':
+        this.options.onEvent(signal);
+        return;
+      case 'path-dropped':
+        this.reservations.forget(signal.path);
+        return;
+      case 'paths-changed':
+        this.bell.ring();
+        return;
+      default:
+        assertNever(signal);
+    }
+  }
+
+  #onReserve(signal: ReserveSignal): void {
+    switch (signal.kind) {
       case 'claim-questioned':
         this.options.onEvent(signal);
         return;
@@ -328,14 +398,9 @@ export class VolumeEngine {
     }
   }
 
-  /** I/O that does not move, or does again, is a matter of the path that carries it at this moment. */
-  #onStall(signal: StallSignal): void {
-    if (signal.kind === 'own-stall') {
-      this.driver.dispatch(signal);
-      return;
-    }
-    const path = this.dispatcher.route?.path as PathName | undefined;
-    if (path !== undefined) this.driver.dispatch({ ...signal, path });
+  #recordBans(): Promise<unknown> {
+    const { book, keeper } = this;
+    return keeper.update(() => (book.settled ? { banned: this.bans } : {}));
   }
 
   // -------------------------------------------------------------------------- the joints
@@ -372,7 +437,7 @@ export class VolumeEngine {
     }
   }
 
-  #makeBoard(): PathBoard {
+  #makeBoard(emit: (signal: LinkSignal) => void): PathBoard {
     const { paths, initiatorName, clock, initiator, credentials } = this.options;
     const times = linkTimes(() => this.#policy);
     const book = this.book;
@@ -387,7 +452,6 @@ export class VolumeEngine {
       reservations: {
         join: (path, session, open, ms) => reservations.join(path, session, open, ms),
         preempt: (path, limits) => reservations.fence(path, limits),
-        forget: (path) => reservations.forget(path),
       },
     };
     return new PathBoard(
@@ -395,22 +459,7 @@ export class VolumeEngine {
         ...{ paths, initiatorName, times, clock, initiator, book, protection, recent },
         ...{ floating, ...wanted },
       },
-      {
-        dispatch: (event) => this.driver.dispatch(event),
-        attention: (path, sense) => this.#followUp.attention(path, sense),
-        fenced: (path, detail) => this.#followUp.conflict(path, detail),
-        identity: (path, identity) => {
-          if (identity.kind === 'banned') {
-            // A ban outlives this process: what is not ours today is not ours after a restart.
-            void this.keeper.update(() => (book.settled ? { banned: this.bans } : {}));
-          }
-          this.options.onEvent({ kind: 'identity', path, identity });
-        },
-        unauthenticated: (path, detail) => {
-          this.options.onEvent({ kind: 'unauthenticated', path, detail });
-        },
-        changed: () => this.bell.ring(),
-      },
+      emit,
     );
   }
 

@@ -1,7 +1,7 @@
-/** What a path's link is made of, and what it needs of its volume. */
+/** What a path's link is made of, and what it asks its volume. */
 import type { Result } from '../../base/result.ts';
-import type { Cause, Identity } from '../../paths/model.ts';
-import type { Sense, Session } from '../../ports/session.ts';
+import type { Identity } from '../../paths/model.ts';
+import type { Session } from '../../ports/session.ts';
 import type { CommandContext } from '../unit/command.ts';
 import type { LuReading } from '../unit/lu.ts';
 import type { ProbeAnswer } from '../unit/probe-answer.ts';
@@ -22,16 +22,12 @@ export interface LinkOptions extends LoginOptions {
   readonly floating: () => boolean;
 }
 
-/** What a link needs of its volume. */
-export interface LinkEvents {
+/** What a link asks its volume; what it tells is in link-signal.ts. */
+export interface LinkQuestions {
   /** Judges what the path leads to; called after every login. */
   judge(link: ReservedPath, reading: LuReading): Identity;
   /** What this path has to show; undefined: nothing to compare. */
   recent(): RecentWrites | undefined;
-  attention(link: ReservedPath, sense: Sense): void;
-  /** The session ended and not because we wanted it to. */
-  lost(link: ReservedPath, cause: Cause): void;
-  fenced(link: ReservedPath, detail: string): void;
   /** Registers a session whose identity is verified; why the path cannot be used, if so. */
   join(
     link: ReservedPath,

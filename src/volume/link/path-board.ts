@@ -9,14 +9,14 @@ import type {
   ChapCredentials,
   DigestChoices,
   Initiator,
-  Sense,
   SessionTarget,
 } from '../../ports/session.ts';
 import type { IdentityBook } from '../unit/identity-book.ts';
 import type { ProbeAnswer } from '../unit/probe-answer.ts';
 import type { RecentWrites } from '../unit/recent-writes.ts';
 import type { WriteProtection } from '../unit/write-protection.ts';
-import type { LinkEvents, LinkTimes } from './link-options.ts';
+import type { LinkQuestions, LinkTimes } from './link-options.ts';
+import type { LinkSignal, SessionSignal } from './link-signal.ts';
 import { PathLink } from './path-link.ts';
 
 export interface VolumePath {
@@ -39,29 +39,11 @@ export interface BoardOptions {
   readonly recent: () => RecentWrites | undefined;
   /** The addresses of portals may move to other gateways. */
   readonly floating: () => boolean;
-  readonly reservations: BoardReservations;
+  /** What a link asks about registrations. */
+  readonly reservations: Pick<LinkQuestions, 'join' | 'preempt'>;
   readonly credentials: () => ChapCredentials | undefined;
   /** Asked at each login. */
   readonly digests: () => DigestChoices;
-}
-
-export interface BoardEvents {
-  dispatch(event: PathEvent): void;
-  attention(path: string, sense: Sense): void;
-  /** A command was refused with RESERVATION CONFLICT. */
-  fenced(path: string, detail: string): void;
-  /** A path was found to be, or not to be, the volume's logical unit. */
-  identity(path: string, identity: Identity): void;
-  /** CHAP has failed, after it had not or differently. */
-  unauthenticated(path: string, detail: string): void;
-  /** Something about a path has changed. */
-  changed(): void;
-}
-
-/** What a link asks about registrations goes straight on. */
-export interface BoardReservations extends Pick<LinkEvents, 'join' | 'preempt'> {
-  /** The path was removed. */
-  forget(path: string): void;
 }
 
 export interface LastError {
@@ -71,7 +53,7 @@ export interface LastError {
 
 export class PathBoard {
   readonly #options: BoardOptions;
-  readonly #events: BoardEvents;
+  readonly #emit: (signal: LinkSignal) => void;
   readonly #links = new Map<string, PathLink>();
   readonly #lastErrors = new Map<string, LastError>();
   readonly #answered = new Set<string>();
@@ -81,9 +63,9 @@ export class PathBoard {
   /** Path errors and bans seen since the start; any change voids a proof that relied on quiet. */
   errors = 0;
 
-  constructor(options: BoardOptions, events: BoardEvents) {
+  constructor(options: BoardOptions, emit: (signal: LinkSignal) => void) {
     this.#options = options;
-    this.#events = events;
+    this.#emit = emit;
     for (const path of options.paths) this.add(path);
   }
 
@@ -101,7 +83,7 @@ export class PathBoard {
     this.#identities.delete(path);
     this.#unauthenticated.delete(path);
     this.#options.book.readmit(path);
-    this.#options.reservations.forget(path);
+    this.#emit({ kind: 'path-dropped', path });
     await link.close(timeoutMs);
   }
 
@@ -142,7 +124,7 @@ export class PathBoard {
     const { path, probe, deadlineMs } = effect;
     const link = this.#links.get(path);
     if (link === undefined) return;
-    const late = (): void => this.#events.dispatch({ kind: 'probe-late', path, probe });
+    const late = (): void => this.#tellController({ kind: 'probe-late', path, probe });
     const answer = await link.probe(deadlineMs, current, late);
     // Removed meanwhile: by now the name may be another path's.
     if (this.#links.get(path) !== link) return;
@@ -152,22 +134,22 @@ export class PathBoard {
         this.#unauthenticated.delete(path);
         this.#identified(path, { kind: 'verified' });
         const { latencyUs } = answer;
-        this.#events.dispatch({ kind: 'probe-succeeded', path, probe, latencyUs });
+        this.#tellController({ kind: 'probe-succeeded', path, probe, latencyUs });
         break;
       }
       case 'failed': {
         this.#erred(path, answer.cause);
         const { hard, cause } = answer;
-        this.#events.dispatch({ kind: 'probe-failed', path, probe, hard, cause });
+        this.#tellController({ kind: 'probe-failed', path, probe, hard, cause });
         break;
       }
       case 'not-ours':
         this.#identified(path, answer.identity);
         // It answers, which is all that a probe asks; its identity keeps it from being used.
-        this.#events.dispatch({ kind: 'probe-succeeded', path, probe, latencyUs: 0 });
+        this.#tellController({ kind: 'probe-succeeded', path, probe, latencyUs: 0 });
         break;
     }
-    this.#events.changed();
+    this.#emit({ kind: 'paths-changed' });
   }
 
   /** Looks once more who a path is, though no probe is due. */
@@ -177,7 +159,7 @@ export class PathBoard {
     if (answer === undefined || this.#links.get(name) !== link) return;
     if (answer.kind === 'good') this.#identified(name as PathName, { kind: 'verified' });
     else this.report(name, answer);
-    this.#events.changed();
+    this.#emit({ kind: 'paths-changed' });
   }
 
   /** The next answer about the path's identity is news again. */
@@ -194,8 +176,8 @@ export class PathBoard {
 
   failed(name: string, cause: Cause): void {
     this.#erred(name, cause);
-    this.#events.dispatch({ kind: 'path-failed', path: name as PathName, cause });
-    this.#events.changed();
+    this.#tellController({ kind: 'path-failed', path: name as PathName, cause });
+    this.#emit({ kind: 'paths-changed' });
   }
 
   async sever(path: string, reason: string): Promise<void> {
@@ -213,7 +195,7 @@ export class PathBoard {
     if (cause.kind !== 'authentication') return;
     if (this.#unauthenticated.get(path) === cause.detail) return;
     this.#unauthenticated.set(path, cause.detail);
-    this.#events.unauthenticated(path, cause.detail);
+    this.#emit({ kind: 'unauthenticated', path, detail: cause.detail });
   }
 
   /** Tells the controller when the identity of a path is not what it was. */
@@ -226,25 +208,32 @@ export class PathBoard {
     // What was read through it until now may have been another unit's.
     if (identity.kind !== 'verified') this.errors++;
     if (identity.kind === 'banned') this.#options.book.ban(path, identity.detail);
-    this.#events.identity(path, identity);
-    this.#events.dispatch({ kind: 'identity', path, identity });
+    this.#emit({ kind: 'identity', path, identity });
+    this.#tellController({ kind: 'identity', path, identity });
+  }
+
+  #tellController(event: PathEvent): void {
+    this.#emit({ kind: 'path-event', event });
+  }
+
+  #heard(signal: SessionSignal): void {
+    if (signal.kind === 'session-lost') this.failed(signal.path, signal.cause);
+    else this.#emit(signal);
   }
 
   #makeLink(path: VolumePath): PathLink {
     const { book, protection, recent, clock, initiator, initiatorName, times } = this.#options;
     const { credentials, digests, floating, reservations } = this.#options;
-    const events: LinkEvents = {
+    const questions: LinkQuestions = {
       judge: ({ name }, { identity, facts }) =>
         protection.judge(name, book.judge(name, identity), facts),
       recent,
-      attention: (link, sense) => this.#events.attention(link.name, sense),
-      lost: (link, cause) => this.failed(link.name, cause),
-      fenced: (link, detail) => this.#events.fenced(link.name, detail),
       join: reservations.join,
       preempt: reservations.preempt,
     };
     const { name, target, isid } = path;
     const options = { name, target, isid, initiatorName, times, clock, initiator };
-    return new PathLink({ ...options, credentials, digests, floating }, events);
+    const wanted = { ...options, credentials, digests, floating };
+    return new PathLink(wanted, questions, (signal) => this.#heard(signal));
   }
 }

@@ -37,7 +37,8 @@ import {
   silentFault,
 } from '../unit/probe-answer.ts';
 import { type FenceLimits, UnitReset } from '../unit/unit-reset.ts';
-import type { LinkEvents, LinkOptions } from './link-options.ts';
+import type { LinkOptions, LinkQuestions } from './link-options.ts';
+import type { SessionSignal } from './link-signal.ts';
 import { Medium } from './medium.ts';
 import { astray, PathLogin } from './path-login.ts';
 
@@ -52,7 +53,8 @@ export class PathLink {
   /** Allocated and persisted by the node; see ConnectOptions. */
   readonly isid: string;
   readonly #options: LinkOptions;
-  readonly #events: LinkEvents;
+  readonly #questions: LinkQuestions;
+  readonly #emit: (signal: SessionSignal) => void;
   readonly #login: PathLogin;
   readonly #medium: Medium;
   readonly #proof: NexusProof;
@@ -72,15 +74,20 @@ export class PathLink {
   /** When the last session of this path was reset by us. */
   severedAt: Instant;
 
-  constructor(options: LinkOptions, events: LinkEvents) {
+  constructor(
+    options: LinkOptions,
+    questions: LinkQuestions,
+    emit: (signal: SessionSignal) => void,
+  ) {
     this.name = options.name;
     this.target = options.target;
     this.isid = options.isid;
     this.#options = options;
-    this.#events = events;
+    this.#questions = questions;
+    this.#emit = emit;
     this.#login = new PathLogin(options);
     this.#medium = new Medium({
-      recent: () => events.recent(),
+      recent: () => questions.recent(),
       fault: (fault) => this.#faultOfProbe(fault),
       disagrees: (session, detail) => this.#discard(session, detail),
     });
@@ -270,7 +277,7 @@ export class PathLink {
       name,
       proves: true,
       resetNexus: (limits) => this.resetNexus(limits, portal, key),
-      preempt: (limits) => this.#events.preempt({ name, isid, key }, limits),
+      preempt: (limits) => this.#questions.preempt({ name, isid, key }, limits),
       knock: (timeoutMs) => initiator.knock({ ...target, ...portal }, timeoutMs),
     };
   }
@@ -334,7 +341,7 @@ export class PathLink {
     void session.closed.then((failure) => {
       if (this.#session !== session) return;
       this.#forget();
-      this.#events.lost(this, causeOf(failure));
+      this.#emit({ kind: 'session-lost', path: this.name, cause: causeOf(failure) });
     });
     return ok(session);
   }
@@ -372,7 +379,7 @@ export class PathLink {
     if (changes !== this.#changes) return this.#identify(session, deadlineMs, asking);
     // Only now: until it was judged the unit is in doubt, and so it stays when nobody answers.
     this.#changesRead = changes;
-    const identity = this.#events.judge(this, reading.value);
+    const identity = this.#questions.judge(this, reading.value);
     if (identity.kind !== 'verified') {
       const why = identity.kind === 'unchecked' ? 'unchecked' : identity.detail;
       this.#discard(session, why);
@@ -415,7 +422,7 @@ export class PathLink {
 
   #join(session: Session, deadlineMs: number): Promise<ProbeAnswer | undefined> {
     const open = (ms: number): CommandContext => this.#context(session, ms);
-    return this.#events.join(this, session, open, deadlineMs);
+    return this.#questions.join(this, session, open, deadlineMs);
   }
 
   /** Leaves a session that nothing was ever written through. */
@@ -428,7 +435,7 @@ export class PathLink {
     const { clock } = this.#options;
     const attention = (sense: Sense): void => {
       if (asksForIdentity(sense)) this.#changes++;
-      this.#events.attention(this, sense);
+      this.#emit({ kind: 'attention', path: this.name, sense });
     };
     return { session, clock, deadlineMs, attention };
   }
@@ -458,7 +465,9 @@ export class PathLink {
   /** An error of the medium or of the command is an answer: the path works. */
   #faultOfProbe(fault: CommandFault): ProbeAnswer | undefined {
     if (fault.kind === 'error') return undefined;
-    if (fault.kind === 'fenced') this.#events.fenced(this, fault.detail);
+    if (fault.kind === 'fenced') {
+      this.#emit({ kind: 'conflict', path: this.name, detail: fault.detail });
+    }
     return faultAnswer(fault);
   }
 }
