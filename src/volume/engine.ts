@@ -53,6 +53,7 @@ import { seldom } from './seldom.ts';
 import type { AgeSignal, IoSignal, StallSignal } from './io/io-signal.ts';
 import { StallWatch } from './io/stall-watch.ts';
 import type { SwitchReport } from './switch/switch-report.ts';
+import type { SwitchSignal } from './switch/switch-signal.ts';
 import { Switcher } from './switch/switcher.ts';
 import { controllerOptions, type VolumeOptions, type VolumeSnapshot } from './volume-types.ts';
 import { unflushedText } from './io/write-log.ts';
@@ -60,7 +61,7 @@ import type { UnitSignal } from './unit/unit-signal.ts';
 import { WriteProtection } from './unit/write-protection.ts';
 
 /** What the parts tell. */
-export type VolumeSignal = IoSignal | LinkSignal | ReserveSignal;
+export type VolumeSignal = IoSignal | LinkSignal | ReserveSignal | SwitchSignal;
 
 export const LOGOUT_TIMEOUT_MS = 1_000;
 /** How often a volume that is closed looks whether its own requests are answered. */
@@ -138,7 +139,7 @@ export class VolumeEngine {
       (effect) => this.#execute(effect),
       () => this.#stalls.catchUp(),
     );
-    this.switcher = this.#makeSwitcher();
+    this.switcher = this.#makeSwitcher(emit);
     this.debts = makeDebts(this, () => this.#policy);
     const { keeper, driver, dispatcher, board, switcher, reservations } = this;
     this.#followUp = new FollowUp(
@@ -308,6 +309,13 @@ export class VolumeEngine {
       case 'servers-changed':
         this.#onReserve(signal);
         return;
+      case 'switched':
+      case 'switch-abandoned':
+      case 'path-rejected':
+      case 'stuck':
+      case 'unstuck':
+        this.#onSwitch(signal);
+        return;
       default:
         assertNever(signal);
     }
@@ -398,6 +406,37 @@ export class VolumeEngine {
     }
   }
 
+  #onSwitch(signal: Exclude<SwitchSignal, UnitSignal>): void {
+    switch (signal.kind) {
+      case 'switched':
+        this.#switched(signal.report);
+        return;
+      case 'switch-abandoned': {
+        const { kind, to, reason } = signal;
+        this.options.onEvent(signal);
+        this.driver.dispatch({ kind, path: to as PathName, reason });
+        return;
+      }
+      case 'path-rejected':
+        this.board.report(signal.path, signal.answer);
+        return;
+      case 'stuck':
+        this.#stickAt({ what: signal.what, why: signal.why });
+        return;
+      case 'unstuck':
+        this.#stickAt(undefined);
+        return;
+      default:
+        assertNever(signal);
+    }
+  }
+
+  #stickAt(stuck: VolumeEngine['stuck']): void {
+    this.#stuck = stuck;
+    this.#tellStuck();
+    this.bell.ring();
+  }
+
   #recordBans(): Promise<unknown> {
     const { book, keeper } = this;
     return keeper.update(() => (book.settled ? { banned: this.bans } : {}));
@@ -434,6 +473,8 @@ export class VolumeEngine {
         this.#memory.touch();
         this.options.onEvent(effect);
         return;
+      default:
+        assertNever(effect);
     }
   }
 
@@ -515,7 +556,7 @@ export class VolumeEngine {
     if (detail !== '') this.options.onEvent({ kind: 'fence-undeclared', detail });
   }
 
-  #makeSwitcher(): Switcher {
+  #makeSwitcher(emit: (signal: SwitchSignal) => void): Switcher {
     return new Switcher(
       Object.assign(
         switchPolicy(() => this.#policy),
@@ -527,20 +568,7 @@ export class VolumeEngine {
           readOnly: this.options.readOnly,
         },
       ),
-      {
-        switched: (report) => this.#switched(report),
-        abandoned: ({ to }, reason) => {
-          this.options.onEvent({ kind: 'switch-abandoned', to, reason });
-          this.driver.dispatch({ kind: 'switch-abandoned', path: to as PathName, reason });
-        },
-        rejected: (path, answer) => this.board.report(path, answer),
-        attention: (path, sense) => this.#followUp.attention(path, sense),
-        stuck: (what, why) => {
-          this.#stuck = why === '' ? undefined : { what, why };
-          this.#tellStuck();
-          this.bell.ring();
-        },
-      },
+      emit,
     );
   }
 

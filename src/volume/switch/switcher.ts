@@ -17,7 +17,7 @@
 import type { Instant } from '../../base/brand.ts';
 import type { Cause } from '../../paths/model.ts';
 import type { Timer } from '../../ports/clock.ts';
-import type { Sense, Session } from '../../ports/session.ts';
+import type { Session } from '../../ports/session.ts';
 import { absentPath, type FencedPath, type FenceTerms } from '../fence/fence.ts';
 import { UnfencedPaths } from '../fence/unfenced.ts';
 import type { PathLink, Verified } from '../link/path-link.ts';
@@ -25,18 +25,8 @@ import { holding } from '../record/record.ts';
 import { notLoggedIn, type ProbeAnswer } from '../unit/probe-answer.ts';
 import { keyOf } from '../unit/session-key.ts';
 import { type PlanOptions, planSwitch } from './planned-switch.ts';
-import { SwitchAccount, type SwitchOrder, type SwitchReport } from './switch-report.ts';
-
-export interface SwitchEvents {
-  switched(report: SwitchReport): void;
-  abandoned(order: SwitchOrder, reason: string): void;
-  /** The new path turned out to be no good. */
-  rejected(path: string, answer: ProbeAnswer): void;
-  /** A command of ours on the current path was answered with a unit attention. */
-  attention(path: string, sense: Sense): void;
-  /** Cannot go on until something changes; '' when it goes on. */
-  stuck(kind: 'fence' | 'record', why: string): void;
-}
+import { SwitchAccount, type SwitchOrder } from './switch-report.ts';
+import type { SwitchSignal } from './switch-signal.ts';
 
 export interface SwitcherOptions extends PlanOptions {
   readonly fencing: FenceTerms;
@@ -49,7 +39,7 @@ const RETRY_MS = 250;
 
 export class Switcher {
   readonly #options: SwitcherOptions;
-  readonly #events: SwitchEvents;
+  readonly #emit: (signal: SwitchSignal) => void;
   readonly #unfenced = new UnfencedPaths();
   readonly #account: SwitchAccount;
   /** What the controller wants. */
@@ -67,9 +57,9 @@ export class Switcher {
   /** There may be writes of a process before us, and nothing was read since. */
   #hasInherited = false;
 
-  constructor(options: SwitcherOptions, events: SwitchEvents) {
+  constructor(options: SwitcherOptions, emit: (signal: SwitchSignal) => void) {
     this.#options = options;
-    this.#events = events;
+    this.#emit = emit;
     this.#account = new SwitchAccount(options.clock, options.dispatcher);
   }
 
@@ -212,7 +202,7 @@ export class Switcher {
     const answer = (await link(route.path)?.verify(probeTimeoutMs)) ?? notLoggedIn();
     if (this.#mustLeave || this.#mustRecheck || this.#ended) return;
     if (answer.kind === 'good') dispatcher.resume(link(route.path)?.verified?.facts);
-    else this.#events.rejected(route.path, answer);
+    else this.#emit({ kind: 'path-rejected', path: route.path, answer });
   }
 
   async #climb(): Promise<void> {
@@ -232,7 +222,7 @@ export class Switcher {
     const superseded = (): boolean => this.#next !== order || this.#mustLeave || this.#ended;
     const reject = (answer: ProbeAnswer): void => {
       this.#drop(order);
-      this.#events.rejected(order.to, answer);
+      this.#emit({ kind: 'path-rejected', path: order.to, answer });
     };
     const path = link(order.to);
     // The session of a restart is gone, that of a path which was just fenced is new: identify first.
@@ -291,7 +281,7 @@ export class Switcher {
       isWanted: () => this.#order === order,
       isEnded: () => this.#ended,
       within: (timeoutMs, work) => this.#within(timeoutMs, work, order),
-      attention: (sense) => this.#events.attention(old.path, sense),
+      attention: (sense) => this.#emit({ kind: 'attention', path: old.path, sense }),
       go: (verified) => {
         dispatcher.abandon();
         this.#finish(order, verified);
@@ -305,8 +295,8 @@ export class Switcher {
     if (this.#ended) return;
     // Losing the path goes on with the hold, and so does a recheck: it resumes by itself.
     if (!this.#isOverruled()) dispatcher.resume();
-    if (wasWanted || !this.#mustLeave) this.#events.abandoned(order, reason);
-    if (answer !== undefined) this.#events.rejected(to, answer);
+    if (wasWanted || !this.#mustLeave) this.#emit({ kind: 'switch-abandoned', to, reason });
+    if (answer !== undefined) this.#emit({ kind: 'path-rejected', path: to, answer });
   }
 
   /** What is only read holds nothing. */
@@ -321,7 +311,7 @@ export class Switcher {
     this.#restart = undefined;
     this.#hasInherited = false;
     this.#options.dispatcher.release({ path: order.to, session, facts });
-    this.#events.switched(report);
+    this.#emit({ kind: 'switched', report });
   }
 
   /**
@@ -364,14 +354,14 @@ export class Switcher {
   /** Tells why it cannot go on, and waits until it is time to try again. */
   async #stickAt(what: 'fence' | 'record', why: string): Promise<void> {
     this.#stuck = true;
-    this.#events.stuck(what, why);
+    this.#emit({ kind: 'stuck', what, why });
     await this.#pause(RETRY_MS);
   }
 
   #unstick(): void {
     if (!this.#stuck) return;
     this.#stuck = false;
-    this.#events.stuck('fence', '');
+    this.#emit({ kind: 'unstuck' });
   }
 
   /** Waits, at most this long, for something to happen. */

@@ -73,17 +73,16 @@ function bench() {
       link: (path) => (removed.has(path) ? undefined : (p1 as unknown as PathLink)),
       readOnly: false,
     },
-    {
-      switched: ({ to }) => {
+    (signal) => {
+      if (signal.kind === 'switched') {
+        const { to } = signal.report;
         seen.push(`switched ${to}`);
         heldAt.push(store.disk?.heldAt[to]);
         void onSwitched?.();
         onSwitched = undefined;
-      },
-      abandoned: (_, reason) => void seen.push(`abandoned: ${reason}`),
-      rejected: (path) => void seen.push(`rejected ${path}`),
-      attention: ignore,
-      stuck: ignore,
+      }
+      if (signal.kind === 'switch-abandoned') seen.push(`abandoned: ${signal.reason}`);
+      if (signal.kind === 'path-rejected') seen.push(`rejected ${signal.path}`);
     },
   );
   const p0 = {
