@@ -17,7 +17,6 @@ import { LOGOUT_TIMEOUT_MS, VolumeEngine } from './engine.ts';
 import type { FenceOutlook } from './fence/fence-outlook.ts';
 import { flushCache } from './io/flush-cache.ts';
 import { type FormatVerdict, judgeFormat } from './format-guard.ts';
-import { grownRecord } from './grow.ts';
 import type { LuIdentity, LuRecord } from './unit/identity.ts';
 import { asksForIdentity, deferredText, tellsOfLoss } from './unit/outcome.ts';
 import {
@@ -244,8 +243,8 @@ export class Volume implements BlockSource {
 
   /** Takes over the size that every usable path shows; never a smaller one. Returns bytes. */
   async expand(): Promise<Result<number, VolumeError>> {
-    const { board, book, paths, policy } = this.#engine;
-    const lu = await grownRecord(board, book, paths, policy.loginTimeoutMs);
+    const { board, book } = this.#engine;
+    const lu = await this.#grown();
     if (lu === undefined) {
       return err({ kind: 'no-path', detail: `no path is usable (${board.problems()})` });
     }
@@ -253,6 +252,27 @@ export class Volume implements BlockSource {
     if (!saved.ok) return saved;
     book.grow(lu.identity.blocks);
     return ok(this.sizeBytes);
+  }
+
+  /**
+   * The record with the size that every usable path shows, the smallest of them and never less than the volume
+   * has: a unit that was grown on some gateways only is as large as on the last of them. Undefined: no path is
+   * usable.
+   */
+  async #grown(): Promise<LuRecord | undefined> {
+    const { board, book, paths, policy } = this.#engine;
+    const sizes: number[] = [];
+    const deadlineMs = policy.loginTimeoutMs;
+    for (const { name } of paths) {
+      const answer = await board.link(name)?.verify(deadlineMs);
+      const blocks = book.seenBlocks(name);
+      if (answer?.kind === 'good' && blocks !== undefined) sizes.push(blocks);
+      else if (answer?.kind === 'not-ours') board.report(name, answer);
+    }
+    const { record } = book;
+    if (sizes.length === 0 || record === undefined) return undefined;
+    const blocks = Math.max(Math.min(...sizes), record.identity.blocks);
+    return { ...record, identity: { ...record.identity, blocks } };
   }
 
   // ---------------------------------------------------------------------------- live changes
