@@ -6,6 +6,7 @@
  */
 import { hash32 } from '../base/hash.ts';
 import type { PathdApi, PathStatus, VolumeStatus } from '../pathd/api.ts';
+import { asPathState, PATH_STATES } from '../pathd/facts.ts';
 import { askPathd, fail, type Question } from './ask-pathd.ts';
 import { type Command, EXIT } from './commands.ts';
 import { DEFAULT_PATHD_ENDPOINT } from './status.ts';
@@ -90,20 +91,16 @@ function row(path: PathStatus, current: string): readonly string[] {
   ];
 }
 
+/** Of a state that only a later pathd knows nothing is held against the path. */
 function isUp({ state }: PathStatus): boolean {
-  return state !== 'down' && state !== 'connecting';
+  const known = asPathState(state);
+  return known === undefined || PATH_STATES[known].up;
 }
 
-/** Such a path carries no I/O, and some of them are not the volume's unit at all. */
-const UNUSABLE: ReadonlySet<string> = new Set([
-  'banned',
-  'unverified',
-  'write-protected',
-  'connecting',
-]);
-
+/** A path that is not carries no I/O, and some of them are not the volume's unit at all. */
 function isVerified({ state }: PathStatus): boolean {
-  return !UNUSABLE.has(state);
+  const known = asPathState(state);
+  return known === undefined || PATH_STATES[known].verified;
 }
 
 /** As paths/select.ts compares; positive when `a` is better. */
@@ -164,7 +161,7 @@ function currentVerdict(path: PathStatus, pinned: string, isFirst: boolean): str
 function whatIsMissing(path: PathStatus): string | undefined {
   const error = path.lastError === '' ? '' : ` (${printable(path.lastError)})`;
   const { weight, maxWeight } = path;
-  switch (path.state) {
+  switch (asPathState(path.state)) {
     case 'down':
       return (
         `down${error}: once it answers, its weight grows with every good probe from ` +
@@ -178,7 +175,9 @@ function whatIsMissing(path: PathStatus): string | undefined {
       return `not proved to be the same logical unit${error}: see policy expected-serial`;
     case 'write-protected':
       return `its unit refuses writes${error}: allow them at the target, or remove the path`;
-    default:
+    case 'current':
+    case 'standby':
+    case undefined:
       return undefined;
   }
 }

@@ -7,6 +7,7 @@
  * states never.
  */
 import type { PathStatus, SwitchStatus, VolumeStatus } from '../pathd/api.ts';
+import type { PathState, VolumeState } from '../pathd/facts.ts';
 import {
   type Paint,
   type Terminal,
@@ -46,7 +47,7 @@ const VOLUME_PAINT: Readonly<Record<string, Paint>> = {
   serving: 'good',
   holding: 'warning',
   failed: 'bad',
-};
+} satisfies Record<VolumeState, Paint>;
 
 function header(volume: VolumeStatus, options: RenderOptions): string[] {
   const id = printable(volume.volumeId);
@@ -106,14 +107,15 @@ function list(phrases: readonly string[], separator: string): string[] {
   return phrases.map((phrase, i) => (i < phrases.length - 1 ? phrase + separator : phrase));
 }
 
-const PATH_PAINT: Readonly<Record<string, Paint>> = {
+const PATH_PAINT: Readonly<Record<string, Paint | undefined>> = {
   current: 'good',
+  standby: undefined,
   down: 'bad',
   banned: 'bad',
   unverified: 'warning',
   'write-protected': 'warning',
   connecting: 'warning',
-};
+} satisfies Record<PathState, Paint | undefined>;
 
 interface Row {
   readonly path: PathStatus;

@@ -3,7 +3,7 @@
  * weight moves, and never while nothing happens (D73).
  *
  * A transition is what a person would look for: volume state, current path, a path's state, portal, drain
- * or ceiling, a switch. Errors of a path that stays down, and their times, are not: they come with every
+ * or ceiling, a switch: `writes: 'soon'` in pathd/facts.ts. Errors of a path that stays down, and their times, are not: they come with every
  * probe. Transitions are bounded too (a bucket of 10, one in 10 s), because a path that flaps must not
  * write to etcd as fast as it flaps; what is held back is written when a token is there, in its newest
  * form.
@@ -11,6 +11,7 @@
  * Pure: time is passed in.
  */
 import type { VolumeStatus } from '../pathd/api.ts';
+import { picker } from '../pathd/facts.ts';
 
 export const GROWTH_PERIOD_MS = 30_000;
 const BURST = 10;
@@ -49,17 +50,13 @@ export class StatusPace {
   }
 }
 
+const soon = picker(({ writes }) => writes === 'soon');
+const slowly = picker(({ writes }) => writes === 'slowly');
+
 function transitionOf(volume: VolumeStatus): string {
-  const { state, reason, device, currentPath, pinnedPath, fencing, lastSwitch } = volume;
-  return JSON.stringify([
-    ...[state, reason, device, currentPath, pinnedPath, fencing],
-    ...[lastSwitch?.atUnixMs, lastSwitch?.gapMs],
-    volume.paths.map(({ name, state, portal, maxWeight, drained, holdDown }) => [
-      ...[name, state, portal, maxWeight, drained, holdDown],
-    ]),
-  ]);
+  return JSON.stringify(soon(volume));
 }
 
-function weightsOf({ paths }: VolumeStatus): string {
-  return paths.map(({ weight }) => weight).join();
+function weightsOf(volume: VolumeStatus): string {
+  return JSON.stringify(slowly(volume));
 }

@@ -1,11 +1,13 @@
 /**
  * The pathd interface as TypeScript: the messages of proto/pathd.proto (camelCase, 64-bit integers as
  * numbers: every size here is below 2^53) and the client's contract. csi and the CLI use `PathdApi`;
- * client.ts implements it over gRPC, tests with a double.
+ * client.ts implements it over gRPC, tests with a double. Each field has an entry in facts.ts.
  */
 import type { Debt } from '../volume/record/debt.ts';
+import type { EventReason } from './event-reasons.ts';
 
 export type { Debt } from '../volume/record/debt.ts';
+export { type EventReason, isChatty } from './event-reasons.ts';
 
 export interface PathSpec {
   readonly name: string;
@@ -65,41 +67,6 @@ export interface AttachRequest {
 /** What is wanted of an attached volume from now on. */
 export type UpdateRequest = Pick<AttachRequest, 'volumeId' | 'paths' | 'policy' | 'pin'>;
 
-/** Reasons of Kubernetes events; see proto/pathd.proto. */
-export type EventReason =
-  | 'PathDown'
-  | 'PathUp'
-  | 'FailedOver'
-  | 'FailedBack'
-  | 'Moved'
-  | 'AllPathsDown'
-  | 'FenceFailed'
-  | 'FenceUndeclared'
-  | 'StateNotWritable'
-  | 'TargetBusy'
-  | 'DeviceTampered'
-  | 'SlowStorage'
-  | 'IdentityMismatch'
-  | 'PathUnverified'
-  | 'WriteProtected'
-  | 'PathsChanged'
-  | 'VolumeFailed'
-  | 'AuthenticationFailed'
-  | 'ClaimQuestioned'
-  | 'DebtsLeft';
-
-/**
- * Reasons that a path which comes and goes produces by itself, as often as it does. Wherever room for events
- * is short (what pathd keeps, what waits for the API server, what the API server is spared) they share it and
- * give way; every other reason has room of its own. So a flapping path cannot use up what FailedOver,
- * AllPathsDown or VolumeFailed need to be heard, and a reason that is new counts as severe.
- */
-const CHATTY: ReadonlySet<string> = new Set<EventReason>(['PathDown', 'PathUp']);
-
-export function isChatty({ reason }: { readonly reason: string }): boolean {
-  return CHATTY.has(reason);
-}
-
 /** Something that happened to a volume, for people. */
 export interface VolumeNotice {
   /** Counts from 1 at each start of pathd. */
@@ -142,6 +109,7 @@ export interface PathStatus {
   readonly portal: string;
   readonly weight: number;
   readonly maxWeight: number;
+  /** `PathState`, or one that only a later pathd knows. */
   readonly state: string;
   readonly drained: boolean;
   readonly holdDown: boolean;
@@ -174,6 +142,7 @@ export interface VolumeStatus {
    */
   readonly backingFile?: string;
   readonly sizeBytes: number;
+  /** `VolumeState`; `lost` in what csi writes of a volume that pathd does not have any more. */
   readonly state: string;
   readonly reason: string;
   readonly currentPath: string;

@@ -154,7 +154,10 @@ function pinnedUnit(
 }
 
 /** The paths with their ISIDs, which are on disk when this resolves. */
-export async function volumePaths(request: UpdateRequest, node: NodeState): Promise<VolumePath[]> {
+export async function volumePaths(
+  request: UpdateRequest,
+  node: Pick<NodeState, 'isids'>,
+): Promise<VolumePath[]> {
   const names = request.paths.map(({ name }) => name);
   const isids = await node.isids(request.volumeId, names);
   if (!isids.ok) throw new PathdError('RESOURCE_EXHAUSTED', isids.error);

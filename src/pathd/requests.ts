@@ -1,7 +1,8 @@
 /** Checks of the requests to pathd: every refusal names the value and what is expected. */
 import { writePolicyProblem } from '../paths/policy-check.ts';
 import { parsePolicy, type Policy, type PolicySet } from '../paths/policy.ts';
-import { type Debt, PathdError, type UpdateRequest } from './api.ts';
+import { type Debt, PathdError, type PathSpec, type UpdateRequest } from './api.ts';
+import { PATH_SPEC } from './facts.ts';
 import { initiatorNameProblem } from './node-state.ts';
 
 const VOLUME_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
@@ -83,12 +84,11 @@ export function checkRequest(request: UpdateRequest, policySet: PolicySet): Poli
   return bad(`policy: ${problems.join('; ')}`);
 }
 
+const ATTRIBUTES = Object.keys(PATH_SPEC) as readonly (keyof PathSpec)[];
+
 /** What is wanted, as text: equal for requests that want the same, in whatever order they say it. */
 export function asText(request: UpdateRequest): string {
   const policy = Object.entries(request.policy).sort(([a], [b]) => (a < b ? -1 : 1));
-  const paths = request.paths.map(
-    ({ name, host, port, targetName, lun, maxWeight, drained, rack = '', room = '' }) =>
-      [name, host, port, targetName, lun, maxWeight, drained, rack, room] as const,
-  );
+  const paths = request.paths.map((path) => ATTRIBUTES.map((name) => path[name] ?? ''));
   return JSON.stringify([paths, policy, request.pin]);
 }

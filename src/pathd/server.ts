@@ -26,6 +26,7 @@ import {
   type VolumeStatus,
 } from './api.ts';
 import type { Notices } from './notices.ts';
+import { StatusNews } from './status-news.ts';
 import { loadPathd } from './wire.ts';
 
 export interface PathdServer {
@@ -147,19 +148,17 @@ function claimState(text: string): ClaimState {
   throw new PathdError('INVALID_ARGUMENT', `state "${text}": expected confirmed or lost`);
 }
 
-/** Sends the status whenever it differs from the last one sent; a slow reader gets fewer. */
+/** Sends the status whenever it is news (status-news.ts); a slow reader gets fewer. */
 function watch(
   call: ServerWritableStream<Request, object>,
   look: () => Promise<readonly VolumeStatus[]>,
 ): void {
-  let last = '';
+  const news = new StatusNews();
   let blocked = false;
   const send = async (): Promise<void> => {
     if (blocked) return;
     const volumes = await look();
-    const text = JSON.stringify(volumes);
-    if (text === last) return;
-    last = text;
+    if (!news.isNews(volumes, performance.now())) return;
     blocked = !call.write({ volumes });
   };
   call.on('drain', () => {

@@ -5,15 +5,23 @@ import type { VolumeSnapshot } from '../volume/volume-types.ts';
 import { isWriteProtected } from '../volume/unit/write-protection.ts';
 import { describeFencing } from '../volume/fence/fence.ts';
 import type { PathSpec, PathStatus, SwitchStatus, VolumeStatus } from './api.ts';
+import type { PathState, VolumeState } from './facts.ts';
 
 /** Rack and room of each path's target, by path name. */
 export type Places = ReadonlyMap<string, { readonly rack: string; readonly room: string }>;
+
+const NOWHERE = { rack: '', room: '' };
 
 export function placesOf(paths: readonly PathSpec[]): Places {
   return new Map(paths.map(({ name, rack = '', room = '' }) => [name, { rack, room }]));
 }
 
-export function volumeStatus(volume: Volume, device: ExportedDevice, places: Places): VolumeStatus {
+/** Every field, whether a reader may find it absent or not. */
+export function volumeStatus(
+  volume: Volume,
+  device: ExportedDevice,
+  places: Places,
+): Required<VolumeStatus> {
   const snapshot = volume.status();
   const { fencing, portals } = volume.wanted.policy;
   return {
@@ -21,13 +29,10 @@ export function volumeStatus(volume: Volume, device: ExportedDevice, places: Pla
     device: device.path,
     backingFile: device.backingFile,
     sizeBytes: volume.sizeBytes,
-    state: snapshot.state,
+    state: snapshot.state satisfies VolumeState,
     reason: snapshot.reason,
     currentPath: snapshot.current ?? '',
-    paths: snapshot.paths.map((path) => ({
-      ...pathStatus(path, snapshot.current),
-      ...places.get(path.name),
-    })),
+    paths: snapshot.paths.map((path) => pathStatus(path, snapshot.current, places)),
     lastSwitch: switchStatus(snapshot),
     fencing: describeFencing(fencing, snapshot.preemptible, portals === 'floating'),
     queued: snapshot.queued,
@@ -49,7 +54,9 @@ export function volumeStatus(volume: Volume, device: ExportedDevice, places: Pla
 function pathStatus(
   path: VolumeSnapshot['paths'][number],
   current: string | undefined,
-): PathStatus {
+  places: Places,
+): Required<PathStatus> {
+  const { rack, room } = places.get(path.name) ?? NOWHERE;
   return {
     name: path.name,
     portal: path.portal,
@@ -62,10 +69,12 @@ function pathStatus(
     lastError: path.lastError?.detail ?? '',
     lastErrorUnixMs: path.lastError?.at.getTime() ?? 0,
     probeP90Us: path.probeP90Us,
+    rack,
+    room,
   };
 }
 
-function pathState(path: VolumeSnapshot['paths'][number], current: string | undefined): string {
+function pathState(path: VolumeSnapshot['paths'][number], current: string | undefined): PathState {
   if (path.identity.kind === 'banned') return 'banned';
   if (isWriteProtected(path.identity)) return 'write-protected';
   if (path.identity.kind === 'unverified') return 'unverified';

@@ -4,7 +4,7 @@
  */
 import type { Policy, PolicyProblem } from './policy.ts';
 import { PARAMETERS } from './policy.ts';
-import { formatDuration } from './policy-values.ts';
+import { formatDuration, isAnyDeclared } from './policy-values.ts';
 import { FLOOR } from './weight.ts';
 
 /** How long a silent death goes unnoticed at worst, without I/O: one period and k deadlines. */
@@ -37,8 +37,7 @@ export function writePolicyProblem(policy: Policy): PolicyProblem | undefined {
 
 /** Where addresses float, a reset counts by a registered key; without reservations there is none. */
 function portalsProblem({ portals, reservation, fencing }: Policy): PolicyProblem | undefined {
-  const isDeclared = fencing.gone || fencing.delayMs !== undefined || fencing.none;
-  if (portals === 'fixed' || reservation === 'auto' || isDeclared) return undefined;
+  if (portals === 'fixed' || reservation === 'auto' || isAnyDeclared(fencing)) return undefined;
   const message =
     `floating needs ${PARAMETERS.reservation.name}: auto, or gone, delay= or none in ` +
     `${PARAMETERS.fencing.name}: nothing else could fence a path`;

@@ -23,10 +23,24 @@ export interface Parameter<T> {
 export interface Fencing {
   /** A refused connection means that the target is dead. */
   readonly gone: boolean;
-  /** Quiesce time after which no write of an abandoned path takes effect; undefined: undeclared. */
+  /**
+   * Quiesce time, counted from the reset of the old connection, after which no write of an abandoned path
+   * takes effect; undefined: undeclared.
+   */
   readonly delayMs: number | undefined;
   /** Go on without any fence when every other rung has failed. */
   readonly none: boolean;
+}
+
+const DECLARED: Readonly<Record<keyof Fencing, (fencing: Fencing) => boolean>> = {
+  gone: ({ gone }) => gone,
+  delayMs: ({ delayMs }) => delayMs !== undefined,
+  none: ({ none }) => none,
+};
+
+/** The operator has declared a rung: one that needs no answer of the portal and no shared device server. */
+export function isAnyDeclared(declared: Fencing): boolean {
+  return Object.values(DECLARED).some((declares) => declares(declared));
 }
 
 interface Extra {

@@ -20,7 +20,7 @@ interface Layer {
 }
 
 /** How csi and cli talk to pathd: its interface and the client of it, never its insides. */
-const PATHD_INTERFACE = ['pathd/api.ts', 'pathd/client.ts', 'pathd/wire.ts'];
+const PATHD_INTERFACE = ['pathd/api.ts', 'pathd/facts.ts', 'pathd/client.ts', 'pathd/wire.ts'];
 
 export const LAYERS: readonly Layer[] = [
   { at: 'base/', mayImport: [] },
@@ -67,7 +67,10 @@ export const LAYERS: readonly Layer[] = [
     mayImport: ['base/', 'ports/', 'protocol/scsi/', 'paths/time.ts', 'volume/unit/'],
   },
   { at: 'volume/reserve/', mayImport: ['base/', 'ports/', 'protocol/scsi/', 'volume/unit/'] },
-  { at: 'volume/fence/', mayImport: ['base/', 'ports/', 'volume/unit/'] },
+  {
+    at: 'volume/fence/',
+    mayImport: ['base/', 'ports/', 'paths/policy-values.ts', 'volume/unit/'],
+  },
   {
     at: 'volume/record/',
     mayImport: [
@@ -98,7 +101,7 @@ export const LAYERS: readonly Layer[] = [
   {
     at: 'kubernetes/',
     mayImport: [
-      ...['base/', 'paths/', 'pathd/api.ts', 'telemetry/'],
+      ...['base/', 'paths/', 'pathd/api.ts', 'pathd/facts.ts', 'telemetry/'],
       ...['kubernetes/contract.ts', 'kubernetes/topology.ts'],
     ],
     node: true,
@@ -123,7 +126,8 @@ export const LAYERS: readonly Layer[] = [
   {
     at: 'csi/node/',
     mayImport: [
-      ...['base/', 'host/mount/', 'host/block/loop.ts', 'host/durable-file.ts', 'pathd/api.ts'],
+      ...['base/', 'host/mount/', 'host/block/loop.ts', 'host/durable-file.ts'],
+      ...['pathd/api.ts', 'pathd/facts.ts'],
       ...['kubernetes/contract.ts', 'kubernetes/topology.ts', 'kubernetes/owner.ts'],
       ...['kubernetes/chap-secret.ts', 'csi/cluster/', 'csi/wire/'],
     ],

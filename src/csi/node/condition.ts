@@ -8,6 +8,7 @@
  * Pure.
  */
 import type { VolumeStatus } from '../../pathd/api.ts';
+import { asPathState, PATH_STATES } from '../../pathd/facts.ts';
 import type { VolumeCondition } from '../wire/wire.ts';
 
 /** @param volume undefined: not attached, or pathd did not say in time; `why` says which. */
@@ -27,6 +28,8 @@ export function conditionOf(volume: VolumeStatus | undefined, why: string): Volu
   return { abnormal: true, message: `${count}; ${names.join('; ')}` };
 }
 
-function isGood(state: string): boolean {
-  return state === 'current' || state === 'standby';
+/** A state that only a later pathd knows is not known to be good. */
+function isGood(text: string): boolean {
+  const state = asPathState(text);
+  return state !== undefined && PATH_STATES[state].up && PATH_STATES[state].verified;
 }

@@ -27,7 +27,7 @@ import type {
   TransportFailure,
 } from '../../ports/session.ts';
 import { formatPortal } from '../../protocol/iscsi/address.ts';
-import type { FencedPath, FenceRung } from '../fence/fence.ts';
+import { type FencedPath, type FenceRung, KEPT_OUT_BY } from '../fence/fence.ts';
 import type { VolumePath } from '../link/path-board.ts';
 import type { PathLink } from '../link/path-link.ts';
 import type { Debt, DebtPath } from '../record/debt.ts';
@@ -218,7 +218,7 @@ export class Debts {
     entry.open.delete(at);
     entry.taken.delete(at);
     // Where an order or time has fenced it the reservation is not what keeps it out.
-    if (rung !== 'preempt') entry.keptOut.delete(at);
+    if (!KEPT_OUT_BY[rung]) entry.keptOut.delete(at);
     void this.#save();
   }
 

@@ -3,7 +3,7 @@
  * and not at three in the morning (D19). `reset` needs a portal that answers; for one that does not there is
  * `preempt`, where the paths share a device server that is reserved, or what the operator declared.
  */
-import type { FencePolicy } from './fence.ts';
+import { type Fencing, isAnyDeclared } from '../../paths/policy-values.ts';
 
 export type FenceOutlook =
   | { readonly kind: 'covered' }
@@ -13,7 +13,7 @@ export type FenceOutlook =
   | { readonly kind: 'unproved'; readonly detail: string };
 
 export interface OutlookQuestion {
-  readonly policy: FencePolicy;
+  readonly policy: Fencing;
   readonly paths: readonly string[];
   /** Paths of the device server that is reserved. */
   readonly members: readonly string[];
@@ -28,8 +28,7 @@ const ADVICE =
 
 export function fenceOutlook(question: OutlookQuestion): FenceOutlook {
   const { policy, paths, members, apart } = question;
-  const declared = policy.gone || policy.delayMs !== undefined || policy.none;
-  if (declared || paths.length < 2) return { kind: 'covered' };
+  if (isAnyDeclared(policy) || paths.length < 2) return { kind: 'covered' };
   if (paths.every((path) => members.includes(path))) return { kind: 'covered' };
   const [pair] = apart.filter((both) => both.every((path) => paths.includes(path)));
   if (pair !== undefined) {

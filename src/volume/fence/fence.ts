@@ -22,23 +22,18 @@
  */
 import type { Instant } from '../../base/brand.ts';
 import { err, type Result } from '../../base/result.ts';
+import type { Fencing } from '../../paths/policy-values.ts';
 import type { TransportFailure } from '../../ports/session.ts';
 import type { FenceLimits } from '../unit/unit-reset.ts';
 import { unprovable } from './nexus-proof.ts';
 
-export type FenceRung = 'reset' | 'preempt' | 'gone' | 'delay' | 'none';
+/** Strongest first. `test/unit/pathd/facts.test.ts` finds what names them by hand and forgets one. */
+export const FENCE_RUNGS = ['reset', 'preempt', 'gone', 'delay', 'none'] as const;
+export type FenceRung = (typeof FENCE_RUNGS)[number];
 export type FenceUsed = FenceRung | 'not-needed';
 
-/** What the operator declared: `policy.prioritypath.io/fencing`. */
-export interface FencePolicy {
-  readonly gone: boolean;
-  /** Quiesce time in ms counted from the reset of the old connection; undefined: not declared. */
-  readonly delayMs: number | undefined;
-  readonly none: boolean;
-}
-
 /** What is declared, and how long the commands of a fence may take. */
-export interface FenceTerms extends FencePolicy {
+export interface FenceTerms extends Fencing {
   /** Addresses may move to another gateway: `reset` needs proof that it is still the old one. */
   readonly floating: boolean;
   /** LOGICAL UNIT RESET. */
@@ -107,46 +102,30 @@ function failed(why: string): Attempt {
   return { fenced: false, why };
 }
 
-const RUNGS: readonly {
-  readonly rung: FenceRung;
-  readonly attempt: (climb: Climb) => Promise<Attempt> | Attempt;
-}[] = [
-  {
-    rung: 'reset',
-    attempt: async ({ path, policy, limits }) => {
-      if (policy.floating && path.proves !== true) return failed(`reset: ${unprovable().detail}`);
-      const done = await path.resetNexus(limits);
-      return done.ok ? FENCED : failed(`reset: ${done.error.detail}`);
-    },
+const ATTEMPTS: Readonly<Record<FenceRung, (climb: Climb) => Promise<Attempt> | Attempt>> = {
+  reset: async ({ path, policy, limits }) => {
+    if (policy.floating && path.proves !== true) return failed(`reset: ${unprovable().detail}`);
+    const done = await path.resetNexus(limits);
+    return done.ok ? FENCED : failed(`reset: ${done.error.detail}`);
   },
-  {
-    rung: 'preempt',
-    attempt: async ({ path, limits }) => {
-      const done = await path.preempt(limits);
-      return done.ok ? FENCED : failed(`preempt: ${done.error}`);
-    },
+  preempt: async ({ path, limits }) => {
+    const done = await path.preempt(limits);
+    return done.ok ? FENCED : failed(`preempt: ${done.error}`);
   },
-  {
-    rung: 'gone',
-    attempt: async ({ path, policy, limits }) => {
-      if (!policy.gone) return failed('gone: not declared');
-      const answer = await path.knock(limits.stepMs);
-      return answer === 'refused' ? FENCED : failed(`gone: the portal ${knocked(answer)}`);
-    },
+  gone: async ({ path, policy, limits }) => {
+    if (!policy.gone) return failed('gone: not declared');
+    const answer = await path.knock(limits.stepMs);
+    return answer === 'refused' ? FENCED : failed(`gone: the portal ${knocked(answer)}`);
   },
-  {
-    rung: 'delay',
-    attempt: ({ policy, severedForMs }) => {
-      if (policy.delayMs === undefined) return failed('delay: not declared');
-      const left = policy.delayMs - severedForMs;
-      return left <= 0 ? FENCED : failed(`delay: ${String(Math.ceil(left / 1000))} s to go`);
-    },
+  delay: ({ policy, severedForMs }) => {
+    if (policy.delayMs === undefined) return failed('delay: not declared');
+    const left = policy.delayMs - severedForMs;
+    return left <= 0 ? FENCED : failed(`delay: ${String(Math.ceil(left / 1000))} s to go`);
   },
-  {
-    rung: 'none',
-    attempt: ({ policy }) => (policy.none ? FENCED : failed('none: not asked for')),
-  },
-];
+  none: ({ policy }) => (policy.none ? FENCED : failed('none: not asked for')),
+};
+
+const RUNGS = FENCE_RUNGS.map((rung) => ({ rung, attempt: ATTEMPTS[rung] }));
 
 function knocked(answer: 'accepted' | 'silent'): string {
   return answer === 'accepted' ? 'accepts connections' : 'does not answer';
@@ -188,14 +167,36 @@ export async function climbFence(
  * share a device server which is reserved for this node.
  */
 export function describeFencing(
-  policy: FencePolicy,
+  policy: Fencing,
   groups: readonly (readonly string[])[],
   floating = false,
 ): string {
-  const rungs = [floating ? 'reset (where proved)' : 'reset'];
-  if (groups.length > 0) rungs.push(`preempt (${groups.map((group) => group.join()).join('; ')})`);
-  if (policy.gone) rungs.push('gone');
-  if (policy.delayMs !== undefined) rungs.push(`delay=${String(policy.delayMs / 1000)}s`);
-  if (policy.none) rungs.push('none');
-  return rungs.join(', ');
+  const describe = (rung: FenceRung): string | undefined => {
+    switch (rung) {
+      case 'reset':
+        return floating ? 'reset (where proved)' : 'reset';
+      case 'preempt':
+        if (groups.length === 0) return undefined;
+        return `preempt (${groups.map((group) => group.join()).join('; ')})`;
+      case 'gone':
+        return policy.gone ? 'gone' : undefined;
+      case 'delay':
+        if (policy.delayMs === undefined) return undefined;
+        return `delay=${String(policy.delayMs / 1000)}s`;
+      case 'none':
+        return policy.none ? 'none' : undefined;
+    }
+  };
+  return FENCE_RUNGS.map(describe)
+    .filter((text) => text !== undefined)
+    .join(', ');
 }
+
+/** The path stays kept out by the reservation of this node alone, and not by the rung itself. */
+export const KEPT_OUT_BY: Readonly<Record<FenceRung, boolean>> = {
+  reset: false,
+  preempt: true,
+  gone: false,
+  delay: false,
+  none: false,
+};
