@@ -5,6 +5,7 @@
 import { err, ok, type Result } from '../base/result.ts';
 import { parsePathUrl } from '../kubernetes/path-url.ts';
 import type { PathSpec } from '../pathd/api.ts';
+import { WEIGHT_MAX } from '../pathd/facts.ts';
 
 export const PATH_WORD = 'NAME=URL[,weight=N][,rack=R][,room=R][,drained]';
 
@@ -39,6 +40,8 @@ function parseWord(word: string): Result<PathSpec, string> {
     else if (place !== null) places[place[1] ?? ''] = place[2] ?? '';
     else return err(`"${setting}": expected weight=N, rack=R, room=R or drained`);
   }
-  if (maxWeight < 1 || maxWeight > 1000) return err('weight: expected 1..1000');
+  if (maxWeight < 1 || maxWeight > WEIGHT_MAX) {
+    return err(`weight: expected 1..${String(WEIGHT_MAX)}`);
+  }
   return ok({ name, ...url.value, maxWeight, drained, ...places });
 }

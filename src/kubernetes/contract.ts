@@ -14,6 +14,7 @@
 import { printable } from '../base/printable.ts';
 import { err, ok, type Result } from '../base/result.ts';
 import type { PathSpec } from '../pathd/api.ts';
+import { PATHS_MAX, WEIGHT_MAX } from '../pathd/facts.ts';
 import { hidden, KeptValues, shown, type Values } from './kept.ts';
 import { type PathUrl, parsePathUrl } from './path-url.ts';
 import { type Topology, type TopologyWeights, distance } from './topology.ts';
@@ -42,8 +43,6 @@ export const STATUS_PREFIX = `status.${KEY_DOMAIN}`;
 export const OWNER_PREFIX = `owner.${KEY_DOMAIN}`;
 export const IDENTITY_PREFIX = `identity.${KEY_DOMAIN}`;
 
-export const MAX_PATHS = 16;
-export const MAX_WEIGHT = 1000;
 const NAME_PATTERN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
 const MAX_NAME_LENGTH = 32;
 
@@ -194,7 +193,7 @@ interface Claim {
 }
 
 /**
- * Parsed URLs by path name, without duplicates and without more than MAX_PATHS. What has not changed goes
+ * Parsed URLs by path name, without duplicates and without more than PATHS_MAX. What has not changed goes
  * before what has: of two paths that an edit made equal, the one that was edited is at fault.
  */
 function goodUrls(texts: ReadonlyMap<string, string>, kept: KeptValues): Map<string, PathUrl> {
@@ -253,8 +252,8 @@ function place(claims: readonly Claim[]): {
     const other = seen.get(where);
     if (other !== undefined) {
       clashes.set(name, `the same portal, target and LUN as path ${other}`);
-    } else if (urls.size === MAX_PATHS) {
-      clashes.set(name, `expected at most ${String(MAX_PATHS)} paths`);
+    } else if (urls.size === PATHS_MAX) {
+      clashes.set(name, `expected at most ${String(PATHS_MAX)} paths`);
     } else {
       seen.set(where, name);
       urls.set(name, url.value);
@@ -276,8 +275,8 @@ function readValue<T>(
 
 function parseWeight(text: string): Result<number, string> {
   const weight = Number(text);
-  if (/^[1-9]\d{0,3}$/.test(text) && weight <= MAX_WEIGHT) return ok(weight);
-  return err(`expected a number from 1 to ${String(MAX_WEIGHT)}`);
+  if (/^[1-9]\d{0,3}$/.test(text) && weight <= WEIGHT_MAX) return ok(weight);
+  return err(`expected a number from 1 to ${String(WEIGHT_MAX)}`);
 }
 
 function parseDrain(text: string): Result<boolean, string> {

@@ -122,6 +122,11 @@ function namesOf<T>(
   return (Object.keys(fields) as (keyof T)[]).filter((name) => holds(fields[name]));
 }
 
+/** Paths of a volume. */
+export const PATHS_MAX = 16;
+/** Of a path's max weight. */
+export const WEIGHT_MAX = 1_000;
+
 /** Attributes of a path, in the order in which two requests are compared. */
 export const PATH_SPEC = {
   name: 'string',

@@ -2,12 +2,11 @@
 import { writePolicyProblem } from '../paths/policy-check.ts';
 import { parsePolicy, type Policy, type PolicySet } from '../paths/policy.ts';
 import { type Debt, PathdError, type PathSpec, type UpdateRequest } from './api.ts';
-import { PATH_SPEC } from './facts.ts';
+import { PATH_SPEC, PATHS_MAX, WEIGHT_MAX } from './facts.ts';
 import { initiatorNameProblem } from './node-state.ts';
 
 const VOLUME_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 const PATH_NAME = /^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$/;
-const PATHS_MAX = 16;
 
 /** It becomes the name of a file and of a directory; throws INVALID_ARGUMENT. */
 export function checkVolumeId(text: string): void {
@@ -71,7 +70,9 @@ export function checkRequest(request: UpdateRequest, policySet: PolicySet): Poli
   for (const { name, port, maxWeight } of paths) {
     if (!PATH_NAME.test(name)) bad(`path name "${name}": expected a-z, 0-9 and -`);
     if (port < 1 || port > 65_535) bad(`port ${String(port)} of ${name}: expected 1..65535`);
-    if (maxWeight < 1 || maxWeight > 1_000) bad(`max weight of ${name}: expected 1..1000`);
+    if (maxWeight < 1 || maxWeight > WEIGHT_MAX) {
+      bad(`max weight of ${name}: expected 1..${String(WEIGHT_MAX)}`);
+    }
   }
   if (pin !== '' && !paths.some(({ name }) => name === pin)) bad(`pin "${pin}": no such path`);
   const policy = parsePolicy({ policy: policySet, ...request.policy });

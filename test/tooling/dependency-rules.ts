@@ -96,7 +96,10 @@ export const LAYERS: readonly Layer[] = [
   },
   { at: 'host/mount/', mayImport: ['base/', 'ports/block.ts', 'host/exec.ts'], node: true },
   { at: 'telemetry/', mayImport: ['base/'], node: true, packages: ['pino'] },
-  { at: 'kubernetes/contract.ts', mayImport: ['base/', 'paths/', 'pathd/api.ts', 'kubernetes/'] },
+  {
+    at: 'kubernetes/contract.ts',
+    mayImport: ['base/', 'paths/', 'pathd/api.ts', 'pathd/facts.ts', 'kubernetes/'],
+  },
   { at: 'kubernetes/topology.ts', mayImport: ['base/', 'paths/', 'kubernetes/'] },
   {
     at: 'kubernetes/',

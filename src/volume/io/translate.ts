@@ -14,6 +14,7 @@ import { assert } from '../../base/assert.ts';
 import type { IoRequest } from '../../ports/block.ts';
 import type { LateBuffer } from '../../ports/read-buffer.ts';
 import * as cdb from '../../protocol/scsi/cdb.ts';
+import { BLOCK_SIZES } from '../unit/identity.ts';
 import type { LuFacts } from '../unit/lu.ts';
 
 /** One command of a request. */
@@ -25,7 +26,7 @@ export interface Piece {
   readonly tailroom?: number | undefined;
 }
 
-const ZERO_BLOCK = Buffer.alloc(4096);
+const ZERO_BLOCK = Buffer.alloc(Math.max(...BLOCK_SIZES));
 
 /** Whether the answer to a request must wait for a flush; `logged`: under write policy `log`. */
 export function needsFlush(request: IoRequest, facts: LuFacts, logged = false): boolean {

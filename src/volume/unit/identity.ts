@@ -13,6 +13,9 @@
 import { isCount, isObject, isStrings } from '../../base/shape.ts';
 import type { Identity } from '../../paths/model.ts';
 
+/** Of a logical unit that can be used. */
+export const BLOCK_SIZES: readonly number[] = [512, 4096];
+
 export interface LuIdentity {
   /** Peripheral device type of INQUIRY byte 0; 0 is a disk. */
   readonly deviceType: number;
@@ -49,8 +52,9 @@ function unusable(seen: LuIdentity, expectedSerial: string | undefined): Identit
   if (seen.deviceType !== 0) {
     return banned(`not a disk (peripheral device type ${String(seen.deviceType)})`);
   }
-  if (seen.blockSize !== 512 && seen.blockSize !== 4096) {
-    return banned(`block size ${String(seen.blockSize)} is not supported (512 or 4096)`);
+  if (!BLOCK_SIZES.includes(seen.blockSize)) {
+    const known = BLOCK_SIZES.join(' or ');
+    return banned(`block size ${String(seen.blockSize)} is not supported (${known})`);
   }
   if (expectedSerial !== undefined && seen.serial !== expectedSerial) {
     const has = seen.serial === '' ? 'none' : `"${seen.serial}"`;
