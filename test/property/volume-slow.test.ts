@@ -14,6 +14,9 @@ const seeds = fc.integer({ min: 0, max: 0x7fff_ffff });
 /** From instant to four times command-timeout. */
 const services = fc.constantFrom(1, 900, 2_500, 9_000, 25_000, 45_000, 120_000);
 
+/** A time limit for what is quick, one for flushes and discards. */
+const PATIENCES = 2;
+
 interface Plan {
   readonly seed: number;
   readonly serviceMs: number;
@@ -43,6 +46,19 @@ function spoil(world: VolumeWorld, prng: Prng, plan: Plan): () => number {
   return () => vanished;
 }
 
+/** By command that was given up: how many failovers that was the reason for. */
+function failoverCauses(world: VolumeWorld): ReadonlyMap<string, number> {
+  const causes = new Map<string, number>();
+  for (const event of world.events) {
+    if (event.kind !== 'switched') continue;
+    const { cause } = event.report;
+    if (cause.kind !== 'command-age') continue;
+    const command = /^"[^"]*"/.exec(cause.detail)?.[0] ?? cause.detail;
+    causes.set(command, (causes.get(command) ?? 0) + 1);
+  }
+  return causes;
+}
+
 async function run(plan: Plan): Promise<void> {
   const prng = new Prng(plan.seed);
   const world = new VolumeWorld({
@@ -63,7 +79,10 @@ async function run(plan: Plan): Promise<void> {
   await world.clock.until(isOver, 40_000_000, 1_000);
   expect(world.requests.filter(({ error }) => error !== undefined)).toEqual([]);
   expect(world.violations).toEqual([]);
-  expect(world.volume.status().failovers).toBeLessThanOrEqual(2 + vanished());
+  const causes = failoverCauses(world);
+  for (const count of causes.values()) expect(count).toBeLessThanOrEqual(2 + vanished());
+  // A volume learns how slow the storage is, of commands and of flushes for themselves: not each request anew.
+  expect(world.volume.status().failovers).toBeLessThanOrEqual(2 * PATIENCES + vanished());
   expect(world.volume.status().state).toBe('serving');
 }
 
@@ -73,7 +92,8 @@ describe('on live paths every request ends well, and failovers are bounded', () 
       fc.asyncProperty(seeds, services, async (seed, serviceMs) => {
         await run({ seed, serviceMs, swallowed: 0, probesToo: false });
       }),
-      { numRuns: 20 },
+      // Nothing that p0 has can be aborted: it is left for a read, and once for a flush.
+      { numRuns: 20, examples: [[938274618, 120_000]] },
     );
   });
 
