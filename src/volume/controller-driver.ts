@@ -22,6 +22,11 @@ export class ControllerDriver {
   #state: ControllerState;
   #events: PathEvent[] = [];
   #stepping = false;
+  /**
+   * The first tick has come: everything that has to be fenced is known. Events before it wait, for a path must
+   * not be chosen while debts of earlier holders are still being collected.
+   */
+  #begun = false;
   #timer: Timer | undefined;
   #stopped = false;
 
@@ -69,7 +74,8 @@ export class ControllerDriver {
   dispatch(event: PathEvent): void {
     if (!this.#stepping) this.#catchUp();
     this.#events.push(event);
-    if (this.#stepping) return;
+    this.#begun ||= event.kind === 'tick';
+    if (this.#stepping || !this.#begun) return;
     this.#stepping = true;
     try {
       this.#drain();
