@@ -5,6 +5,7 @@ import { type Mutation, mutation } from './mutation.ts';
 const PATHD = 'test/unit/pathd/debts.test.ts';
 const BACK_AGAIN = 'test/unit/volume/scenarios/back-again.test.ts';
 const KILLED = 'test/unit/volume/scenarios/killed-in-take-over.test.ts';
+const FIRST = 'test/unit/volume/scenarios/debts-first.test.ts';
 const HAND_OVER = 'test/unit/volume/scenarios/hand-over.test.ts';
 const MOVED_OUT = 'test/unit/volume/scenarios/moved-out.test.ts';
 
@@ -270,6 +271,16 @@ export const DEBTS: readonly Mutation[] = [
       'debt/debts',
       'keys.some((key) => ring.isOf(at, key))',
       'keys.some((key) => ring.has(key))',
+    ),
+  ),
+  mutation(
+    'chosen-before-debts',
+    'a path is chosen while the debts of earlier holders are still being collected',
+    [FIRST, 'nothing is written'],
+    volume(
+      'controller-driver',
+      'if (this.#stepping || !this.#begun) return;',
+      'if (this.#stepping) return;',
     ),
   ),
 ];
