@@ -5,7 +5,7 @@ import { exec } from '../../src/host/exec.ts';
 test('tells what is waited for while the thread of the test is blocked', async () => {
   const script = `
     import { execFileSync } from 'node:child_process';
-    import { reportHang } from '${import.meta.dirname}/../support/hang-report.ts';
+    import { reportHang } from '${import.meta.dirname}/../support/node/hang-report.ts';
     const callOff = reportHang('the trial', 500);
     await new Promise((resolve) => setTimeout(resolve, 300));
     execFileSync('sleep', ['1.7']);

@@ -89,6 +89,8 @@ const TAKEN = 'another node has had the volume and has given it back';
 const QUESTION_AGAIN_MS = 5_000;
 /** A read and a write of the PV; what was read longer ago does not say which node is the owner now. */
 const ANSWER_MS = 2 * CLAIM_MS;
+/** A claim that is so young needs no second look: most stages end well within it, and cost no request more. */
+const JUST_NOW_MS = 1_000;
 
 export class Claims {
   readonly #options: ClaimsOptions;
@@ -138,18 +140,21 @@ export class Claims {
    * pathd has attached the volume: what it has settled leaves the PV, and the unit is pinned. Where that
    * needs no write there is none; what cannot be written now is written later.
    *
-   * The PV is read again: a fence may have taken minutes, and this process or its node may have been stopped,
-   * so that another node has claimed the volume, and nothing was attached here yet that pathd could have
-   * failed. Throws FAILED_PRECONDITION then, and UNAVAILABLE where that cannot be asked and the claim is not
-   * of just now. `madeAt`: when it was made, in ms of performance.now().
+   * Unless the claim is of just now the PV is read again: a fence may have taken minutes, and this process may
+   * have been stopped, so that another node has claimed the volume, and nothing was attached here yet that
+   * pathd could have failed. Throws FAILED_PRECONDITION then, and UNAVAILABLE where that cannot be asked and
+   * the claim is old. `pv`: with the claim, as it was read last; `madeAt`: when the claim was made, in ms of
+   * performance.now().
    */
   async attached(
     volumeId: string,
+    pv: PersistentVolume,
     answer: AttachResponse,
     { isSettled, madeAt }: { readonly isSettled: boolean; readonly madeAt: number },
   ): Promise<void> {
     await this.#learn(volumeId, answer, isSettled);
-    this.check(volumeId);
+    if (performance.now() - madeAt > JUST_NOW_MS) this.check(volumeId);
+    else this.look(volumeId, pv, pv);
     const job = this.#jobs.get(volumeId);
     await Promise.race([job?.end, pause(CLAIM_MS, this.#options.signal)]);
     const known = this.#options.store.get(volumeId);

@@ -276,7 +276,7 @@ export class Cluster {
       attached: (answer) => {
         const unpaid = this.#named(answer.unpaid);
         const settled = { isSettled: !isPathdOlder, madeAt };
-        return this.#claims.attached(volumeId, { ...answer, unpaid }, settled);
+        return this.#claims.attached(volumeId, pv, { ...answer, unpaid }, settled);
       },
       undo: (left) => this.#giveBack(volumeId, left),
     };

@@ -106,6 +106,7 @@ async function stage(unpaid: readonly Debt[] = []): Promise<MadeClaim> {
   const made = await claims.make('pv-1', api.pv);
   await claims.attached(
     'pv-1',
+    api.pv,
     { ...ANSWER, unpaid },
     { isSettled: true, madeAt: performance.now() },
   );
@@ -139,21 +140,22 @@ describe('after the attach', () => {
     api.calls.length = 0;
     await claims.attached(
       'pv-1',
+      api.pv,
       { ...ANSWER, unpaid: [KEPT_OUT] },
       { isSettled: true, madeAt: performance.now() },
     );
-    expect(api.calls).toEqual(['GET', 'PATCH']);
+    expect(api.calls).toEqual(['PATCH']);
     expect(debts()).toEqual(['n1 claim every', 'n2']);
     expect(api.annotations[UNIT]).toBe('unit-a');
   });
 
-  test('a clean hand-over costs no write, and one read: whether the claim still stands', async () => {
+  test('a clean hand-over costs no write and no request', async () => {
     api.edit({ [UNIT]: 'unit-a' });
     await claims.make('pv-1', api.pv);
     api.calls.length = 0;
-    await claims.attached('pv-1', ANSWER, { isSettled: true, madeAt: performance.now() });
+    await claims.attached('pv-1', api.pv, ANSWER, { isSettled: true, madeAt: performance.now() });
     await watch(60_000);
-    expect(api.calls).toEqual(['GET']);
+    expect(api.calls).toEqual([]);
   });
 
   test.each([
@@ -164,9 +166,9 @@ describe('after the attach', () => {
     // The node was taken for dead meanwhile.
     api.edit({ [OWNER]: 'n2', [DEBTS]: null });
     pathdError = trouble;
-    const attached = claims.attached('pv-1', ANSWER, {
+    const attached = claims.attached('pv-1', api.pv, ANSWER, {
       isSettled: true,
-      madeAt: performance.now(),
+      madeAt: performance.now() - 2_000,
     });
     const refused = expect(attached).rejects.toMatchObject({ code: 'FAILED_PRECONDITION' });
     await pass(10_000);
@@ -178,11 +180,14 @@ describe('after the attach', () => {
     await claims.make('pv-1', api.pv);
     api.pvTrouble = 'unavailable';
     const madeAt = performance.now();
-    const soon = claims.attached('pv-1', ANSWER, { isSettled: true, madeAt });
+    const soon = claims.attached('pv-1', api.pv, ANSWER, { isSettled: true, madeAt });
     await pass(6_000);
     await soon;
     await claims.end('pv-1');
-    const late = claims.attached('pv-1', ANSWER, { isSettled: true, madeAt: madeAt - 60_000 });
+    const late = claims.attached('pv-1', api.pv, ANSWER, {
+      isSettled: true,
+      madeAt: madeAt - 60_000,
+    });
     const refused = expect(late).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     await pass(6_000);
     await refused;
@@ -195,6 +200,7 @@ describe('after the attach', () => {
     expect(made.isPathdOlder).toBe(true);
     await claims.attached(
       'pv-1',
+      api.pv,
       { ...ANSWER, identity: '' },
       { isSettled: false, madeAt: performance.now() },
     );
@@ -213,7 +219,7 @@ describe('after the attach', () => {
   test('what cannot be written at once is written later', async () => {
     await claims.make('pv-1', api.pv);
     api.patchTrouble = { kind: 'unavailable', isApplied: false };
-    const attached = claims.attached('pv-1', ANSWER, {
+    const attached = claims.attached('pv-1', api.pv, ANSWER, {
       isSettled: true,
       madeAt: performance.now(),
     });
