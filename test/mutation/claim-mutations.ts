@@ -247,6 +247,16 @@ export const CLAIMS: readonly Mutation[] = [
     },
   ),
   mutation(
+    'claim-not-read-again',
+    'after an attach that took long the claim counts as it was when it was made',
+    [CLAIMED, 'a claim that was lost while pathd fenced'],
+    {
+      file: 'src/csi/cluster/claims.ts',
+      was: 'if (performance.now() - madeAt > JUST_NOW_MS)',
+      is: 'if (madeAt > performance.now())',
+    },
+  ),
+  mutation(
     'old-claim-unasked',
     'a claim of a minute ago counts though nobody can be asked whether it still stands',
     [CLAIMED, 'nobody says whether the claim still stands'],

@@ -106,7 +106,7 @@ async function stage(unpaid: readonly Debt[] = []): Promise<MadeClaim> {
   const made = await claims.make('pv-1', api.pv);
   await claims.attached(
     'pv-1',
-    api.pv,
+    made.pv,
     { ...ANSWER, unpaid },
     { isSettled: true, madeAt: performance.now() },
   );
@@ -140,7 +140,7 @@ describe('after the attach', () => {
     api.calls.length = 0;
     await claims.attached(
       'pv-1',
-      api.pv,
+      made.pv,
       { ...ANSWER, unpaid: [KEPT_OUT] },
       { isSettled: true, madeAt: performance.now() },
     );
@@ -151,9 +151,9 @@ describe('after the attach', () => {
 
   test('a clean hand-over costs no write and no request', async () => {
     api.edit({ [UNIT]: 'unit-a' });
-    await claims.make('pv-1', api.pv);
+    const made = await claims.make('pv-1', api.pv);
     api.calls.length = 0;
-    await claims.attached('pv-1', api.pv, ANSWER, { isSettled: true, madeAt: performance.now() });
+    await claims.attached('pv-1', made.pv, ANSWER, { isSettled: true, madeAt: performance.now() });
     await watch(60_000);
     expect(api.calls).toEqual([]);
   });
@@ -162,11 +162,13 @@ describe('after the attach', () => {
     ['at once', undefined],
     ['though pathd cannot be told', new PathdError('UNAVAILABLE', 'no answer')],
   ])('a claim that was lost while pathd fenced and logged in is refused %s', async (_, trouble) => {
-    await claims.make('pv-1', api.pv);
+    // The unit is pinned: nothing is to be written that would meet the conflict.
+    api.edit({ [UNIT]: 'unit-a' });
+    const made = await claims.make('pv-1', api.pv);
     // The node was taken for dead meanwhile.
     api.edit({ [OWNER]: 'n2', [DEBTS]: null });
     pathdError = trouble;
-    const attached = claims.attached('pv-1', api.pv, ANSWER, {
+    const attached = claims.attached('pv-1', made.pv, ANSWER, {
       isSettled: true,
       madeAt: performance.now() - 2_000,
     });
@@ -177,14 +179,14 @@ describe('after the attach', () => {
   });
 
   test('nobody says whether the claim still stands: good for the claim of just now, not for an older one', async () => {
-    await claims.make('pv-1', api.pv);
+    const made = await claims.make('pv-1', api.pv);
     api.pvTrouble = 'unavailable';
     const madeAt = performance.now();
-    const soon = claims.attached('pv-1', api.pv, ANSWER, { isSettled: true, madeAt });
+    const soon = claims.attached('pv-1', made.pv, ANSWER, { isSettled: true, madeAt });
     await pass(6_000);
     await soon;
     await claims.end('pv-1');
-    const late = claims.attached('pv-1', api.pv, ANSWER, {
+    const late = claims.attached('pv-1', made.pv, ANSWER, {
       isSettled: true,
       madeAt: madeAt - 60_000,
     });
@@ -200,7 +202,7 @@ describe('after the attach', () => {
     expect(made.isPathdOlder).toBe(true);
     await claims.attached(
       'pv-1',
-      api.pv,
+      made.pv,
       { ...ANSWER, identity: '' },
       { isSettled: false, madeAt: performance.now() },
     );
@@ -217,9 +219,9 @@ describe('after the attach', () => {
   });
 
   test('what cannot be written at once is written later', async () => {
-    await claims.make('pv-1', api.pv);
+    const made = await claims.make('pv-1', api.pv);
     api.patchTrouble = { kind: 'unavailable', isApplied: false };
-    const attached = claims.attached('pv-1', api.pv, ANSWER, {
+    const attached = claims.attached('pv-1', made.pv, ANSWER, {
       isSettled: true,
       madeAt: performance.now(),
     });

@@ -152,7 +152,7 @@ async function stage(mode: AccessMode): Promise<Staged> {
     const unpaid = answer.unpaid.map((debt) => ({ ...debt, node: debt.node || 'n1' }));
     await claims.attached(
       'pv-1',
-      api.pv,
+      made.pv,
       { ...answer, unpaid },
       { isSettled: true, madeAt: performance.now() },
     );
