@@ -27,7 +27,7 @@ export function debtsOf(
 /**
  * What has to stand on the volume's claim beside the claim itself, which names the paths that are configured:
  * debts of earlier holders that are not settled, and paths of this node that are kept out, or that may hold
- * writes and are not `served` by this process. Who comes after a crash knows of them from there alone.
+ * writes and are not `served` by this process. The next holder after a crash knows of them from there alone.
  */
 export function unsettledOf(
   record: VolumeRecord,

@@ -54,7 +54,7 @@ export function judge(outcome: ScsiOutcome): Verdict {
 /**
  * Success is no answer where other data was moved than there was to move, in either direction: an underflow
  * says that the target went without some of it, an overflow that it wanted more (RFC 7143 11.4.5), for which
- * another block length is enough. What is written then, or where what was read comes from, nobody knows. The
+ * another block length is enough. What is written then, or where what was read comes from, is not known. The
  * data of a WRITE SAME is one block, whatever it writes (SBC-3 5.50), so it is no exception.
  */
 export function judgeTransfer(
