@@ -179,7 +179,7 @@ function hold(turn: Turn): void {
   if (turn.state.holding) return;
   turn.set({ holding: true });
   turn.emit({ kind: 'hold', cause: whyNone(turn.state) });
-  // Everybody waits: ask those that had been left alone for longer.
+  // The I/O waits for any path: ask those that had been left alone for longer.
   for (const path of turn.state.paths) {
     const soon = after(turn.now, turn.state.policy.probeIntervalDownMs);
     if (path.nextProbeAt > soon) turn.put({ ...path, nextProbeAt: soon });

@@ -1,9 +1,9 @@
 /**
  * Failback (D54): the volume moves to a path that has overtaken its current one, gently. Four brakes,
- * each against something else: the lead against ties and noise; the dwell against switching in
- * quick succession; the jitter against thousands of volumes coming home in the same second (they
- * all hit the floor and all grow at the same pace, so the ramp itself synchronises them); the token
- * against everything nobody thought of: it bounds voluntary switches for any failure trace.
+ * each against something else: the lead against ties and noise; the dwell against switching in quick
+ * succession; the jitter against thousands of volumes coming home in the same second (they all hit the
+ * floor and all grow at the same pace, so the ramp itself synchronises them); the token against causes
+ * that are not foreseen: it bounds voluntary switches for any failure trace.
  *
  * And patience: paths that recover together shall cost one switch and one token, not one each. The move
  * waits for a better path that would be chosen within the dwell.
@@ -18,7 +18,7 @@ import type { ControllerState } from './state.ts';
 import { after, later } from './time.ts';
 import { tokenAt } from './tokens.ts';
 
-/** The best path that leads the current one by enough; undefined: nobody does. */
+/** The best path that leads the current one by enough; undefined: no path does. */
 export function leader(
   state: ControllerState,
   current: PathState,
@@ -43,7 +43,7 @@ function jitterMs(state: ControllerState): number {
   return hash32(state.volumeId, state.switches) % (state.policy.failbackJitterMs + 1);
 }
 
-/** The first moment at which a lead that lasts may be acted on; undefined: nobody leads. */
+/** The first moment at which a lead that lasts may be acted on; undefined: no path leads. */
 export function failbackAt(state: ControllerState, now: Instant): Instant | undefined {
   const { leadSince, lastSwitchAt, backoffUntil, policy, tokens } = state;
   if (leadSince === undefined) return undefined;

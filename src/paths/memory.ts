@@ -1,10 +1,10 @@
 /**
  * What a controller has learned, in a form that outlives its process (D60): where the I/O runs, what the
- * paths are worth, how often they went down, what is left of the tokens. A restart that forgot this
- * would bring every volume home at once and forgive every flapping path.
+ * paths are worth, how often they went down, what is left of the tokens. A restart that forgot this would
+ * let every volume fail back at once and forgive every flapping path.
  *
- * Pure data with ages in place of times, because a monotonic clock does not survive a restart; whoever
- * keeps it knows how old it has become meanwhile. It is ignored when that is longer than
+ * Pure data with ages in place of times, because a monotonic clock does not survive a restart; the keeper
+ * of the memory knows how old it has become meanwhile. It is ignored when that is longer than
  * `hold-down-forgive` (30 minutes): by then it is forgiven anyway.
  */
 import type { Instant, PathName } from '../base/brand.ts';
@@ -37,7 +37,7 @@ export interface ControllerMemory {
   readonly tokensAgeMs: number;
 }
 
-/** A memory, and how long ago it was made (ms). Negative: a clock went back, so nobody knows. */
+/** A memory, and how long ago it was made (ms). Negative: a clock went back, so it is not known. */
 export interface Recollection {
   readonly memory: ControllerMemory;
   readonly ageMs: number;

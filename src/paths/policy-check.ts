@@ -24,8 +24,8 @@ export function checkPolicy(
 }
 
 /**
- * Write policy `log` under a policy that takes away what it needs. Not only told but refused by whoever
- * opens a volume: acknowledged writes are at stake.
+ * Write policy `log` under a policy that takes away what it needs. Not only told but refused by the code
+ * that opens a volume: acknowledged writes are at stake.
  */
 export function writePolicyProblem(policy: Policy): PolicyProblem | undefined {
   if (policy.writePolicy !== 'log' || !policy.fencing.none) return undefined;

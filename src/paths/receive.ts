@@ -105,7 +105,7 @@ export function onProbeLate(turn: Turn, name: PathName, number: number): void {
   const path = { ...before, probe: { ...probe, late: probe.late + 1, heardAt: turn.now } };
   turn.put(path);
   if (before.liveness === 'down') {
-    // Nobody waits for it: a new session next time, for this one may hide that the target is back.
+    // Its answer is not awaited: a new session next time, for this one may hide that the target is back.
     const limitMs = hungLimitMs(policy, slowness, { isStalled: false, now: turn.now });
     const isHung = hungForMs(path, turn.now) >= limitMs;
     const cause: Cause = { kind: 'probe-timeout', detail: 'pings are answered, READs are not' };
@@ -181,7 +181,7 @@ function announceDown(turn: Turn, before: PathState, path: PathState, cause: Cau
 export function onIdentity(turn: Turn, name: PathName, identity: Identity): void {
   const path = turn.path(name);
   if (path === undefined) return;
-  // A ban ends all traffic: an outstanding probe is nobody's business any more.
+  // A ban ends all traffic: the answer to an outstanding probe is not awaited any more.
   const probe = identity.kind === 'banned' ? undefined : path.probe;
   turn.put({ ...path, identity, probe });
 }

@@ -1,6 +1,6 @@
 /**
- * One step in the making: the state so far and the effects so far. Mutable while the step lasts,
- * seen by nobody outside it; what it leaves behind is immutable.
+ * One step in the making: the state so far and the effects so far. Mutable while the step lasts, not seen
+ * outside it; its result is immutable.
  */
 import type { Instant, PathName } from '../base/brand.ts';
 import type { Cause, NoteKind, PathEffect } from './model.ts';

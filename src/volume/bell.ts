@@ -1,4 +1,4 @@
-/** Waits for "something has changed", at most for a time: one waiter, rung by anybody. */
+/** Waits for "something has changed", at most for a time: one waiter, rung by any part. */
 import type { Clock } from '../ports/clock.ts';
 
 export class Bell {

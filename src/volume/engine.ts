@@ -1,5 +1,5 @@
 /**
- * The parts of a volume, joined: what happens in it by itself, without anybody asking.
+ * The parts of a volume, joined: what happens in it without a call.
  *
  *   requests → Dispatcher → session of the current path      (dispatch.ts, ledger.ts, translate.ts)
  *   probes, stalls, lost sessions → controller → effects     (path-board.ts, controller-driver.ts)
@@ -87,7 +87,7 @@ export class VolumeEngine {
   readonly #protection: WriteProtection;
   /** What is wanted now; the options are what was wanted at the start. */
   paths: readonly VolumePath[];
-  /** Somebody answers `claim-questioned`. */
+  /** csi answers `claim-questioned`. */
   claimQuestions: boolean;
   #policy: Policy;
   /** From the end of the start on: what standbys have to show. */
@@ -176,7 +176,7 @@ export class VolumeEngine {
     return banRecord(this.paths, this.book.banned);
   }
 
-  /** What earlier processes and earlier holders may have under way is fenced first. */
+  /** What earlier processes and former nodes may have under way is fenced first. */
   async inherit(): Promise<Result<void, StoreError>> {
     await payRemoved(this, []);
     const { options, switcher, debts } = this;
@@ -585,7 +585,7 @@ export class VolumeEngine {
 
   #switched(report: SwitchReport): void {
     this.#allDown = false;
-    // A restart of a nexus is no switch: nobody has left a path, and the controller knows of nothing.
+    // A restart of a nexus is no switch: no path was left, and the controller is not told.
     if (report.restart !== true) {
       if (report.from !== undefined) {
         this.#history.last = report;

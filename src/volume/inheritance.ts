@@ -1,7 +1,7 @@
 /**
- * What a volume takes over when it starts (D37, D38, D39): a restart is a failover, and so is a hand-over.
- * Paths that may hold writes of a process of this node before this one, and the debts of earlier holders, are
- * fenced before the first write.
+ * What a volume takes over when it starts (D37, D38, D39): a restart is a failover, and so is a
+ * hand-over. Paths that may hold writes of a process of this node before this one, and the debts of
+ * former nodes, are fenced before the first write.
  *
  * Of a volume that several nodes write, none resets the unit for the debt of one that has left: the others'
  * commands would end as well. It is told.

@@ -31,11 +31,11 @@ export interface VolumeOptions {
   readonly singleNode?: boolean;
   /** The claim was taken from another node: of one whose initiator name is not known any key is taken. */
   readonly mayTakeOver?: boolean;
-  /** Of earlier holders, fenced before the first write; absent: those on record. */
+  /** Of former nodes, fenced before the first write; absent: those on record. */
   readonly debts?: readonly Debt[];
   /** The unit that the volume was first staged on, by whatever node. Absent: not known. */
   readonly pinned?: LuRecord | undefined;
-  /** Somebody answers `claim-questioned`; absent: it is not asked. */
+  /** csi answers `claim-questioned`; absent: it is not asked. */
   readonly claimQuestions?: boolean;
   /** ISIDs of this node for addresses of debts that are not configured, by path name. */
   readonly debtIsids?: ReadonlyMap<string, string>;

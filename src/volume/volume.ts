@@ -152,7 +152,7 @@ export class Volume implements BlockSource {
     return this.#engine.outlook;
   }
 
-  /** The record of the unit goes to disk before anybody can write. */
+  /** The record of the unit goes to disk before the device can write. */
   async #settle(): Promise<Result<void, VolumeError>> {
     const { book } = this.#engine;
     book.settle();
@@ -336,18 +336,18 @@ export class Volume implements BlockSource {
     if (this.#engine.failure === undefined) this.#engine.question.confirm();
   }
 
-  /** Whether somebody answers `claim-questioned` from now on. */
+  /** Whether csi answers `claim-questioned` from now on. */
   askForClaims(isAnswered: boolean): void {
     this.#engine.claimQuestions = isAnswered;
   }
 
-  /** What this node, and earlier holders, may still have under way at targets. */
+  /** What this node, and former nodes, may still have under way at targets. */
   get debts(): readonly Debt[] {
     const { clock, initiatorName } = this.options;
     return debtsOf(this.#engine.keeper.record, initiatorName, clock.wallTime().getTime());
   }
 
-  /** What is not settled, of earlier holders and of this node, while this node has the volume. */
+  /** What is not paid, of former nodes and of this node, while this node has the volume. */
   get unpaid(): readonly Debt[] {
     const { clock, initiatorName, readOnly } = this.options;
     const { keeper, paths } = this.#engine;

@@ -2,9 +2,10 @@
  * Which addresses a debt is about, what is left of it when some are done with, and which debts a volume has
  * to carry when it is attached. Pure.
  *
- * Two sources say what there is: the cluster's claim, as csi hands it over, and the record of this node. Of
- * this node's own writes its record is never behind the truth. Of those of others the claim knows best,
- * where somebody vouches that it is complete: what it does not name any more a later holder has settled.
+ * Two sources say what there is: the cluster's claim, as csi hands it over, and the record of this node.
+ * Of this node's own writes its record is never behind the truth. Of those of others the claim knows
+ * best, where csi vouches that it is complete: a debt that it does not name any more was paid by a later
+ * node.
  */
 import type { SessionTarget } from '../../ports/session.ts';
 import { formatPortal } from '../../protocol/iscsi/address.ts';
@@ -21,7 +22,7 @@ interface ConfiguredPath {
   readonly target: SessionTarget;
 }
 
-/** Nobody knows who had the volume before. */
+/** Which node had the volume before is not known. */
 export function isUnknownHistory({ node, initiatorName, allPaths }: Debt): boolean {
   return allPaths && node === '' && initiatorName === '';
 }
@@ -80,7 +81,7 @@ export interface Carried {
   readonly record: VolumeRecord | undefined;
   /** What the claim says. */
   readonly told: readonly Debt[];
-  /** Somebody vouches that this is all. */
+  /** csi vouches that this is all. */
   readonly historyKnown: boolean;
   /** Of this node. */
   readonly initiatorName: string;

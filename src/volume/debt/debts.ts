@@ -1,6 +1,7 @@
 /**
- * The debts of earlier holders, as this volume pays them (D38): every address that may still execute writes of
- * another node is fenced before the first write of this one (fence.ts), and what came of it is on disk.
+ * The debts of former nodes, as this volume pays them (D38): every address that may still execute writes
+ * of another node is fenced before the first write of this one (fence.ts), and what came of it is on
+ * disk.
  *
  *   reset    a login under the former holder's InitiatorName and ISID reinstates its session: what lies
  *            unread in the old one's socket is thrown away, which no reset from another session would do.
@@ -11,10 +12,10 @@
  *            not settled by this: it stays on record, and is paid by `reset` once its portal answers.
  *   gone, delay, none   as for paths of our own; `delay` counts from the release or the take-over.
  *
- * A debt without a name and an initiator is that of a history which nobody knows: each path is reset
- * through a login of ours whose identity is verified, never a unit that is not this volume's. A path that
- * was found to lead to another unit, or to one that cannot be told from others, is no debt then: this node
- * does not use it either.
+ * A debt without a name and an initiator is that of an unknown history: each path is reset through a
+ * login of ours whose identity is verified, never a unit that is not this volume's. A path that was found
+ * to lead to another unit, or to one that cannot be told from others, is no debt then: this node does not
+ * use it either.
  */
 import type { Instant } from '../../base/brand.ts';
 import { err, ok, type Result } from '../../base/result.ts';
@@ -109,7 +110,7 @@ export class Debts {
     }));
   }
 
-  /** On disk before anything is fenced or written: whoever comes after a crash must fence them still. */
+  /** On disk before anything is fenced or written: after a crash the next process must fence them still. */
   record(): Promise<Result<void, StoreError>> {
     return this.#save();
   }
@@ -223,8 +224,9 @@ export class Debts {
   }
 
   /**
-   * A login of this node takes the keys of earlier holders away, before their paths are fenced. Whoever comes
-   * after a crash in between finds none: that the reservation keeps these paths out is on disk first.
+   * A login of this node takes the keys of former nodes away, before their paths are fenced. A
+   * process that starts after a crash in between finds none of them: that the reservation keeps these
+   * paths out is on disk first.
    */
   async keysTaken(keys: readonly string[]): Promise<Result<void, StoreError>> {
     if (keys.length === 0) return ok(undefined);
@@ -260,7 +262,7 @@ export class Debts {
     const done = await this.#options.preempt(former, limits);
     if (!done.ok) return done;
     entry.keptOut.add(at);
-    // Whoever detaches this volume next must know: the reservation must outlive it.
+    // The next detach of this volume must know: the reservation must outlive it.
     const saved = await this.#save();
     return saved.ok ? done : err('that the path is kept out could not be recorded');
   }
@@ -304,7 +306,7 @@ export class Debts {
     return this.#options.haveAnswered() && this.#options.isAnothers(name);
   }
 
-  /** Its session can be reinstated, as whoever it was. */
+  /** Its session can be reinstated under the name that it was opened with. */
   #isFormer({ initiatorName }: Debt, at: DebtAddress): boolean {
     if (initiatorName === '' || at.isid === '' || at.host === '') return false;
     // A login of this ISID and one of the link's would reinstate each other.
@@ -368,7 +370,7 @@ export class Debts {
     const work = async (): Promise<ResetOutcome> => {
       const reset = await session.resetLogicalUnit(resetMs);
       if (!reset.ok) return reset;
-      // What a unit has to tell the former holder concerns nobody here.
+      // What a unit has to tell the former node does not concern this one.
       const context = { session, clock, deadlineMs: flushMs, attention: () => undefined };
       const fault = await emptyCache(context);
       if (fault === undefined) return ok(undefined);
@@ -379,7 +381,7 @@ export class Debts {
     return done === 'silent' ? unanswered(stepMs) : done;
   }
 
-  /** Through a session of ours that is known to lead to this volume and to nobody else's. */
+  /** Through a session of ours that is known to lead to this volume and to no other one. */
   #resetVerified(at: DebtAddress, limits: FenceLimits): Promise<Result<void, TransportFailure>> {
     const link = this.#linkOf(at);
     // A reset ends the login of another path as well, and it is not answered: each has come to its end.

@@ -1,6 +1,6 @@
 /**
  * What may still take effect after this node has let the volume go, as its record has it: a debt of its
- * own, and those of earlier holders that are not settled.
+ * own, and those of former nodes that are not paid.
  */
 import type { SessionTarget } from '../../ports/session.ts';
 import type { Debt, DebtPath } from '../record/debt.ts';
@@ -26,8 +26,8 @@ export function debtsOf(
 
 /**
  * What has to stand on the volume's claim beside the claim itself, which names the paths that are configured:
- * debts of earlier holders that are not settled, and paths of this node that are kept out, or that may hold
- * writes and are not `served` by this process. The next holder after a crash knows of them from there alone.
+ * debts of former nodes that are not paid, and paths of this node that are kept out, or that may hold
+ * writes and are not `served` by this process. After a crash the next owner knows of them from there alone.
  */
 export function unsettledOf(
   record: VolumeRecord,
@@ -40,7 +40,7 @@ export function unsettledOf(
   return debtsOf(unserved, initiatorName, nowUnixMs);
 }
 
-/** A path of this node, as somebody else would have to fence it. */
+/** A path of this node, as another node would have to fence it. */
 export function debtPath(record: VolumeRecord, name: string, keptOut = false): DebtPath {
   const nexus = record.nexuses?.[name];
   const at = holder(record, name) ?? nexus;
@@ -141,13 +141,13 @@ export function nexusesForChange(
   return { ...nexuses, ...Object.fromEntries(left), ...nexusesOf(after) };
 }
 
-/** It was not left cleanly: somebody has to know since when. */
+/** It was not left cleanly: the next node has to know since when. */
 export function leavesAnything({ mayHoldWrites, keptOut, keysLeft, debts }: VolumeRecord): boolean {
   const isHeld = mayHoldWrites.length > 0 || (keptOut ?? []).length > 0;
   return isHeld || keysLeft === true || (debts ?? []).length > 0;
 }
 
-/** A reservation of this node keeps out what an earlier holder may still bring. */
+/** A reservation of this node keeps out what a former node may still bring. */
 export function owesReservation({ debts = [] }: VolumeRecord): boolean {
   return debts.some(({ paths }) => paths.some(({ keptOut }) => keptOut));
 }

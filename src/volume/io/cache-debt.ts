@@ -17,7 +17,7 @@ export class CacheDebt {
   #covered = 0;
   readonly #exposed = new Set<Entry>();
 
-  /** `facts` undefined: nobody knows what the unit has. */
+  /** `facts` undefined: what the unit has is not known. */
   failed({ changesData }: Entry, facts: LuFacts | undefined): void {
     if (changesData && facts?.writeCache !== 'none') this.#failed++;
   }

@@ -177,7 +177,7 @@ export class Dispatcher {
     if (now === 'none') this.ahead.relieve();
     if (before !== 'none' || now === 'none') return;
     this.#debt.expose(this.ledger.outstanding());
-    // What was answered while nobody knew of the cache is in it.
+    // What was answered while the cache was not known is in it.
     const done = (): void => undefined;
     this.submit({ kind: 'flush', offset: 0, length: 0, data: undefined, fua: false, done });
   }
@@ -391,7 +391,7 @@ export class Dispatcher {
       this.#syncAge = { since: undefined, givenUp: 0 };
       if (verdict.kind === 'good') this.flushed(mark);
       else if (verdict.kind === 'error' && this.ledger.log.count > 0) {
-        // Which of them are lost nobody knows: the flush of tomorrow must not say that all is well.
+        // Which of them are lost is not known: a later flush must not succeed.
         this.#emit({ kind: 'writes-lost', detail: `flush failed, ${verdict.detail}` });
         return;
       }

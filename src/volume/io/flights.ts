@@ -1,6 +1,6 @@
 /**
- * The commands at the target (D31): every one has an age. It ends with its answer; one that was lost with its
- * session stays, for nobody knows what becomes of it, until the path is abandoned.
+ * The commands at the target (D31): every one has an age. It ends with its answer; one that was lost with
+ * its session stays until the path is abandoned, because what becomes of it is not known.
  *
  * How long a command may take is learned: what was answered after all says how long answers take here, and
  * nothing is given up before twice that time. It doubles with every try of the command that has had most of
@@ -62,7 +62,7 @@ export class Flights {
   readonly #flights = new Set<Flight>();
   readonly #learned = new Map<boolean, Learned>();
   #quick = 0;
-  /** When it is looked at next, and how late that may be; undefined: nobody looks. */
+  /** When it is looked at next, and how late that may be; undefined: it is not looked at. */
   #due: { readonly at: Instant; readonly slackMs: number } | undefined;
 
   constructor(clock: Clock) {
@@ -109,7 +109,7 @@ export class Flights {
     this.#due = { at: after(now, periodMs), slackMs: periodMs };
   }
 
-  /** A look that is late says that we stood still, whoever notices it first. */
+  /** A look that is late says that this process stood still. */
   #catchUp(): Instant {
     const now = this.#clock.now();
     const due = this.#due;

@@ -1,7 +1,7 @@
 /**
- * Flushes of our own: ahead of the log's bound, so that hardly anybody ever waits for room; ahead of a
- * planned switch, so that the one made while I/O is held is short; and once the target's cache was switched
- * off, for nobody vouches for the target having emptied it, and until that is known all has to be kept.
+ * Flushes of our own: ahead of the log's bound, so that requests rarely wait for room; ahead of a planned
+ * switch, so that the one made while I/O is held is short; and once the target's cache was switched off:
+ * whether the target has emptied its cache is not known, and until that is known all has to be kept.
  *
  * Each is an ordinary flush request: the ledger's rules put it behind every replay, and it is issued again
  * on the next path if its own is lost.

@@ -2,8 +2,8 @@
  * Grouped SYNCHRONIZE CACHE (D24): one flush at the target for all who wait for one.
  *
  * A member joins when everything it wants on stable storage was answered by the target. The flush that
- * covers it is one that is issued after it joined; so whoever joins while a flush is out waits for the
- * next one. Kernel flushes join, and so do writes that must be stable before they are answered where
+ * covers it is one that is issued after it joined; so a request that joins while a flush is out waits for
+ * the next one. Kernel flushes join, and so do writes that must be stable before they are answered where
  * the logical unit has a volatile cache and no FUA.
  */
 import type { Verdict } from '../unit/outcome.ts';

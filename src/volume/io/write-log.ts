@@ -1,7 +1,7 @@
 /**
- * The unflushed-write log (D25): what a target has acknowledged and may still lose, because nobody has flushed
- * it. Write policy `log` keeps every data-changing request here, with a payload of its own, until a
- * SYNCHRONIZE CACHE that was issued after its acknowledgement has succeeded.
+ * The unflushed-write log (D25): what a target has acknowledged and may still lose, because no flush has
+ * covered it. Write policy `log` keeps every data-changing request here, with a payload of its own, until
+ * a SYNCHRONIZE CACHE that was issued after its acknowledgement has succeeded.
  *
  * Kept is everything, commands with FUA and those that write zeros too: what is replayed must not undo
  * what came after it. So an entry is dropped only together with every older one (one queue, in the order
@@ -12,7 +12,7 @@
  */
 import { Ranges } from './ranges.ts';
 
-/** A data-changing request, without whoever asked for it. */
+/** A data-changing request, without its answer. */
 export interface Change {
   readonly kind: 'write' | 'discard' | 'write-zeroes';
   /** Bytes. */

@@ -183,8 +183,8 @@ export class PathLink {
   }
 
   /**
-   * Brings to the medium what a write cache holds, whoever wrote it. Undefined: it has answered; a medium
-   * that fails is no fault of the path, and refusing to serve would save nothing.
+   * Brings to the medium what a write cache holds, of every initiator. Undefined: it has answered; a
+   * medium that fails is no fault of the path, and refusing to serve would save nothing.
    */
   async settleCache(deadlineMs: number): Promise<ProbeAnswer | undefined> {
     const verified = this.#verified;
@@ -194,12 +194,12 @@ export class PathLink {
     return fault && this.#faultOfProbe(fault);
   }
 
-  /** Ends what the device server has, whoever sent it, through the session that is verified. */
+  /** Ends what the device server has, of every initiator, through the session that is verified. */
   resetUnit(limits: FenceLimits): Promise<Result<void, TransportFailure>> {
     return this.#throughVerified((session) => this.#unit.endTasks(session, limits));
   }
 
-  /** Empties the unit's cache, whoever has written, through the session that is verified. */
+  /** Empties the unit's cache of the writes of every initiator, through the session that is verified. */
   flushUnit(limits: FenceLimits): Promise<Result<void, TransportFailure>> {
     return this.#throughVerified((session) => this.#unit.flush(session, limits));
   }
@@ -377,7 +377,8 @@ export class PathLink {
     }
     // It changed while it was read: what was read is neither the old unit nor the new one.
     if (changes !== this.#changes) return this.#identify(session, deadlineMs, asking);
-    // Only now: until it was judged the unit is in doubt, and so it stays when nobody answers.
+    // Only now: until it was judged the unit is in doubt, and so it stays when the target does not
+    // answer.
     this.#changesRead = changes;
     const identity = this.#questions.judge(this, reading.value);
     if (identity.kind !== 'verified') {

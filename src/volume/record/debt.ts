@@ -4,7 +4,7 @@
  * fences each address before its first write.
  *
  * Here is what a debt says and how it is read from a record. What cannot be understood is an error, never
- * "nothing": a debt that is dropped is a path that nobody fences.
+ * "nothing": a debt that is dropped is a path that is not fenced.
  */
 import type { SessionTarget } from '../../ports/session.ts';
 

@@ -8,7 +8,7 @@ import type { StoreError, VolumeRecord, VolumeStore } from './record.ts';
 export class RecordKeeper {
   readonly #store: VolumeStore;
   #record: VolumeRecord;
-  /** What is on disk is `#record`; after a save that failed, nobody knows. */
+  /** What is on disk is `#record`; after a save that failed it is not known. */
   #certain = true;
   #queue: Promise<unknown> = Promise.resolve();
 

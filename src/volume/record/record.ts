@@ -43,7 +43,7 @@ export interface VolumeRecord {
   readonly keysLeft?: true | undefined;
   /** Since when this node has left the volume without a clean end, Unix ms. */
   readonly leftUnixMs?: number | undefined;
-  /** Of earlier holders, other nodes: not fenced yet, or kept out by the reservation of this one alone. */
+  /** Of former nodes: not fenced yet, or kept out by the reservation of this node alone. */
   readonly debts?: readonly Debt[] | undefined;
   /** Who this node is on each path that may hold writes or is kept out, configured still or not. */
   readonly nexuses?: Readonly<Record<string, RecordedNexus>> | undefined;
@@ -137,7 +137,7 @@ export function heldKeysNow(
   return mayHoldWrites.includes(route.path) ? { ...heldKeys, [route.path]: key } : heldKeys;
 }
 
-/** Where the writes of a path went; undefined: nobody knows. */
+/** Where the writes of a path went; undefined: not known. */
 export function holder(record: VolumeRecord, path: string): Portal | undefined {
   const address = parseTargetAddress(record.heldAt[path] ?? record.keptAt?.[path] ?? '');
   return address === undefined ? undefined : { host: address.host, port: address.port };
@@ -178,7 +178,7 @@ export function parseRecord(text: string): Result<VolumeRecord, string> {
   const { volumeId, mayHoldWrites, format, banned } = value;
   if (typeof volumeId !== 'string') return err('volumeId is missing');
   if (!isStrings(mayHoldWrites)) return err('mayHoldWrites is missing');
-  // Not there in records of the versions before them: nobody knows then.
+  // Not there in records of earlier versions: then it is not known.
   const { heldAt = {} } = value;
   if (!isObject(heldAt) || !isStrings(Object.values(heldAt))) return err('heldAt is malformed');
   const { heldKeys } = value;

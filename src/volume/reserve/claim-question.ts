@@ -1,10 +1,10 @@
 /**
- * Registrations of this node that are gone from a target, all of them, though nobody here has taken them
- * away (D44): the target has lost its power, or whoever was given the volume has come and gone. A node that has
- * lost the volume would register first, reserve, and write its stale pages over the owner's. So a path that
- * finds this asks for the claim, and is not used before the answer.
+ * Registrations of this node that are gone from a target, all of them, although this node has not taken
+ * them away (D44): the target has lost its power, or another node was given the volume and has left it
+ * again. A node that has lost the volume would register first, reserve, and write its stale pages over
+ * the owner's. So a path that finds this asks for the claim, and is not used before the answer.
  *
- *   ask       told once for all paths that wait, and again while nobody answers
+ *   ask       told once for all paths that wait, and again while csi does not answer
  *   confirm   this node is still the owner: the paths that wait may register, within a short time, for the
  *             answer says nothing about what comes later
  *
@@ -13,14 +13,14 @@
 import type { Clock } from '../../ports/clock.ts';
 import type { ClaimSignal } from './reserve-signal.ts';
 
-/** Told again after this while a path waits: whoever should have answered was away. */
+/** Told again after this while a path waits: csi was away. */
 const ASK_AGAIN_MS = 30_000;
 /** A confirmation is good for logins within this. */
 const GRANT_MS = 10_000;
 
 export interface ClaimQuestionOptions {
   readonly clock: Clock;
-  /** Somebody answers; false: nothing is asked, every path may register. */
+  /** csi answers; false: nothing is asked, every path may register. */
   readonly isAnswered: () => boolean;
 }
 

@@ -9,7 +9,7 @@ import { type Nexus } from './nexus.ts';
 export type Exercise =
   | { readonly kind: 'right'; readonly changed: Nexus }
   | { readonly kind: 'wrong'; readonly changed: Nexus }
-  /** Somebody did not answer. */
+  /** A path did not answer. */
   | { readonly kind: 'unknown'; readonly changed?: Nexus };
 
 /** `nexuses`: two or more of one device server. The one that has registered first is the subject. */

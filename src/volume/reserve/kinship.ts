@@ -1,6 +1,7 @@
 /**
- * Whether two paths lead to one device server. The proof: each has registered a key that nobody else
- * has, and each reads the other's. Paths of independent gateways to one store show only their own.
+ * Whether two paths lead to one device server. The proof: each has registered a key that no other
+ * login has, and each reads the other's. Paths of independent gateways to one store show only their
+ * own.
  */
 
 /** What one path has registered, and what it reads; undefined: it could not be asked. */

@@ -98,7 +98,7 @@ export class KeyRing {
     return this.#former !== undefined && key.startsWith(this.#former);
   }
 
-  /** Those that look like ours and that nobody has accounted for. */
+  /** Those that look like ours and that are not accounted for. */
   doubtful(keys: readonly string[]): readonly string[] {
     return keys.filter((key) => this.#looksLikeOurs(key) && !this.#known.has(key));
   }
@@ -109,13 +109,13 @@ export class KeyRing {
     if (isOurs) this.#strange.delete(key);
   }
 
-  /** This node holds the unit, so that nobody writes who has not registered. */
+  /** The unit is reserved for this node: only registered initiators can write. */
   holds(holder: Reservation | undefined): boolean {
     if (holder === undefined || !this.has(holder.key)) return false;
     return holder.type === WRITE_EXCLUSIVE_REGISTRANTS_ONLY && holder.scope === 0;
   }
 
-  /** Somebody else holds it, or holds it differently. */
+  /** Another node has the reservation, or it is of another type. */
   isForeign(holder: Reservation | undefined): holder is Reservation {
     return holder !== undefined && !this.holds(holder);
   }

@@ -1,15 +1,15 @@
 /**
- * Earlier holders of the volume, as their registrations show them at a device server (D45): whose keys an attach
- * may take away, and what was seen of them before it did.
+ * Former nodes of the volume, as their registrations show them at a device server (D45): whose keys an
+ * attach may take away, and what was seen of them before it did.
  *
  * Only who is named may be preempted: the claim was taken from that node, or it has let the volume go and
- * left its keys. A key of anybody else is that of a node which may be writing at this moment, of another
- * cluster perhaps, and its owner has given this node nothing.
+ * left its keys. Any other key is that of a node which may be writing at this moment, of another cluster
+ * perhaps, and its owner has given this node nothing.
  */
 import type { Kinship } from './kinship.ts';
 import { KeyRing, type Look, type Nexus } from './nexus.ts';
 
-/** Who an earlier holder was on a path. */
+/** A path of a former node, by the names under which that node logged in. */
 export interface FormerNexus {
   readonly initiatorName: string;
   readonly isid: string;
@@ -20,7 +20,7 @@ export interface FormerNexus {
 /** What was seen through a path when it logged in, before anything was taken away. */
 interface Seen {
   readonly keys: Set<string>;
-  /** The unit was reserved by an earlier holder, or by this node before it was started anew. */
+  /** The unit was reserved by a former node, or by this node before it was started anew. */
   reserved: boolean;
 }
 
@@ -78,7 +78,7 @@ export class Predecessors {
     this.#seen.delete(path);
   }
 
-  /** The volume serves: whoever takes it from now on has been given it after us. */
+  /** The volume serves: a node that takes the volume from now on has been given it after this one. */
   end(): void {
     this.#isOver = true;
   }

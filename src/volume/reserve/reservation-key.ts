@@ -1,5 +1,6 @@
 /**
- * The reservation keys of one node, so that whoever reads them at a device server sees whose they are:
+ * The reservation keys of one node, so that a node that reads them at a device server sees whose they
+ * are:
  *
  *   bytes 0..4  the node: 40 bits of a hash of its InitiatorName
  *   bytes 5..6  the path: the number of its ISID, which no other path of this volume has
@@ -61,7 +62,7 @@ export function loginOf(key: string): number {
 }
 
 /**
- * A key for the next login of a path, after the one of number `before`, that nobody has registered;
+ * A key for the next login of a path, after the one of number `before`, that is not registered;
  * undefined: all 255 are taken. Counted on from login to login and not from what a target shows, for one
  * that the path had left for another must not show the number again.
  */

@@ -6,8 +6,8 @@
  *            login of the path left behind is taken away; so are another node's keys, where this node has
  *            just been given the volume.
  *   survey   every path reads the keys of all: who sees whom leads to one device server (kinship.ts).
- *   reserve  a single-node volume whose paths all lead to one: WRITE EXCLUSIVE - REGISTRANTS ONLY, so that
- *            the target itself refuses the writes of everybody who has not registered.
+ *   reserve  a single-node volume whose paths all lead to one: WRITE EXCLUSIVE - REGISTRANTS ONLY, so
+ *            that the target itself refuses the writes of initiators that have not registered.
  *   fence    an abandoned nexus loses its registration through another path of the same device server:
  *            whatever it brings from then on is refused; a LOGICAL UNIT RESET ends what it has begun.
  *   inspect  a conflict, or a unit attention that says keys have changed: ours are lost, or we are fenced.
@@ -49,9 +49,9 @@ export type Duty = 'none' | 'register' | 'reserve';
 export interface ReservationOptions {
   readonly initiatorName: string;
   readonly duty: () => Duty;
-  /** Earlier holders: what they have left registered is taken away until the volume serves. */
+  /** Former nodes: what they have left registered is taken away until the volume serves. */
   readonly predecessors: Predecessors;
-  /** Paths of earlier holders are kept out by the reservation alone: it must outlive the volume. */
+  /** Paths of former nodes are kept out by the reservation alone: it must outlive the volume. */
   readonly owesReservation: () => boolean;
   /** Paths that were proved to lead to one device server by a process before us. */
   readonly inherited: readonly string[];
@@ -87,7 +87,7 @@ const VANISHED =
   'the registrations of this node are gone from the target: whether this node is still the owner is asked ' +
   'first (ClaimQuestioned), and nothing is written here until that is confirmed';
 
-/** `fine`: registered. `lost`: our key went by itself, log in again. `unknown`: nobody answers. */
+/** `fine`: registered. `lost`: our key went by itself, log in again. `unknown`: the target has not answered. */
 export type Finding = 'fine' | 'lost' | 'fenced' | 'unknown';
 
 export class Reservations {
@@ -242,7 +242,7 @@ export class Reservations {
     return `reserved by another node (key ${look.holder.key})`;
   }
 
-  /** It goes without where the target has no such commands, and not at all where nobody answers. */
+  /** A target without these commands: its path is used without a key. Other faults: the path is not used. */
   #cannot(path: string, fault: CommandFault): ProbeAnswer | undefined {
     if (fault.kind === 'fenced') return this.#unusable(`reserved by another node: ${fault.detail}`);
     if (fault.kind !== 'error') return faultAnswer(fault);
@@ -389,7 +389,7 @@ export class Reservations {
     });
     if (!done.ok) return done;
     this.#preempted.add(victim.name);
-    // Whoever detaches this volume next must know: the reservation must outlive it.
+    // The next detach of this volume must know: the reservation must outlive it.
     if (!(await this.#recorder.keptOut([...this.#preempted]))) {
       return err('that the path is kept out could not be recorded');
     }
@@ -397,7 +397,7 @@ export class Reservations {
     return done;
   }
 
-  /** The same for a path of an earlier holder, where it was registered or kept out by the reservation. */
+  /** The same for a path of a former node, where it was registered or kept out by the reservation. */
   async fenceFormer(former: FormerNexus, limits: FenceLimits): Promise<Result<void, string>> {
     if (this.#options.duty() !== 'reserve') return err('no reservation is wanted');
     const helpers = this.#options.predecessors.witnesses(former, this.#nexuses.values(), this.#kin);
@@ -450,9 +450,9 @@ export class Reservations {
   // ----------------------------------------------------------------------------------- leave
 
   /**
-   * All is flushed: the keys of this node go, and the reservation with them. It stays where it alone keeps the
-   * writes of a fenced path out. `isAnothers`: only the keys of these logins go, the others are of another
-   * volume of this node. Returns whether keys stay, for that or because nobody answers.
+   * All is flushed: the keys of this node go, and the reservation with them. It stays where it alone
+   * keeps the writes of a fenced path out. `isAnothers`: only the keys of these logins go, the others are
+   * of another volume of this node. Returns whether keys stay, for that or because a target does not answer.
    */
   async leave(isAnothers: boolean): Promise<boolean> {
     this.#left = true;

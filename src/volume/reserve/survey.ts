@@ -1,4 +1,7 @@
-/** Every path reads the keys of all: who sees whom leads to one device server (kinship.ts). */
+/**
+ * Every path reads the keys of all: paths that see the keys of each other lead to one device server
+ * (kinship.ts).
+ */
 import { readKeys } from '../unit/reserve-commands.ts';
 import { type Kinship, relate } from './kinship.ts';
 import type { Nexus } from './nexus.ts';

@@ -49,7 +49,7 @@ export interface GivenUp {
 /** What is done while the I/O still runs may take its time. */
 const VERIFY_MS = 30_000;
 
-/** A path that is slow to answer is no worse for it, but nobody waits for it longer than this. */
+/** A slow answer is no reason against a path, but the wait for it ends after this time. */
 async function answerWithin(
   standing: PlanStanding,
   limitMs: number,

@@ -7,7 +7,7 @@
  *           climb the ladder (fence.ts) until a rung holds.
  *   arrive  read recent writes back through the new path, put it on disk as one that may hold writes,
  *           hand it the token: the ledger replays, in its order. The first time after a restart it is
- *           flushed before: nobody replays what the process before had under way.
+ *           flushed before: what the process before had under way is not replayed.
  *
  * A planned switch has another first act (planned-switch.ts): hold, drain, flush, verify; nothing is
  * replayed, and it is given up when the drain takes too long. An order that comes while another is
@@ -263,9 +263,9 @@ export class Switcher {
   }
 
   /**
-   * Nobody replays what the process before us had under way. It has taken effect by now or never will,
-   * but if it sits in a cache that the gateways share, the power could still take it back after it was
-   * read: not every rung of the fence has emptied that.
+   * What the process before had under way is not replayed. It has taken effect by now or never will, but
+   * if it sits in a cache that the gateways share, the power could still take it back after it was read:
+   * not every rung of the fence has emptied that.
    */
   async #settleInherited(path: PathLink): Promise<ProbeAnswer | undefined> {
     return this.#hasInherited ? path.settleCache(this.#options.fencing.flushDeadlineMs) : undefined;

@@ -2,8 +2,8 @@
  * One command of our own (probe, identity, flush), with a deadline: retried on the same path while the
  * target is busy or reports unit attentions, which are handed on, each of them.
  *
- * A command that misses its deadline stays with the session, buffer included; its late answer is
- * dropped. Sessions that do not answer are reset by whoever declares the path down.
+ * A command that misses its deadline stays with the session, buffer included; its late answer is dropped.
+ * Sessions that do not answer are reset by the code that declares the path down.
  */
 import type { CauseKind } from '../../paths/model.ts';
 import type { Clock } from '../../ports/clock.ts';
@@ -28,14 +28,14 @@ export interface OwnCommand {
   readonly cdb: Uint8Array;
   /** Bytes of data-in at most. */
   readonly receive: number;
-  /** Parameter list; nobody else's from now on. */
+  /** Parameter list; the caller must not change it any more. */
   readonly dataOut?: Buffer;
 }
 
 export interface CommandContext {
   readonly session: Session;
   readonly clock: Clock;
-  /** Infinity: somebody else watches over it, and over the session. */
+  /** Infinity: the caller watches over it, and over the session. */
   readonly deadlineMs: number;
   /** Every unit attention goes to the volume. */
   readonly attention: (sense: Sense) => void;

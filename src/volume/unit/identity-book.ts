@@ -34,7 +34,7 @@ export class IdentityBook {
     readonly firstPath: string;
     readonly expectedSerial: string | undefined;
     readonly record: LuRecord | undefined;
-    /** What the volume was first staged on, by whatever node; undefined: nobody says. */
+    /** The unit of the first stage, on whatever node; undefined: not known. */
     readonly pinned?: LuRecord | undefined;
     readonly banned: Readonly<Record<string, string>>;
   }) {
@@ -74,7 +74,10 @@ export class IdentityBook {
     return Object.fromEntries(this.#banned);
   }
 
-  /** Before the record stands nobody is banned for good: who is right is not known yet. */
+  /**
+   * Before there is a record no path is banned for good: which path leads to the volume's unit is not
+   * known yet.
+   */
   ban(path: string, detail: string): void {
     (this.#settled ? this.#banned : this.#early).set(path, detail);
   }

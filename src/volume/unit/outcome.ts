@@ -1,6 +1,6 @@
 /**
  * What a SCSI outcome means for the request, the path and the volume (D28). Not every error is the path's:
- * medium errors, full thin pools and refused commands are answers and go to whoever asked; a busy
+ * medium errors, full thin pools and refused commands are answers and go back to the caller; a busy
  * target is asked again on the same path; only what says "not here" speaks against the path.
  *
  * Sources: SPC-4 4.5 and annex F (sense keys and additional sense codes), SAM-5 5.3 (status codes).
@@ -13,7 +13,7 @@ import { ScsiStatus, SenseKey, statusName } from '../../protocol/scsi/status.ts'
 
 export type Verdict =
   | { readonly kind: 'good' }
-  /** Nobody knows whether it was executed. */
+  /** Whether it was executed is not known. */
   | { readonly kind: 'unknown' }
   /** Send it again on the same path, at once. All news comes this way: unit attentions, deferred errors. */
   | { readonly kind: 'retry'; readonly attention: Sense | undefined }

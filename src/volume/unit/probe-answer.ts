@@ -54,7 +54,7 @@ export function notLoggedIn(): ProbeAnswer {
   return noSession('not logged in when it was to take over');
 }
 
-/** It answers, and may not be used as long as somebody else has it. */
+/** It answers, and may not be used as long as another node has the unit. */
 export function reservedByOthers(by = ''): ProbeAnswer {
   const detail = `reserved by another node${by}`;
   return { kind: 'not-ours', identity: { kind: 'unverified', detail } };

@@ -3,8 +3,8 @@
  * without them answers ILLEGAL REQUEST, which is a fault of kind `error`; RESERVATION CONFLICT is one of
  * kind `fenced`.
  *
- * None of them is sent again when its answer was lost: whoever asked reads keys and holder and decides
- * by what is there, for that is what counts.
+ * None of them is sent again when its answer was lost: the caller reads keys and reservation holder and
+ * decides by what is there, for that is what counts.
  */
 import { err, ok, type Result } from '../../base/result.ts';
 import type { Decoded } from '../../protocol/scsi/decode.ts';
@@ -37,7 +37,7 @@ export async function readKeys(context: CommandContext): Answer<readonly string[
   return read.ok ? ok(read.value.keys) : read;
 }
 
-/** Who holds the reservation; undefined: nobody. */
+/** The reservation; undefined: there is none. */
 export function readHolder(context: CommandContext): Answer<Reservation | undefined> {
   const action = ReserveIn.READ_RESERVATION;
   return reserveIn(context, 'READ RESERVATION', action, decodeReadReservation);
