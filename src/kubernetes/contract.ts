@@ -14,7 +14,7 @@
 import { printable } from '../base/printable.ts';
 import { err, ok, type Result } from '../base/result.ts';
 import type { PathSpec } from '../pathd/api.ts';
-import { PATHS_MAX, WEIGHT_MAX } from '../pathd/facts.ts';
+import { isPathName, PATH_NAME_MAX, PATHS_MAX, WEIGHT_MAX } from '../pathd/facts.ts';
 import { hidden, KeptValues, shown, type Values } from './kept.ts';
 import { type PathUrl, parsePathUrl } from './path-url.ts';
 import { type Topology, type TopologyWeights, distance } from './topology.ts';
@@ -42,9 +42,6 @@ export const POLICY_PREFIX = `policy.${KEY_DOMAIN}`;
 export const STATUS_PREFIX = `status.${KEY_DOMAIN}`;
 export const OWNER_PREFIX = `owner.${KEY_DOMAIN}`;
 export const IDENTITY_PREFIX = `identity.${KEY_DOMAIN}`;
-
-const NAME_PATTERN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
-const MAX_NAME_LENGTH = 32;
 
 export interface VolumeConfig {
   /** At most 16, sorted by name, no two with the same portal, target and LUN. */
@@ -173,8 +170,8 @@ function sortKeys(keys: Values, kept: KeptValues): Sections {
     const section = PREFIXES.get(prefix);
     if (section === undefined || name === undefined || rest.length > 0) {
       kept.problem(key, value, `unknown key, expected ${KNOWN_KEYS}`);
-    } else if (!NAME_PATTERN.test(name) || name.length > MAX_NAME_LENGTH) {
-      const most = String(MAX_NAME_LENGTH);
+    } else if (!isPathName(name)) {
+      const most = String(PATH_NAME_MAX);
       const why = `the name after "/" must be lower-case letters, digits and "-", at most ${most}`;
       kept.problem(key, value, why);
     } else {

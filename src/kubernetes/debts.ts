@@ -17,6 +17,7 @@
  * Pure.
  */
 import type { Debt, PathSpec } from '../pathd/api.ts';
+import { isPathName } from '../pathd/facts.ts';
 import { formatPortal, parsePathUrl } from './path-url.ts';
 
 export type { Debt };
@@ -34,8 +35,8 @@ export const DEBTS_MAX_BYTES = 16_384;
 const ENTRIES_MAX = 32;
 const NODE_MAX = 253;
 const NAME_MAX = 223;
-/** A path by its name: as contract.ts allows it, or as pathd calls one that was kept out and is not configured. */
-const PATH_NAME = /^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?(, removed( \d{1,4})?)?$/;
+/** What pathd adds to the name of a path that is kept out and not configured any more. */
+const REMOVED = /, removed( \d{1,4})?$/;
 const ISID = /^[0-9a-f]{12}$/i;
 
 /** A claim as it is about to be written: every path, under the names that this node has there. */
@@ -203,7 +204,7 @@ function parsePath(value: unknown): DebtPath | undefined {
   // "p0, removed"
   const name = written.replaceAll('%20', ' ');
   const target = parsePathUrl(url);
-  if (!target.ok || !PATH_NAME.test(name)) return undefined;
+  if (!target.ok || !isPathName(name.replace(REMOVED, ''))) return undefined;
   const [isids, others] = [
     words.filter((word) => word.startsWith('isid=')).map((word) => word.slice(5)),
     words.filter((word) => !word.startsWith('isid=')),

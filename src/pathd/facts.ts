@@ -126,6 +126,14 @@ function namesOf<T>(
 export const PATHS_MAX = 16;
 /** Of a path's max weight. */
 export const WEIGHT_MAX = 1_000;
+/** Characters of a path's name. */
+export const PATH_NAME_MAX = 32;
+const PATH_NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
+
+/** What a path may be called, wherever it is said: on a command line, on a PersistentVolume, to pathd. */
+export function isPathName(text: string): boolean {
+  return text.length <= PATH_NAME_MAX && PATH_NAME.test(text);
+}
 
 /** Attributes of a path, in the order in which two requests are compared. */
 export const PATH_SPEC = {

@@ -2,11 +2,10 @@
 import { writePolicyProblem } from '../paths/policy-check.ts';
 import { parsePolicy, type Policy, type PolicySet } from '../paths/policy.ts';
 import { type Debt, PathdError, type PathSpec, type UpdateRequest } from './api.ts';
-import { PATH_SPEC, PATHS_MAX, WEIGHT_MAX } from './facts.ts';
+import { isPathName, PATH_SPEC, PATHS_MAX, WEIGHT_MAX } from './facts.ts';
 import { initiatorNameProblem } from './node-state.ts';
 
 const VOLUME_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
-const PATH_NAME = /^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$/;
 
 /** It becomes the name of a file and of a directory; throws INVALID_ARGUMENT. */
 export function checkVolumeId(text: string): void {
@@ -46,7 +45,7 @@ export function checkDebts(debts: readonly Debt[]): void {
 
 /** Names of paths, each once; throws INVALID_ARGUMENT. */
 export function checkPathNames(names: readonly string[]): void {
-  const bad = names.find((name) => !PATH_NAME.test(name));
+  const bad = names.find((name) => !isPathName(name));
   if (bad !== undefined) {
     throw new PathdError('INVALID_ARGUMENT', `path name "${bad}": expected a-z, 0-9 and -`);
   }
@@ -68,7 +67,7 @@ export function checkRequest(request: UpdateRequest, policySet: PolicySet): Poli
   }
   if (new Set(paths.map(({ name }) => name)).size !== paths.length) bad('path names repeat');
   for (const { name, port, maxWeight } of paths) {
-    if (!PATH_NAME.test(name)) bad(`path name "${name}": expected a-z, 0-9 and -`);
+    if (!isPathName(name)) bad(`path name "${name}": expected a-z, 0-9 and -`);
     if (port < 1 || port > 65_535) bad(`port ${String(port)} of ${name}: expected 1..65535`);
     if (maxWeight < 1 || maxWeight > WEIGHT_MAX) {
       bad(`max weight of ${name}: expected 1..${String(WEIGHT_MAX)}`);
