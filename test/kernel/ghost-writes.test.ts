@@ -9,10 +9,12 @@
  * printed at the end.
  */
 import { afterAll, describe, expect, test } from 'vitest';
+import { FENCE_RUNGS, type FenceRung } from '../../src/volume/fence/fence.ts';
 import type { Abandonment } from '../support/targets/gateway-proxy.ts';
 import { GhostRig, REGIONS } from '../support/node/ghost-rig.ts';
 
-type Rung = 'reset' | 'gone' | 'delay' | 'none';
+/** `preempt` needs one device server behind both paths, and these are two gateways. */
+type Rung = Exclude<FenceRung, 'preempt'>;
 type Fault = 'frozen' | 'partition' | 'hung';
 
 interface Variant {
@@ -158,7 +160,8 @@ function check(cell: Cell, expected: Expected): void {
 }
 
 const ROWS = Object.keys(VARIANTS) as Row[];
-const RUNGS = Object.keys(FENCING) as Rung[];
+// A new rung does not compile before it has its cells in EXPECTED and its word in FENCING.
+const RUNGS = FENCE_RUNGS.filter((rung) => rung !== 'preempt');
 
 describe.each(RUNGS)('fence %s', (rung) => {
   test.each(ROWS.map((row) => [claim(row, rung), row] as const))('%s', async (_, row) => {
