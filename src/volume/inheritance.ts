@@ -46,7 +46,7 @@ export async function inherit(heir: Heir): Promise<Result<void, StoreError>> {
     return ok(undefined);
   }
   const recorded = await debts.record();
-  // Who only reads writes nothing that could be overtaken: the debts stay, for who writes next.
+  // A volume that is only read writes nothing: the debts stay, for the next writer.
   if (!recorded.ok || options.readOnly) return recorded;
   await debts.resetFirst();
   for (const { path, severedAt } of debts.due()) switcher.inherit(path, severedAt);

@@ -33,7 +33,7 @@ interface Payer {
 export async function payRemoved(payer: Payer, inUse: readonly VolumePath[]): Promise<void> {
   const { options, policy, keeper, debts, reservations } = payer;
   const { clock, readOnly, singleNode } = options;
-  // No commands of another initiator are ended, and a volume that only reads fences nothing.
+  // No commands of another initiator are ended, and a volume that is only read pays nothing.
   if (readOnly || singleNode === false) return;
   const { stepMs, resetMs, flushMs } = limitsOf(switchPolicy(() => policy).fencing);
   const until = clock.now() + PAY_REMOVED_MS;

@@ -351,7 +351,7 @@ export class Volume implements BlockSource {
   get unpaid(): readonly Debt[] {
     const { clock, initiatorName, readOnly } = this.options;
     const { keeper, paths } = this.#engine;
-    // A volume that is only read has fenced nothing, not even what this node has written before.
+    // A volume that is only read writes through no path: what its record names was written before this attach.
     const served = readOnly ? [] : paths.map(({ name }) => name);
     return unsettledOf(keeper.record, initiatorName, clock.wallTime().getTime(), served);
   }
