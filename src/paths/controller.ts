@@ -31,7 +31,7 @@ export interface ControllerOptions {
   readonly volumeId: VolumeId;
   /** At least one path, names distinct. */
   readonly paths: readonly PathConfig[];
-  readonly policy: Policy;
+  readonly policy: () => Policy;
   /** What was so before a restart: the path in use is kept if it answers, weights go on growing. */
   readonly resume?: Recollection;
 }
@@ -47,7 +47,7 @@ export interface Step {
 /** The state before anything happened. The first `tick`, at once, asks for the first probes. */
 export function createController(options: ControllerOptions, now: Instant): ControllerState {
   const { volumeId, policy } = options;
-  const fresh = options.resume !== undefined && isFresh(options.resume, policy);
+  const fresh = options.resume !== undefined && isFresh(options.resume, policy());
   const resume = fresh ? options.resume : undefined;
   const names = new Set(options.paths.map((path) => path.name));
   assert(options.paths.length > 0, 'a volume has at least one path');
@@ -75,7 +75,7 @@ export function createController(options: ControllerOptions, now: Instant): Cont
     pin: undefined,
     favoured: undefined,
     leadSince: undefined,
-    tokens: recalledTokens(resume, policy, now),
+    tokens: recalledTokens(resume, policy(), now),
     abandoned: 0,
     backoffUntil: undefined,
     brownOut: brownOut.noBrownOut(now),
@@ -141,12 +141,10 @@ function take(turn: Turn, event: PathEvent): void {
     case 'ordered':
       orders.onOrdered(turn, event.orders);
       return;
-    case 'policy-set':
-      turn.set({ policy: event.policy });
-      return;
     case 'readmitted':
       orders.onReadmitted(turn, event.path);
       return;
+    case 'policy-set':
     case 'tick':
       return;
     default:
@@ -168,7 +166,7 @@ function onSwitched(turn: Turn, name: PathName): void {
     switches: switches + 1,
     lastSwitchAt: turn.now,
     leadSince: undefined,
-    brownOut: brownOut.moved(turn.state.brownOut, slow, { policy, now: turn.now }),
+    brownOut: brownOut.moved(turn.state.brownOut, slow, { policy: policy(), now: turn.now }),
   });
   if (done) {
     const unansweredSince = turn.state.heldSince;
@@ -182,7 +180,8 @@ function onSwitched(turn: Turn, name: PathName): void {
 
 /** A planned switch was given up: stay, and wait longer each time before the next attempt. */
 function onSwitchAbandoned(turn: Turn, name: PathName): void {
-  const { move, policy, abandoned } = turn.state;
+  const { move, abandoned } = turn.state;
+  const policy = turn.state.policy();
   if (move?.to !== name || move.how === 'failover') return;
   const doubled = policy.switchBackoffMs * 2 ** Math.min(abandoned, 20);
   const waitMs = Math.min(doubled, Math.max(policy.switchBackoffMs, policy.holdDownMaxMs));
@@ -195,7 +194,7 @@ function onSwitchAbandoned(turn: Turn, name: PathName): void {
 }
 
 function sendProbes(turn: Turn): void {
-  const deadlineMs = turn.state.policy.probeTimeoutMs;
+  const deadlineMs = turn.state.policy().probeTimeoutMs;
   for (const path of turn.state.paths) {
     if (!probeDue(path, turn.now)) continue;
     const probe = turn.state.probes + 1;
@@ -207,7 +206,8 @@ function sendProbes(turn: Turn): void {
 
 /** The earliest moment at which time alone changes something. */
 function wakeAt(state: ControllerState): Instant | undefined {
-  const { paths, policy, firstUsableAt, started, now, move, latched } = state;
+  const { paths, firstUsableAt, started, now, move, latched } = state;
+  const policy = state.policy();
   const instants = paths.map((path) => {
     if (path.probe !== undefined) return abandonedAt(path.probe, policy);
     return path.identity.kind === 'banned' ? undefined : path.nextProbeAt;

@@ -24,7 +24,7 @@ import type { Turn } from './turn.ts';
 function awaitsBest(turn: Turn, { name }: PathState): Instant | undefined {
   const others = turn.usable().filter((path) => path.name !== name);
   const asked = best(others, { ...turn.terms(), evidenceSince: undefined })?.probe;
-  const until = asked && after(asked.sentAt, turn.state.policy.probeGapMs);
+  const until = asked && after(asked.sentAt, turn.state.policy().probeGapMs);
   return until !== undefined && turn.now < until ? until : undefined;
 }
 
@@ -34,7 +34,7 @@ export function judgeSilence(turn: Turn): void {
   const current = turn.path(name);
   if (current?.liveness !== 'up') return;
   const others = turn.usable().filter((path) => path.name !== name);
-  if (!stallProved(current, others, silentLimitMs(policy, slowness))) return;
+  if (!stallProved(current, others, silentLimitMs(policy(), slowness))) return;
   if (awaitsBest(turn, current) !== undefined) return;
   const forMs = String(current.silentMs);
   pathDown(turn, current.name, {
@@ -49,7 +49,8 @@ export function judgeSilence(turn: Turn): void {
  * volume fails while another path answers.
  */
 export function judgeHangs(turn: Turn): void {
-  const { policy, current, slowness } = turn.state;
+  const { current, slowness } = turn.state;
+  const policy = turn.state.policy();
   const at = latchAt(turn.state);
   const isLast = turn.state.heldSince === undefined && at !== undefined && turn.now >= at;
   for (const path of turn.state.paths) {
@@ -75,8 +76,8 @@ export function judgeHangs(turn: Turn): void {
 export function raisePaths(turn: Turn): void {
   const nobodyServes = !turn.state.paths.some(usable);
   for (const before of turn.state.paths) {
-    if (!mayRise(before, turn.state.policy, nobodyServes)) continue;
-    const path = risen(before, turn.state.policy, turn.now);
+    if (!mayRise(before, turn.state.policy(), nobodyServes)) continue;
+    const path = risen(before, turn.state.policy(), turn.now);
     turn.put(path);
     turn.note('path-up', before, path, undefined);
     if (path.downs > 1) turn.note('hold-down', path, path, undefined);
@@ -136,8 +137,8 @@ function hasSpoken({ answered, identity }: PathState): boolean {
 /** How long the first usable path waits for those that have not answered yet. */
 export function graceMs({ paths, policy, resume }: ControllerState): number {
   const isAwaited = paths.some((path) => path.name === resume && !hasSpoken(path));
-  if (!isAwaited) return policy.startGraceMs;
-  return Math.max(policy.startGraceMs, policy.probeFailures * policy.probeTimeoutMs);
+  const { startGraceMs, probeFailures, probeTimeoutMs } = policy();
+  return isAwaited ? Math.max(startGraceMs, probeFailures * probeTimeoutMs) : startGraceMs;
 }
 
 /** Leaves a path that cannot carry I/O, or takes the first one. No dwell, no jitter, no token. */
@@ -181,7 +182,7 @@ function hold(turn: Turn): void {
   turn.emit({ kind: 'hold', cause: whyNone(turn.state) });
   // The I/O waits for any path: ask those that had been left alone for longer.
   for (const path of turn.state.paths) {
-    const soon = after(turn.now, turn.state.policy.probeIntervalDownMs);
+    const soon = after(turn.now, turn.state.policy().probeIntervalDownMs);
     if (path.nextProbeAt > soon) turn.put({ ...path, nextProbeAt: soon });
   }
 }
@@ -230,7 +231,7 @@ function replan(turn: Turn, from: PathState): void {
 
 /** Wishes: the pin, then drained or removed paths, then the operator's favourite, then failback. */
 function considerPlanned(turn: Turn, current: PathState): void {
-  turn.set({ tokens: refilled(turn.state.tokens, turn.state.policy, turn.now) });
+  turn.set({ tokens: refilled(turn.state.tokens, turn.state.policy(), turn.now) });
   const { pin, backoffUntil } = turn.state;
   const ahead = leader(turn.state, current, turn.now);
   turn.set({ leadSince: ahead === undefined ? undefined : (turn.state.leadSince ?? turn.now) });
@@ -298,9 +299,10 @@ function heldFrom({
 
 /** When a volume that cannot run its I/O fails for good; undefined: it can, or never did. */
 export function latchAt(state: ControllerState): Instant | undefined {
-  const { policy, move, latched } = state;
+  const { move, latched } = state;
   const heldSince = heldFrom(state);
   if (latched || heldSince === undefined) return undefined;
+  const policy = state.policy();
   // A failover under way is given its time even where nothing is ever queued for want of a path, and so is
   // a READ that is late: the path is there, and another one may be found to be better.
   const delayMs = move === undefined ? 0 : (policy.fencing.delayMs ?? 0);

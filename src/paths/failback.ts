@@ -24,7 +24,8 @@ export function leader(
   current: PathState,
   now: Instant,
 ): PathState | undefined {
-  const { policy, volumeId, paths } = state;
+  const { volumeId, paths } = state;
+  const policy = state.policy();
   const ahead = paths.filter(
     (path) =>
       path.name !== current.name &&
@@ -40,12 +41,13 @@ export function leader(
 /** How long a lead must last for this volume, this time: 0 .. failback-jitter. */
 function jitterMs(state: ControllerState): number {
   if (state.brownOut.punished !== undefined) return 0;
-  return hash32(state.volumeId, state.switches) % (state.policy.failbackJitterMs + 1);
+  return hash32(state.volumeId, state.switches) % (state.policy().failbackJitterMs + 1);
 }
 
 /** The first moment at which a lead that lasts may be acted on; undefined: no path leads. */
 export function failbackAt(state: ControllerState, now: Instant): Instant | undefined {
-  const { leadSince, lastSwitchAt, backoffUntil, policy, tokens } = state;
+  const { leadSince, lastSwitchAt, backoffUntil, tokens } = state;
+  const policy = state.policy();
   if (leadSince === undefined) return undefined;
   let at = after(leadSince, jitterMs(state));
   if (tokens.tokens === 0) at = later(at, tokenAt(tokens, policy, now));
@@ -65,7 +67,8 @@ export function patience(
   ahead: PathState | undefined,
   now: Instant,
 ): Instant | undefined {
-  const { paths, current, policy } = state;
+  const { paths, current } = state;
+  const policy = state.policy();
   const since = failbackAt(state, now);
   if (ahead === undefined || since === undefined) return undefined;
   const until = after(since, 2 * policy.failbackDwellMs);

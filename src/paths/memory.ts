@@ -44,7 +44,8 @@ export interface Recollection {
 }
 
 export function remember(state: ControllerState, now: Instant): ControllerMemory {
-  const { policy, current } = state;
+  const { current } = state;
+  const policy = state.policy();
   const { tokens, filledAt } = refilled(state.tokens, policy, now);
   const paths = state.paths.map((path) => [path.name, rememberPath(path, policy, now)] as const);
   return { current, paths: new Map(paths), tokens, tokensAgeMs: now - filledAt };
@@ -59,7 +60,8 @@ function rememberPath(path: PathState, policy: Policy, now: Instant): PathMemory
 
 /** Nothing in the memory that a new controller would not begin with by itself. */
 export function isUnremarkable(state: ControllerState, now: Instant): boolean {
-  const { volumeId, policy, current, paths } = state;
+  const { volumeId, current, paths } = state;
+  const policy = state.policy();
   const { tokens } = refilled(state.tokens, policy, now);
   const pristine = paths.map(({ name, maxWeight, drained }) =>
     newPath({ name, maxWeight, drained }, now),

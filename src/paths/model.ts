@@ -6,7 +6,6 @@
  * The volume executes its effects and reports back. Everything here is immutable data.
  */
 import type { Instant, PathName } from '../base/brand.ts';
-import type { Policy } from './policy.ts';
 
 /** One path as configured. */
 export interface PathConfig {
@@ -110,7 +109,7 @@ export type PathEvent =
   /** Several orders that belong to one change: all of them are taken in before anything is decided. */
   | { readonly kind: 'ordered'; readonly orders: readonly PathOrder[] }
   /** The operator changed parameters; they hold from the next decision on. */
-  | { readonly kind: 'policy-set'; readonly policy: Policy }
+  | { readonly kind: 'policy-set' }
   /** The operator lifts a ban: the path is probed and its identity checked anew. */
   | { readonly kind: 'readmitted'; readonly path: PathName }
   /** Nothing but time has passed: `wakeAt` was reached. */

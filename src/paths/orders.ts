@@ -117,6 +117,6 @@ export function onReadmitted(turn: Turn, name: PathName): void {
   const path = turn.path(name);
   if (path?.identity.kind !== 'banned') return;
   const fresh = { ...path, identity: { kind: 'unchecked' }, liveness: 'unknown' } as const;
-  turn.put(probeSoon({ ...fresh, failures: 0, successes: 0 }, turn.state.policy, turn.now));
+  turn.put(probeSoon({ ...fresh, failures: 0, successes: 0 }, turn.state.policy(), turn.now));
   turn.set({ favoured: name });
 }

@@ -37,7 +37,7 @@ export function onProbeSucceeded(
   if (before === undefined || probe === undefined) return;
   const { paths, policy } = turn.state;
   // A late answer has earned nothing either, though no other path may be faster.
-  const slow = probe.late > 0 || isSlow(event.latencyUs, before, paths, policy);
+  const slow = probe.late > 0 || isSlow(event.latencyUs, before, paths, policy());
   learn(turn, event.latencyUs / 1000);
   if (event.path === turn.state.current && turn.state.move === undefined) answered(turn);
   const good = withLatency(probeGood({ ...before, probe: undefined }, probe), event.latencyUs);
@@ -46,7 +46,7 @@ export function onProbeSucceeded(
   const path = turn.path(event.path) ?? good;
   // Only a path that was up before this answer has earned anything by it.
   if (before.liveness === 'up' && !slow) {
-    turn.put(raised(path, policy.weightStep, turn.pace(path), turn.now));
+    turn.put(raised(path, policy().weightStep, turn.pace(path), turn.now));
   }
   reschedule(turn, event.path, probe);
 }
@@ -66,7 +66,7 @@ export function onProbeFailed(
   const timedOut = event.cause.kind === 'probe-timeout';
   const seen = { ...before, probe: undefined, lastFailure: event.cause.kind };
   const path = probeBad(seen, { hard: event.hard, timedOut }, probe, {
-    policy: turn.state.policy,
+    policy: turn.state.policy(),
     periodMs: turn.pace(before),
     now: turn.now,
   });
@@ -88,7 +88,7 @@ export function onProbeFailed(
 /** What was answered after all tells how long answers take here. */
 function learn(turn: Turn, tookMs: number): void {
   const { policy, slowness } = turn.state;
-  turn.set({ slowness: survived(slowness, tookMs, { policy, now: turn.now }) });
+  turn.set({ slowness: survived(slowness, tookMs, { policy: policy(), now: turn.now }) });
 }
 
 /** Something was answered on the path in use: from now on `no-path-timeout` counts anew. */
@@ -101,7 +101,8 @@ export function onProbeLate(turn: Turn, name: PathName, number: number): void {
   const before = turn.path(name);
   const probe = answeredProbe(before, number);
   if (before === undefined || probe === undefined) return;
-  const { policy, slowness } = turn.state;
+  const { slowness } = turn.state;
+  const policy = turn.state.policy();
   const path = { ...before, probe: { ...probe, late: probe.late + 1, heardAt: turn.now } };
   turn.put(path);
   if (before.liveness === 'down') {
@@ -129,7 +130,8 @@ export function onProbeLate(turn: Turn, name: PathName, number: number): void {
 function reschedule(turn: Turn, name: PathName, probe: OutstandingProbe): void {
   const path = turn.path(name);
   if (path === undefined) return;
-  const { policy, volumeId } = turn.state;
+  const { volumeId } = turn.state;
+  const policy = turn.state.policy();
   const next = scheduled(path, turn.role(path), policy, { volumeId, now: turn.now });
   turn.put(probe.again ? probeSoon(next, policy, turn.now) : next);
 }
@@ -137,7 +139,7 @@ function reschedule(turn: Turn, name: PathName, probe: OutstandingProbe): void {
 /** Gives up probes that the volume never answered. */
 export function expireProbes(turn: Turn): void {
   for (const { name, probe } of turn.state.paths) {
-    if (probe === undefined || turn.now < abandonedAt(probe, turn.state.policy)) continue;
+    if (probe === undefined || turn.now < abandonedAt(probe, turn.state.policy())) continue;
     const cause: Cause = { kind: 'probe-timeout', detail: 'the probe was never answered' };
     onProbeFailed(turn, { path: name, probe: probe.number, hard: false, cause });
   }
@@ -153,7 +155,7 @@ export function pathDown(turn: Turn, name: PathName, cause: Cause): void {
   const before = turn.path(name);
   if (before === undefined || before.liveness === 'down') return;
   const failed = { ...before, lastFailure: cause.kind };
-  const path = declaredDown(failed, turn.state.policy, turn.now);
+  const path = declaredDown(failed, turn.state.policy(), turn.now);
   turn.put(path);
   announceDown(turn, before, path, cause);
 }
@@ -164,7 +166,7 @@ export function pathDown(turn: Turn, name: PathName, cause: Cause): void {
  * behind a worse one.
  */
 function evidenceFrom({ state }: Turn, { suspectSince }: PathState): Instant | undefined {
-  return suspectSince === undefined ? undefined : after(suspectSince, -state.policy.probeGapMs);
+  return suspectSince === undefined ? undefined : after(suspectSince, -state.policy().probeGapMs);
 }
 
 function announceDown(turn: Turn, before: PathState, path: PathState, cause: Cause): void {
@@ -210,7 +212,8 @@ export function onIoProgressed(turn: Turn, name: PathName, stalledMs = 0): void 
 }
 
 export function onOwnStall(turn: Turn, durationMs: number): void {
-  const { policy, paths } = turn.state;
+  const { paths } = turn.state;
+  const policy = turn.state.policy();
   if (durationMs * 2 <= policy.probeTimeoutMs) return;
   turn.set({ paths: paths.map((path) => excused(path, durationMs, policy, turn.now)) });
   // Nor was any path asked in that time: I/O that was held then was held for want of us.
@@ -221,9 +224,9 @@ export function onOwnStall(turn: Turn, durationMs: number): void {
 }
 
 function sampleBrownOut(turn: Turn, path: PathState, latencyUs: number): void {
-  const { policy, paths } = turn.state;
-  const judge = (p90Us: number): boolean => isSlow(p90Us, path, paths, policy);
-  const terms = { policy, now: turn.now };
+  const { paths, policy } = turn.state;
+  const judge = (p90Us: number): boolean => isSlow(p90Us, path, paths, policy());
+  const terms = { policy: policy(), now: turn.now };
   turn.set({ brownOut: brownOut.sampled(turn.state.brownOut, latencyUs, judge, terms) });
   endTrial(turn);
   if (!brownOut.punishable(turn.state.brownOut, terms)) return;
@@ -240,7 +243,7 @@ function sampleBrownOut(turn: Turn, path: PathState, latencyUs: number): void {
 /** The volume has left a slow path a while ago: was it of any use? Else the halving is undone. */
 function endTrial(turn: Turn): void {
   const lost = brownOut.lostTrial(turn.state.brownOut, turn.now);
-  const terms = { policy: turn.state.policy, now: turn.now };
+  const terms = { policy: turn.state.policy(), now: turn.now };
   turn.set({ brownOut: brownOut.tried(turn.state.brownOut, lost !== undefined, terms) });
   const before = turn.path(lost?.path);
   if (lost === undefined || before?.liveness !== 'up') return;

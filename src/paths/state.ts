@@ -17,7 +17,8 @@ export interface Move {
 
 export interface ControllerState {
   readonly volumeId: VolumeId;
-  readonly policy: Policy;
+  /** The volume's: read in each step, never kept. */
+  readonly policy: () => Policy;
   /** Time of the latest step; it never goes back. */
   readonly now: Instant;
   readonly paths: readonly PathState[];

@@ -52,11 +52,11 @@ export class Turn {
 
   /** The path's shortest probe period, which is the pace its weight moves at. */
   pace(path: PathState): number {
-    return shortestPeriodMs(path, this.role(path), this.state.policy);
+    return shortestPeriodMs(path, this.role(path), this.state.policy());
   }
 
   period(path: PathState): number {
-    return periodMs(path, this.role(path), this.state.policy);
+    return periodMs(path, this.role(path), this.state.policy());
   }
 
   terms(): SelectionTerms {
@@ -65,7 +65,7 @@ export class Turn {
   }
 
   probeSoon(path: PathState): void {
-    this.put(probeSoon(path, this.state.policy, this.now));
+    this.put(probeSoon(path, this.state.policy(), this.now));
   }
 
   /** The active path is suspect: learn now which of the others live, and ask it again. */

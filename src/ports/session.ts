@@ -162,9 +162,6 @@ export interface ChapCredentials {
 /** `prefer`: offered, and done without where the target does not have it. */
 export type DigestChoice = 'none' | 'prefer' | 'crc32c';
 
-/** The digests that are asked for in a login. */
-export type DigestChoices = Pick<ConnectOptions, 'headerDigest' | 'dataDigest'>;
-
 export interface ConnectOptions {
   readonly target: SessionTarget;
   /** Without: AuthMethod=None is offered, and nothing else. */

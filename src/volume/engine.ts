@@ -28,15 +28,6 @@ import { type FenceOutlook, fenceOutlook } from './fence/fence-outlook.ts';
 import { payRemoved } from './kept-out.ts';
 import { inherit, makeDebts, predecessorsOf } from './inheritance.ts';
 import { IdentityBook } from './unit/identity-book.ts';
-import {
-  ageTimes,
-  digestChoices,
-  linkTimes,
-  logLimits,
-  reservationTimes,
-  stallDeadlines,
-  switchPolicy,
-} from './live-policy.ts';
 import { MemoryKeeper } from './memory-keeper.ts';
 import type { LinkSignal } from './link/link-signal.ts';
 import { type BoardOptions, PathBoard, type VolumePath } from './link/path-board.ts';
@@ -56,7 +47,7 @@ import type { SwitchReport } from './switch/switch-report.ts';
 import type { SwitchSignal } from './switch/switch-signal.ts';
 import { Switcher } from './switch/switcher.ts';
 import { controllerOptions, type VolumeOptions, type VolumeSnapshot } from './volume-types.ts';
-import { unflushedText } from './io/write-log.ts';
+import { type LogLimits, logLimits, unflushedText } from './io/write-log.ts';
 import type { UnitSignal } from './unit/unit-signal.ts';
 import { WriteProtection } from './unit/write-protection.ts';
 
@@ -89,7 +80,14 @@ export class VolumeEngine {
   paths: readonly VolumePath[];
   /** csi answers `claim-questioned`. */
   claimQuestions: boolean;
+  /** The one policy: every part has this function and asks it when it needs a value. */
+  readonly policy = (): Policy => this.#policy;
   #policy: Policy;
+  /**
+   * The device shows a volatile cache; settled when it is attached. A policy that becomes `log` later counts
+   * from the next staging on, one that becomes `through` at once.
+   */
+  readonly volatileCache: boolean;
   /** From the end of the start on: what standbys have to show. */
   recent: RecentWrites | undefined;
   #stuck: { readonly what: 'fence' | 'record'; readonly why: string } | undefined;
@@ -111,11 +109,13 @@ export class VolumeEngine {
     this.clock = clock;
     this.paths = options.paths;
     this.#policy = policy;
+    // eslint-disable-next-line one-policy/one-policy -- settled when the device is attached
+    this.volatileCache = policy.writePolicy === 'log';
     this.bell = new Bell(clock);
     this.keeper = new RecordKeeper(store, record);
     this.book = new IdentityBook({
       firstPath: options.paths[0]?.name ?? '',
-      expectedSerial: policy.expectedSerial === '' ? undefined : policy.expectedSerial,
+      policy: this.policy,
       record: record.lu,
       pinned: options.pinned,
       banned: bansOf(record, options.paths),
@@ -127,7 +127,8 @@ export class VolumeEngine {
       }),
     };
     const emit = (signal: VolumeSignal): void => this.#on(signal);
-    const limits = logLimits(policy, () => this.#policy);
+    const limits = (): LogLimits | undefined =>
+      this.volatileCache ? logLimits(this.policy()) : undefined;
     this.dispatcher = new Dispatcher(clock, () => this.recent, emit, limits);
     this.question = new ClaimQuestion({ clock, isAnswered: () => this.claimQuestions }, emit);
     this.#protection = new WriteProtection(clock, !options.readOnly);
@@ -135,12 +136,12 @@ export class VolumeEngine {
     this.board = this.#makeBoard(emit);
     this.driver = new ControllerDriver(
       clock,
-      controllerOptions(options),
+      controllerOptions(options, this.policy),
       (effect) => this.#execute(effect),
       () => this.#stalls.catchUp(),
     );
     this.switcher = this.#makeSwitcher(emit);
-    this.debts = makeDebts(this, () => this.#policy);
+    this.debts = makeDebts(this, this.policy);
     const { keeper, driver, dispatcher, board, switcher, reservations } = this;
     this.#followUp = new FollowUp(
       {
@@ -152,13 +153,8 @@ export class VolumeEngine {
       emit,
     );
     this.#memory = new MemoryKeeper({ clock, keeper, driver, paths: () => this.paths });
-    const deadlines = stallDeadlines(() => this.#policy);
-    this.#stalls = new StallWatch(clock, deadlines, () => dispatcher.inFlight(), emit);
+    this.#stalls = new StallWatch(clock, this.policy, () => dispatcher.inFlight(), emit);
     this.#ages = this.#makeAges(emit);
-  }
-
-  get policy(): Policy {
-    return this.#policy;
   }
 
   /** Why it has failed for good; undefined: it has not. */
@@ -215,7 +211,7 @@ export class VolumeEngine {
     const { bell, clock, dispatcher, switcher } = this;
     this.#silence();
     await switcher.calm();
-    const until = clock.now() + this.#policy.drainTimeoutMs;
+    const until = clock.now() + this.policy().drainTimeoutMs;
     while (!dispatcher.held && dispatcher.ledger.size > 0 && clock.now() < until) {
       await bell.within(SETTLE_LOOK_MS);
     }
@@ -245,13 +241,12 @@ export class VolumeEngine {
 
   /** Every part looks its values up when it needs them; what proves the unit may be another question. */
   setPolicy(policy: Policy): void {
-    const reidentify = policy.expectedSerial !== this.#policy.expectedSerial;
+    const reidentify = policy.expectedSerial !== this.policy().expectedSerial;
     this.#policy = policy;
-    this.driver.dispatch({ kind: 'policy-set', policy });
+    this.driver.dispatch({ kind: 'policy-set' });
     this.dispatcher.ahead.relieve();
     this.#tellOutlook();
     if (!reidentify) return;
-    this.book.expect(policy.expectedSerial === '' ? undefined : policy.expectedSerial);
     const current = this.dispatcher.route?.path;
     for (const { name } of this.paths) {
       if (name !== current) void this.board.sever(name, 'its identity is checked again');
@@ -390,7 +385,7 @@ export class VolumeEngine {
         this.options.onEvent(signal);
         return;
       case 'claim-confirmed': {
-        const { probeTimeoutMs } = this.#policy;
+        const { probeTimeoutMs } = this.policy();
         for (const path of signal.paths) void this.board.identify(path, probeTimeoutMs);
         return;
       }
@@ -480,16 +475,14 @@ export class VolumeEngine {
 
   #makeBoard(emit: (signal: LinkSignal) => void): PathBoard {
     const { paths, initiatorName, clock, initiator, credentials } = this.options;
-    const times = linkTimes(() => this.#policy);
-    const book = this.book;
+    const { book } = this;
+    const policy = this.policy;
     const recent = (): RecentWrites | undefined => this.recent;
-    const digests = digestChoices(() => this.#policy);
-    const floating = (): boolean => this.#policy.portals === 'floating';
     const { reservations } = this;
     const protection = this.#protection;
-    const wanted: Pick<BoardOptions, 'credentials' | 'digests' | 'reservations'> = {
+    const wanted: Pick<BoardOptions, 'credentials' | 'policy' | 'reservations'> = {
       credentials,
-      digests,
+      policy,
       reservations: {
         join: (path, session, open, ms) => reservations.join(path, session, open, ms),
         preempt: (path, limits) => reservations.fence(path, limits),
@@ -497,8 +490,8 @@ export class VolumeEngine {
     };
     return new PathBoard(
       {
-        ...{ paths, initiatorName, times, clock, initiator, book, protection, recent },
-        ...{ floating, ...wanted },
+        ...{ paths, initiatorName, clock, initiator, book, protection, recent },
+        ...wanted,
       },
       emit,
     );
@@ -507,7 +500,7 @@ export class VolumeEngine {
   /** What is wanted of each login: nothing, a key, or a key and the unit for this node alone. */
   get #duty(): Duty {
     const { readOnly, singleNode } = this.options;
-    if (readOnly || this.#policy.reservation === 'off') return 'none';
+    if (readOnly || this.policy().reservation === 'off') return 'none';
     return singleNode === true ? 'reserve' : 'register';
   }
 
@@ -519,8 +512,8 @@ export class VolumeEngine {
       this.driver.view().some(({ name, up, identity, suspect }) => {
         return name !== (path as PathName) && up && !suspect && identity.kind === 'verified';
       });
-    const times = ageTimes(() => this.#policy);
-    return new CommandAge({ clock, dispatcher, times, isAlone, mayTakeOver }, emit);
+    const options = { clock, dispatcher, policy: this.policy, isAlone, mayTakeOver };
+    return new CommandAge(options, emit);
   }
 
   #makeReservations(emit: (signal: ReserveSignal) => void): Reservations {
@@ -532,7 +525,7 @@ export class VolumeEngine {
         predecessors: predecessorsOf(options),
         question: this.question,
         paths: () => this.paths.length,
-        times: reservationTimes(() => this.#policy),
+        policy: this.policy,
       },
       reservationRecorder(keeper, dispatcher, (keys) => this.debts.keysTaken(keys)),
       emit,
@@ -544,7 +537,7 @@ export class VolumeEngine {
     const { members, kinship } = this.reservations;
     const paths = this.paths.map(({ name }) => name);
     if (this.options.readOnly) return { kind: 'covered' };
-    return fenceOutlook({ policy: this.#policy.fencing, paths, members, apart: kinship.apart });
+    return fenceOutlook({ policy: this.policy().fencing, paths, members, apart: kinship.apart });
   }
 
   /** While it serves; news only. */
@@ -558,16 +551,14 @@ export class VolumeEngine {
 
   #makeSwitcher(emit: (signal: SwitchSignal) => void): Switcher {
     return new Switcher(
-      Object.assign(
-        switchPolicy(() => this.#policy),
-        {
-          clock: this.clock,
-          dispatcher: this.dispatcher,
-          keeper: this.keeper,
-          link: (path: string) => this.board.link(path),
-          readOnly: this.options.readOnly,
-        },
-      ),
+      {
+        policy: this.policy,
+        clock: this.clock,
+        dispatcher: this.dispatcher,
+        keeper: this.keeper,
+        link: (path: string) => this.board.link(path),
+        readOnly: this.options.readOnly,
+      },
       emit,
     );
   }

@@ -12,9 +12,8 @@ import type { Policy } from '../paths/policy.ts';
 import { formatPortal } from '../protocol/iscsi/address.ts';
 import type { Debt } from './record/debt.ts';
 import { Debts } from './debt/debts.ts';
-import { absentPath, type FencedPath, limitsOf } from './fence/fence.ts';
+import { absentPath, type FencedPath } from './fence/fence.ts';
 import { debtPath } from './debt/left-behind.ts';
-import { digestChoices, switchPolicy } from './live-policy.ts';
 import type { IdentityBook } from './unit/identity-book.ts';
 import type { PathBoard } from './link/path-board.ts';
 import type { PathLink } from './link/path-link.ts';
@@ -84,13 +83,11 @@ export function makeDebts(parts: Parts, policy: () => Policy): Debts {
   const wanted = { initiatorName, clock, initiator, credentials, paths, isids: debtIsids };
   return new Debts(
     {
-      ...{ ...wanted, keeper, digests: digestChoices(policy) },
+      ...{ ...wanted, keeper, policy },
       link: (path) => board.link(path),
       haveAnswered: () => board.allAnswered,
       isAnothers: (path) => book.isAnothers(path),
       problem: (path) => board.lastError(path)?.detail,
-      limits: () => limitsOf(switchPolicy(policy).fencing),
-      floating: () => policy().portals === 'floating',
       preempt: (former, limits) => reservations.fenceFormer(former, limits),
     },
     debtsOfVolume(options),

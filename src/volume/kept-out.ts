@@ -7,10 +7,9 @@
  * Only while none of its commands is under way, for a reset ends them all: before it logs in itself, and at the
  * end, when everything is flushed. One that cannot be paid stays on record, and kept out, until the next time.
  */
-import { limitsOf } from './fence/fence.ts';
+import { fenceTerms, limitsOf } from './fence/fence.ts';
 import type { Debts } from './debt/debts.ts';
 import { debtPath, isRemoved } from './debt/left-behind.ts';
-import { switchPolicy } from './live-policy.ts';
 import type { VolumePath } from './link/path-board.ts';
 import type { Policy } from '../paths/policy.ts';
 import { holder } from './record/record.ts';
@@ -23,7 +22,7 @@ export const PAY_REMOVED_MS = 5_000;
 
 interface Payer {
   readonly options: VolumeOptions;
-  readonly policy: Policy;
+  readonly policy: () => Policy;
   readonly keeper: RecordKeeper;
   readonly debts: Debts;
   readonly reservations: Reservations;
@@ -35,7 +34,7 @@ export async function payRemoved(payer: Payer, inUse: readonly VolumePath[]): Pr
   const { clock, readOnly, singleNode } = options;
   // No commands of another initiator are ended, and a volume that is only read pays nothing.
   if (readOnly || singleNode === false) return;
-  const { stepMs, resetMs, flushMs } = limitsOf(switchPolicy(() => policy).fencing);
+  const { stepMs, resetMs, flushMs } = limitsOf(fenceTerms(policy()));
   const until = clock.now() + PAY_REMOVED_MS;
   for (const name of keeper.record.keptOut?.filter(isRemoved) ?? []) {
     const leftMs = until - clock.now();

@@ -134,13 +134,16 @@ export interface Wanted {
 }
 
 /** The volume as its controller sees it. */
-export function controllerOptions(options: VolumeOptions): ControllerOptions {
+export function controllerOptions(
+  options: VolumeOptions,
+  policy: () => Policy,
+): ControllerOptions {
   const { clock, paths, record } = options;
   const resume = recollect(record.memory, paths, clock.wallTime().getTime());
   return {
     ...(resume === undefined ? {} : { resume }),
     volumeId: options.volumeId as VolumeId,
-    policy: options.policy,
+    policy,
     paths: options.paths.map(({ name, maxWeight, drained }) => ({
       name: name as PathName,
       maxWeight,

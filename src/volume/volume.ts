@@ -62,7 +62,7 @@ export class Volume implements BlockSource {
 
   /** What is wanted now, live changes included. */
   get wanted(): Pick<Wanted, 'paths' | 'policy'> {
-    return { paths: this.#engine.paths, policy: this.#engine.policy };
+    return { paths: this.#engine.paths, policy: this.#engine.policy() };
   }
 
   get sizeBytes(): number {
@@ -88,7 +88,7 @@ export class Volume implements BlockSource {
 
   /** Write policy `through`: what was answered is on stable storage; `log`: when it was flushed. */
   get volatileCache(): boolean {
-    return this.#engine.options.policy.writePolicy === 'log';
+    return this.#engine.volatileCache;
   }
 
   submit(request: IoRequest): void {
@@ -181,7 +181,7 @@ export class Volume implements BlockSource {
     const { route, ledger } = dispatcher;
     const idle = this.#engine.failure === undefined && route !== undefined && ledger.size === 0;
     const heard: Sense[] = [];
-    const { flushDeadlineMs: deadlineMs, drainTimeoutMs: silenceMs } = policy;
+    const { flushDeadlineMs: deadlineMs, drainTimeoutMs: silenceMs } = policy();
     const limits = { deadlineMs, silenceMs };
     const flush = idle
       ? await flushCache(dispatcher, clock, limits, (sense) => heard.push(sense))
@@ -262,7 +262,7 @@ export class Volume implements BlockSource {
   async #grown(): Promise<LuRecord | undefined> {
     const { board, book, paths, policy } = this.#engine;
     const sizes: number[] = [];
-    const deadlineMs = policy.loginTimeoutMs;
+    const deadlineMs = policy().loginTimeoutMs;
     for (const { name } of paths) {
       const answer = await board.link(name)?.verify(deadlineMs);
       const blocks = book.seenBlocks(name);

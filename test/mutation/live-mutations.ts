@@ -1,31 +1,34 @@
-/** Mutations of "every part asks the policy when it needs it": each keeps a number that it had at the start. */
+/** Mutations of "every part asks the policy when it needs it": each part has the policy of the start. */
 import { type Mutation, mutation } from './mutation.ts';
 
 const TIMES = 'test/unit/volume/scenarios/live-times.test.ts';
 
-function kept(view: string, was: string, parameter: string, test: string): Mutation {
+/** `was`: where the engine hands the policy to a part; POLICY in it is what it hands over. */
+function kept(name: string, was: string, test: string): Mutation {
   return mutation(
-    `${view}-kept`,
-    `an edit of ${view} does not reach a volume that serves`,
+    `${name}-kept`,
+    `an edit of ${name} does not reach a volume that serves`,
     [TIMES, test],
     {
-      file: 'src/volume/live-policy.ts',
-      was: `get ${was}() {\n      return policy().${parameter};\n    },`,
-      is: `${was}: policy().${parameter},`,
+      file: 'src/volume/engine.ts',
+      was: was.replace('POLICY', 'this.policy'),
+      is: was.replace('POLICY', '((kept) => () => kept)(this.policy())'),
     },
   );
 }
 
+const SWITCHER = 'policy: POLICY,\n        clock: this.clock,';
+
 export const LIVE: readonly Mutation[] = [
-  kept('login-timeout', 'loginTimeoutMs', 'loginTimeoutMs', 'of login-timeout'),
+  kept('login-timeout', 'const policy = POLICY;', 'of login-timeout'),
+  kept('probe-timeout', SWITCHER, 'the next planned switch waits so long for its path'),
   kept(
-    'probe-timeout',
-    'probeTimeoutMs',
-    'probeTimeoutMs',
-    'the next planned switch waits so long',
+    'reservation-times',
+    'policy: POLICY,\n      },\n      reservationRecorder(',
+    'reservations have it, beside the probes',
   ),
-  kept('reservation-times', 'stepMs', 'probeTimeoutMs', 'reservations have it, beside the probes'),
-  kept('io-deadline', 'ioMs', 'ioDeadlineMs', 'of io-deadline'),
-  kept('command-timeout', 'commandTimeoutMs', 'commandTimeoutMs', 'of command-timeout'),
-  kept('drain-timeout', 'drainTimeoutMs', 'drainTimeoutMs', 'has the latest values, each of them'),
+  kept('io-deadline', 'new StallWatch(clock, POLICY,', 'of io-deadline'),
+  kept('silent-limit', 'controllerOptions(options, POLICY)', 'of io-deadline'),
+  kept('command-timeout', '{ clock, dispatcher, policy: POLICY,', 'of command-timeout'),
+  kept('drain-timeout', SWITCHER, 'of drain-timeout'),
 ];

@@ -151,14 +151,14 @@ export const PATCHES: readonly Patch[] = [
     what: 'whoever answers at an address is taken for the target that was written to',
     edits: [
       {
-        file: 'src/volume/live-policy.ts',
+        file: 'src/volume/fence/fence.ts',
         was: "floating: portals === 'floating',",
         is: 'floating: portals.length === 0,',
       },
       {
-        file: 'src/volume/engine.ts',
-        was: "const floating = (): boolean => this.#policy.portals === 'floating';",
-        is: 'const floating = (): boolean => false;',
+        file: 'src/volume/link/path-link.ts',
+        was: "isFloating: () => options.policy().portals === 'floating'",
+        is: 'isFloating: () => false',
       },
     ],
   },

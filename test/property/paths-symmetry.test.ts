@@ -39,10 +39,11 @@ describe('symmetry', () => {
     fc.assert(
       fc.property(paths, fc.nat(), fc.integer({ min: 1, max: 1e12 }), (list, seed, shiftMs) => {
         const world = new ModelWorld({ paths: list, seed, loss: 0.05 }).run(100_000);
+        const policy = policyOf();
         let state = createController(
           {
             volumeId: 'volume' as VolumeId,
-            policy: policyOf(),
+            policy: () => policy,
             paths: list.map((path) => ({ ...path, name: name(path.name), drained: false })),
           },
           at(shiftMs),

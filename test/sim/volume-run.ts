@@ -76,7 +76,7 @@ class Run {
       drained: false,
     }));
     const volumeId = volume.id as VolumeId;
-    this.#state = createController({ volumeId, policy, paths }, 0 as Instant);
+    this.#state = createController({ volumeId, policy: () => policy, paths }, 0 as Instant);
     for (const fault of this.#faults) {
       this.#at(fault.fromMs, () => this.#begins(fault));
       this.#at(fault.toMs, () => this.#ends(fault));

@@ -44,7 +44,7 @@ export const LAYERS: readonly Layer[] = [
   {
     at: 'volume/switch/',
     mayImport: [
-      ...['base/', 'ports/', 'paths/model.ts'],
+      ...['base/', 'ports/', 'paths/model.ts', 'paths/policy.ts'],
       ...['volume/link/', 'volume/io/', 'volume/record/', 'volume/fence/', 'volume/unit/'],
     ],
   },
@@ -59,17 +59,24 @@ export const LAYERS: readonly Layer[] = [
     at: 'volume/link/',
     mayImport: [
       ...['base/', 'ports/', 'protocol/iscsi/address.ts', 'protocol/scsi/', 'paths/model.ts'],
-      ...['volume/fence/', 'volume/unit/'],
+      ...['paths/policy.ts', 'volume/fence/', 'volume/unit/'],
     ],
   },
   {
     at: 'volume/io/',
-    mayImport: ['base/', 'ports/', 'protocol/scsi/', 'paths/time.ts', 'volume/unit/'],
+    mayImport: [
+      ...['base/', 'ports/', 'protocol/scsi/', 'paths/policy.ts', 'paths/time.ts', 'volume/unit/'],
+    ],
   },
-  { at: 'volume/reserve/', mayImport: ['base/', 'ports/', 'protocol/scsi/', 'volume/unit/'] },
+  {
+    at: 'volume/reserve/',
+    mayImport: ['base/', 'ports/', 'protocol/scsi/', 'paths/policy.ts', 'volume/unit/'],
+  },
   {
     at: 'volume/fence/',
-    mayImport: ['base/', 'ports/', 'paths/policy-values.ts', 'volume/unit/'],
+    mayImport: [
+      ...['base/', 'ports/', 'paths/policy.ts', 'paths/policy-values.ts', 'volume/unit/'],
+    ],
   },
   {
     at: 'volume/record/',
@@ -77,7 +84,10 @@ export const LAYERS: readonly Layer[] = [
       ...['base/', 'ports/', 'protocol/iscsi/address.ts', 'paths/memory.ts', 'volume/unit/'],
     ],
   },
-  { at: 'volume/unit/', mayImport: ['base/', 'ports/', 'protocol/scsi/', 'paths/model.ts'] },
+  {
+    at: 'volume/unit/',
+    mayImport: ['base/', 'ports/', 'protocol/scsi/', 'paths/model.ts', 'paths/policy.ts'],
+  },
   // What every edge needs of Linux on top, and below it the edges, which know it and not each other.
   { at: 'host/', mayImport: ['base/', 'ports/clock.ts'], node: true },
   {

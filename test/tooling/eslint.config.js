@@ -2,6 +2,7 @@
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import tseslint from 'typescript-eslint';
+import { onePolicy } from './one-policy.js';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..', '..');
 
@@ -66,6 +67,16 @@ export default tseslint.config(
         'error',
         { object: 'Math', property: 'random' },
         { object: 'Date', property: 'now' },
+      ],
+    },
+  },
+  {
+    files: ['src/volume/**', 'src/paths/**'],
+    plugins: { 'one-policy': { rules: { 'one-policy': onePolicy } } },
+    rules: {
+      'one-policy/one-policy': [
+        'error',
+        { given: ['VolumeOptions', 'Wanted', 'Terms'], holder: 'VolumeEngine' },
       ],
     },
   },

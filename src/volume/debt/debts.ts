@@ -20,17 +20,19 @@
 import type { Instant } from '../../base/brand.ts';
 import { err, ok, type Result } from '../../base/result.ts';
 import type { Clock, Timer } from '../../ports/clock.ts';
-import type {
-  ChapCredentials,
-  DigestChoices,
-  Initiator,
-  Session,
-  TransportFailure,
-} from '../../ports/session.ts';
+import type { ChapCredentials, Initiator, Session, TransportFailure } from '../../ports/session.ts';
 import { formatPortal } from '../../protocol/iscsi/address.ts';
-import { type FencedPath, type FenceRung, KEPT_OUT_BY } from '../fence/fence.ts';
+import {
+  type FencedPath,
+  type FenceParameters,
+  type FenceRung,
+  fenceTerms,
+  KEPT_OUT_BY,
+  limitsOf,
+} from '../fence/fence.ts';
 import type { VolumePath } from '../link/path-board.ts';
 import type { PathLink } from '../link/path-link.ts';
+import type { LoginParameters } from '../link/path-login.ts';
 import type { Debt, DebtPath } from '../record/debt.ts';
 import type { RecordKeeper } from '../record/record-keeper.ts';
 import type { StoreError } from '../record/record.ts';
@@ -52,7 +54,7 @@ export interface DebtsOptions {
   readonly clock: Clock;
   readonly initiator: Initiator;
   readonly credentials: () => ChapCredentials | undefined;
-  readonly digests: () => DigestChoices;
+  readonly policy: () => FenceParameters & LoginParameters;
   readonly keeper: RecordKeeper;
   readonly link: (path: string) => PathLink | undefined;
   /** Every path has been logged into, or could not be. */
@@ -65,10 +67,6 @@ export interface DebtsOptions {
   readonly paths: readonly VolumePath[];
   /** ISIDs of this node for addresses that are not configured, by path name. */
   readonly isids: ReadonlyMap<string, string>;
-  /** Limits of what is done beside the ladder. */
-  readonly limits: () => FenceLimits;
-  /** Addresses may move to other gateways: what answers there need not be what was written to. */
-  readonly floating: () => boolean;
   /** The rung `preempt`; the error says why not. */
   preempt(former: FormerNexus, limits: FenceLimits): Promise<Result<void, string>>;
 }
@@ -123,7 +121,7 @@ export class Debts {
    */
   async resetFirst(): Promise<void> {
     const all = this.#entries.flatMap((entry) => [...entry.open].map((at) => ({ entry, at })));
-    const limits = this.#options.limits();
+    const limits = this.#limits();
     const former = all.filter(({ entry, at }) => this.#isFormer(entry.debt, at));
     const sessions = await Promise.all(
       former.map(({ entry, at }) =>
@@ -167,9 +165,19 @@ export class Debts {
 
   /** One that the reservation keeps out; true: nothing of it can come any more. */
   async payOwn(path: DebtPath, limits: FenceLimits): Promise<boolean> {
-    if (this.#options.floating()) return false;
+    if (this.#isFloating) return false;
     const entry = this.#own(path);
     return this.#isPaid(entry, { ...path, isWritten: true }, limits);
+  }
+
+  /** Limits of what is done beside the ladder. */
+  #limits(): FenceLimits {
+    return limitsOf(fenceTerms(this.#options.policy()));
+  }
+
+  /** Addresses may move to other gateways: what answers there need not be what was written to. */
+  get #isFloating(): boolean {
+    return this.#options.policy().portals === 'floating';
   }
 
   #own(path: DebtPath): Entry {
@@ -347,10 +355,11 @@ export class Debts {
     timeoutMs: number,
   ): Promise<Result<Session, TransportFailure>> {
     if (at.host === '' || at.targetName === '') return Promise.resolve(nobody(at));
-    const { initiator, credentials, digests } = this.#options;
+    const { initiator, credentials, policy } = this.#options;
+    const { headerDigest, dataDigest } = policy();
     const chap = credentials();
     return initiator.connect({
-      ...{ target: at, initiatorName, isid, timeoutMs, ...digests() },
+      ...{ target: at, initiatorName, isid, timeoutMs, headerDigest, dataDigest },
       ...(chap === undefined ? {} : { credentials: chap }),
     });
   }
@@ -423,9 +432,9 @@ export class Debts {
 
   async #pay(): Promise<void> {
     // A reset proves nothing then, so the reservation goes on keeping it out.
-    for (const [entry, at] of this.#options.floating() ? [] : this.#owed) {
+    for (const [entry, at] of this.#isFloating ? [] : this.#owed) {
       if (this.#isOfMovedPath(entry.debt, at)) continue;
-      const isPaid = await this.#isPaid(entry, at, this.#options.limits());
+      const isPaid = await this.#isPaid(entry, at, this.#limits());
       if (this.#stopped) return;
       if (!isPaid) continue;
       entry.keptOut.delete(at);

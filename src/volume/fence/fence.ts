@@ -22,6 +22,7 @@
  */
 import type { Instant } from '../../base/brand.ts';
 import { err, type Result } from '../../base/result.ts';
+import type { Policy } from '../../paths/policy.ts';
 import type { Fencing } from '../../paths/policy-values.ts';
 import type { TransportFailure } from '../../ports/session.ts';
 import type { FenceLimits } from '../unit/unit-reset.ts';
@@ -41,6 +42,12 @@ export interface FenceTerms extends Fencing {
   /** SYNCHRONIZE CACHE takes as long as any flush. */
   readonly flushDeadlineMs: number;
 }
+
+/** What the terms of a fence are made of. */
+export type FenceParameters = Pick<
+  Policy,
+  'fencing' | 'portals' | 'resetTimeoutMs' | 'flushDeadlineMs'
+>;
 
 /** The abandoned path, as far as a fence needs it. Its connection was reset already. */
 export interface FencedPath {
@@ -88,6 +95,12 @@ interface Climb {
 const STEP_MS = 1_000;
 /** Where going on unfenced was asked for, a fence may only cost this much. */
 const STEP_MS_BEFORE_NONE = 150;
+
+/** What a policy says about fences now. */
+export function fenceTerms(policy: FenceParameters): FenceTerms {
+  const { fencing, portals, resetTimeoutMs, flushDeadlineMs } = policy;
+  return { ...fencing, floating: portals === 'floating', resetTimeoutMs, flushDeadlineMs };
+}
 
 export function limitsOf({ none, resetTimeoutMs, flushDeadlineMs }: FenceTerms): FenceLimits {
   const hurried = STEP_MS_BEFORE_NONE;

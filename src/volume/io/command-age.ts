@@ -13,16 +13,17 @@
  * TASK has as long as the command itself had, for nothing else is disturbed meanwhile. Where nothing ends it,
  * the path is left, or logged in to anew if there is no other.
  */
+import type { Policy } from '../../paths/policy.ts';
 import type { Clock, Timer } from '../../ports/clock.ts';
 import type { Session } from '../../ports/session.ts';
 import type { Route } from './dispatch.ts';
-import { ageOf, type AgeTimes, type Flight, type Flights } from './flights.ts';
+import { type AgeParameters, ageOf, type Flight, type Flights } from './flights.ts';
 import type { AgeSignal } from './io-signal.ts';
 
 export interface AgeOptions {
   readonly clock: Clock;
   readonly dispatcher: { readonly flights: Flights; readonly route: Route | undefined };
-  readonly times: AgeTimes;
+  readonly policy: () => AgeParameters & Pick<Policy, 'resetTimeoutMs'>;
   /** LOGICAL UNIT RESET ends nobody else's commands. */
   readonly isAlone: () => boolean;
   /** There is another path that is fit to take over from this one. */
@@ -52,8 +53,8 @@ export class CommandAge {
   }
 
   #arm(): void {
-    const { clock, times } = this.#options;
-    const periodMs = Math.max(10, Math.min(1_000, times.commandTimeoutMs / LOOKS));
+    const { clock, policy } = this.#options;
+    const periodMs = Math.max(10, Math.min(1_000, policy().commandTimeoutMs / LOOKS));
     this.#options.dispatcher.flights.looked(periodMs);
     this.#timer = clock.after(periodMs, () => {
       this.#look();
@@ -62,13 +63,13 @@ export class CommandAge {
   }
 
   #look(): void {
-    const { clock, dispatcher, times } = this.#options;
+    const { clock, dispatcher, policy } = this.#options;
     const { flights, route } = dispatcher;
     if (route === undefined || this.#session === route.session) return;
-    const overdue = flights.overdue(times);
+    const overdue = flights.overdue(policy());
     const oldest = overdue[0];
     if (oldest === undefined) return;
-    const patienceMs = flights.limitMs(oldest.isQuick, times);
+    const patienceMs = flights.limitMs(oldest.isQuick, policy());
     for (const age of new Set(overdue.map((flight) => flight.age))) age.givenUp++;
     const tries = Math.max(...overdue.map(({ age }) => age.givenUp));
     const ageMs = ageOf(oldest, clock.now());
@@ -88,8 +89,8 @@ export class CommandAge {
     overdue: readonly Flight[],
     { patienceMs, detail }: { readonly patienceMs: number; readonly detail: string },
   ): Promise<void> {
-    const { dispatcher, times, isAlone } = this.#options;
-    const { resetTimeoutMs } = times;
+    const { dispatcher, policy, isAlone } = this.#options;
+    const { resetTimeoutMs } = policy();
     const isLeft = (): boolean => dispatcher.route?.session !== session;
     const isOver = (): boolean =>
       isLeft() || !overdue.some((flight) => dispatcher.flights.has(flight));

@@ -11,6 +11,7 @@
  * that was there all the time would say that storage takes hours.
  */
 import type { Instant } from '../../base/brand.ts';
+import type { Policy } from '../../paths/policy.ts';
 import { after } from '../../paths/time.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { ScsiCommand, ScsiOutcome, Session } from '../../ports/session.ts';
@@ -34,12 +35,7 @@ export interface Flight {
   sentAt: Instant;
 }
 
-/** Limits that may change at any time, ms. */
-export interface AgeTimes {
-  readonly commandTimeoutMs: number;
-  readonly flushDeadlineMs: number;
-  readonly resetTimeoutMs: number;
-}
+export type AgeParameters = Pick<Policy, 'commandTimeoutMs' | 'flushDeadlineMs'>;
 
 /** A long service time is remembered for this long, or for ten times as long as it was. */
 const REMEMBERED_MS = 600_000;
@@ -52,8 +48,8 @@ interface Learned {
 }
 
 /** How long a command of the kind may take before anything is known. */
-function firstLimitMs(isQuick: boolean, times: AgeTimes): number {
-  const { commandTimeoutMs, flushDeadlineMs } = times;
+function firstLimitMs(isQuick: boolean, policy: AgeParameters): number {
+  const { commandTimeoutMs, flushDeadlineMs } = policy;
   return isQuick ? commandTimeoutMs : Math.max(2 * commandTimeoutMs, flushDeadlineMs);
 }
 
@@ -147,8 +143,8 @@ export class Flights {
   }
 
   /** How long a command of the kind may take now, ms. */
-  limitMs(isQuick: boolean, times: AgeTimes): number {
-    const first = firstLimitMs(isQuick, times);
+  limitMs(isQuick: boolean, policy: AgeParameters): number {
+    const first = firstLimitMs(isQuick, policy);
     const longest = this.#longestMs(isQuick);
     let tries = 0;
     for (const { age } of this.#flights) tries = Math.max(tries, age.givenUp);
@@ -157,10 +153,10 @@ export class Flights {
   }
 
   /** Those that have had their time, oldest first. */
-  overdue(times: AgeTimes): readonly Flight[] {
+  overdue(policy: AgeParameters): readonly Flight[] {
     const now = this.#catchUp();
     if (this.#flights.size === 0) return [];
-    const [slow, quick] = [this.limitMs(false, times), this.limitMs(true, times)];
+    const [slow, quick] = [this.limitMs(false, policy), this.limitMs(true, policy)];
     return [...this.#flights]
       .filter(({ isQuick, sentAt }) => now - sentAt >= (isQuick ? quick : slow))
       .sort((a, b) => ageOf(b, now) - ageOf(a, now));

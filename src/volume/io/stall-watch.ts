@@ -10,6 +10,7 @@
  * Deadlines differ by kind: FLUSH, UNMAP and WRITE SAME may take long on healthy targets. Silence does not.
  */
 import type { Instant } from '../../base/brand.ts';
+import type { Policy } from '../../paths/policy.ts';
 import type { Clock, Timer } from '../../ports/clock.ts';
 import type { StallSignal } from './io-signal.ts';
 
@@ -24,18 +25,15 @@ export interface InFlight {
   readonly slowOnly: boolean;
 }
 
-export interface StallDeadlines {
-  readonly ioMs: number;
-  readonly slowMs: number;
-}
+export type StallParameters = Pick<Policy, 'ioDeadlineMs' | 'flushDeadlineMs'>;
 
-/** Two losses in a row of a packet, and the target's turn to speak: no silence, as shares of `ioMs`. */
+/** Two losses in a row of a packet, and the target's turn to speak: no silence, as shares of `ioDeadlineMs`. */
 const SUSPECT_SHARE = 0.35;
 const PING_SHARE = 0.25;
 
 export class StallWatch {
   readonly #clock: Clock;
-  readonly #deadlines: StallDeadlines;
+  readonly #policy: () => StallParameters;
   readonly #look: () => InFlight | undefined;
   readonly #emit: (signal: StallSignal) => void;
   #timer: Timer | undefined;
@@ -52,12 +50,12 @@ export class StallWatch {
 
   constructor(
     clock: Clock,
-    deadlines: StallDeadlines,
+    policy: () => StallParameters,
     look: () => InFlight | undefined,
     emit: (signal: StallSignal) => void,
   ) {
     this.#clock = clock;
-    this.#deadlines = deadlines;
+    this.#policy = policy;
     this.#look = look;
     this.#emit = emit;
     this.#lastLook = clock.now();
@@ -79,12 +77,12 @@ export class StallWatch {
   }
 
   #isLate(now: Instant): boolean {
-    return now - this.#lastLook - this.#periodMs > this.#deadlines.ioMs / 2;
+    return now - this.#lastLook - this.#periodMs > this.#policy().ioDeadlineMs / 2;
   }
 
   /** Twice as often while something is awaited. */
   #arm(): void {
-    const periodMs = Math.max(10, Math.min(100, this.#deadlines.ioMs / 10));
+    const periodMs = Math.max(10, Math.min(100, this.#policy().ioDeadlineMs / 10));
     this.#periodMs = this.#awaited ? periodMs / 2 : periodMs;
     this.#timer = this.#clock.after(this.#periodMs, () => {
       this.#tick(this.#clock.now());
@@ -120,8 +118,9 @@ export class StallWatch {
       }
       return;
     }
-    const deadlineMs = inFlight.slowOnly ? this.#deadlines.slowMs : this.#deadlines.ioMs;
-    const isSilent = this.#silentMs >= this.#deadlines.ioMs * SUSPECT_SHARE;
+    const { ioDeadlineMs, flushDeadlineMs } = this.#policy();
+    const deadlineMs = inFlight.slowOnly ? flushDeadlineMs : ioDeadlineMs;
+    const isSilent = this.#silentMs >= ioDeadlineMs * SUSPECT_SHARE;
     if (isSilent) {
       this.#emit({ kind: 'io-stalled', silentMs: this.#silentMs });
       return;
@@ -143,7 +142,7 @@ export class StallWatch {
       return;
     }
     // A path that answers pings and nothing else is not pinged all the time.
-    const pauseMs = this.#deadlines.ioMs * PING_SHARE;
+    const pauseMs = this.#policy().ioDeadlineMs * PING_SHARE;
     if (this.#pingedAt !== undefined && now - this.#pingedAt < pauseMs) return;
     this.#pingedAt = now;
     this.#awaited = true;

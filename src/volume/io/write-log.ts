@@ -10,6 +10,7 @@
  * order, since the ledger never lets two overlapping ones out together. Without that a crash of ours in
  * the middle of a replay would leave an older block where a newer one was stable already.
  */
+import type { Policy } from '../../paths/policy.ts';
 import { Ranges } from './ranges.ts';
 
 /** A data-changing request, without its answer. */
@@ -32,6 +33,14 @@ export interface LogLimits {
   /** Payload. */
   readonly bytes: number;
   readonly count: number;
+}
+
+/** The bounds that a policy sets now; undefined: write policy `through`. */
+export function logLimits(
+  policy: Pick<Policy, 'writePolicy' | 'writeLogBytes' | 'writeLogCount'>,
+): LogLimits | undefined {
+  const { writePolicy, writeLogBytes, writeLogCount } = policy;
+  return writePolicy === 'log' ? { bytes: writeLogBytes, count: writeLogCount } : undefined;
 }
 
 /** What a volume that fails leaves unflushed, to follow the reason why; '' for nothing. */

@@ -1,6 +1,7 @@
 /** What a path's link is made of, and what it asks its volume. */
 import type { Result } from '../../base/result.ts';
 import type { Identity } from '../../paths/model.ts';
+import type { Policy } from '../../paths/policy.ts';
 import type { Session } from '../../ports/session.ts';
 import type { CommandContext } from '../unit/command.ts';
 import type { LuReading } from '../unit/lu.ts';
@@ -8,18 +9,14 @@ import type { ProbeAnswer } from '../unit/probe-answer.ts';
 import type { RecentWrites } from '../unit/recent-writes.ts';
 import type { ReservedPath, Victim } from '../unit/session-key.ts';
 import type { FenceLimits } from '../unit/unit-reset.ts';
-import type { LoginOptions } from './path-login.ts';
+import type { LoginOptions, LoginParameters } from './path-login.ts';
 
-export interface LinkTimes {
-  /** Bound for connect and login, and for silence while the unit is identified, ms. */
-  readonly loginTimeoutMs: number;
-}
+/** `loginTimeoutMs` bounds connect and login, and silence while the unit is identified. */
+export type LinkParameters = LoginParameters & Pick<Policy, 'loginTimeoutMs' | 'portals'>;
 
 export interface LinkOptions extends LoginOptions {
   readonly name: string;
-  readonly times: LinkTimes;
-  /** The portal's address may move to another gateway. */
-  readonly floating: () => boolean;
+  readonly policy: () => LinkParameters;
 }
 
 /** What a link asks its volume; what it tells is in link-signal.ts. */

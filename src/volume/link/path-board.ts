@@ -5,17 +5,12 @@
 import type { PathName } from '../../base/brand.ts';
 import type { Cause, Identity, PathEffect, PathEvent } from '../../paths/model.ts';
 import type { Clock } from '../../ports/clock.ts';
-import type {
-  ChapCredentials,
-  DigestChoices,
-  Initiator,
-  SessionTarget,
-} from '../../ports/session.ts';
+import type { ChapCredentials, Initiator, SessionTarget } from '../../ports/session.ts';
 import type { IdentityBook } from '../unit/identity-book.ts';
 import type { ProbeAnswer } from '../unit/probe-answer.ts';
 import type { RecentWrites } from '../unit/recent-writes.ts';
 import type { WriteProtection } from '../unit/write-protection.ts';
-import type { LinkQuestions, LinkTimes } from './link-options.ts';
+import type { LinkQuestions, LinkParameters } from './link-options.ts';
 import type { LinkSignal, SessionSignal } from './link-signal.ts';
 import { PathLink } from './path-link.ts';
 
@@ -31,19 +26,15 @@ export interface VolumePath {
 export interface BoardOptions {
   readonly paths: readonly VolumePath[];
   readonly initiatorName: string;
-  readonly times: LinkTimes;
+  readonly policy: () => LinkParameters;
   readonly clock: Clock;
   readonly initiator: Initiator;
   readonly book: IdentityBook;
   readonly protection: WriteProtection;
   readonly recent: () => RecentWrites | undefined;
-  /** The addresses of portals may move to other gateways. */
-  readonly floating: () => boolean;
   /** What a link asks about registrations. */
   readonly reservations: Pick<LinkQuestions, 'join' | 'preempt'>;
   readonly credentials: () => ChapCredentials | undefined;
-  /** Asked at each login. */
-  readonly digests: () => DigestChoices;
 }
 
 export interface LastError {
@@ -222,8 +213,8 @@ export class PathBoard {
   }
 
   #makeLink(path: VolumePath): PathLink {
-    const { book, protection, recent, clock, initiator, initiatorName, times } = this.#options;
-    const { credentials, digests, floating, reservations } = this.#options;
+    const { book, protection, recent, clock, initiator, initiatorName } = this.#options;
+    const { credentials, policy, reservations } = this.#options;
     const questions: LinkQuestions = {
       judge: ({ name }, { identity, facts }) =>
         protection.judge(name, book.judge(name, identity), facts),
@@ -232,8 +223,8 @@ export class PathBoard {
       preempt: reservations.preempt,
     };
     const { name, target, isid } = path;
-    const options = { name, target, isid, initiatorName, times, clock, initiator };
-    const wanted = { ...options, credentials, digests, floating };
+    const options = { name, target, isid, initiatorName, clock, initiator };
+    const wanted = { ...options, credentials, policy };
     return new PathLink(wanted, questions, (signal) => this.#heard(signal));
   }
 }

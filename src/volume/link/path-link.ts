@@ -95,7 +95,10 @@ export class PathLink {
       open: (session: Session, deadlineMs: number) => this.#context(session, deadlineMs),
       join: (session: Session, deadlineMs: number) => this.#join(session, deadlineMs),
     };
-    this.#proof = new NexusProof({ isFloating: options.floating, ...own });
+    this.#proof = new NexusProof({
+      isFloating: () => options.policy().portals === 'floating',
+      ...own,
+    });
     this.#unit = new UnitReset({ clock: options.clock, ...own });
     this.severedAt = options.clock.now();
   }
@@ -350,12 +353,12 @@ export class PathLink {
   async #establish(late: () => void): Promise<ProbeAnswer | undefined> {
     if (this.#verified !== undefined) return undefined;
     if (this.#session === undefined) {
-      const connected = await this.#connect(this.#options.times.loginTimeoutMs);
+      const connected = await this.#connect(this.#options.policy().loginTimeoutMs);
       if (!connected.ok) return loginAnswer(connected.error);
     }
     const session = this.#session;
     if (session === undefined) return noSession('session lost');
-    return this.#identify(session, this.#options.times.loginTimeoutMs, { late });
+    return this.#identify(session, this.#options.policy().loginTimeoutMs, { late });
   }
 
   async #identify(
@@ -449,7 +452,7 @@ export class PathLink {
 
   async #ask(verified: Verified, current: boolean): Promise<ProbeAnswer> {
     const context = this.#context(verified.session, Infinity);
-    const { loginTimeoutMs: deadlineMs } = this.#options.times;
+    const { loginTimeoutMs: deadlineMs } = this.#options.policy();
     const vpd = cdb.inquiryVpd(0x83, 1024);
     const inquiry = runCommand(context, { what: 'INQUIRY 83h', cdb: vpd, receive: 1024 });
     const read = this.#medium.probe(context, verified, current);

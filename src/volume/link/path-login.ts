@@ -3,10 +3,10 @@
  * credentials that were just refused (login-gate.ts), and so that a login under way can be stopped.
  */
 import { err, ok, type Result } from '../../base/result.ts';
+import type { Policy } from '../../paths/policy.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type {
   ChapCredentials,
-  DigestChoices,
   Initiator,
   Portal,
   Session,
@@ -16,6 +16,8 @@ import type {
 import { formatPortal } from '../../protocol/iscsi/address.ts';
 import { LoginGate } from './login-gate.ts';
 
+export type LoginParameters = Pick<Policy, 'headerDigest' | 'dataDigest'>;
+
 export interface LoginOptions {
   readonly target: SessionTarget;
   readonly isid: string;
@@ -24,8 +26,7 @@ export interface LoginOptions {
   readonly initiator: Initiator;
   /** Asked at each login; undefined: no CHAP. */
   readonly credentials: () => ChapCredentials | undefined;
-  /** Asked at each login. */
-  readonly digests: () => DigestChoices;
+  readonly policy: () => LoginParameters;
 }
 
 export class PathLogin {
@@ -49,7 +50,8 @@ export class PathLogin {
     const { signal } = controller;
     const target = { ...this.#options.target, ...at };
     const credentials = chap === undefined ? {} : { credentials: chap };
-    const wanted = { ...credentials, ...this.#options.digests() };
+    const { headerDigest, dataDigest } = this.#options.policy();
+    const wanted = { ...credentials, headerDigest, dataDigest };
     const options = { target, initiatorName, isid, timeoutMs, signal, ...wanted };
     const connected = await initiator.connect(options);
     if (this.#underWay === controller) this.#underWay = undefined;

@@ -21,11 +21,6 @@ import {
   pathPrefix,
 } from './reservation-key.ts';
 
-export interface ReservationTimes {
-  /** Each step that nobody waits for with a limit of his own, ms. */
-  readonly stepMs: number;
-}
-
 export interface Nexus extends ReservedPath {
   readonly session: Session;
   /** Commands of our own through its session, each within so many ms. */

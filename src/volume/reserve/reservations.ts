@@ -17,6 +17,7 @@
  * the socket of a frozen front end comes later, and without a reservation it would be executed.
  */
 import { err, type Result } from '../../base/result.ts';
+import type { Policy } from '../../paths/policy.ts';
 import type { Session } from '../../ports/session.ts';
 import type { CommandContext, CommandFault } from '../unit/command.ts';
 import { removedName } from '../unit/path-key.ts';
@@ -28,15 +29,7 @@ import type { ClaimQuestion } from './claim-question.ts';
 import { giveBack } from './give-back.ts';
 import { exerciseKeys } from './key-exercise.ts';
 import { Kinship } from './kinship.ts';
-import {
-  firstToAnswer,
-  heldOf,
-  KeyRing,
-  look,
-  type Look,
-  type Nexus,
-  type ReservationTimes,
-} from './nexus.ts';
+import { firstToAnswer, heldOf, KeyRing, look, type Look, type Nexus } from './nexus.ts';
 import { type FormerNexus, type Predecessors, reservedText } from './predecessors.ts';
 import { preemptNexus } from './preempt-fence.ts';
 import type { RegistrySignal } from './reserve-signal.ts';
@@ -67,7 +60,8 @@ export interface ReservationOptions {
   readonly firstLogin: number;
   /** How many paths the volume has, up or not. */
   readonly paths: () => number;
-  readonly times: ReservationTimes;
+  /** `probeTimeoutMs` bounds each step that nobody waits for with a limit of his own. */
+  readonly policy: () => Pick<Policy, 'probeTimeoutMs'>;
 }
 
 /** What is on disk before it is relied on. */
@@ -272,7 +266,7 @@ export class Reservations {
   async #survey(): Promise<void> {
     const nexuses = [...this.#nexuses.values()];
     if (this.#broken || this.#left) return;
-    const { stepMs } = this.#options.times;
+    const { probeTimeoutMs: stepMs } = this.#options.policy();
     const isStale = (nexus: Nexus): boolean => this.#isStale(nexus);
     if (await surveyKin(nexuses, { kin: this.#kin, stepMs, isStale }))
       this.#emit({ kind: 'servers-changed' });
@@ -321,9 +315,13 @@ export class Reservations {
     // With one path up of several it has to wait: what the target makes of keys can be tried by two only.
     if (names.length === 1 && this.#options.paths() > 1) return;
     if (names.length > 1 && this.#members.size === 0 && !(await this.#exercise(names))) return;
-    const alive = await firstToAnswer([...this.#nexuses.values()], this.#options.times.stepMs);
+    const alive = await firstToAnswer(
+      [...this.#nexuses.values()],
+      this.#options.policy().probeTimeoutMs,
+    );
     if (alive === undefined) return;
-    if (!(await this.#reserveThrough(alive, alive.open(this.#options.times.stepMs)))) return;
+    if (!(await this.#reserveThrough(alive, alive.open(this.#options.policy().probeTimeoutMs))))
+      return;
     this.#members = new Set(names);
     await this.#recorder.reserved(names);
     this.#emit({ kind: 'servers-changed' });
@@ -344,7 +342,7 @@ export class Reservations {
     const result = await exerciseKeys(
       nexuses,
       (at, keys) => this.#ring.next(at, keys),
-      this.#options.times.stepMs,
+      this.#options.policy().probeTimeoutMs,
     );
     const { changed } = result;
     const isStale = nexuses.some((nexus) => this.#isStale(nexus));
@@ -359,7 +357,7 @@ export class Reservations {
   /** Nothing that this target says about keys can be relied on: none is left there. */
   async #giveUp(): Promise<void> {
     this.#broken = true;
-    const { stepMs } = this.#options.times;
+    const { probeTimeoutMs: stepMs } = this.#options.policy();
     for (const { open, key, persists } of this.#nexuses.values()) {
       await pr.unregister(open(stepMs), key, persists);
     }
@@ -429,7 +427,7 @@ export class Reservations {
   async inspect(path: string): Promise<Finding> {
     const nexus = this.#nexuses.get(path);
     if (nexus === undefined || this.#left) return 'unknown';
-    const context = nexus.open(this.#options.times.stepMs);
+    const context = nexus.open(this.#options.policy().probeTimeoutMs);
     const now = await look(context);
     if (!now.ok || this.#isStale(nexus)) return 'unknown';
     const { keys, holder } = now.value;
@@ -458,7 +456,7 @@ export class Reservations {
     this.#left = true;
     await this.#surveys;
     if (this.#mustStay) return true;
-    const manner = { isAnothers, stepMs: this.#options.times.stepMs };
+    const manner = { isAnothers, stepMs: this.#options.policy().probeTimeoutMs };
     const all = [...this.#nexuses.values()];
     const done: Nexus[] = [];
     for (const nexus of all) if (await giveBack(nexus, this.#ring, manner)) done.push(nexus);

@@ -7,6 +7,7 @@
  * It may be overruled at any time. Every look at how things stand is made after the wait before it, and
  * the last one and the switch are made without a wait in between.
  */
+import type { Policy } from '../../paths/policy.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Sense } from '../../ports/session.ts';
 import type { Dispatcher, Route } from '../io/dispatch.ts';
@@ -20,8 +21,7 @@ export interface PlanOptions {
   readonly clock: Clock;
   readonly dispatcher: Dispatcher;
   readonly keeper: RecordKeeper;
-  readonly drainTimeoutMs: number;
-  readonly probeTimeoutMs: number;
+  readonly policy: () => Pick<Policy, 'drainTimeoutMs' | 'probeTimeoutMs'>;
 }
 
 /** How things stand now. */
@@ -65,12 +65,14 @@ async function answerWithin(
 
 /** Undefined: it went. */
 export async function planSwitch(
-  { clock, dispatcher, keeper, drainTimeoutMs, probeTimeoutMs }: PlanOptions,
+  { clock, dispatcher, keeper, policy }: PlanOptions,
   old: Route,
   to: string,
   path: PathLink | undefined,
   standing: PlanStanding,
 ): Promise<GivenUp | undefined> {
+  // A switch under way keeps the limits with which it began.
+  const { drainTimeoutMs, probeTimeoutMs } = policy();
   const verifying = path?.verify(probeTimeoutMs) ?? Promise.resolve(notLoggedIn());
   const before = await answerWithin(standing, VERIFY_MS, verifying);
   if (before?.kind !== 'good' || standing.isOverruled()) {

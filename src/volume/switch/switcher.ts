@@ -18,7 +18,7 @@ import type { Instant } from '../../base/brand.ts';
 import type { Cause } from '../../paths/model.ts';
 import type { Timer } from '../../ports/clock.ts';
 import type { Session } from '../../ports/session.ts';
-import { absentPath, type FencedPath, type FenceTerms } from '../fence/fence.ts';
+import { absentPath, type FencedPath, type FenceParameters, fenceTerms } from '../fence/fence.ts';
 import { UnfencedPaths } from '../fence/unfenced.ts';
 import type { PathLink, Verified } from '../link/path-link.ts';
 import { holding } from '../record/record.ts';
@@ -28,8 +28,10 @@ import { type PlanOptions, planSwitch } from './planned-switch.ts';
 import { SwitchAccount, type SwitchOrder } from './switch-report.ts';
 import type { SwitchSignal } from './switch-signal.ts';
 
+type SwitchParameters = FenceParameters & ReturnType<PlanOptions['policy']>;
+
 export interface SwitcherOptions extends PlanOptions {
-  readonly fencing: FenceTerms;
+  readonly policy: () => SwitchParameters;
   readonly link: (path: string) => PathLink | undefined;
   readonly readOnly: boolean;
 }
@@ -196,19 +198,19 @@ export class Switcher {
   }
 
   async #recheckNow(): Promise<void> {
-    const { dispatcher, link, probeTimeoutMs } = this.#options;
+    const { dispatcher, link, policy } = this.#options;
     const { route } = dispatcher;
     if (route === undefined) return;
-    const answer = (await link(route.path)?.verify(probeTimeoutMs)) ?? notLoggedIn();
+    const answer = (await link(route.path)?.verify(policy().probeTimeoutMs)) ?? notLoggedIn();
     if (this.#mustLeave || this.#mustRecheck || this.#ended) return;
     if (answer.kind === 'good') dispatcher.resume(link(route.path)?.verified?.facts);
     else this.#emit({ kind: 'path-rejected', path: route.path, answer });
   }
 
   async #climb(): Promise<void> {
-    const { clock, fencing } = this.#options;
+    const { clock, policy } = this.#options;
     const now = (): Instant => clock.now();
-    const result = await this.#unfenced.climb(fencing, now, () => this.#ended);
+    const result = await this.#unfenced.climb(fenceTerms(policy()), now, () => this.#ended);
     if (result === undefined) return;
     if (result.kind === 'held') await this.#stickAt('fence', result.why);
     else {
@@ -218,7 +220,8 @@ export class Switcher {
   }
 
   async #arrive(order: SwitchOrder): Promise<void> {
-    const { keeper, link, probeTimeoutMs } = this.#options;
+    const { keeper, link, policy } = this.#options;
+    const { probeTimeoutMs } = policy();
     const superseded = (): boolean => this.#next !== order || this.#mustLeave || this.#ended;
     const reject = (answer: ProbeAnswer): void => {
       this.#drop(order);
@@ -268,7 +271,8 @@ export class Switcher {
    * not every rung of the fence has emptied that.
    */
   async #settleInherited(path: PathLink): Promise<ProbeAnswer | undefined> {
-    return this.#hasInherited ? path.settleCache(this.#options.fencing.flushDeadlineMs) : undefined;
+    const { flushDeadlineMs } = this.#options.policy();
+    return this.#hasInherited ? path.settleCache(flushDeadlineMs) : undefined;
   }
 
   async #plan(order: SwitchOrder): Promise<void> {

@@ -7,6 +7,7 @@
  * that differs is banned.
  */
 import type { Identity } from '../../paths/model.ts';
+import type { Policy } from '../../paths/policy.ts';
 import {
   canFound,
   compareIdentity,
@@ -19,7 +20,7 @@ import { describeMismatch } from './pinned.ts';
 
 export class IdentityBook {
   readonly #firstPath: string;
-  #expectedSerial: string | undefined;
+  readonly #policy: () => Pick<Policy, 'expectedSerial'>;
   readonly #pinned: LuRecord | undefined;
   readonly #banned: Map<string, string>;
   readonly #early = new Map<string, string>();
@@ -32,14 +33,14 @@ export class IdentityBook {
 
   constructor(options: {
     readonly firstPath: string;
-    readonly expectedSerial: string | undefined;
+    readonly policy: () => Pick<Policy, 'expectedSerial'>;
     readonly record: LuRecord | undefined;
     /** The unit of the first stage, on whatever node; undefined: not known. */
     readonly pinned?: LuRecord | undefined;
     readonly banned: Readonly<Record<string, string>>;
   }) {
     this.#firstPath = options.firstPath;
-    this.#expectedSerial = options.expectedSerial;
+    this.#policy = options.policy;
     this.#record = options.record;
     this.#pinned = options.pinned;
     this.#settled = options.record !== undefined;
@@ -55,9 +56,10 @@ export class IdentityBook {
     return this.#settled ? undefined : this.#dispute;
   }
 
-  /** The operator says another serial number; paths are judged by it from their next look on. */
-  expect(serial: string | undefined): void {
-    this.#expectedSerial = serial;
+  /** Paths are judged by it from their next look on. */
+  get #expectedSerial(): string | undefined {
+    const { expectedSerial } = this.#policy();
+    return expectedSerial === '' ? undefined : expectedSerial;
   }
 
   /** From now on the record stands, and so do the bans of the paths that differ from it. */

@@ -81,9 +81,9 @@ function checkSwitch(
   }
   const from = state.paths.find((path) => path.name === effect.from);
   if (effect.how !== 'failback' || from === undefined) return;
-  if (to.weight < from.weight + state.policy.failbackLead) fail('P5: lead too small');
+  if (to.weight < from.weight + state.policy().failbackLead) fail('P5: lead too small');
   const dwellMs = nowMs - (state.lastSwitchAt ?? -Infinity);
-  if (dwellMs < state.policy.failbackDwellMs) fail('P3: dwell not kept');
+  if (dwellMs < state.policy().failbackDwellMs) fail('P3: dwell not kept');
 }
 
 function checkProbe(
@@ -94,7 +94,7 @@ function checkProbe(
   const path = state.paths.find((one) => one.name === effect.path);
   if (path?.identity.kind === 'banned') fail('P2: probed a banned path');
   const last = before.paths.find((one) => one.name === effect.path)?.lastProbeAt;
-  if (last !== undefined && nowMs - last < state.policy.probeGapMs) {
+  if (last !== undefined && nowMs - last < state.policy().probeGapMs) {
     fail('P18: probes closer than the gap');
   }
 }
@@ -118,7 +118,7 @@ function checkWeight(
   );
   if (isUndone) return;
   const half = Math.max(1, Math.floor(old.weight / 2));
-  const oneStep = Math.min(path.maxWeight, old.weight + state.policy.weightStep);
+  const oneStep = Math.min(path.maxWeight, old.weight + state.policy().weightStep);
   if (path.weight !== half && path.weight !== oneStep) fail('P6: neither one half nor one step');
   if (path.weight > old.weight && event.kind !== 'probe-succeeded') fail('P6: raised by no probe');
 }

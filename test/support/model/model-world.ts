@@ -109,10 +109,11 @@ export class ModelWorld {
   constructor(options: WorldOptions) {
     this.options = options;
     this.prng = new Prng(options.seed ?? 1);
+    const policy = options.policy ?? policyOf();
     this.state = createController(
       {
         volumeId: (options.volumeId ?? 'volume') as VolumeId,
-        policy: options.policy ?? policyOf(),
+        policy: () => policy,
         paths: options.paths.map((path) => ({
           name: name(path.name),
           maxWeight: path.maxWeight,
@@ -267,7 +268,7 @@ export class ModelWorld {
   }
 
   private probe(path: PathName, probe: number, deadlineMs: number): void {
-    const policy = this.state.policy;
+    const policy = this.state.policy();
     const failed = (delayMs: number, hard: boolean, kind: Cause['kind']): void =>
       this.answer(delayMs, { kind: 'probe-failed', path, probe, hard, cause: cause(kind) });
     const lost =
@@ -325,7 +326,7 @@ export class ModelWorld {
     this.schedule(
       this.nowMs + waitMs,
       () => {
-        if (this.mode(path) === 'up') this.succeed(path, probe, this.state.policy.probeTimeoutMs);
+        if (this.mode(path) === 'up') this.succeed(path, probe, this.state.policy().probeTimeoutMs);
         else if (leftMs > waitMs) this.connectInTheDark(path, probe, leftMs - waitMs);
         else {
           const failure = cause('connect-timeout');
@@ -401,7 +402,7 @@ export class ModelWorld {
       return;
     }
     const stalledMs = this.nowMs - this.progressMs;
-    const { ioDeadlineMs } = this.state.policy;
+    const { ioDeadlineMs } = this.state.policy();
     if (stalledMs * 2 < ioDeadlineMs) return;
     // The front end of one that hangs answers pings.
     const silentMs = mode === 'hung' ? 0 : stalledMs - POLL_MS;

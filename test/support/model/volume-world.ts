@@ -15,7 +15,7 @@ import { parsePolicy } from '../../../src/paths/policy.ts';
 import type { IoError, IoKind } from '../../../src/ports/block.ts';
 import type { ChapCredentials } from '../../../src/ports/session.ts';
 import { formatPortal } from '../../../src/protocol/iscsi/address.ts';
-import type { FenceTerms } from '../../../src/volume/fence/fence.ts';
+import type { FenceParameters } from '../../../src/volume/fence/fence.ts';
 import type { Debt } from '../../../src/volume/record/debt.ts';
 import {
   emptyRecord,
@@ -32,9 +32,9 @@ import { Gateway, type Task } from './fake-session.ts';
 import { VirtualClock } from './virtual-clock.ts';
 
 /** Nothing declared. */
-export const FENCING: FenceTerms = {
-  ...{ gone: false, delayMs: undefined, none: false },
-  ...{ floating: false, resetTimeoutMs: 5_000, flushDeadlineMs: 30_000 },
+export const UNDECLARED: FenceParameters = {
+  fencing: { gone: false, delayMs: undefined, none: false },
+  ...{ portals: 'fixed', resetTimeoutMs: 5_000, flushDeadlineMs: 30_000 },
 };
 
 /** A record store that can be slow, fail, and remember what it was told. */

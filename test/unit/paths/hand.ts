@@ -23,7 +23,7 @@ export class Hand {
       drained: false,
     }));
     const volumeId = 'volume' as VolumeId;
-    this.state = createController({ volumeId, paths, policy: parsed.value }, 0 as Instant);
+    this.state = createController({ volumeId, paths, policy: () => parsed.value }, 0 as Instant);
   }
 
   /** A started volume on p0: every path verified and up, the switch done. */

@@ -101,15 +101,21 @@ describe('stall watch', () => {
       if (flight.answersPings) clock.after(1, () => flight.heard++);
     };
     const look = (): InFlight | undefined => (state.isBusy ? { ...flight, ping } : undefined);
-    const watching = new StallWatch(clock, { ioMs: 1_000, slowMs: 5_000 }, look, (signal) => {
-      if (signal.kind === 'own-stall') seen.push(`own ${String(signal.durationMs)}`);
-      else if (signal.kind === 'io-progressed') {
-        seen.push(`progress after ${String(signal.stalledMs)}`);
-      } else {
-        const { silentMs } = signal;
-        seen.push(silentMs > 0 ? `silent ${String(silentMs)}` : 'suspect');
-      }
-    });
+    const limits = { ioDeadlineMs: 1_000, flushDeadlineMs: 5_000 };
+    const watching = new StallWatch(
+      clock,
+      () => limits,
+      look,
+      (signal) => {
+        if (signal.kind === 'own-stall') seen.push(`own ${String(signal.durationMs)}`);
+        else if (signal.kind === 'io-progressed') {
+          seen.push(`progress after ${String(signal.stalledMs)}`);
+        } else {
+          const { silentMs } = signal;
+          seen.push(silentMs > 0 ? `silent ${String(silentMs)}` : 'suspect');
+        }
+      },
+    );
     return { clock, flight, seen, state, watching };
   }
 
@@ -205,17 +211,17 @@ describe('stall watch', () => {
   it('asks for the deadline when it needs it', async () => {
     const clock = new VirtualClock();
     const seen: number[] = [];
-    const deadlines = { ioMs: 60_000, slowMs: 60_000 };
+    const policy = { ioDeadlineMs: 60_000, flushDeadlineMs: 60_000 };
     const still = { progress: 1, heard: 1, ping: () => undefined, slowOnly: false };
     new StallWatch(
       clock,
-      deadlines,
+      () => policy,
       () => still,
       (signal) => {
         if (signal.kind === 'io-stalled') seen.push(signal.silentMs);
       },
     );
-    deadlines.ioMs = 100;
+    policy.ioDeadlineMs = 100;
     await clock.advance(300);
     expect(seen.length).toBeGreaterThan(5);
   });

@@ -64,7 +64,8 @@ it.each([
 
 it('a unit that is another one by the operator’s word is known for that before there is a record', () => {
   const book = new IdentityBook({
-    ...{ firstPath: 'p0', expectedSerial: 'S', record: undefined, banned: {} },
+    ...{ firstPath: 'p0', record: undefined, banned: {} },
+    policy: () => ({ expectedSerial: 'S' }),
   });
   const seen = { deviceType: 0, strong: [], weak: [], serial: 'T', blockSize: 512, blocks: 8 };
   expect(book.judge('p1', seen).kind).toBe('banned');

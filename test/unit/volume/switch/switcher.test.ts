@@ -17,8 +17,8 @@ import type { ProbeAnswer } from '../../../../src/volume/unit/probe-answer.ts';
 import { check, UA_LUNS_CHANGED, UA_POWER_ON } from '../../../support/model/fake-lu.ts';
 import { VirtualClock } from '../../../support/model/virtual-clock.ts';
 import {
-  FENCING,
   MemoryStore,
+  UNDECLARED,
   VolumeWorld,
   type WorldOptions,
 } from '../../../support/model/volume-world.ts';
@@ -67,9 +67,7 @@ function bench() {
       clock,
       dispatcher,
       keeper: new RecordKeeper(store, emptyRecord('v')),
-      fencing: FENCING,
-      drainTimeoutMs: 1_000,
-      probeTimeoutMs: 1_000,
+      policy: () => ({ ...UNDECLARED, drainTimeoutMs: 1_000, probeTimeoutMs: 1_000 }),
       link: (path) => (removed.has(path) ? undefined : (p1 as unknown as PathLink)),
       readOnly: false,
     },

@@ -66,10 +66,10 @@ describe('identity', () => {
     expect(canFound({ ...LU, deviceType: 5 }, 'p0', 'p0', undefined).kind).toBe('banned');
   });
 
-  const book = (record?: LuIdentity, expectedSerial?: string) =>
+  const book = (record?: LuIdentity, expectedSerial = '') =>
     new IdentityBook({
       firstPath: 'p0',
-      expectedSerial,
+      policy: () => ({ expectedSerial }),
       record: record && { identity: record, founder: 'p0' },
       banned: {},
     });
