@@ -8,8 +8,5 @@ export type Brand<T, B extends string> = T & { readonly [brand]: B };
 /** Monotonic time in integer milliseconds since an arbitrary origin; never wall-clock time. */
 export type Instant = Brand<number, 'Instant'>;
 
-/** Short name of a path within its volume: p0, p1 … */
-export type PathName = Brand<string, 'PathName'>;
-
 /** Name of a volume: the CSI volume_id, which is the PersistentVolume's name. */
 export type VolumeId = Brand<string, 'VolumeId'>;

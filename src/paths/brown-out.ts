@@ -9,7 +9,7 @@
  * the cause was not the path (it was the load, or the back end). The halving is then undone, and for ten
  * minutes nothing is called a brown-out. So an overload is not moved from target to target.
  */
-import type { Instant, PathName } from '../base/brand.ts';
+import type { Instant } from '../base/brand.ts';
 import { p90 } from './latency.ts';
 import type { Policy } from './policy.ts';
 import { after } from './time.ts';
@@ -37,7 +37,7 @@ export interface Punishment {
 
 interface Trial extends Punishment {
   /** The path that was left. */
-  readonly path: PathName;
+  readonly path: string;
   readonly until: Instant;
   /** Latencies of the new path since the switch, microseconds. */
   readonly samplesUs: readonly number[];
@@ -56,7 +56,7 @@ export function noBrownOut(now: Instant): BrownOut {
 /** The I/O runs on another path. `left`: the one that it has left because that was slow. */
 export function moved(
   { punished, frozenUntil }: BrownOut,
-  left: PathName | undefined,
+  left: string | undefined,
   { policy, now }: Terms,
 ): BrownOut {
   const fresh = { ...noBrownOut(now), frozenUntil };

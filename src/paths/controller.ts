@@ -9,7 +9,7 @@
  * overtaken (answers of old probes, a stall of a path that was left) are recognised and ignored.
  */
 import { assert, assertNever } from '../base/assert.ts';
-import type { Instant, PathName, VolumeId } from '../base/brand.ts';
+import type { Instant, VolumeId } from '../base/brand.ts';
 import * as brownOut from './brown-out.ts';
 import { decide, graceMs, judgeHangs, judgeSilence, latch, latchAt, raisePaths } from './decide.ts';
 import { failbackAt, leader, patience } from './failback.ts';
@@ -153,7 +153,7 @@ function take(turn: Turn, event: PathEvent): void {
 }
 
 /** The volume says where its I/O runs; it knows best, even if we have asked for more meanwhile. */
-function onSwitched(turn: Turn, name: PathName): void {
+function onSwitched(turn: Turn, name: string): void {
   const path = turn.path(name);
   if (path === undefined) return;
   const { move, policy, switches } = turn.state;
@@ -179,7 +179,7 @@ function onSwitched(turn: Turn, name: PathName): void {
 }
 
 /** A planned switch was given up: stay, and wait longer each time before the next attempt. */
-function onSwitchAbandoned(turn: Turn, name: PathName): void {
+function onSwitchAbandoned(turn: Turn, name: string): void {
   const { move, abandoned } = turn.state;
   const policy = turn.state.policy();
   if (move?.to !== name || move.how === 'failover') return;
@@ -233,7 +233,7 @@ function wakeAt(state: ControllerState): Instant | undefined {
 }
 
 /** The path that carries the I/O, or did until it went down; undefined before the first one. */
-export function current(state: ControllerState): PathName | undefined {
+export function current(state: ControllerState): string | undefined {
   return state.current;
 }
 

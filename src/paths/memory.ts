@@ -7,7 +7,7 @@
  * of the memory knows how old it has become meanwhile. It is ignored when that is longer than
  * `hold-down-forgive` (30 minutes): by then it is forgiven anyway.
  */
-import type { Instant, PathName } from '../base/brand.ts';
+import type { Instant } from '../base/brand.ts';
 import { waitMs } from './hold-down.ts';
 import type { PathConfig } from './model.ts';
 import { newPath, type PathState } from './path-state.ts';
@@ -30,8 +30,8 @@ export interface PathMemory {
 
 export interface ControllerMemory {
   /** The path that carried the I/O; undefined: none did. */
-  readonly current: PathName | undefined;
-  readonly paths: ReadonlyMap<PathName, PathMemory>;
+  readonly current: string | undefined;
+  readonly paths: ReadonlyMap<string, PathMemory>;
   readonly tokens: number;
   /** Time since the bucket was last filled. */
   readonly tokensAgeMs: number;

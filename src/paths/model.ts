@@ -5,11 +5,11 @@
  * paths by name, probe results, stalls and orders of the operator; never sockets, PDUs or requests.
  * The volume executes its effects and reports back. Everything here is immutable data.
  */
-import type { Instant, PathName } from '../base/brand.ts';
+import type { Instant } from '../base/brand.ts';
 
 /** One path as configured. */
 export interface PathConfig {
-  readonly name: PathName;
+  readonly name: string;
   /** Ceiling of the weight, 1..1000: 100 same rack, 90 same room, 80 elsewhere, or set by hand. */
   readonly maxWeight: number;
   /** Under maintenance: used only when nothing else is left. */
@@ -55,24 +55,24 @@ export type Identity =
 
 /** What the operator wants of a path. */
 export type PathOrder =
-  | { readonly kind: 'pinned'; readonly path: PathName | undefined }
-  | { readonly kind: 'drain-set'; readonly path: PathName; readonly drained: boolean }
-  | { readonly kind: 'max-weight-set'; readonly path: PathName; readonly maxWeight: number }
+  | { readonly kind: 'pinned'; readonly path: string | undefined }
+  | { readonly kind: 'drain-set'; readonly path: string; readonly drained: boolean }
+  | { readonly kind: 'max-weight-set'; readonly path: string; readonly maxWeight: number }
   | { readonly kind: 'path-added'; readonly config: PathConfig }
-  | { readonly kind: 'path-removed'; readonly path: PathName };
+  | { readonly kind: 'path-removed'; readonly path: string };
 
 export type PathEvent =
   /** The probe asked for by the effect of the same number was answered well. */
   | {
       readonly kind: 'probe-succeeded';
-      readonly path: PathName;
+      readonly path: string;
       readonly probe: number;
       readonly latencyUs: number;
     }
   /** `hard`: no second opinion needed (refused, reset, login rejected, LUN absent): down at once. */
   | {
       readonly kind: 'probe-failed';
-      readonly path: PathName;
+      readonly path: string;
       readonly probe: number;
       readonly hard: boolean;
       readonly cause: Cause;
@@ -81,37 +81,37 @@ export type PathEvent =
    * The probe of this number has not been answered for another `deadlineMs`, while the front end of the
    * path answers pings: it goes on. Sent again while that lasts.
    */
-  | { readonly kind: 'probe-late'; readonly path: PathName; readonly probe: number }
+  | { readonly kind: 'probe-late'; readonly path: string; readonly probe: number }
   /** A hard error seen outside a probe: the session ended, the LUN went away. */
-  | { readonly kind: 'path-failed'; readonly path: PathName; readonly cause: Cause }
+  | { readonly kind: 'path-failed'; readonly path: string; readonly cause: Cause }
   /** Result of comparing the path's logical unit with the volume's record. */
-  | { readonly kind: 'identity'; readonly path: PathName; readonly identity: Identity }
+  | { readonly kind: 'identity'; readonly path: string; readonly identity: Identity }
   /**
    * I/O in flight on the current path makes no progress, for half the deadline of its kind. `silentMs`: for
    * so long nothing at all came from it, though a ping was to be answered; 0: it answers pings. Sent again
    * while it lasts.
    */
-  | { readonly kind: 'io-stalled'; readonly path: PathName; readonly silentMs: number }
+  | { readonly kind: 'io-stalled'; readonly path: string; readonly silentMs: number }
   /** An answer to I/O arrived on the path: alive, as good as a probe for liveness, not for weight. */
   | {
       readonly kind: 'io-progressed';
-      readonly path: PathName;
+      readonly path: string;
       /** It had stood still for so long. */
       readonly stalledMs?: number;
     }
   /** Our own event loop stood still for this long (ms): verdicts of that time prove nothing. */
   | { readonly kind: 'own-stall'; readonly durationMs: number }
   /** The switch asked for is done: the volume's I/O runs on `path`. */
-  | { readonly kind: 'switched'; readonly path: PathName }
+  | { readonly kind: 'switched'; readonly path: string }
   /** A planned switch was given up (drain took too long, re-verification failed): still on the old path. */
-  | { readonly kind: 'switch-abandoned'; readonly path: PathName; readonly reason: string }
+  | { readonly kind: 'switch-abandoned'; readonly path: string; readonly reason: string }
   | PathOrder
   /** Several orders that belong to one change: all of them are taken in before anything is decided. */
   | { readonly kind: 'ordered'; readonly orders: readonly PathOrder[] }
   /** The operator changed parameters; they hold from the next decision on. */
   | { readonly kind: 'policy-set' }
   /** The operator lifts a ban: the path is probed and its identity checked anew. */
-  | { readonly kind: 'readmitted'; readonly path: PathName }
+  | { readonly kind: 'readmitted'; readonly path: string }
   /** Nothing but time has passed: `wakeAt` was reached. */
   | { readonly kind: 'tick' };
 
@@ -136,20 +136,20 @@ export type PathEffect =
    */
   | {
       readonly kind: 'probe';
-      readonly path: PathName;
+      readonly path: string;
       readonly probe: number;
       readonly deadlineMs: number;
     }
   /** The path was declared down: reset its connection at once (RST), whatever is outstanding. */
-  | { readonly kind: 'sever'; readonly path: PathName; readonly cause: Cause }
+  | { readonly kind: 'sever'; readonly path: string; readonly cause: Cause }
   /**
    * Move the volume's I/O to `to`. For a failover the I/O is held from now until `switched`; a later
    * switch effect replaces an unfinished one. `from` is undefined for the first path.
    */
   | {
       readonly kind: 'switch';
-      readonly from: PathName | undefined;
-      readonly to: PathName;
+      readonly from: string | undefined;
+      readonly to: string;
       readonly how: SwitchKind;
       readonly cause: Cause;
     }
@@ -161,7 +161,7 @@ export type PathEffect =
   | {
       readonly kind: 'note';
       readonly note: NoteKind;
-      readonly path: PathName;
+      readonly path: string;
       readonly weightBefore: number;
       readonly weightAfter: number;
       readonly cause: Cause | undefined;
@@ -169,7 +169,7 @@ export type PathEffect =
 
 /** What people see of a path. */
 export interface PathView {
-  readonly name: PathName;
+  readonly name: string;
   readonly weight: number;
   readonly maxWeight: number;
   readonly up: boolean;

@@ -2,7 +2,6 @@
  * Orders of the operator (D59). They change what is wanted; decide.ts acts on it with planned switches,
  * at once: no lead, no jitter, no token, and no waiting for an earlier attempt that was given up.
  */
-import type { PathName } from '../base/brand.ts';
 import type { PathConfig, PathOrder } from './model.ts';
 import { newPath, usable } from './path-state.ts';
 import { probeSoon } from './probing.ts';
@@ -11,7 +10,7 @@ import type { Turn } from './turn.ts';
 import { withMaxWeight } from './weight.ts';
 
 /** What an order makes of the volume's favour: these paths may take over without a lead. */
-type Favoured = readonly PathName[];
+type Favoured = readonly string[];
 
 /**
  * Takes in the orders of one change. Who is favoured is settled when the last one is in: a change that
@@ -51,7 +50,7 @@ function everyUsable(turn: Turn): Favoured {
 }
 
 /** A pin on a path that is down is void: it holds until removed or its path is down. */
-function onPinned(turn: Turn, name: PathName | undefined): Favoured {
+function onPinned(turn: Turn, name: string | undefined): Favoured {
   const { pin } = turn.state;
   turn.set({ backoffUntil: undefined });
   if (name === undefined) {
@@ -63,7 +62,7 @@ function onPinned(turn: Turn, name: PathName | undefined): Favoured {
   return [];
 }
 
-function onDrainSet(turn: Turn, name: PathName, drained: boolean): Favoured {
+function onDrainSet(turn: Turn, name: string, drained: boolean): Favoured {
   const path = turn.path(name);
   if (path === undefined || path.drained === drained) return [];
   turn.put({ ...path, drained });
@@ -71,7 +70,7 @@ function onDrainSet(turn: Turn, name: PathName, drained: boolean): Favoured {
   return drained ? [] : [name];
 }
 
-function onMaxWeightSet(turn: Turn, name: PathName, maxWeight: number): Favoured {
+function onMaxWeightSet(turn: Turn, name: string, maxWeight: number): Favoured {
   const path = turn.path(name);
   if (path === undefined || path.maxWeight === maxWeight) return [];
   turn.put(withMaxWeight(path, maxWeight));
@@ -94,7 +93,7 @@ function onPathAdded(turn: Turn, config: PathConfig): Favoured {
 }
 
 /** The current path stays until another one has taken over, or it is down. */
-function onPathRemoved(turn: Turn, name: PathName): void {
+function onPathRemoved(turn: Turn, name: string): void {
   const path = turn.path(name);
   if (path === undefined) return;
   if (turn.state.pin === name) turn.set({ pin: undefined });
@@ -113,7 +112,7 @@ export function dropLeaving(turn: Turn): void {
 }
 
 /** The ban is lifted: probed and its identity checked as if it had just been added. */
-export function onReadmitted(turn: Turn, name: PathName): void {
+export function onReadmitted(turn: Turn, name: string): void {
   const path = turn.path(name);
   if (path?.identity.kind !== 'banned') return;
   const fresh = { ...path, identity: { kind: 'unchecked' }, liveness: 'unknown' } as const;

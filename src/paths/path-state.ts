@@ -2,7 +2,7 @@
  * What the controller knows of one path. Immutable; every rule about a single path (liveness,
  * weight, hold-down, latency) is a function from one of these to the next in a file of its own.
  */
-import type { Instant, PathName } from '../base/brand.ts';
+import type { Instant } from '../base/brand.ts';
 import type { CauseKind, Identity, PathConfig } from './model.ts';
 
 /** A probe that was asked for and not yet answered. */
@@ -21,7 +21,7 @@ export interface OutstandingProbe {
 }
 
 export interface PathState {
-  readonly name: PathName;
+  readonly name: string;
   readonly maxWeight: number;
   readonly drained: boolean;
   /** Removed by the operator while it carries the I/O: goes as soon as another path does. */

@@ -2,7 +2,7 @@
  * What an event says about the paths, before anything is decided: probe results, I/O evidence, own
  * stalls, identity. Orders of the operator are in orders.ts.
  */
-import type { Instant, PathName } from '../base/brand.ts';
+import type { Instant } from '../base/brand.ts';
 import * as brownOut from './brown-out.ts';
 import { isSlow, p90, withLatency } from './latency.ts';
 import {
@@ -30,7 +30,7 @@ function answeredProbe(path: PathState | undefined, number: number): Outstanding
 
 export function onProbeSucceeded(
   turn: Turn,
-  event: { readonly path: PathName; readonly probe: number; readonly latencyUs: number },
+  event: { readonly path: string; readonly probe: number; readonly latencyUs: number },
 ): void {
   const before = turn.path(event.path);
   const probe = answeredProbe(before, event.probe);
@@ -54,7 +54,7 @@ export function onProbeSucceeded(
 export function onProbeFailed(
   turn: Turn,
   event: {
-    readonly path: PathName;
+    readonly path: string;
     readonly probe: number;
     readonly hard: boolean;
     readonly cause: Cause;
@@ -97,7 +97,7 @@ function answered(turn: Turn): void {
 }
 
 /** Its front end answers pings, its READ does not yet: perhaps it hangs (judgeHangs), perhaps it is slow. */
-export function onProbeLate(turn: Turn, name: PathName, number: number): void {
+export function onProbeLate(turn: Turn, name: string, number: number): void {
   const before = turn.path(name);
   const probe = answeredProbe(before, number);
   if (before === undefined || probe === undefined) return;
@@ -127,7 +127,7 @@ export function onProbeLate(turn: Turn, name: PathName, number: number): void {
 }
 
 /** The next regular probe; an immediate one when it was asked for meanwhile. */
-function reschedule(turn: Turn, name: PathName, probe: OutstandingProbe): void {
+function reschedule(turn: Turn, name: string, probe: OutstandingProbe): void {
   const path = turn.path(name);
   if (path === undefined) return;
   const { volumeId } = turn.state;
@@ -151,7 +151,7 @@ function becameSuspect(turn: Turn, before: PathState, path: PathState, cause: Ca
 }
 
 /** Declares a path down, whatever it was before, unless it is down already. */
-export function pathDown(turn: Turn, name: PathName, cause: Cause): void {
+export function pathDown(turn: Turn, name: string, cause: Cause): void {
   const before = turn.path(name);
   if (before === undefined || before.liveness === 'down') return;
   const failed = { ...before, lastFailure: cause.kind };
@@ -180,7 +180,7 @@ function announceDown(turn: Turn, before: PathState, path: PathState, cause: Cau
   if (path.name === state.favoured) turn.set({ favoured: undefined });
 }
 
-export function onIdentity(turn: Turn, name: PathName, identity: Identity): void {
+export function onIdentity(turn: Turn, name: string, identity: Identity): void {
   const path = turn.path(name);
   if (path === undefined) return;
   // A ban ends all traffic: the answer to an outstanding probe is not awaited any more.
@@ -188,7 +188,7 @@ export function onIdentity(turn: Turn, name: PathName, identity: Identity): void
   turn.put({ ...path, identity, probe });
 }
 
-export function onIoStalled(turn: Turn, name: PathName, silentMs: number): void {
+export function onIoStalled(turn: Turn, name: string, silentMs: number): void {
   const before = turn.path(name);
   // I/O runs on the current path only; what is reported of others was overtaken by a switch.
   if (before?.liveness !== 'up' || name !== turn.state.current) return;
@@ -203,7 +203,7 @@ export function onIoStalled(turn: Turn, name: PathName, silentMs: number): void 
   turn.probeEverybody();
 }
 
-export function onIoProgressed(turn: Turn, name: PathName, stalledMs = 0): void {
+export function onIoProgressed(turn: Turn, name: string, stalledMs = 0): void {
   const path = turn.path(name);
   if (path === undefined) return;
   turn.put(ioProgressed(path, turn.now));

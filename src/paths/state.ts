@@ -1,5 +1,5 @@
 /** The controller's whole state: immutable, comparable, printable; a step makes the next one. */
-import type { Instant, PathName, VolumeId } from '../base/brand.ts';
+import type { Instant, VolumeId } from '../base/brand.ts';
 import type { BrownOut } from './brown-out.ts';
 import type { Cause, SwitchKind } from './model.ts';
 import type { PathState } from './path-state.ts';
@@ -9,8 +9,8 @@ import type { TokenBucket } from './tokens.ts';
 
 /** A switch that was asked for and not yet confirmed. */
 export interface Move {
-  readonly from: PathName | undefined;
-  readonly to: PathName;
+  readonly from: string | undefined;
+  readonly to: string;
   readonly how: SwitchKind;
   readonly cause: Cause;
 }
@@ -26,14 +26,14 @@ export interface ControllerState {
   readonly probes: number;
 
   /** The path that carries the I/O (or did, when it is down); undefined before the first one. */
-  readonly current: PathName | undefined;
+  readonly current: string | undefined;
   readonly move: Move | undefined;
   /** The first path has been chosen: failover rules apply from then on. */
   readonly started: boolean;
   /** When the first path became usable, before anything was chosen. */
   readonly firstUsableAt: Instant | undefined;
   /** The path to prefer at the start: the one in use before a restart. */
-  readonly resume: PathName | undefined;
+  readonly resume: string | undefined;
   readonly switches: number;
   readonly lastSwitchAt: Instant | undefined;
 
@@ -49,9 +49,9 @@ export interface ControllerState {
   /** The volume has failed for good. */
   readonly latched: boolean;
 
-  readonly pin: PathName | undefined;
+  readonly pin: string | undefined;
   /** A path the operator has just favoured: used without any wait if it is the heaviest. */
-  readonly favoured: PathName | undefined;
+  readonly favoured: string | undefined;
   /** Since when some path leads the current one by enough. */
   readonly leadSince: Instant | undefined;
   readonly tokens: TokenBucket;

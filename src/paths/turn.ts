@@ -2,7 +2,7 @@
  * One step in the making: the state so far and the effects so far. Mutable while the step lasts, not seen
  * outside it; its result is immutable.
  */
-import type { Instant, PathName } from '../base/brand.ts';
+import type { Instant } from '../base/brand.ts';
 import type { Cause, NoteKind, PathEffect } from './model.ts';
 import type { PathState } from './path-state.ts';
 import { usable } from './path-state.ts';
@@ -29,7 +29,7 @@ export class Turn {
     this.effects.push(effect);
   }
 
-  path(name: PathName | undefined): PathState | undefined {
+  path(name: string | undefined): PathState | undefined {
     return this.state.paths.find((path) => path.name === name);
   }
 
@@ -42,7 +42,7 @@ export class Turn {
   }
 
   /** It carries the I/O or is about to: its death matters now. */
-  isActive(name: PathName): boolean {
+  isActive(name: string): boolean {
     return name === this.state.current || name === this.state.move?.to;
   }
 

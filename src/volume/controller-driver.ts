@@ -2,7 +2,6 @@
  * Runs the pure controller: feeds it events in order, executes its effects through `Effects`, sets the
  * one timer it asks for. Events that arise while effects are executed wait their turn.
  */
-import type { PathName } from '../base/brand.ts';
 import {
   type ControllerOptions,
   createController,
@@ -43,12 +42,12 @@ export class ControllerDriver {
     this.#state = createController(options, clock.now());
   }
 
-  get current(): PathName | undefined {
+  get current(): string | undefined {
     return current(this.#state);
   }
 
   /** The path pinned by the operator, if any. */
-  get pinned(): PathName | undefined {
+  get pinned(): string | undefined {
     return this.#state.pin;
   }
 

@@ -13,7 +13,6 @@
  * What is asked of a volume from outside is in volume.ts.
  */
 import { assertNever } from '../base/assert.ts';
-import type { PathName } from '../base/brand.ts';
 import type { Result } from '../base/result.ts';
 import type { Cause, PathEffect } from '../paths/model.ts';
 import type { Policy } from '../paths/policy.ts';
@@ -351,7 +350,7 @@ export class VolumeEngine {
       this.driver.dispatch(signal);
       return;
     }
-    const path = this.dispatcher.route?.path as PathName | undefined;
+    const path = this.dispatcher.route?.path;
     if (path !== undefined) this.driver.dispatch({ ...signal, path });
   }
 
@@ -409,7 +408,7 @@ export class VolumeEngine {
       case 'switch-abandoned': {
         const { kind, to, reason } = signal;
         this.options.onEvent(signal);
-        this.driver.dispatch({ kind, path: to as PathName, reason });
+        this.driver.dispatch({ kind, path: to, reason });
         return;
       }
       case 'path-rejected':
@@ -510,7 +509,7 @@ export class VolumeEngine {
     const isAlone = (): boolean => singleNode !== false && !readOnly;
     const mayTakeOver = (path: string): boolean =>
       this.driver.view().some(({ name, up, identity, suspect }) => {
-        return name !== (path as PathName) && up && !suspect && identity.kind === 'verified';
+        return name !== path && up && !suspect && identity.kind === 'verified';
       });
     const options = { clock, dispatcher, policy: this.policy, isAlone, mayTakeOver };
     return new CommandAge(options, emit);
@@ -583,7 +582,7 @@ export class VolumeEngine {
         if (report.how === 'failover') this.#history.failovers++;
         else this.#history.failbacks++;
       }
-      this.driver.dispatch({ kind: 'switched', path: report.to as PathName });
+      this.driver.dispatch({ kind: 'switched', path: report.to });
       this.#memory.touch();
     }
     this.options.onEvent({ kind: 'switched', report });

@@ -5,7 +5,6 @@
  * A path that was given another target is another path of the same name: the old one has to be left
  * and closed before the new one may use the name (and the ISID that goes with it).
  */
-import type { PathName } from '../base/brand.ts';
 import { err, ok, type Result } from '../base/result.ts';
 import type { PathOrder } from '../paths/model.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -111,16 +110,16 @@ export async function carryOut(
   const orders: PathOrder[] = [];
   for (const { name, maxWeight } of change.reweighted) {
     alter(on, name, { maxWeight });
-    orders.push({ kind: 'max-weight-set', path: name as PathName, maxWeight });
+    orders.push({ kind: 'max-weight-set', path: name, maxWeight });
   }
   for (const { name, drained } of change.redrained) {
     alter(on, name, { drained });
-    orders.push({ kind: 'drain-set', path: name as PathName, drained });
+    orders.push({ kind: 'drain-set', path: name, drained });
   }
   for (const path of change.arriving) {
     if (!change.leaving.includes(path.name)) orders.push(arrive(path, on));
   }
-  for (const name of change.leaving) orders.push({ kind: 'path-removed', path: name as PathName });
+  for (const name of change.leaving) orders.push({ kind: 'path-removed', path: name });
   if (pin !== undefined) orders.push(pin);
   if (orders.length > 0) on.driver.dispatch({ kind: 'ordered', orders });
   return await leave(change, on);
@@ -156,7 +155,7 @@ function arrive(path: VolumePath, on: Changeable): PathOrder {
 }
 
 function added({ name, maxWeight, drained }: VolumePath): PathOrder {
-  return { kind: 'path-added', config: { name: name as PathName, maxWeight, drained } };
+  return { kind: 'path-added', config: { name, maxWeight, drained } };
 }
 
 /** It could not be left, so it is a path like the others again. */

@@ -2,7 +2,7 @@
  * What a volume is made of and what it tells: its options, its events, its errors, and the snapshot
  * that people see.
  */
-import type { Instant, PathName, VolumeId } from '../base/brand.ts';
+import type { Instant, VolumeId } from '../base/brand.ts';
 import type { ControllerOptions } from '../paths/controller.ts';
 import type { Cause, Identity, PathEffect, PathView } from '../paths/model.ts';
 import type { Policy } from '../paths/policy.ts';
@@ -134,10 +134,7 @@ export interface Wanted {
 }
 
 /** The volume as its controller sees it. */
-export function controllerOptions(
-  options: VolumeOptions,
-  policy: () => Policy,
-): ControllerOptions {
+export function controllerOptions(options: VolumeOptions, policy: () => Policy): ControllerOptions {
   const { clock, paths, record } = options;
   const resume = recollect(record.memory, paths, clock.wallTime().getTime());
   return {
@@ -145,7 +142,7 @@ export function controllerOptions(
     volumeId: options.volumeId as VolumeId,
     policy,
     paths: options.paths.map(({ name, maxWeight, drained }) => ({
-      name: name as PathName,
+      name,
       maxWeight,
       drained,
     })),

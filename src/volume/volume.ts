@@ -7,7 +7,6 @@
  * request is answered with an error from then on and nothing is sent to any path until it is staged
  * again.
  */
-import type { PathName } from '../base/brand.ts';
 import { err, ok, type Result } from '../base/result.ts';
 import type { PathOrder } from '../paths/model.ts';
 import type { BlockSource, IoRequest } from '../ports/block.ts';
@@ -216,7 +215,7 @@ export class Volume implements BlockSource {
     book.readmit(path);
     board.forgetIdentity(path);
     const saved = await this.#save(() => ({ banned: this.#engine.bans }));
-    if (saved.ok) driver.dispatch({ kind: 'readmitted', path: path as PathName });
+    if (saved.ok) driver.dispatch({ kind: 'readmitted', path });
     return saved;
   }
 
@@ -289,7 +288,7 @@ export class Volume implements BlockSource {
   drain(name: string, drained: boolean): boolean {
     const { board, driver, paths } = this.#engine;
     if (board.link(name) === undefined) return false;
-    driver.dispatch({ kind: 'drain-set', path: name as PathName, drained });
+    driver.dispatch({ kind: 'drain-set', path: name, drained });
     this.#engine.paths = paths.map((path) => (path.name === name ? { ...path, drained } : path));
     return true;
   }
@@ -364,5 +363,5 @@ export class Volume implements BlockSource {
 }
 
 function pinned(name: string): Extract<PathOrder, { kind: 'pinned' }> {
-  return { kind: 'pinned', path: name === '' ? undefined : (name as PathName) };
+  return { kind: 'pinned', path: name === '' ? undefined : name };
 }

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { VolumeId } from '../../src/base/brand.ts';
 import { createController, current, step, view } from '../../src/paths/controller.ts';
 import { remember } from '../../src/paths/memory.ts';
-import { at, ModelWorld, name, policyOf } from '../support/model/model-world.ts';
+import { at, ModelWorld, policyOf } from '../support/model/model-world.ts';
 import type { Mode, Phase, ScriptedPath } from '../support/model/model-world.ts';
 
 const modes: fc.Arbitrary<Mode> = fc.constantFrom('up', 'dark', 'refused', 'hung', 'slow');
@@ -44,7 +44,7 @@ describe('symmetry', () => {
           {
             volumeId: 'volume' as VolumeId,
             policy: () => policy,
-            paths: list.map((path) => ({ ...path, name: name(path.name), drained: false })),
+            paths: list.map((path) => ({ ...path, drained: false })),
           },
           at(shiftMs),
         );
@@ -115,8 +115,8 @@ describe('symmetry', () => {
   it('P13: what is older than the time after which a path is forgiven counts for nothing', () => {
     const downPath = { weight: 3, maxWeight: 100, downs: 4, downsAgeMs: 0, holdDownLeftMs: 80_000 };
     const memory = {
-      current: name('p1'),
-      paths: new Map([[name('p0'), downPath]]),
+      current: 'p1',
+      paths: new Map([['p0', downPath]]),
       tokens: 0,
       tokensAgeMs: 0,
     };

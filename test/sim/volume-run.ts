@@ -8,7 +8,7 @@
  * nothing will be for a while, its time is skipped: probes that are all good change nothing. The skip
  * ends some seconds early, not the same for all, so that probes are out of step again.
  */
-import type { Instant, PathName, VolumeId } from '../../src/base/brand.ts';
+import type { Instant, VolumeId } from '../../src/base/brand.ts';
 import { hash32 } from '../../src/base/hash.ts';
 import { createController, step } from '../../src/paths/controller.ts';
 import type { CauseKind, PathEffect, PathEvent, SwitchKind } from '../../src/paths/model.ts';
@@ -60,9 +60,9 @@ class Run {
   #nowMs = 0;
   #wakeAt: number | undefined = 0;
   #due: Due[] = [];
-  readonly #sessions = new Set<PathName>();
+  readonly #sessions = new Set<string>();
   #switching = 0;
-  #running: PathName | undefined;
+  #running: string | undefined;
   #holds = 0;
   #steps = 0;
 
@@ -146,7 +146,7 @@ class Run {
     for (const effect of effects) this.#execute(effect);
   }
 
-  #mode(path: PathName): Mode {
+  #mode(path: string): Mode {
     const rack = this.#volume.racks[indexOf(path)];
     const now = this.#nowMs;
     const fault = this.#faults.find(
@@ -155,7 +155,7 @@ class Run {
     return fault?.mode ?? 'up';
   }
 
-  #affected({ rack }: Fault): PathName[] {
+  #affected({ rack }: Fault): string[] {
     return this.#volume.racks.flatMap((known, index) => (known === rack ? [nameOf(index)] : []));
   }
 
@@ -176,7 +176,7 @@ class Run {
   }
 
   /** I/O in flight on a path that swallows it. */
-  #stall(path: PathName): void {
+  #stall(path: string): void {
     const { ioDeadlineMs } = this.#policy;
     const tell = (silentMs: number): void => {
       if (this.#running !== path || this.#mode(path) !== 'dark') return;
@@ -221,7 +221,7 @@ class Run {
     });
   }
 
-  #probe(path: PathName, probe: number, deadlineMs: number): void {
+  #probe(path: string, probe: number, deadlineMs: number): void {
     const fail = (afterMs: number, hard: boolean, kind: CauseKind): void => {
       const cause = { kind, detail: 'simulated' };
       this.#at(this.#nowMs + afterMs, () => {
@@ -247,10 +247,10 @@ class Run {
   }
 }
 
-function nameOf(index: number): PathName {
-  return `p${String(index)}` as PathName;
+function nameOf(index: number): string {
+  return `p${String(index)}`;
 }
 
-function indexOf(path: PathName): number {
+function indexOf(path: string): number {
   return Number(path.slice(1));
 }

@@ -2,7 +2,6 @@
  * The paths of one volume: it carries the controller's probes and severings out, and turns what comes
  * back (answers, lost sessions, identities) into the controller's events.
  */
-import type { PathName } from '../../base/brand.ts';
 import type { Cause, Identity, PathEffect, PathEvent } from '../../paths/model.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { ChapCredentials, Initiator, SessionTarget } from '../../ports/session.ts';
@@ -148,7 +147,7 @@ export class PathBoard {
     const link = this.#links.get(name);
     const answer = await link?.probe(deadlineMs, false);
     if (answer === undefined || this.#links.get(name) !== link) return;
-    if (answer.kind === 'good') this.#identified(name as PathName, { kind: 'verified' });
+    if (answer.kind === 'good') this.#identified(name, { kind: 'verified' });
     else this.report(name, answer);
     this.#emit({ kind: 'paths-changed' });
   }
@@ -160,14 +159,13 @@ export class PathBoard {
 
   /** Something asked of the path beside a probe went wrong. */
   report(name: string, answer: ProbeAnswer): void {
-    const path = name as PathName;
     if (answer.kind === 'failed') this.failed(name, answer.cause);
-    if (answer.kind === 'not-ours') this.#identified(path, answer.identity);
+    if (answer.kind === 'not-ours') this.#identified(name, answer.identity);
   }
 
   failed(name: string, cause: Cause): void {
     this.#erred(name, cause);
-    this.#tellController({ kind: 'path-failed', path: name as PathName, cause });
+    this.#tellController({ kind: 'path-failed', path: name, cause });
     this.#emit({ kind: 'paths-changed' });
   }
 
@@ -190,7 +188,7 @@ export class PathBoard {
   }
 
   /** Tells the controller when the identity of a path is not what it was. */
-  #identified(path: PathName, identity: Identity): void {
+  #identified(path: string, identity: Identity): void {
     const detail = 'detail' in identity ? identity.detail : '';
     const key = `${identity.kind} ${detail}`;
     if (this.#identities.get(path) === key) return;

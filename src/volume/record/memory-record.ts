@@ -2,7 +2,6 @@
  * The controller's memory as a part of the volume's record. It is worth little: one that cannot be read
  * is no memory, where everything else in the record that cannot be read needs a human.
  */
-import type { PathName } from '../../base/brand.ts';
 import { isCount, isObject } from '../../base/shape.ts';
 import type { ControllerMemory, PathMemory, Recollection } from '../../paths/memory.ts';
 import { type NamedPath, pathKey } from '../unit/path-key.ts';
@@ -23,7 +22,7 @@ export function memoryRecord(
   atUnixMs: number,
 ): MemoryRecord {
   const known = paths.flatMap((path) => {
-    const known = memory.paths.get(path.name as PathName);
+    const known = memory.paths.get(path.name);
     return known === undefined ? [] : [[pathKey(path), known] as const];
   });
   const current = paths.find(({ name }) => name === memory.current);
@@ -44,15 +43,15 @@ export function recollect(
   nowUnixMs: number,
 ): Recollection | undefined {
   if (record === undefined) return undefined;
-  const known = new Map<PathName, PathMemory>();
+  const known = new Map<string, PathMemory>();
   for (const path of paths) {
     const memory = record.paths[pathKey(path)];
-    if (memory !== undefined) known.set(path.name as PathName, memory);
+    if (memory !== undefined) known.set(path.name, memory);
   }
   const current = paths.find((path) => pathKey(path) === record.current);
   const { tokens, tokensAgeMs } = record;
   const memory: ControllerMemory = {
-    current: current?.name as PathName | undefined,
+    current: current?.name,
     paths: known,
     tokens,
     tokensAgeMs,

@@ -4,7 +4,7 @@
  * contract says (model.ts). Every step is checked against the invariants that hold at any moment;
  * what belongs to one scenario (times, counts) is left to the tests, which read `log`.
  */
-import type { Instant, PathName, VolumeId } from '../../../src/base/brand.ts';
+import type { Instant, VolumeId } from '../../../src/base/brand.ts';
 import { hash32 } from '../../../src/base/hash.ts';
 import { Prng } from '../../../src/base/prng.ts';
 import { createController, step } from '../../../src/paths/controller.ts';
@@ -23,7 +23,6 @@ export function policyOf(values: Record<string, string> = {}): Policy {
   return parsed.value;
 }
 
-export const name = (text: string): PathName => text as PathName;
 export const at = (ms: number): Instant => ms as Instant;
 
 /**
@@ -115,7 +114,7 @@ export class ModelWorld {
         volumeId: (options.volumeId ?? 'volume') as VolumeId,
         policy: () => policy,
         paths: options.paths.map((path) => ({
-          name: name(path.name),
+          name: path.name,
           maxWeight: path.maxWeight,
           drained: path.drained ?? false,
         })),
@@ -215,14 +214,14 @@ export class ModelWorld {
   }
 
   /** Chance of a path's n-th probe, 0 .. 1: the same in whatever order the paths are configured. */
-  private luck(path: PathName, salt: string): number {
+  private luck(path: string, salt: string): number {
     const { seed } = this.options;
     return hash32(seed ?? 1, path, this.path(path).probesSent, salt) / 2 ** 32;
   }
 
   private enter(path: string, mode: Mode): void {
     if (mode !== 'refused' || !this.sessions.delete(path)) return;
-    this.feed({ kind: 'path-failed', path: name(path), cause: cause('connection-reset') });
+    this.feed({ kind: 'path-failed', path, cause: cause('connection-reset') });
   }
 
   private execute(effect: PathEffect): void {
@@ -267,7 +266,7 @@ export class ModelWorld {
     });
   }
 
-  private probe(path: PathName, probe: number, deadlineMs: number): void {
+  private probe(path: string, probe: number, deadlineMs: number): void {
     const policy = this.state.policy();
     const failed = (delayMs: number, hard: boolean, kind: Cause['kind']): void =>
       this.answer(delayMs, { kind: 'probe-failed', path, probe, hard, cause: cause(kind) });
@@ -302,13 +301,13 @@ export class ModelWorld {
   }
 
   /** The session comes up, the READ does not return. */
-  private login(path: PathName, probe: number, deadlineMs: number): void {
+  private login(path: string, probe: number, deadlineMs: number): void {
     this.sessions.add(path);
     this.late(path, probe, deadlineMs, () => this.probe(path, probe, deadlineMs));
   }
 
   /** The front end answers pings for another deadline; then `on`, unless nobody waits for it any more. */
-  private late(path: PathName, probe: number, deadlineMs: number, on: () => void): void {
+  private late(path: string, probe: number, deadlineMs: number, on: () => void): void {
     const isAwaited = (): boolean => this.path(path).probe?.number === probe;
     this.schedule(
       this.nowMs + deadlineMs,
@@ -321,7 +320,7 @@ export class ModelWorld {
     );
   }
 
-  private connectInTheDark(path: PathName, probe: number, leftMs: number): void {
+  private connectInTheDark(path: string, probe: number, leftMs: number): void {
     const waitMs = Math.min(RETRANSMIT_MS, leftMs);
     this.schedule(
       this.nowMs + waitMs,
@@ -337,7 +336,7 @@ export class ModelWorld {
     );
   }
 
-  private succeed(path: PathName, probe: number, deadlineMs: number): void {
+  private succeed(path: string, probe: number, deadlineMs: number): void {
     this.sessions.add(path);
     const slow = this.mode(path) === 'slow';
     const latencyMs = slow
@@ -398,7 +397,7 @@ export class ModelWorld {
     const mode = this.mode(running);
     if (mode === 'up' || mode === 'slow') {
       this.progressMs = this.nowMs;
-      this.feed({ kind: 'io-progressed', path: name(running) });
+      this.feed({ kind: 'io-progressed', path: running });
       return;
     }
     const stalledMs = this.nowMs - this.progressMs;
@@ -406,7 +405,7 @@ export class ModelWorld {
     if (stalledMs * 2 < ioDeadlineMs) return;
     // The front end of one that hangs answers pings.
     const silentMs = mode === 'hung' ? 0 : stalledMs - POLL_MS;
-    this.feed({ kind: 'io-stalled', path: name(running), silentMs });
+    this.feed({ kind: 'io-stalled', path: running, silentMs });
   }
 }
 

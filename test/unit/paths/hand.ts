@@ -1,12 +1,10 @@
 /** Drives a controller by hand: one event at a time, effects to look at. */
-import type { Instant, PathName, VolumeId } from '../../../src/base/brand.ts';
+import type { Instant, VolumeId } from '../../../src/base/brand.ts';
 import { createController, step } from '../../../src/paths/controller.ts';
 import type { Cause, PathEffect, PathEvent } from '../../../src/paths/model.ts';
 import type { PathState } from '../../../src/paths/path-state.ts';
 import { parsePolicy } from '../../../src/paths/policy.ts';
 import type { ControllerState } from '../../../src/paths/state.ts';
-
-export const n = (text: string): PathName => text as PathName;
 
 /** Paths p0, p1 … with these max weights. Time moves only by `at`. */
 export class Hand {
@@ -18,7 +16,7 @@ export class Hand {
     const parsed = parsePolicy(values);
     if (!parsed.ok) throw new Error(JSON.stringify(parsed.error));
     const paths = maxWeights.map((maxWeight, i) => ({
-      name: n(`p${i}`),
+      name: `p${i}`,
       maxWeight,
       drained: false,
     }));
@@ -59,30 +57,30 @@ export class Hand {
   }
 
   verified(path: string): readonly PathEffect[] {
-    return this.feed({ kind: 'identity', path: n(path), identity: { kind: 'verified' } });
+    return this.feed({ kind: 'identity', path, identity: { kind: 'verified' } });
   }
 
   /** The outstanding probe is answered well; there must be one. */
   good(path: string, latencyUs = 1000): readonly PathEffect[] {
     const probe = this.path(path).probe!.number;
-    return this.feed({ kind: 'probe-succeeded', path: n(path), probe, latencyUs });
+    return this.feed({ kind: 'probe-succeeded', path, probe, latencyUs });
   }
 
   /** The outstanding probe is late: pings are answered. */
   late(path: string): readonly PathEffect[] {
     const probe = this.path(path).probe!.number;
-    return this.feed({ kind: 'probe-late', path: n(path), probe });
+    return this.feed({ kind: 'probe-late', path, probe });
   }
 
   bad(path: string, hard = false): readonly PathEffect[] {
     const probe = this.path(path).probe!.number;
     const cause: Cause = { kind: hard ? 'refused' : 'probe-timeout', detail: 'by hand' };
-    return this.feed({ kind: 'probe-failed', path: n(path), probe, hard, cause });
+    return this.feed({ kind: 'probe-failed', path, probe, hard, cause });
   }
 
   fail(path: string): readonly PathEffect[] {
     const cause: Cause = { kind: 'connection-reset', detail: 'by hand' };
-    return this.feed({ kind: 'path-failed', path: n(path), cause });
+    return this.feed({ kind: 'path-failed', path, cause });
   }
 
   /** Lets time pass to each wakeAt up to `until`, answering every probe of these paths well. */

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { Hand, kinds, moves, n } from './hand.ts';
+import { Hand, kinds, moves } from './hand.ts';
 
 const stalled = (isSilent: boolean) =>
-  ({ kind: 'io-stalled', path: n('p0'), silentMs: isSilent ? 1000 : 0 }) as const;
+  ({ kind: 'io-stalled', path: 'p0', silentMs: isSilent ? 1000 : 0 }) as const;
 
 describe('suspicion', () => {
   it('a suspect current path has every standby and itself asked at once', () => {
@@ -69,7 +69,7 @@ describe('I/O that does not move', () => {
     hand.at(hand.now + 5).feed(stalled(false));
     hand.good('p0'); // asked before
     expect(hand.path('p0').suspectSince).toBeDefined();
-    hand.feed({ kind: 'io-progressed', path: n('p0') });
+    hand.feed({ kind: 'io-progressed', path: 'p0' });
     expect(hand.path('p0')).toMatchObject({ suspectSince: undefined, stall: 'none' });
     hand.live(3000, ['p0', 'p1']);
     hand.feed(stalled(false));
@@ -136,7 +136,7 @@ describe('completed I/O', () => {
     const hand = Hand.running([100, 90]);
     for (let i = 0; i < 5; i += 1) {
       hand.at(hand.path('p0').nextProbeAt).tick();
-      hand.at(hand.now + 1000).feed({ kind: 'io-progressed', path: n('p0') });
+      hand.at(hand.now + 1000).feed({ kind: 'io-progressed', path: 'p0' });
       hand.bad('p0');
       expect(hand.path('p0').failures).toBe(0);
     }
@@ -145,10 +145,10 @@ describe('completed I/O', () => {
   it('does not raise the weight', () => {
     const hand = Hand.running([100, 90]);
     hand.fail('p0');
-    hand.feed({ kind: 'switched', path: n('p1') });
+    hand.feed({ kind: 'switched', path: 'p1' });
     hand.live(20_000, ['p0', 'p1']);
     const { weight } = hand.path('p0');
-    for (let i = 0; i < 20; i += 1) hand.feed({ kind: 'io-progressed', path: n('p0') });
+    for (let i = 0; i < 20; i += 1) hand.feed({ kind: 'io-progressed', path: 'p0' });
     expect(hand.path('p0').weight).toBe(weight);
   });
 });
@@ -199,7 +199,7 @@ describe('coming up again', () => {
   it('takes two good probes, and one when nothing else is up', () => {
     const hand = Hand.running([100, 90]);
     hand.fail('p0');
-    hand.feed({ kind: 'switched', path: n('p1') });
+    hand.feed({ kind: 'switched', path: 'p1' });
     hand.at(1200).tick();
     hand.good('p0');
     expect(hand.path('p0').liveness).toBe('down');
@@ -212,7 +212,7 @@ describe('coming up again', () => {
     const waits: number[] = [];
     for (let i = 0; i < 8; i += 1) {
       hand.fail('p0');
-      if (hand.state.move !== undefined) hand.feed({ kind: 'switched', path: n('p1') });
+      if (hand.state.move !== undefined) hand.feed({ kind: 'switched', path: 'p1' });
       for (let t = 0; hand.path('p0').liveness === 'down' && t < 100; t += 1) {
         hand.live(hand.now + 100, ['p0', 'p1']);
       }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { PathEffect, PathOrder } from '../../../src/paths/model.ts';
-import { Hand, kinds, moves, n } from './hand.ts';
+import { Hand, kinds, moves } from './hand.ts';
 
 const three = (): Hand => {
   const hand = Hand.running([100, 90, 80]);
@@ -8,11 +8,11 @@ const three = (): Hand => {
   return hand;
 };
 const pin = (hand: Hand, path: string | undefined): readonly PathEffect[] =>
-  hand.feed({ kind: 'pinned', path: path === undefined ? undefined : n(path) });
+  hand.feed({ kind: 'pinned', path: path === undefined ? undefined : path });
 const drain = (hand: Hand, path: string, drained = true): readonly PathEffect[] =>
-  hand.feed({ kind: 'drain-set', path: n(path), drained });
+  hand.feed({ kind: 'drain-set', path, drained });
 const arrived = (hand: Hand, path: string): readonly PathEffect[] =>
-  hand.feed({ kind: 'switched', path: n(path) });
+  hand.feed({ kind: 'switched', path });
 
 describe('pin', () => {
   it('moves at once and holds against any weight', () => {
@@ -80,7 +80,7 @@ describe('drain', () => {
 
 describe('max weight by hand', () => {
   const weigh = (hand: Hand, path: string, maxWeight: number): readonly PathEffect[] =>
-    hand.feed({ kind: 'max-weight-set', path: n(path), maxWeight });
+    hand.feed({ kind: 'max-weight-set', path, maxWeight });
 
   it('raised above the current path: a planned switch, whatever the lead', () => {
     expect(moves(weigh(three(), 'p1', 101))).toEqual(['p0→p1 planned better-path']);
@@ -102,7 +102,7 @@ describe('max weight by hand', () => {
 describe('paths come and go', () => {
   it('a new path is asked at once and used by the rule of failback', () => {
     const hand = Hand.running([90]);
-    const config = { name: n('new'), maxWeight: 100, drained: false };
+    const config = { name: 'new', maxWeight: 100, drained: false };
     hand.at(1000);
     expect(kinds(hand.feed({ kind: 'path-added', config }))).toContain('probe new');
     hand.verified('new');
@@ -112,7 +112,7 @@ describe('paths come and go', () => {
 
   it('the current path, removed, stays until another has taken over', () => {
     const hand = three();
-    const effects = hand.feed({ kind: 'path-removed', path: n('p0') });
+    const effects = hand.feed({ kind: 'path-removed', path: 'p0' });
     expect(moves(effects)).toEqual(['p0→p1 planned removed']);
     expect(hand.state.paths.length).toBe(3);
     arrived(hand, 'p1');
@@ -122,11 +122,11 @@ describe('paths come and go', () => {
   it('a banned current path is left at once; readmitted, it comes home once it answers', () => {
     const hand = three();
     const banned = { kind: 'banned', detail: 'size differs' } as const;
-    const effects = hand.feed({ kind: 'identity', path: n('p0'), identity: banned });
+    const effects = hand.feed({ kind: 'identity', path: 'p0', identity: banned });
     expect(moves(effects)).toEqual(['p0→p1 failover lun-absent']);
     arrived(hand, 'p1');
     hand.live(20_000, ['p1', 'p2']);
-    expect(kinds(hand.feed({ kind: 'readmitted', path: n('p0') }))).toEqual(['probe p0']);
+    expect(kinds(hand.feed({ kind: 'readmitted', path: 'p0' }))).toEqual(['probe p0']);
     hand.verified('p0');
     expect(moves(hand.good('p0'))).toEqual(['p1→p0 planned better-path']);
   });
@@ -158,7 +158,7 @@ describe('a switch under way', () => {
     drain(hand, 'p0');
     const gaps: number[] = [];
     for (let i = 0; i < 3; i += 1) {
-      hand.feed({ kind: 'switch-abandoned', path: n('p1'), reason: 'busy' });
+      hand.feed({ kind: 'switch-abandoned', path: 'p1', reason: 'busy' });
       const since = hand.now;
       while (hand.state.move === undefined) hand.live(hand.now + 100, ['p0', 'p1', 'p2']);
       gaps.push(hand.now - since);
@@ -169,7 +169,7 @@ describe('a switch under way', () => {
   it('a new order does not wait for an earlier attempt', () => {
     const hand = three();
     drain(hand, 'p0');
-    hand.feed({ kind: 'switch-abandoned', path: n('p1'), reason: 'busy' });
+    hand.feed({ kind: 'switch-abandoned', path: 'p1', reason: 'busy' });
     expect(moves(pin(hand, 'p2'))).toEqual(['p0→p2 planned pinned']);
   });
 });
@@ -177,15 +177,15 @@ describe('a switch under way', () => {
 describe('several orders of one change', () => {
   const weigh = (path: string, maxWeight: number): PathOrder => ({
     kind: 'max-weight-set',
-    path: n(path),
+    path,
     maxWeight,
   });
   const drained = (path: string, is = true): PathOrder => ({
     kind: 'drain-set',
-    path: n(path),
+    path,
     drained: is,
   });
-  const removed = (path: string): PathOrder => ({ kind: 'path-removed', path: n(path) });
+  const removed = (path: string): PathOrder => ({ kind: 'path-removed', path });
   const permuted = <T>(all: readonly T[]): T[][] =>
     all.length < 2
       ? [[...all]]
@@ -202,7 +202,7 @@ describe('several orders of one change', () => {
     ['two removals', [removed('p0'), removed('p1')], ['p0→p2 planned removed']],
     [
       'a pin and a drain',
-      [{ kind: 'pinned', path: n('p2') } as const, drained('p0')],
+      [{ kind: 'pinned', path: 'p2' } as const, drained('p0')],
       ['p0→p2 planned pinned'],
     ],
     ['a drain and a weight', [drained('p1'), weigh('p0', 70)], ['p0→p2 planned better-path']],

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Cause, PathEffect } from '../../../src/paths/model.ts';
-import { Hand, kinds, moves, n } from './hand.ts';
+import { Hand, kinds, moves } from './hand.ts';
 
 const latches = (effects: readonly { kind: string }[]): number =>
   effects.filter((effect) => effect.kind === 'latch').length;
@@ -51,7 +51,7 @@ describe('all paths down', () => {
     const hand = Hand.running([100, 90]);
     hand.at(1000).fail('p0');
     hand.live(100_000, ['p1']);
-    hand.feed({ kind: 'switched', path: n('p1') });
+    hand.feed({ kind: 'switched', path: 'p1' });
     expect(latches(hand.live(500_000, ['p1']))).toBe(0);
   });
 
@@ -76,7 +76,7 @@ describe('a logical unit that is gone', () => {
   const holds = (effects: readonly PathEffect[]): string[] =>
     effects.flatMap((effect) => (effect.kind === 'hold' ? [effect.cause.kind] : []));
   const gone = (hand: Hand, path: string): readonly PathEffect[] =>
-    hand.feed({ kind: 'path-failed', path: n(path), cause: absent });
+    hand.feed({ kind: 'path-failed', path, cause: absent });
 
   it('is told from paths that are down: every path that answers says so', () => {
     const hand = Hand.running([100, 90, 80]);
@@ -88,7 +88,7 @@ describe('a logical unit that is gone', () => {
   it('is not said while a path says otherwise, and not of paths that are silent', () => {
     const hand = Hand.running([100, 90]);
     const cause: Cause = { kind: 'login-rejected', detail: 'by hand' };
-    hand.feed({ kind: 'path-failed', path: n('p1'), cause });
+    hand.feed({ kind: 'path-failed', path: 'p1', cause });
     expect(
       gone(hand, 'p0').flatMap((effect) => (effect.kind === 'hold' ? [effect.cause.detail] : [])),
     ).toEqual(['by hand']);

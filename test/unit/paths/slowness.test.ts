@@ -1,6 +1,6 @@
 /** READs that are late behind a front end that answers pings: slow, or hung? */
 import { describe, expect, it } from 'vitest';
-import { Hand, kinds, moves, n } from './hand.ts';
+import { Hand, kinds, moves } from './hand.ts';
 
 /** The next probe of the path is sent; then it is late for so many seconds, the others answer. */
 function lateFor(hand: Hand, path: string, seconds: number, alive: readonly string[]) {
@@ -67,7 +67,7 @@ describe('READs that are late', () => {
     hand.live(20_000, ['p0', 'p1']);
     const { weight } = hand.path('p1');
     hand.at(hand.path('p1').nextProbeAt).tick();
-    hand.at(hand.now + 1000).feed({ kind: 'probe-late', path: n('p1'), probe: 0 }); // another one's
+    hand.at(hand.now + 1000).feed({ kind: 'probe-late', path: 'p1', probe: 0 }); // another one's
     hand.late('p1');
     hand.good('p1', 1_100_000);
     expect(hand.path('p1').weight).toBe(weight);
@@ -76,7 +76,7 @@ describe('READs that are late', () => {
   it('of a path that is down: a new session next time, while another path serves', () => {
     const hand = Hand.running([100, 90]);
     hand.fail('p0');
-    hand.feed({ kind: 'switched', path: n('p1') });
+    hand.feed({ kind: 'switched', path: 'p1' });
     const seen = lateFor(hand, 'p0', 2, ['p1']);
     expect(kinds(seen)).toContain('sever p0');
   });
@@ -84,7 +84,7 @@ describe('READs that are late', () => {
 
 describe('verdicts', () => {
   const silent = (path: string, silentMs: number) =>
-    ({ kind: 'io-stalled', path: n(path), silentMs }) as const;
+    ({ kind: 'io-stalled', path, silentMs }) as const;
 
   /** The current path falls silent and the other one answers; whether that is enough. */
   function leaves(hand: Hand, from: string, to: string, silentMs: number): boolean {
@@ -92,7 +92,7 @@ describe('verdicts', () => {
     hand.at(hand.now + 300).tick();
     if (hand.path(to).probe !== undefined) hand.good(to);
     const isLeft = moves(hand.feed(silent(from, silentMs))).length > 0;
-    if (isLeft) hand.feed({ kind: 'switched', path: n(to) });
+    if (isLeft) hand.feed({ kind: 'switched', path: to });
     return isLeft;
   }
 
@@ -129,7 +129,7 @@ describe('no-path-timeout', () => {
     const hand = Hand.running([100, 90], { 'no-path-timeout': '30s' });
     hand.live(500, ['p0', 'p1']);
     hand.fail('p0');
-    hand.at(20_000).feed({ kind: 'switched', path: n('p1') });
+    hand.at(20_000).feed({ kind: 'switched', path: 'p1' });
     hand.fail('p1');
     expect(kinds(hand.at(30_400).tick())).not.toContain('latch');
     expect(kinds(hand.at(30_500).tick())).toContain('latch');
@@ -139,8 +139,8 @@ describe('no-path-timeout', () => {
     const hand = Hand.running([100, 90], { 'no-path-timeout': '30s' });
     hand.live(500, ['p0', 'p1']);
     hand.fail('p0');
-    hand.at(20_000).feed({ kind: 'switched', path: n('p1') });
-    hand.feed({ kind: 'io-progressed', path: n('p1') });
+    hand.at(20_000).feed({ kind: 'switched', path: 'p1' });
+    hand.feed({ kind: 'io-progressed', path: 'p1' });
     hand.fail('p1');
     expect(kinds(hand.at(49_900).tick())).not.toContain('latch');
     expect(kinds(hand.at(50_000).tick())).toContain('latch');

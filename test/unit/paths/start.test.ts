@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Hand, kinds, moves, n } from './hand.ts';
+import { Hand, kinds, moves } from './hand.ts';
 
 describe('at the start', () => {
   it('asks every path at once and punishes none', () => {
@@ -32,7 +32,7 @@ describe('at the start', () => {
     hand.verified('p1');
     hand.good('p1');
     const banned = { kind: 'banned', detail: 'other serial' } as const;
-    const effects = hand.feed({ kind: 'identity', path: n('p0'), identity: banned });
+    const effects = hand.feed({ kind: 'identity', path: 'p0', identity: banned });
     expect(moves(effects)).toEqual(['none→p1 failover first-path']);
     expect(kinds(hand.live(60_000, ['p1']))).not.toContain('probe p0');
   });
