@@ -4,9 +4,9 @@
  * the I/O to go there. It uses what `status` says. How long a failback waits for its jitter and its token
  * is known to pathd alone, so these waits are named without a time.
  */
-import { hash32 } from '../base/hash.ts';
 import type { PathdApi, PathStatus, VolumeStatus } from '../pathd/api.ts';
 import { asPathState, PATH_STATES } from '../pathd/facts.ts';
+import { compareKeys, type SelectionKeys, standing } from '../paths/select.ts';
 import { askPathd, fail, type Question } from './ask-pathd.ts';
 import { type Command, EXIT } from './commands.ts';
 import { DEFAULT_PATHD_ENDPOINT } from './status.ts';
@@ -103,17 +103,18 @@ function isVerified({ state }: PathStatus): boolean {
   return known === undefined || PATH_STATES[known].verified;
 }
 
-/** As paths/select.ts compares; positive when `a` is better. */
+/** Positive when `a` is better: usable first, then as the controller chooses. */
 function compare(volumeId: string, a: PathStatus, b: PathStatus): number {
-  return (
-    Number(isUp(a) && isVerified(a)) - Number(isUp(b) && isVerified(b)) ||
-    Number(!a.drained) - Number(!b.drained) ||
-    Number(!a.holdDown) - Number(!b.holdDown) ||
-    a.weight - b.weight ||
-    a.maxWeight - b.maxWeight ||
-    hash32(volumeId, a.name) - hash32(volumeId, b.name) ||
-    (a.name > b.name ? 1 : -1)
-  );
+  const isUsable = (path: PathStatus): boolean => isUp(path) && isVerified(path);
+  return Number(isUsable(a)) - Number(isUsable(b)) || compareKeys(volumeId, keysOf(a), keysOf(b));
+}
+
+/** As far as a status tells: a path that was removed is not in it, nor is the evidence of a failover. */
+function keysOf({ name, weight, maxWeight, drained, holdDown }: PathStatus): SelectionKeys {
+  return {
+    ...{ name, weight, maxWeight, isHeldDown: holdDown, isKnownAlive: true },
+    standing: standing({ drained, leaving: false }),
+  };
 }
 
 function verdict(path: PathStatus, volume: VolumeStatus, ranked: readonly PathStatus[]): string {

@@ -20,8 +20,18 @@ export interface SelectionTerms {
 }
 
 /** 2 in service, 1 drained, 0 removed by the operator and only still here because it is in use. */
-export function standing(path: PathState): number {
-  return path.leaving ? 0 : path.drained ? 1 : 2;
+export function standing({ drained, leaving }: Pick<PathState, 'drained' | 'leaving'>): number {
+  return leaving ? 0 : drained ? 1 : 2;
+}
+
+/** What paths are compared by, beside up and verified. */
+export interface SelectionKeys {
+  readonly name: string;
+  readonly isKnownAlive: boolean;
+  readonly standing: number;
+  readonly isHeldDown: boolean;
+  readonly weight: number;
+  readonly maxWeight: number;
 }
 
 /** The best of the candidates, all of them usable; undefined when there are none. */
@@ -29,20 +39,31 @@ export function best(
   candidates: readonly PathState[],
   terms: SelectionTerms,
 ): PathState | undefined {
+  const { volumeId } = terms;
   let winner: PathState | undefined;
   for (const path of candidates) {
-    if (winner === undefined || compare(path, winner, terms) > 0) winner = path;
+    const isBetter =
+      winner === undefined || compareKeys(volumeId, keys(path, terms), keys(winner, terms)) > 0;
+    if (isBetter) winner = path;
   }
   return winner;
 }
 
+function keys(path: PathState, { now, evidenceSince }: SelectionTerms): SelectionKeys {
+  const { name, weight, maxWeight } = path;
+  return {
+    ...{ name, weight, maxWeight, standing: standing(path) },
+    isKnownAlive: knownAlive(path, evidenceSince),
+    isHeldDown: heldDown(path, now),
+  };
+}
+
 /** Positive when `a` is better. */
-function compare(a: PathState, b: PathState, terms: SelectionTerms): number {
-  const { volumeId, now, evidenceSince } = terms;
+export function compareKeys(volumeId: string, a: SelectionKeys, b: SelectionKeys): number {
   return (
-    Number(knownAlive(a, evidenceSince)) - Number(knownAlive(b, evidenceSince)) ||
-    standing(a) - standing(b) ||
-    Number(!heldDown(a, now)) - Number(!heldDown(b, now)) ||
+    Number(a.isKnownAlive) - Number(b.isKnownAlive) ||
+    a.standing - b.standing ||
+    Number(!a.isHeldDown) - Number(!b.isHeldDown) ||
     a.weight - b.weight ||
     a.maxWeight - b.maxWeight ||
     hash32(volumeId, a.name) - hash32(volumeId, b.name) ||

@@ -295,11 +295,7 @@ export const CONTROLLER: readonly Mutation[] = [
     'drain-ignored',
     'a drained path is as good as any',
     ['test/unit/paths/orders.test.ts', 'of the current path moves at once'],
-    paths(
-      'select',
-      'return path.leaving ? 0 : path.drained ? 1 : 2;',
-      'return path.leaving ? 0 : 2;',
-    ),
+    paths('select', 'return leaving ? 0 : drained ? 1 : 2;', 'return leaving ? 0 : 2;'),
   ),
   mutation(
     'unit-gone-untold',
