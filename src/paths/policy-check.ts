@@ -71,7 +71,7 @@ type DurationField = {
 }[keyof Policy];
 
 /** Pairs that must be in this order: the first no longer than the second. */
-const LADDER: readonly (readonly [DurationField, DurationField])[] = [
+export const LADDER: readonly (readonly [DurationField, DurationField])[] = [
   ['probeGapMs', 'probeIntervalMs'],
   ['probeGapMs', 'probeIntervalStandbyMs'],
   ['probeGapMs', 'probeIntervalDownMs'],

@@ -5,6 +5,19 @@
 import { err, ok } from '../base/result.ts';
 import type { Result } from '../base/result.ts';
 
+/**
+ * What may be typed, for the parser, for people and for the chart's schema (test/chart/patterns.ts): durations in
+ * ms, sizes in bytes, limits included.
+ */
+export type Form =
+  | { readonly kind: 'duration' | 'count' | 'size' | 'percent'; readonly limits: Limits }
+  | { readonly kind: 'choice'; readonly options: readonly string[] }
+  | { readonly kind: 'text'; readonly maxLength: number }
+  | { readonly kind: 'fencing' };
+
+/** Smallest and largest value; Infinity admits `forever`. */
+export type Limits = readonly [min: number, max: number];
+
 /** A declared parameter: texts as operators type them, and their parser. */
 export interface Parameter<T> {
   /** As typed: kebab case, without a unit (durations carry their own). */
@@ -13,6 +26,7 @@ export interface Parameter<T> {
   /** Values of the other sets where they differ from the default. */
   readonly fast: string | undefined;
   readonly bench: string | undefined;
+  readonly form: Form;
   /** Form and range for people. */
   readonly range: string;
   readonly doc: string;
@@ -52,12 +66,35 @@ interface Extra {
 function declare<T>(
   name: string,
   value: string,
-  range: string,
+  form: Form,
   extra: Extra,
-  parse: (value: string) => Result<T, string>,
+  parse: (value: string, range: string) => Result<T, string>,
 ): Parameter<T> {
   const { fast, bench, doc } = extra;
-  return { name, default: value, fast, bench, range, doc, parse };
+  const range = rangeOf(form);
+  const parseTyped = (typed: string): Result<T, string> => parse(typed, range);
+  return { name, default: value, fast, bench, form, range, doc, parse: parseTyped };
+}
+
+function rangeOf(form: Form): string {
+  const between = ([min, max]: Limits, format: (value: number) => string): string =>
+    `${format(min)} … ${format(max)}`;
+  switch (form.kind) {
+    case 'duration':
+      return between(form.limits, formatDuration);
+    case 'count':
+      return between(form.limits, String);
+    case 'size':
+      return between(form.limits, formatSize);
+    case 'percent':
+      return between(form.limits, (value) => `${value}%`);
+    case 'choice':
+      return form.options.join(', ');
+    case 'text':
+      return `at most ${form.maxLength} characters`;
+    case 'fencing':
+      return 'auto, gone, delay=15s, none';
+  }
 }
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
@@ -65,10 +102,12 @@ const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 
 /** `500ms`, `10s`, `2m`, `1h`; a bare `0`. Whole milliseconds; undefined when malformed. */
 function durationMs(value: string): number | undefined {
   if (value === '0') return 0;
-  const match = /^(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h)$/.exec(value);
-  const unit = UNITS[match?.[2] ?? ''];
+  const match = /^(\d{1,9})(?:\.(\d{1,3}))?(ms|s|m|h)$/.exec(value);
+  const unit = UNITS[match?.[3] ?? ''];
   if (match === null || unit === undefined) return undefined;
-  const ms = Number(match[1]) * unit;
+  // Not as one number: 1.001 * 1000 is less than 1001.
+  const thousandths = Number((match[2] ?? '').padEnd(3, '0'));
+  const ms = Number(match[1]) * unit + (thousandths * unit) / 1000;
   return Number.isInteger(ms) ? ms : undefined;
 }
 
@@ -83,15 +122,14 @@ export function formatDuration(ms: number): string {
   return `${ms}ms`;
 }
 
-/** An upper limit of Infinity admits `forever`. */
 export function duration(
   name: string,
-  [min, max]: readonly [number, number],
+  limits: Limits,
   value: string,
   extra: Extra,
 ): Parameter<number> {
-  const range = `${formatDuration(min)} … ${formatDuration(max)}`;
-  return declare(name, value, range, extra, (typed) => {
+  const [min, max] = limits;
+  return declare(name, value, { kind: 'duration', limits }, extra, (typed, range) => {
     const ms = typed === 'forever' && max === Infinity ? Infinity : durationMs(typed);
     if (ms !== undefined && ms >= min && ms <= max) return ok(ms);
     return err(`${JSON.stringify(typed)} is not a duration like 500ms, 10s or 2m in ${range}`);
@@ -100,12 +138,12 @@ export function duration(
 
 export function count(
   name: string,
-  [min, max]: readonly [number, number],
+  limits: Limits,
   value: string,
   extra: Extra,
 ): Parameter<number> {
-  const range = `${min} … ${max}`;
-  return declare(name, value, range, extra, (typed) => {
+  const [min, max] = limits;
+  return declare(name, value, { kind: 'count', limits }, extra, (typed, range) => {
     const number = /^\d{1,9}$/.test(typed) ? Number(typed) : NaN;
     if (number >= min && number <= max) return ok(number);
     return err(`${JSON.stringify(typed)} is not a whole number in ${range}`);
@@ -125,14 +163,9 @@ function formatSize(bytes: number): string {
 }
 
 /** `512Ki`, `32Mi`, `1Gi`; bytes. */
-export function size(
-  name: string,
-  [min, max]: readonly [number, number],
-  value: string,
-  extra: Extra,
-): Parameter<number> {
-  const range = `${formatSize(min)} … ${formatSize(max)}`;
-  return declare(name, value, range, extra, (typed) => {
+export function size(name: string, limits: Limits, value: string, extra: Extra): Parameter<number> {
+  const [min, max] = limits;
+  return declare(name, value, { kind: 'size', limits }, extra, (typed, range) => {
     const match = /^(\d{1,9})(Ki|Mi|Gi)$/.exec(typed);
     const bytes = Number(match?.[1]) * (BINARY_UNITS[match?.[2] ?? ''] ?? NaN);
     if (bytes >= min && bytes <= max) return ok(bytes);
@@ -142,12 +175,12 @@ export function size(
 
 export function percent(
   name: string,
-  [min, max]: readonly [number, number],
+  limits: Limits,
   value: string,
   extra: Extra,
 ): Parameter<number> {
-  const range = `${min}% … ${max}%`;
-  return declare(name, value, range, extra, (typed) => {
+  const [min, max] = limits;
+  return declare(name, value, { kind: 'percent', limits }, extra, (typed, range) => {
     const number = /^\d{1,3}%$/.test(typed) ? Number(typed.slice(0, -1)) : NaN;
     if (number >= min && number <= max) return ok(number);
     return err(`${JSON.stringify(typed)} is not a percentage like 10% in ${range}`);
@@ -160,24 +193,22 @@ export function choice<T extends string>(
   value: T,
   extra: Extra,
 ): Parameter<T> {
-  const range = options.join(', ');
-  return declare(name, value, range, extra, (typed) => {
+  return declare(name, value, { kind: 'choice', options }, extra, (typed, range) => {
     const option = options.find((one) => one === typed);
     return option !== undefined ? ok(option) : err(`${JSON.stringify(typed)} is none of ${range}`);
   });
 }
 
 export function text(name: string, maxLength: number, extra: Extra): Parameter<string> {
-  return declare(name, '', `at most ${maxLength} characters`, extra, (typed) =>
+  return declare(name, '', { kind: 'text', maxLength }, extra, (typed, range) =>
     typed.length <= maxLength && /^[\x20-\x7e]*$/.test(typed)
       ? ok(typed)
-      : err(`is not printable ASCII of at most ${maxLength} characters`),
+      : err(`is not printable ASCII of ${range}`),
   );
 }
 
 export function fencing(name: string, value: string, extra: Extra): Parameter<Fencing> {
-  const range = 'auto, gone, delay=15s, none';
-  return declare(name, value, range, extra, (typed) => {
+  return declare(name, value, { kind: 'fencing' }, extra, (typed, range) => {
     let declared: Fencing = { gone: false, delayMs: undefined, none: false };
     for (const item of typed.split(',').map((part) => part.trim())) {
       const delayMs = item.startsWith('delay=') ? durationMs(item.slice(6)) : undefined;

@@ -437,6 +437,9 @@ describe('refused at install', () => {
     ['a misspelt policy parameter', { 'policy.parameters.no-path-timout': '1s' }, /no-path-timout/],
     ['a duration without a unit', { 'policy.parameters.hold-down': '10' }, /hold-down/],
     ['`forever` where it means nothing', { 'policy.parameters.hold-down': 'forever' }, /hold-down/],
+    ['a duration out of its range', { 'policy.parameters.probe-interval': '7h' }, /probe-interval/],
+    ['a count out of its range', { 'policy.parameters.probe-failures': 11 }, /probe-failures/],
+    ['a number that is no duration', { 'policy.parameters.hold-down': 10 }, /hold-down/],
     ['a word for a fence', { 'policy.parameters.fencing': 'hope' }, /fencing/],
     ['one InitiatorName for all nodes', { initiatorNameTemplate: 'iqn.2026-01.x:a' }, /initiator/],
     ['a relative directory', { kubeletDir: 'var/lib' }, /kubeletDir/],
@@ -454,6 +457,38 @@ describe('refused at install', () => {
     const done = template(values);
     expect(done.ok).toBe(false);
     expect(done.stderr).toMatch(words);
+  });
+
+  const together: readonly (readonly [string, Readonly<Record<string, string>>])[] = [
+    ['one longer than its maximum', { 'hold-down': '1h' }],
+    ['a pair of the ladder, in two units', { 'probe-gap': '1.5s', 'probe-interval': '1400ms' }],
+    ['windows that are too few', { 'brown-out-windows': '11' }],
+    ['log without a fence', { 'write-policy': 'log', fencing: 'gone, none' }],
+    ['floating without proof', { portals: 'floating', reservation: 'off' }],
+    ['a timeout before the detection', { 'no-path-timeout': '3100ms' }],
+    ['a timeout before the fence', { 'no-path-timeout': '10s', fencing: 'delay=10s' }],
+    ['a lead that no weight has', { 'failback-lead': '11' }],
+    ['a set that has not the default', { policy: 'fast', 'hold-down': '6s' }],
+    ['the same beneath its maximum', { policy: 'fast', 'hold-down': '5s' }],
+    ['a pair that is equal', { 'probe-gap': '1s', 'probe-interval': '1s' }],
+    ['windows that are enough', { 'brown-out-windows': '010' }],
+    ['log with a fence', { 'write-policy': 'log', fencing: 'gone' }],
+    ['floating, declared', { portals: 'floating', reservation: 'off', fencing: 'delay=1s' }],
+    ['a timeout after the detection', { 'no-path-timeout': '3101ms' }],
+    ['no timeout at all', { 'no-path-timeout': '0', fencing: 'delay=10s' }],
+    ['for ever', { 'no-path-timeout': 'forever', fencing: 'delay=1h' }],
+    ['a lead that two weights have', { 'failback-lead': '10' }],
+  ];
+  test.each(together)('as csi does: %s', (_what, values) => {
+    const { policy, ...parameters } = values;
+    const set = policy === undefined ? {} : { 'policy.set': policy };
+    const own = Object.entries(parameters).map(
+      ([name, value]) => [`policy.parameters.${name}`, value] as const,
+    );
+    const { ok } = parsePolicyDefaults(JSON.stringify(values), DEFAULT_WEIGHTS);
+    const done = template({ ...set, ...Object.fromEntries(own) });
+    expect(done.ok).toBe(ok);
+    if (!ok) expect(done.stderr).toContain('policy: ');
   });
 
   test('a Kubernetes that is too old', () => {

@@ -83,7 +83,7 @@ describe('policy parameters', () => {
   });
 
   test.each(chartParameters())('$name: what the program takes, the schema takes', (parameter) => {
-    const pattern = new RegExp(parameter.pattern);
+    const pattern = new RegExp(parameter.schema.pattern);
     const own = Object.values(PARAMETERS).find(({ name }) => name === parameter.name)!;
     for (const value of [own.default, own.fast, own.bench].filter((one) => one !== undefined)) {
       expect(value).toMatch(pattern);

@@ -170,6 +170,7 @@ imagePullSecrets:
 {{- if ge $largest (mul 2 $smallest | int) -}}
 {{- fail (printf "topology.weights: the largest (%d) must be less than twice the smallest (%d), or a path that has just failed would still be the heaviest" $largest $smallest) -}}
 {{- end -}}
+{{- include "priority-path.checkPolicy" . -}}
 {{- if le (int .Values.pathd.terminationGracePeriodSeconds) (int .Values.pathd.stopTimeoutSeconds) -}}
 {{- fail "pathd.terminationGracePeriodSeconds must be longer than pathd.stopTimeoutSeconds" -}}
 {{- end -}}
