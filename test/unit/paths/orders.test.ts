@@ -8,7 +8,7 @@ const three = (): Hand => {
   return hand;
 };
 const pin = (hand: Hand, path: string | undefined): readonly PathEffect[] =>
-  hand.feed({ kind: 'pinned', path: path === undefined ? undefined : path });
+  hand.feed({ kind: 'pinned', path });
 const drain = (hand: Hand, path: string, drained = true): readonly PathEffect[] =>
   hand.feed({ kind: 'drain-set', path, drained });
 const arrived = (hand: Hand, path: string): readonly PathEffect[] =>

@@ -305,6 +305,21 @@ describe.each([
     expect(b.medium.value(3)).toBe(4);
   });
 
+  it('is not paid where addresses have come to float: what answers there need not be its target', async () => {
+    const { a } = await keptOut();
+    const b = nodeB(a, a.volume.debts);
+    await b.start();
+    await b.wrote(3, 2);
+    const { paths, policy } = b.volume.wanted;
+    const floating = { ...policy, portals: 'floating' } as const;
+    const edited = b.volume.reconfigure({ paths, policy: floating, pin: '' });
+    expect(await b.clock.run(edited)).toMatchObject({ ok: true });
+    b.gateway(0).revive();
+    await b.clock.advance(60_000);
+    expect(b.volume.unpaid).toMatchObject([{ initiatorName: A, paths: [{ keptOut: true }] }]);
+    await b.close();
+  });
+
   it('is not believed to be kept out where the reservation is gone, though there is a new one', async () => {
     const { a, reservations } = await keptOut(3);
     reservations.clear();
