@@ -23,7 +23,7 @@ export class ControllerDriver {
   #stepping = false;
   /**
    * The first tick has come: everything that has to be fenced is known. Events before it wait, for a path must
-   * not be chosen while debts of earlier holders are still being collected.
+   * not be chosen while debts of former nodes are still being collected.
    */
   #begun = false;
   #timer: Timer | undefined;

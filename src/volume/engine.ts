@@ -94,7 +94,7 @@ export class VolumeEngine {
   #allDown = false;
   #failure: string | undefined;
   #outlookTold = '';
-  /** Of many commands with one fate the first is told. */
+  /** Of many commands that end in the same way only the first is reported. */
   readonly #tell: {
     readonly busy: (path: string, command: string) => void;
     readonly slow: (path: string, command: string, ageMs: number) => void;
@@ -188,7 +188,7 @@ export class VolumeEngine {
     if (!this.options.readOnly && this.options.singleNode !== false) this.debts.serve();
   }
 
-  /** The controller falls silent, and nothing new is sent. */
+  /** The controller is stopped, and nothing new is sent. */
   stop(): void {
     this.#silence();
     this.dispatcher.hold();
@@ -360,7 +360,7 @@ export class VolumeEngine {
         this.driver.dispatch(signal.event);
         return;
       case 'identity':
-        // A ban outlives this process: what is not ours today is not ours after a restart.
+        // A ban outlives this process: a path that leads to another unit today does so after a restart.
         if (signal.identity.kind === 'banned') void this.#recordBans();
         this.options.onEvent(signal);
         return;

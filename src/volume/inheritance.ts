@@ -4,7 +4,7 @@
  * former nodes, are fenced before the first write.
  *
  * Of a volume that several nodes write, none resets the unit for the debt of one that has left: the others'
- * commands would end as well. It is told.
+ * commands would end as well. The debt is told.
  */
 import type { Instant } from '../base/brand.ts';
 import { ok, type Result } from '../base/result.ts';
@@ -64,7 +64,7 @@ function ownPath(name: string, { options, link, debts }: Heir): FencedPath {
   return nexus === undefined ? absentPath(name) : debts.ownPath(debtPath(record, name));
 }
 
-/** The debts that this volume is to settle. */
+/** The debts that this volume is to pay. */
 export function debtsOfVolume({ singleNode, debts, record }: VolumeOptions): readonly Debt[] {
   return (singleNode === false ? undefined : debts) ?? record.debts ?? [];
 }

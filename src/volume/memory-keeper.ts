@@ -1,11 +1,10 @@
 /**
  * When the controller's memory goes to disk: a moment after something has happened to a path or the
- * I/O has moved, once a minute while weights grow, and every ten minutes while all is not as it should
- * be, so that its age tells how long this process has been gone. A volume that is home and well writes
- * nothing.
+ * I/O has moved, once a minute while weights grow, and every ten minutes while there is anything worth
+ * keeping, so that its age tells how long this process has been gone. A volume without it writes nothing.
  *
  * The moment is there for the failover: its own save, of the path that may hold writes, goes first. A
- * save that fails is tried at the next turn; nothing depends on it but how soon a volume goes home.
+ * save that fails is tried at the next turn; only the time of the next failback depends on it.
  */
 import type { Clock, Timer } from '../ports/clock.ts';
 import type { ControllerDriver } from './controller-driver.ts';

@@ -1,4 +1,4 @@
-/** What is worth an event is told at most so often: of many commands with one fate the first tells. */
+/** An event is told once a minute at most: of many commands that end in the same way the first is reported. */
 import type { Clock } from '../ports/clock.ts';
 
 const TOLD_MS = 60_000;

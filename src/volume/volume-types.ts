@@ -21,7 +21,7 @@ export interface VolumeOptions {
   readonly paths: readonly VolumePath[];
   readonly policy: Policy;
   readonly initiatorName: string;
-  /** ISIDs of the other volumes of this node: keys that name them are no stranger's. */
+  /** ISIDs of the other volumes of this node: keys that name them are this node's. */
   readonly otherIsids?: () => readonly string[];
   readonly readOnly: boolean;
   /**

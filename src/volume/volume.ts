@@ -121,7 +121,7 @@ export class Volume implements BlockSource {
     if (dispute !== undefined) return err({ kind: 'dispute', detail: dispute });
     if (dispatcher.route !== undefined) return ok(undefined);
     const usable = driver.view().some((path) => path.up && path.identity.kind === 'verified');
-    // Without credentials that the targets take there is no fence either: it would need a login.
+    // Where the targets refuse the credentials there is no fence either: a fence needs a login.
     const refused = !usable && board.allAnswered && board.unauthenticated !== '';
     const waiting = usable || switcher.unfenced.length > 0 || !board.allAnswered;
     if (waiting && !refused && !timeIsUp) return undefined;
@@ -133,7 +133,7 @@ export class Volume implements BlockSource {
   }
 
   /**
-   * Where a fence hangs on it, the other paths have a moment to come up as well: what the first attach
+   * Where a fence depends on other paths, they have a moment to come up as well: what the first attach
    * knows about them decides whether it is refused.
    */
   async #waitForProof(): Promise<void> {

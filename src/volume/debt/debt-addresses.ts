@@ -106,9 +106,9 @@ export function carriedDebts(carried: Carried): readonly Debt[] {
 type Told = Pick<Carried, 'told' | 'initiatorName'>;
 
 /**
- * Paths that may hold writes by the record, and of which a later holder says that its reservation keeps them
- * out. What this node knows of them fences nothing any more: that holder has taken their keys away. An entry
- * of this node that says less is of a claim since, of which the record knows best.
+ * Paths that may hold writes by the record, and of which a later node says that its reservation keeps them
+ * out. What this node knows of them fences nothing any more: that node has taken their keys away. An entry
+ * of this node that says less is of a later claim: there the record decides.
  */
 function keptOutMeanwhile(
   { mayHoldWrites, heldAt, nexuses = {} }: VolumeRecord,
@@ -128,7 +128,7 @@ function keptOutMeanwhile(
   });
 }
 
-/** The record without the paths that a later holder has kept out: they are among the debts (carriedDebts). */
+/** The record without the paths that a later node has kept out: they are among the debts (carriedDebts). */
 export function withoutKeptOut(record: VolumeRecord, told: Told): VolumeRecord {
   const names = new Set(keptOutMeanwhile(record, told));
   if (names.size === 0) return record;
@@ -142,7 +142,7 @@ export function withoutKeptOut(record: VolumeRecord, told: Told): VolumeRecord {
   };
 }
 
-/** Of our own writes the record knows best, unless it was lost: then it has this very debt, or is not there. */
+/** For our own writes the record decides, unless it was lost: then it has this very debt, or is not there. */
 function ownDebt(
   debt: Debt,
   record: VolumeRecord | undefined,

@@ -3,13 +3,13 @@
  * of another node is fenced before the first write of this one (fence.ts), and what came of it is on
  * disk.
  *
- *   reset    a login under the former holder's InitiatorName and ISID reinstates its session: what lies
+ *   reset    a login under the former node's InitiatorName and ISID reinstates its session: what lies
  *            unread in the old one's socket is thrown away, which no reset from another session would do.
  *            Then LOGICAL UNIT RESET and SYNCHRONIZE CACHE. Where its name or ISID is not known: the same
  *            through a login of our own, at that address.
  *   preempt  the path's key, or the reservation that kept it out, was seen at a device server where the
- *            unit is reserved for this node now: what it brings is refused as long as we hold that. It is
- *            not settled by this: it stays on record, and is paid by `reset` once its portal answers.
+ *            unit is reserved for this node now: what it brings is refused as long as we hold that. This
+ *            does not pay it: it stays on record, and `reset` pays it once its portal answers.
  *   gone, delay, none   as for paths of our own; `delay` counts from the release or the take-over.
  *
  * A debt without a name and an initiator is that of an unknown history: each path is reset through a
@@ -74,7 +74,7 @@ export interface DebtsOptions {
 /** How often a path that is kept out is asked whether it can be logged into. */
 const PAY_MS = 30_000;
 
-/** `reserved`: reset, and not flushed, because the unit is reserved for those who have registered. */
+/** `reserved`: reset, and not flushed, because the unit is reserved for registered sessions. */
 type ResetOutcome = Result<void, TransportFailure> | 'reserved';
 
 interface Entry {
@@ -116,8 +116,8 @@ export class Debts {
   /**
    * Before this node logs in itself: a reset ends the commands of every session, those of a login of ours
    * as well, and none of them is answered. All portals are asked side by side: however many addresses were
-   * removed long ago, they cost one login's patience. What is silent is left to the ladder, which does not ask
-   * it again before it climbs on.
+   * removed long ago, they cost the time limit of one login. A silent address is left to the ladder, which does
+   * not ask it again before it climbs on.
    */
   async resetFirst(): Promise<void> {
     const all = this.#entries.flatMap((entry) => [...entry.open].map((at) => ({ entry, at })));

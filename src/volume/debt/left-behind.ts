@@ -67,7 +67,7 @@ function nexusesOf(paths: readonly ConfiguredPath[]): Nexuses {
   return Object.fromEntries(paths.map(({ name, target, isid }) => [name, { ...target, isid }]));
 }
 
-/** Who this node is on every path: what is configured, and what is kept out though it is not any more. */
+/** The logins of this node on every path: configured ones, and removed ones that are kept out. */
 export function nexusesNow(record: VolumeRecord, paths: readonly ConfiguredPath[]): Nexuses {
   const { mayHoldWrites, keptOut = [], nexuses = {} } = record;
   const needed = new Set([...mayHoldWrites, ...keptOut]);
@@ -76,8 +76,8 @@ export function nexusesNow(record: VolumeRecord, paths: readonly ConfiguredPath[
 }
 
 /**
- * These paths are kept out from now on. Where each was written to is kept with it: who holds writes is another
- * path by then. One that gets the name of a removed path has been known under its own.
+ * These paths are kept out from now on. Where each was written to is kept with it: the path that may hold writes is
+ * another one by then. One that gets the name of a removed path has been known under its own.
  */
 export function keptOutNow(
   { keptOut = [], keptAt = {}, heldAt }: VolumeRecord,

@@ -1,6 +1,6 @@
 /**
- * Whether a path that falls silent with writes unanswered could be fenced, found out while all is well
- * and not at three in the morning (D19). `reset` needs a portal that answers; for one that does not there is
+ * Whether a path that falls silent with writes unanswered could be fenced, found out while the paths
+ * answer, before it is needed (D19). `reset` needs a portal that answers; for one that does not there is
  * `preempt`, where the paths share a device server that is reserved, or what the operator declared.
  */
 import { type Fencing, isAnyDeclared } from '../../paths/policy-values.ts';

@@ -18,7 +18,7 @@
  *   delay    the time after which the operator's target has given up what it had of us.
  *   none     asked for by name: go on without a fence.
  *
- * Fail one, try the next; fail all, hold and come again.
+ * If one rung fails, the next is tried. If all fail, the I/O is held and the ladder is climbed again.
  */
 import type { Instant } from '../../base/brand.ts';
 import { err, type Result } from '../../base/result.ts';
@@ -93,7 +93,7 @@ interface Climb {
 
 /** Limit of a login and of silence in the rungs reset and preempt. */
 const STEP_MS = 1_000;
-/** Where going on unfenced was asked for, a fence may only cost this much. */
+/** Where the operator declared `none`, each step of a fence may only cost this much. */
 const STEP_MS_BEFORE_NONE = 150;
 
 /** What a policy says about fences now. */
@@ -149,7 +149,7 @@ const ADVICE =
   '"delay=<time>" if the target drops a lost initiator\'s commands within that time, or to "none" to ' +
   'go on unfenced at your own risk';
 
-/** A later holder may have fenced it; that the claim does not name it any more is no proof of that. */
+/** A later owner may have fenced it; that the claim does not name it any more is no proof of that. */
 const ADVICE_OF_RECORD =
   'this node has left them itself, and its record does not say whether a node that had the volume since has ' +
   'fenced them: bring that portal back, or, where every target of the volume was restarted since, end its ' +

@@ -48,7 +48,7 @@ export class NexusProof {
     this.#options = options;
   }
 
-  /** Why a login would be in vain; `current`: the one that there is. */
+  /** Why a login would prove nothing; `current`: the session that there is. */
   refusal(key: string | undefined, current: Session | undefined): TransportFailure | undefined {
     if (!this.#options.isFloating()) return undefined;
     if (key === undefined) return unprovable();
@@ -58,7 +58,7 @@ export class NexusProof {
 
   /**
    * Found there the old session loses its registration to the new one, before a reset ends what it has begun.
-   * Where it is not found the login stays, and a probe tells what it is good for.
+   * Where it is not found the login stays, and a probe finds out what it leads to.
    */
   async prove(
     session: Session,

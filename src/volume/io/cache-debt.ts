@@ -1,10 +1,10 @@
 /**
- * What of ours the volatile cache of the path in use may hold although the ledger has done with it, or does
- * not know:
+ * Writes that may be only in the volatile cache of the current path although the ledger has settled them, or
+ * does not know of the cache:
  *
- *   failed    data-changing commands that ended without GOOD: a part of them may be in there. Nobody
- *             replays them, so until a flush has covered them the path must be fenced when it is left, or
- *             they are destaged over newer data.
+ *   failed    data-changing commands that ended without GOOD: a part of them may be in there. They
+ *             are not replayed. So until a flush has covered them the path must be fenced when it is left,
+ *             or they are destaged over newer data.
  *   exposed   requests under way that were sent as to a unit without a cache, which turned out to have one:
  *             they are answered after a flush.
  */
@@ -48,7 +48,7 @@ export class CacheDebt {
     this.#exposed.delete(entry);
   }
 
-  /** The path is left, and whoever leaves it has asked `isOpen` before. */
+  /** The path is left; `isOpen` was asked before. */
   leave(): void {
     this.#covered = this.#failed;
     this.#exposed.clear();

@@ -156,7 +156,7 @@ export class Dispatcher {
     this.#route = route;
     this.facts = route.facts;
     this.#held = false;
-    // Whatever was in doubt while there was no path: this one was verified.
+    // A doubt from the time without a path counts no more: this path was verified.
     this.#frozen = false;
     this.pump();
   }

@@ -77,7 +77,7 @@ export class Flights {
     return this.#flights.has(flight);
   }
 
-  /** Sends it. `done` is told of every outcome, whatever became of the path. */
+  /** Sends it. `done` gets every outcome, also when the path was abandoned. */
   launch(
     session: Session,
     command: Omit<ScsiCommand, 'done'>,

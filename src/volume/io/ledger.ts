@@ -372,7 +372,7 @@ export class Ledger {
     this.#roomless = [];
   }
 
-  /** Marks have changed: works out anew who waits for whom. A flush waits for replays of any age. */
+  /** Marks have changed: works out anew which entry waits for which. A flush waits for replays of any age. */
   #rebuild(): void {
     for (const entry of this.#live) {
       entry.blockers = 0;

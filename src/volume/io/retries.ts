@@ -29,7 +29,7 @@ export const ABORTED = {
 } as const satisfies Verdict;
 
 /**
- * A command that the target has put off so often is told of. The pauses before it add up to 30 s: array
+ * A command that the target has put off so often is reported. The pauses before it add up to 30 s: array
  * controllers that fail over, and tasks of other initiators, take less. Nothing else is done about it:
  * the target answers, so the path is well, and another path would be put off as well.
  */

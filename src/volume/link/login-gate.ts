@@ -1,9 +1,9 @@
 /**
- * Holds a path back from logging in with credentials that were just refused. Whoever asks (a probe every
- * second, a fence four times a second) gets the refusal again without a packet: a target that counts
+ * Keeps a path from logging in with credentials that were just refused. A probe (every second) or a fence
+ * (four times a second) that asks gets the refusal again without a packet: a target that counts
  * failed logins locks the account, and one that logs them is flooded. Other credentials open the gate at
- * once; else it opens after a minute and a bit, the bit differing by path and try, so that a room full
- * of volumes does not come back in step.
+ * once; else it opens after a minute and a bit. The bit differs by path and try, so that many volumes do
+ * not log in at the same moment.
  */
 import type { Instant } from '../../base/brand.ts';
 import { hash32 } from '../../base/hash.ts';

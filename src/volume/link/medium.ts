@@ -1,5 +1,5 @@
 /**
- * Reads that reach the medium of a path: what a probe asks beside who the unit is. A standby shows
+ * Reads that reach the medium of a path: what a probe asks beside the unit's identity. A standby shows
  * recent writes (recent-writes.ts); any path, a block at a rotating address.
  */
 import type { Session } from '../../ports/session.ts';

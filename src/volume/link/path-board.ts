@@ -142,7 +142,7 @@ export class PathBoard {
     this.#emit({ kind: 'paths-changed' });
   }
 
-  /** Looks once more who a path is, though no probe is due. */
+  /** Reads the identity of a path once more, though no probe is due. */
   async identify(name: string, deadlineMs: number): Promise<void> {
     const link = this.#links.get(name);
     const answer = await link?.probe(deadlineMs, false);

@@ -1,7 +1,7 @@
 /**
- * What a holder of the volume may still have under way at targets: which addresses may execute writes of
- * it, under whose name, since when. It follows the volume, not the node (D38): whoever has the volume next
- * fences each address before its first write.
+ * What a node may still have under way at targets: which addresses may execute its writes, under which
+ * InitiatorName, since when. It follows the volume, not the node (D38): the next node fences each address
+ * before its first write.
  *
  * Here is what a debt says and how it is read from a record. What cannot be understood is an error, never
  * "nothing": a debt that is dropped is a path that is not fenced.

@@ -1,6 +1,6 @@
 /**
  * The controller's memory as a part of the volume's record. It is worth little: one that cannot be read
- * is no memory, where everything else in the record that cannot be read needs a human.
+ * is no memory, where everything else in the record that cannot be read needs the operator.
  */
 import { isCount, isObject } from '../../base/shape.ts';
 import type { ControllerMemory, PathMemory, Recollection } from '../../paths/memory.ts';

@@ -6,7 +6,7 @@
  * restart finds it and fences those paths before the device is served again (D34, D37).
  *
  * The format is JSON, one file a volume, replaced atomically. A file that cannot be understood is an
- * error for a human, never an empty record.
+ * error for the operator, never an empty record.
  */
 import { err, ok, type Result } from '../../base/result.ts';
 import { isCount, isObject, isStrings, isTexts } from '../../base/shape.ts';
@@ -45,7 +45,7 @@ export interface VolumeRecord {
   readonly leftUnixMs?: number | undefined;
   /** Of former nodes: not fenced yet, or kept out by the reservation of this node alone. */
   readonly debts?: readonly Debt[] | undefined;
-  /** Who this node is on each path that may hold writes or is kept out, configured still or not. */
+  /** The login of this node on each path that may hold writes or is kept out, configured still or not. */
   readonly nexuses?: Readonly<Record<string, RecordedNexus>> | undefined;
   /** 2: none of them is of the layout of versions before (reservation-key.ts). */
   readonly keyLayout?: 2 | undefined;

@@ -55,7 +55,7 @@ export class ClaimQuestion {
     this.#granted.delete(path);
   }
 
-  /** Asked less than this node is still the owner: nothing happens. */
+  /** This node is still the owner. Where no path waits, nothing happens. */
   confirm(): void {
     const paths = [...this.#waiting];
     this.#waiting.clear();

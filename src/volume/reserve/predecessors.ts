@@ -2,8 +2,8 @@
  * Former nodes of the volume, as their registrations show them at a device server (D45): whose keys an
  * attach may take away, and what was seen of them before it did.
  *
- * Only who is named may be preempted: the claim was taken from that node, or it has let the volume go and
- * left its keys. Any other key is that of a node which may be writing at this moment, of another cluster
+ * Only a node that is named may be preempted: the claim was taken from that node, or it has given the volume back
+ * and left its keys. Any other key is that of a node which may be writing at this moment, of another cluster
  * perhaps, and its owner has given this node nothing.
  */
 import type { Kinship } from './kinship.ts';
@@ -84,7 +84,7 @@ export class Predecessors {
   }
 }
 
-/** Who is refused is told why, and the way out. */
+/** The text of a refusal: why, and the way out. */
 export function reservedText(key: string): string {
   return (
     `reserved by another node (key ${key}), from which this one was not given the volume: two nodes that ` +

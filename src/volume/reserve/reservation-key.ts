@@ -1,6 +1,6 @@
 /**
- * The reservation keys of one node, so that a node that reads them at a device server sees whose they
- * are:
+ * The reservation keys of one node, so that a node that reads them at a device server sees of which
+ * node they are:
  *
  *   bytes 0..4  the node: 40 bits of a hash of its InitiatorName
  *   bytes 5..6  the path: the number of its ISID, which no other path of this volume has
@@ -8,8 +8,8 @@
  *
  * A login has a key of its own because targets disagree about what a registration belongs to: for LIO
  * and istgt to the ports (a new session of the same ISID is registered already), for tgt to the session
- * (it is not, and the old registration stays behind with nobody to use it). With a key for each login
- * what was left behind has a name, and can be taken away.
+ * (it is not registered, and the old registration stays behind unused). With a key for each login
+ * what was left behind can be recognised and taken away.
  *
  * Versions before this layout had 32 bits of the name and 24 of the ISID: two nodes of equal hash took
  * each other's keys for their own. Keys of that layout are not made any more, only recognised.

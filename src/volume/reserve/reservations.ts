@@ -1,16 +1,16 @@
 /**
- * The volume's persistent reservations (D43): which nexus has registered which key, who shares a device server,
- * who holds the unit, and the fence that this makes possible.
+ * The volume's persistent reservations (D43): which nexus has registered which key, which paths share a
+ * device server, for which node the unit is reserved, and the fence that this makes possible.
  *
  *   join     after each login, before the path is used: a key of its own is registered. What an earlier
  *            login of the path left behind is taken away; so are another node's keys, where this node has
  *            just been given the volume.
- *   survey   every path reads the keys of all: who sees whom leads to one device server (kinship.ts).
+ *   survey   every path reads the keys of all: paths that see each other's lead to one device server (kinship.ts).
  *   reserve  a single-node volume whose paths all lead to one: WRITE EXCLUSIVE - REGISTRANTS ONLY, so
  *            that the target itself refuses the writes of initiators that have not registered.
  *   fence    an abandoned nexus loses its registration through another path of the same device server:
  *            whatever it brings from then on is refused; a LOGICAL UNIT RESET ends what it has begun.
- *   inspect  a conflict, or a unit attention that says keys have changed: ours are lost, or we are fenced.
+ *   inspect  a conflict, or a unit attention that says keys have changed: ours are lost, or were taken away.
  *   leave    at the end, all keys of this node and with them the reservation go.
  *
  * Why the reservation and not PREEMPT AND ABORT alone: it aborts what the device server has. What lies in
@@ -423,7 +423,7 @@ export class Reservations {
 
   // --------------------------------------------------------------------------------- inspect
 
-  /** A target has changed keys, or refused a command: whose fault is it? */
+  /** A target has changed keys, or refused a command: are our keys lost, or does another node have the unit? */
   async inspect(path: string): Promise<Finding> {
     const nexus = this.#nexuses.get(path);
     if (nexus === undefined || this.#left) return 'unknown';
@@ -461,7 +461,7 @@ export class Reservations {
     const done: Nexus[] = [];
     for (const nexus of all) if (await giveBack(nexus, this.#ring, manner)) done.push(nexus);
     this.#nexuses.clear();
-    // Whoever gave its own key back has taken those of a path beside it, which does not answer, as well.
+    // A path that gave its key back has also taken away the keys of a path beside it that does not answer.
     return !all.every((nexus) =>
       done.some((one) => one === nexus || (!isAnothers && this.#isKin(nexus, one.name))),
     );

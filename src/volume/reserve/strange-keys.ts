@@ -1,7 +1,7 @@
 /**
  * A key at a target that begins like those of this node and that this process has not registered (D45): was it
  * a process of this node before us, or another node whose InitiatorName has the same hash, or the same
- * InitiatorName? Taken for ours it would be preempted, and its node neither fenced nor noticed.
+ * InitiatorName? Taken for ours the key would be preempted, and its node neither fenced nor noticed.
  *
  *   1. The target says who has registered it (READ FULL STATUS; LIO and istgt have it, tgt has not).
  *   2. Else the record decides: what was left cleanly has left no key. Where it may have left some, and for

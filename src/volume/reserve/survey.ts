@@ -13,7 +13,7 @@ export interface SurveyOptions {
   readonly isStale: (nexus: Nexus) => boolean;
 }
 
-/** True: something about who shares a device server is news. */
+/** True: it is news which paths share a device server. */
 export async function surveyKin(
   nexuses: readonly Nexus[],
   { kin, stepMs, isStale }: SurveyOptions,

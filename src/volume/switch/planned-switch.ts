@@ -101,7 +101,7 @@ export async function planSwitch(
   if (flushed !== undefined || standing.isOverruled()) {
     return giveUp(`flush of the old path: ${flushed ?? 'path lost or changed'}`);
   }
-  // With everything on stable storage: who it is, and does it show the newest writes?
+  // With everything on stable storage: is it the volume's unit, and does it show the newest writes?
   const checking = path?.recheck(probeTimeoutMs) ?? Promise.resolve(notLoggedIn());
   const answer = await answerWithin(standing, drainTimeoutMs, checking);
   const verified = path?.verified;

@@ -1,7 +1,7 @@
 /**
  * Asks a path that may be slow. Silence, pings included, ends it after `deadlineMs`; a path that answers
- * pings is given its time, is told of as late, and asked again at growing pauses, for one question that a
- * target has swallowed proves nothing and is never answered. The first answer to any of them counts.
+ * pings has its time, is reported as late, and is asked again at growing pauses: a question that a target has
+ * lost is never answered, and proves nothing. The first answer to any of them counts.
  */
 import type { Clock, Timer } from '../../ports/clock.ts';
 import type { Session } from '../../ports/session.ts';

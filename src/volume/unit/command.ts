@@ -42,7 +42,7 @@ export interface CommandContext {
 }
 
 const RETRY_MS = 20;
-/** Retries without a pause; a target that aborts everything is not asked as fast as it answers. */
+/** Retries without a pause; a target that aborts everything is asked with pauses. */
 const RETRIES_AT_ONCE = 8;
 
 function fault(kind: CommandFault['kind'], cause: CauseKind, detail: string): CommandResult {

@@ -3,7 +3,7 @@
  * it does, every other is compared with it.
  *
  * Before the first use nothing says which of two disagreeing targets is the right one. So until the
- * record is settled a disagreement is a dispute, and the volume is not attached; afterwards the one
+ * record is concluded a disagreement is a dispute, and the volume is not attached; afterwards the one
  * that differs is banned.
  */
 import type { Identity } from '../../paths/model.ts';
@@ -62,7 +62,7 @@ export class IdentityBook {
     return expectedSerial === '' ? undefined : expectedSerial;
   }
 
-  /** From now on the record stands, and so do the bans of the paths that differ from it. */
+  /** From now on the record counts, and so do the bans of the paths that differ from it. */
   settle(): void {
     this.#settled = true;
     for (const [path, detail] of this.#early) this.#banned.set(path, detail);
@@ -112,7 +112,7 @@ export class IdentityBook {
   judge(path: string, seen: LuIdentity): Identity {
     const isKnown = this.#record !== undefined || this.#pinned !== undefined;
     const verdict = this.#judge(path, seen);
-    // Banned before there is a record it is by the operator's word, and it is not looked at again.
+    // A path that is banned before there is a record is banned by the operator's word, and not looked at again.
     const isOther = verdict.kind === 'banned' || (isKnown && verdict.kind === 'unverified');
     if (isOther) this.#others.add(path);
     else this.#others.delete(path);

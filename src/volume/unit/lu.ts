@@ -1,5 +1,5 @@
 /**
- * Reads what a path leads to: who the logical unit is (identity.ts judges it) and what it can do.
+ * Reads what a path leads to: the identity of the logical unit (identity.ts judges it) and what it can do.
  *
  * INQUIRY and the pages that carry identity must be answered; a target without VPD 83h or 80h has no
  * identifiers, which is a fact and not an error. Limits and provisioning pages are optional (SBC-3
@@ -37,7 +37,7 @@ export interface LuReading {
   readonly identity: LuIdentity;
   readonly facts: LuFacts;
   /**
-   * The unit is reserved and this nexus has not registered: it shows who it is and not all it can do
+   * The unit is reserved and this nexus has not registered: it shows its identity and not all it can do
    * (SPC-4 table 72). To be read again.
    */
   readonly reserved: boolean;

@@ -1,7 +1,7 @@
 /**
  * What a SCSI outcome means for the request, the path and the volume (D28). Not every error is the path's:
  * medium errors, full thin pools and refused commands are answers and go back to the caller; a busy
- * target is asked again on the same path; only what says "not here" speaks against the path.
+ * target is asked again on the same path; only an answer that says "not here" counts against the path.
  *
  * Sources: SPC-4 4.5 and annex F (sense keys and additional sense codes), SAM-5 5.3 (status codes).
  */
@@ -144,8 +144,8 @@ function judgeIllegalRequest(sense: Sense): Verdict {
 }
 
 /**
- * A deferred error: something that was answered well has failed since, and the target knows no more to
- * whom it matters. What it has recovered from is no loss.
+ * A deferred error: a command that was answered well has failed since, and the target does not say any
+ * more which one. What the target has recovered from is no loss.
  */
 export function tellsOfLoss({ key, deferred }: Sense): boolean {
   const harmless: readonly number[] = [
@@ -174,7 +174,7 @@ export function asksForIdentity(sense: Sense): boolean {
   return sense.asc === 0x2a && [0x00, 0x01, 0x09].includes(sense.ascq);
 }
 
-/** Unit attentions that say another node took our reservation: we are fenced. */
+/** Unit attentions that say that another node took our keys or our reservation away. */
 export function tellsWeAreFenced(sense: Sense): boolean {
   return sense.asc === 0x2a && (sense.ascq === 0x03 || sense.ascq === 0x04 || sense.ascq === 0x05);
 }

@@ -1,5 +1,5 @@
 /**
- * What asking a path came to: it works, it does not and why, or it leads somewhere else. Failures of
+ * The answer of a path that was asked: it works, it does not and why, or it leads to another unit. Failures of
  * transports and faults of commands become one here.
  */
 import type { Cause, CauseKind, Identity } from '../../paths/model.ts';

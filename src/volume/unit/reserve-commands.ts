@@ -43,7 +43,7 @@ export function readHolder(context: CommandContext): Answer<Reservation | undefi
   return reserveIn(context, 'READ RESERVATION', action, decodeReadReservation);
 }
 
-/** Who has registered each key; tgt has no such command. */
+/** The initiator that has registered each key; tgt has no such command. */
 export function readRegistrants(context: CommandContext): Answer<readonly Registrant[]> {
   return reserveIn(context, 'READ FULL STATUS', ReserveIn.READ_FULL_STATUS, decodeFullStatus);
 }

@@ -1,6 +1,6 @@
 /**
- * Waits for work that a target may take long for, as long as the target answers pings (D17). A slow array is
- * given its time; a portal that has fallen silent is left as fast as ever.
+ * Waits for work that a target may take long for, as long as the target answers pings (D17). A slow array
+ * has its time; a portal that has fallen silent is left after `stepMs`.
  */
 import { err } from '../../base/result.ts';
 import type { Clock } from '../../ports/clock.ts';
@@ -12,7 +12,7 @@ interface Patience {
   readonly stepMs: number;
 }
 
-/** What silence is told as. */
+/** The failure that silence is reported as. */
 export function unanswered(stepMs: number): {
   readonly ok: false;
   readonly error: TransportFailure;
