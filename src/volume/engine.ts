@@ -303,6 +303,7 @@ export class VolumeEngine {
       case 'servers-changed':
         this.#onReserve(signal);
         return;
+      case 'fenced':
       case 'switched':
       case 'switch-abandoned':
       case 'path-rejected':
@@ -402,6 +403,9 @@ export class VolumeEngine {
 
   #onSwitch(signal: Exclude<SwitchSignal, UnitSignal>): void {
     switch (signal.kind) {
+      case 'fenced':
+        this.debts.fenced(signal.path, signal.rung);
+        return;
       case 'switched':
         this.#switched(signal.report);
         return;

@@ -92,6 +92,8 @@ interface Entry {
 export class Debts {
   readonly #options: DebtsOptions;
   readonly #entries: readonly Entry[];
+  /** What the switcher is to fence, by the name that it has there. */
+  readonly #unfenced = new Map<string, { readonly entry: Entry; readonly at: DebtAddress }>();
   #timer: Timer | undefined;
   #serves = false;
   #stopped = false;
@@ -148,11 +150,12 @@ export class Debts {
       const agoMs = Math.max(0, clock.wallTime().getTime() - entry.debt.sinceUnixMs);
       const severedAt = (clock.now() - agoMs) as Instant;
       return [...entry.open].map((at) => {
-        const path = this.#fenced(entry, at);
+        const path = this.#toFence(entry, at);
         // One node may have left the same address twice: each is fenced, and each is settled.
         const again = names.get(path.name) ?? 1;
         names.set(path.name, again + 1);
         const name = again === 1 ? path.name : `${path.name} #${String(again)}`;
+        this.#unfenced.set(name, { entry, at });
         return { path: { ...path, name }, severedAt };
       });
     });
@@ -160,7 +163,19 @@ export class Debts {
 
   /** A path of this node that is not configured as it was when it was written to. */
   ownPath(path: DebtPath): FencedPath {
-    return this.#fenced(this.#own(path), { ...path, isWritten: true });
+    const entry = this.#own(path);
+    const at = { ...path, isWritten: true };
+    const fenced = this.#toFence(entry, at);
+    this.#unfenced.set(fenced.name, { entry, at });
+    return fenced;
+  }
+
+  /** A path was fenced, by this rung; one that no debt names changes nothing here. */
+  fenced(path: string, rung: FenceRung): void {
+    const of = this.#unfenced.get(path);
+    if (of === undefined) return;
+    this.#unfenced.delete(path);
+    this.#settled(of.entry, of.at, rung);
   }
 
   /** One that the reservation keeps out; true: nothing of it can come any more. */
@@ -200,7 +215,7 @@ export class Debts {
     this.#timer?.cancel();
   }
 
-  #fenced(entry: Entry, at: DebtAddress): FencedPath {
+  #toFence(entry: Entry, at: DebtAddress): FencedPath {
     const { initiator } = this.#options;
     return {
       name: this.#describe(entry.debt, at),
@@ -208,7 +223,6 @@ export class Debts {
       preempt: (limits) => this.#preempt(entry, at, limits),
       knock: (timeoutMs) =>
         at.host === '' ? Promise.resolve('silent') : initiator.knock(at, timeoutMs),
-      onFenced: (rung) => this.#settled(entry, at, rung),
     };
   }
 

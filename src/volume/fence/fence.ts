@@ -61,8 +61,6 @@ export interface FencedPath {
   knock(timeoutMs: number): Promise<'accepted' | 'refused' | 'silent'>;
   /** Left by this node before it attached the volume, as its own record has it. */
   readonly isOfRecord?: true;
-  /** It is fenced, by this rung. */
-  readonly onFenced?: (rung: FenceRung) => void;
 }
 
 /** A path that may hold writes and is not configured any more: only time or an order can fence it. */

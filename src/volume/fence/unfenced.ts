@@ -6,6 +6,7 @@
  * a path that is fenced is done with, whatever becomes of the next.
  */
 import type { Instant } from '../../base/brand.ts';
+import type { FenceSignal } from './fence-signal.ts';
 import {
   climbFence,
   type FencedPath,
@@ -21,7 +22,12 @@ interface Left {
 }
 
 export class UnfencedPaths {
+  readonly #emit: (signal: FenceSignal) => void;
   readonly #left = new Map<string, Left>();
+
+  constructor(emit: (signal: FenceSignal) => void) {
+    this.#emit = emit;
+  }
 
   add(path: FencedPath, severedAt: Instant): void {
     this.#left.set(path.name, { path, severedAt });
@@ -50,8 +56,8 @@ export class UnfencedPaths {
       if (isEnded()) return undefined;
       if (result.kind === 'held') return result;
       this.#left.delete(name);
-      path.onFenced?.(result.rung);
       rung = result.rung;
+      this.#emit({ kind: 'fenced', path: name, rung });
     }
     return rung === undefined ? undefined : { kind: 'fenced', rung };
   }

@@ -16,6 +16,7 @@ import type { PathLink, Verified } from '../link/path-link.ts';
 import type { RecordKeeper } from '../record/record-keeper.ts';
 import { holding } from '../record/record.ts';
 import { notLoggedIn, type ProbeAnswer } from '../unit/probe-answer.ts';
+import type { SwitchSignal } from './switch-signal.ts';
 
 export interface PlanOptions {
   readonly clock: Clock;
@@ -24,7 +25,7 @@ export interface PlanOptions {
   readonly policy: () => Pick<Policy, 'drainTimeoutMs' | 'probeTimeoutMs'>;
 }
 
-/** How things stand now. */
+/** Questions to the switcher, asked again after every wait, and the one deed: `go`. */
 export interface PlanStanding {
   /** The current path is lost or in doubt: a planned switch has to wait. */
   isOverruled(): boolean;
@@ -34,9 +35,8 @@ export interface PlanStanding {
   isEnded(): boolean;
   /** Waits for work; false: it takes too long, or the switch has become pointless. */
   within(timeoutMs: number, work: Promise<void>): Promise<boolean>;
-  /** The old path answered the flush with a unit attention. */
-  attention(sense: Sense): void;
-  /** The new path gets everything, at once. */
+  readonly emit: (signal: Extract<SwitchSignal, { kind: 'attention' }>) => void;
+  /** The new path gets everything, at once: an answer of this function would come one turn too late. */
   go(verified: Verified): void;
 }
 
@@ -95,7 +95,9 @@ export async function planSwitch(
   if (!(await standing.within(drainTimeoutMs, dispatcher.drained()))) {
     return giveUp(`not drained within ${String(drainTimeoutMs)} ms`);
   }
-  const heard = (sense: Sense): void => standing.attention(sense);
+  const heard = (sense: Sense): void => {
+    standing.emit({ kind: 'attention', path: old.path, sense });
+  };
   const limits = { deadlineMs: drainTimeoutMs, silenceMs: drainTimeoutMs };
   const flushed = await flushCache(dispatcher, clock, limits, heard);
   if (flushed !== undefined || standing.isOverruled()) {

@@ -1,6 +1,7 @@
 /**
  * What this room tells the volume. A signal is delivered at once: the volume has acted on it when `emit` returns.
  */
+import type { FenceSignal } from '../fence/fence-signal.ts';
 import type { ProbeAnswer } from '../unit/probe-answer.ts';
 import type { UnitSignal } from '../unit/unit-signal.ts';
 import type { SwitchReport } from './switch-report.ts';
@@ -8,6 +9,7 @@ import type { SwitchReport } from './switch-report.ts';
 export type SwitchSignal =
   /** A command of our own on the current path was answered with a unit attention. */
   | Extract<UnitSignal, { kind: 'attention' }>
+  | FenceSignal
   /** The new path has everything. */
   | { readonly kind: 'switched'; readonly report: SwitchReport }
   /** A planned switch was given up: the old path goes on. */

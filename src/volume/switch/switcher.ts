@@ -42,7 +42,7 @@ const RETRY_MS = 250;
 export class Switcher {
   readonly #options: SwitcherOptions;
   readonly #emit: (signal: SwitchSignal) => void;
-  readonly #unfenced = new UnfencedPaths();
+  readonly #unfenced = new UnfencedPaths((signal) => this.#emit(signal));
   readonly #account: SwitchAccount;
   /** What the controller wants. */
   #order: SwitchOrder | undefined;
@@ -285,7 +285,7 @@ export class Switcher {
       isWanted: () => this.#order === order,
       isEnded: () => this.#ended,
       within: (timeoutMs, work) => this.#within(timeoutMs, work, order),
-      attention: (sense) => this.#emit({ kind: 'attention', path: old.path, sense }),
+      emit: (signal) => this.#emit(signal),
       go: (verified) => {
         dispatcher.abandon();
         this.#finish(order, verified);
