@@ -11,6 +11,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { SessionTarget } from '../ports/session.ts';
 import type { Bell } from './bell.ts';
 import type { ControllerDriver } from './controller-driver.ts';
+import { LOGOUT_TIMEOUT_MS } from './engine.ts';
 import type { PathBoard, VolumePath } from './link/path-board.ts';
 
 export interface Change {
@@ -93,7 +94,6 @@ export interface Changeable {
 
 /** Leaving the current path is a planned switch: drain, flush, verify; then its session is closed. */
 const LEAVE_TIMEOUT_MS = 15_000;
-const LOGOUT_TIMEOUT_MS = 1_000;
 
 /**
  * Carries a checked change out. Its orders reach the controller as one event, so that no half of the
