@@ -77,8 +77,11 @@ export const FAULT_NAMES = Object.keys(FAULTS) as FaultName[];
 const LEAVE_LIMIT_MS = 60_000;
 /** What a load has seen is known this much later (it reports every 100 ms). */
 const REPORTED_MS = 400;
-/** Pause before each event: the gaps of one are not those of the one before. */
-const QUIET_MS = 700;
+/**
+ * Pause before each event: its gaps are not those of the one before, and it is no part of the same trouble.
+ * The third verdict of one trouble needs more evidence (src/paths/slowness.ts): that is not what is measured.
+ */
+const QUIET_MS = 11_000;
 
 /** A moment of the wall clock on the monotonic one. */
 function onMonotonicClock(unixMs: number): number {

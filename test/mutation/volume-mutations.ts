@@ -227,7 +227,19 @@ export const VOLUMES: readonly Mutation[] = [
     'stall-of-our-own',
     'a stall of our own process counts against the path',
     ['test/unit/volume/fence/fence.test.ts', 'a stall of our own is told'],
-    volume('io/stall-watch', 'if (isLate) {', 'if (lateMs > Infinity) {'),
+    volume('io/stall-watch', 'if (isLate) {', 'if (isLate && tookMs < 0) {'),
+  ),
+  mutation(
+    'unread-socket',
+    'a late look counts as silence before the sockets were read',
+    ['test/unit/volume/fence/fence.test.ts', 'a shorter one counts for two periods'],
+    volume('io/stall-watch', 'Math.min(tookMs, 2 * this.#periodMs)', 'tookMs'),
+  ),
+  mutation(
+    'late-looks',
+    'each look counts two periods at most, though the sockets were read since',
+    ['test/unit/volume/fence/fence.test.ts', 'though every look comes late'],
+    volume('io/stall-watch', 'this.#silentMs = certainMs + lastMs;', 'this.#silentMs += lastMs;'),
   ),
   mutation(
     'removed-unfenced',

@@ -4,8 +4,10 @@
  * nothing about the path: what was waited for in that time does not count, and the controller is told.
  *
  * As soon as nothing comes from the path between two looks it is pinged: silence is then a matter of the
- * path, not of a slow command. It is counted in looks, of which each counts two periods at most, for the
- * sockets are read between two of them: an answer that lies there already is never taken for silence.
+ * path, not of a slow command. The sockets are read between two looks, however late the second one is. So
+ * time without an answer counts as a whole up to the look before. The time since then counts for two periods
+ * at most: an answer may lie in a socket that is not read yet. So does the first time after the ping: the
+ * ping may not have been sent before its end.
  *
  * Deadlines differ by kind: FLUSH, UNMAP and WRITE SAME may take long on healthy targets. Silence does not.
  */
@@ -44,8 +46,10 @@ export class StallWatch {
   #progress = -1;
   #heard = -1;
   #pingedAt: Instant | undefined;
-  /** A ping is to be answered, and for how long nothing has come. */
+  /** A ping is to be answered. */
   #awaited = false;
+  /** From when on nothing has come, as far as it is certain; and for how long at the last look, ms. */
+  #silentSince: Instant | undefined;
   #silentMs = 0;
 
   constructor(
@@ -80,10 +84,10 @@ export class StallWatch {
     return now - this.#lastLook - this.#periodMs > this.#policy().ioDeadlineMs / 2;
   }
 
-  /** Twice as often while something is awaited. */
+  /** Twice as often while anything is in flight. */
   #arm(): void {
     const periodMs = Math.max(10, Math.min(100, this.#policy().ioDeadlineMs / 10));
-    this.#periodMs = this.#awaited ? periodMs / 2 : periodMs;
+    this.#periodMs = this.#since === undefined ? periodMs : periodMs / 2;
     this.#timer = this.#clock.after(this.#periodMs, () => {
       this.#tick(this.#clock.now());
       if (this.#timer !== undefined) this.#arm();
@@ -98,7 +102,7 @@ export class StallWatch {
       this.#emit({ kind: 'own-stall', durationMs: tookMs - this.#periodMs });
       // The sockets are read before the next look: start counting from here.
       if (this.#since !== undefined) this.#since = now;
-      this.#silentMs = 0;
+      this.#endSilence();
       return;
     }
     const inFlight = this.#look();
@@ -108,7 +112,7 @@ export class StallWatch {
       return;
     }
     const wasSilent = this.#silentMs > 0;
-    this.#listen(inFlight, now, Math.min(tookMs, 2 * this.#periodMs));
+    this.#listen(inFlight, now, tookMs);
     if (this.#since === undefined || inFlight.progress !== this.#progress) {
       const stalledMs = this.#since === undefined ? undefined : now - this.#since;
       this.#since = now;
@@ -130,15 +134,23 @@ export class StallWatch {
     if (now - this.#since >= deadlineMs / 2) this.#emit({ kind: 'io-stalled', silentMs: 0 });
   }
 
-  #listen({ heard, ping }: InFlight, now: Instant, countsMs: number): void {
+  #endSilence(): void {
+    this.#silentSince = undefined;
+    this.#silentMs = 0;
+  }
+
+  #listen({ heard, ping }: InFlight, now: Instant, tookMs: number): void {
     if (heard !== this.#heard) {
       this.#heard = heard;
       this.#awaited = false;
-      this.#silentMs = 0;
+      this.#endSilence();
       return;
     }
     if (this.#awaited) {
-      this.#silentMs += countsMs;
+      const lastMs = Math.min(tookMs, 2 * this.#periodMs);
+      this.#silentSince ??= (now - lastMs) as Instant;
+      const certainMs = Math.max(0, now - tookMs - this.#silentSince);
+      this.#silentMs = certainMs + lastMs;
       return;
     }
     // A path that answers pings and nothing else is not pinged all the time.

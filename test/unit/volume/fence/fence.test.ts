@@ -132,7 +132,7 @@ describe('stall watch', () => {
   it('tells of silence once a ping was not answered for a third of the deadline', async () => {
     const { clock, flight, seen } = watch();
     flight.answersPings = false;
-    await clock.advance(500);
+    await clock.advance(450);
     expect(seen).toEqual([]);
     await clock.advance(500);
     expect([seen[0], seen.at(-1), flight.pings]).toEqual(['silent 350', 'silent 800', 1]);
@@ -141,7 +141,7 @@ describe('stall watch', () => {
   it('a ping that is late is no answer yet, and its answer is none about what comes behind it', async () => {
     const { clock, flight, seen } = watch();
     flight.answersPings = false;
-    await clock.advance(340);
+    await clock.advance(290);
     flight.answersPings = true;
     flight.heard++;
     await clock.advance(70);
@@ -197,15 +197,50 @@ describe('stall watch', () => {
     expect(seen).toEqual(['own 2950']);
   });
 
-  it('nor does a shorter one: an answer may lie in the socket', async () => {
+  it('a shorter one counts for two periods at first: an answer may lie in the socket', async () => {
+    const { clock, flight, seen } = watch();
+    flight.answersPings = false;
+    await clock.advance(200);
+    expect(flight.pings).toBe(1);
+    clock.stall(480);
+    await clock.advance(0);
+    flight.heard++;
+    await clock.advance(100);
+    expect(seen.filter((what) => what.startsWith('silent'))).toEqual([]);
+  });
+
+  it('and as a whole once the sockets were read', async () => {
+    const { clock, flight, seen } = watch();
+    flight.answersPings = false;
+    await clock.advance(200);
+    clock.stall(480);
+    await clock.advance(50);
+    expect(seen).toEqual(['silent 580']);
+  });
+
+  it('but not the time in which the ping was to be sent', async () => {
     const { clock, flight, seen } = watch();
     flight.answersPings = false;
     await clock.advance(150);
+    expect(flight.pings).toBe(1);
     clock.stall(480);
-    await clock.advance(50);
-    // Two periods of it, however long it was.
     await clock.advance(100);
+    // Two periods of it, and two looks.
     expect(seen.filter((what) => what.startsWith('silent'))).toEqual([]);
+    await clock.advance(200);
+    expect(seen.at(-1)).toBe('silent 400');
+  });
+
+  it('tells of a whole deadline of silence in time, though every look comes late', async () => {
+    const { clock, flight, seen } = watch();
+    flight.answersPings = false;
+    const start = clock.now();
+    while (!/^silent [1-9]\d{3}$/.test(seen.at(-1) ?? '')) {
+      clock.stall(400);
+      await clock.advance(1);
+      expect(clock.now() - start).toBeLessThan(3_000);
+    }
+    expect(clock.now() - start).toBeLessThanOrEqual(2_500);
   });
 
   it('asks for the deadline when it needs it', async () => {
