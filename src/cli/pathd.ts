@@ -143,8 +143,8 @@ async function serve(config: Config, io: CommandIo): Promise<number> {
   const stateDir = flags['state-dir'];
   await mkdir(flags['run-dir'], { recursive: true, mode: 0o700 });
   const mark = new RecordsMark(flags['run-dir'], stateDir, log);
-  const elsewhere = await mark.open();
-  if (elsewhere !== undefined) return refuse(io, elsewhere);
+  const opened = await mark.open();
+  if (!opened.ok) return refuse(io, opened.error);
   const wanted = flags['initiator-name'] === '' ? undefined : flags['initiator-name'];
   const node = await NodeState.open(stateDir, wanted, () => volumesUnderName(stateDir));
   if (!node.ok) return refuse(io, node.error);

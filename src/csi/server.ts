@@ -83,8 +83,8 @@ export function createCsiServer(options: CsiServerOptions): CsiServer {
   return {
     cluster,
     start: async () => {
-      const refusal = await mark?.open();
-      if (refusal !== undefined) throw new Error(refusal);
+      const opened = await mark?.open();
+      if (opened?.ok === false) throw new Error(opened.error);
       await state.open();
       await tellUnrecorded(state, log);
       await cluster?.open();

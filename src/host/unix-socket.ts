@@ -6,6 +6,7 @@
 import { chmod, lstat, mkdir, unlink } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
+import { err, ok, type Result } from '../base/result.ts';
 
 /** sun_path holds 108 bytes with its final zero (unix(7)). */
 const PATH_MAX_BYTES = 107;
@@ -25,8 +26,9 @@ export function socketPath(endpoint: string): string {
 /** Makes room for a listener. Throws when a process is listening there already. */
 export async function clearSocket(path: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o755 });
-  const code = await tryConnect(path);
-  if (code === undefined) throw new Error(`${path} is served by another process: stop it first`);
+  const connected = await tryConnect(path);
+  if (connected.ok) throw new Error(`${path} is served by another process: stop it first`);
+  const code = connected.error;
   if (code === 'ENOENT') return;
   // A regular file refuses connections too; it is no socket of ours and stays.
   const dead = code === 'ECONNREFUSED' && (await lstat(path)).isSocket();
@@ -39,14 +41,16 @@ export async function protectSocket(path: string): Promise<void> {
   await chmod(path, 0o600);
 }
 
-/** undefined when a process answers, else the errno name. */
-function tryConnect(path: string): Promise<string | undefined> {
+/** Whether a process answers there; the error is the errno name. */
+function tryConnect(path: string): Promise<Result<void, string>> {
   return new Promise((resolve) => {
     const socket = connect(path);
     socket.once('connect', () => {
       socket.destroy();
-      resolve(undefined);
+      resolve(ok(undefined));
     });
-    socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+    socket.once('error', ({ code, message }: NodeJS.ErrnoException) =>
+      resolve(err(code ?? message)),
+    );
   });
 }

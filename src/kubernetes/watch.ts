@@ -18,6 +18,7 @@
  * Failures wait as backoff.ts says; a watch that ended well waits a moment too, so that nothing can
  * become a busy loop.
  */
+import { err, ok, type Result } from '../base/result.ts';
 import { backoffMs, type SharedBackoff } from './backoff.ts';
 import { type ApiError, apiError, child, text } from './client.ts';
 import type { Transport } from './transport.ts';
@@ -59,11 +60,11 @@ export async function followObject(options: WatchOptions): Promise<void> {
   while (!signal.aborted) {
     let waitMs: number;
     try {
-      const problem = await watchOnce(options, place);
+      const watched = await watchOnce(options, place);
       // Heard of something: what failed before is over.
-      failures = problem === undefined ? 0 : failures + 1;
-      waitMs = problem === undefined ? 100 + random() * 900 : backoff(failures, random());
-      if (problem !== undefined) onFailure(problem, waitMs);
+      failures = watched.ok ? 0 : failures + 1;
+      waitMs = watched.ok ? 100 + random() * 900 : backoff(failures, random());
+      if (!watched.ok) onFailure(watched.error, waitMs);
     } catch (error) {
       failures += 1;
       waitMs = outage?.failed(performance.now(), random()) ?? backoff(failures, random());
@@ -84,8 +85,8 @@ interface Place {
   unheard: boolean;
 }
 
-/** One watch to its end; an error the server told, or undefined when it ended in peace. */
-async function watchOnce(options: WatchOptions, place: Place): Promise<ApiError | undefined> {
+/** One watch to its end; the error is one that the server told. */
+async function watchOnce(options: WatchOptions, place: Place): Promise<Result<void, ApiError>> {
   const { transport, collection, name, signal, random, idleMs = IDLE_MS } = options;
   const query = new URLSearchParams({
     watch: 'true',
@@ -108,18 +109,18 @@ async function watchOnce(options: WatchOptions, place: Place): Promise<ApiError 
     }
     handOn(options, place, type, object);
   }
-  return undefined;
+  return ok(undefined);
 }
 
 /** After 410 the present state is asked for again. */
-function refused(error: ApiError, place: Place): ApiError | undefined {
+function refused(error: ApiError, place: Place): Result<void, ApiError> {
   if (place.bookmarks && NO_PROGRESS.test(error.detail)) {
     place.bookmarks = false;
-    return undefined;
+    return ok(undefined);
   }
-  if (error.kind !== 'gone' || place.resourceVersion === '0') return error;
+  if (error.kind !== 'gone' || place.resourceVersion === '0') return err(error);
   place.resourceVersion = '0';
-  return undefined;
+  return ok(undefined);
 }
 
 function handOn(options: WatchOptions, place: Place, type: string, object: unknown): void {

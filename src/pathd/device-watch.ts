@@ -10,7 +10,7 @@
  * end in the volume's own file.
  */
 import type { Logger } from '../base/log.ts';
-import { ok } from '../base/result.ts';
+import { err, ok, type Result } from '../base/result.ts';
 import type { ExportedDevice } from '../ports/block.ts';
 import type { Volume } from '../volume/volume.ts';
 import type { Notices } from './notices.ts';
@@ -48,16 +48,16 @@ export async function syncDevices(
   await Promise.all(syncs);
 }
 
-/** One look at one device. Resolves with why the volume has failed; undefined: it has not. */
+/** One look at one device; the error says why the volume has failed. */
 export async function inspectDevice(
   { volume, device }: Pick<WatchedDevice, 'volume' | 'device'>,
   notices: Notices,
   log: Logger,
-): Promise<string | undefined> {
-  if (volume.status().state === 'failed') return volume.status().reason;
+): Promise<Result<void, string>> {
+  if (volume.status().state === 'failed') return err(volume.status().reason);
   const { volumeId } = volume.options;
   const verdict = await device.inspect();
-  if (verdict.kind === 'fine') return undefined;
+  if (verdict.kind === 'fine') return ok(undefined);
   const what = verdict.kind === 'restored' ? verdict.what : verdict.why;
   log.warn({ volumeId, what, lost: verdict.kind === 'lost' }, 'device was tampered with');
   const message =
@@ -65,7 +65,7 @@ export async function inspectDevice(
       ? `${what}. See which pod has the volume as a raw block device: this driver does not do this`
       : `${what}. The volume fails: delete its pods, so that it is staged anew, and see which pod has done it`;
   notices.add(volumeId, { reason: 'DeviceTampered', warning: true, message });
-  if (verdict.kind === 'restored') return undefined;
+  if (verdict.kind === 'restored') return ok(undefined);
   await volume.giveUp(`its device was tampered with: ${what}`);
-  return what;
+  return err(what);
 }

@@ -10,6 +10,7 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from '../base/log.ts';
+import { err, ok, type Result } from '../base/result.ts';
 import { readWhole, removeWhole, writeWhole } from '../host/durable-file.ts';
 import { volumesUnderName } from './volume-store.ts';
 
@@ -24,16 +25,16 @@ export class RecordsMark {
     this.#log = log;
   }
 
-  /** Before anything is read: why this pathd must not start; undefined: it may. */
-  async open(): Promise<string | undefined> {
+  /** Before anything is read; the error says why this pathd must not start. */
+  async open(): Promise<Result<void, string>> {
     const text = await readWhole(this.#file);
-    if (!text.ok) return text.error.detail;
+    if (!text.ok) return err(text.error.detail);
     const other = text.value?.trim() ?? this.#stateDir;
-    if (other !== this.#stateDir && !(await isClean(other))) return this.#refusal(other);
+    if (other !== this.#stateDir && !(await isClean(other))) return err(this.#refusal(other));
     const written = await writeWhole(this.#file, `${this.#stateDir}\n`);
     // A guard only: volumes that are there have to be served.
     if (!written.ok) this.#log.warn({ error: written.error.detail }, 'place of records not marked');
-    return undefined;
+    return ok(undefined);
   }
 
   /** At the end: where targets have nothing of us any more, the next one may begin anywhere. */

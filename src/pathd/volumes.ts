@@ -178,9 +178,9 @@ export class Volumes implements PathdApi {
       const detail = `the volume is attached ${known.readOnly ? 'read-only' : 'for writing'}`;
       throw new PathdError('FAILED_PRECONDITION', `${detail}: unstage it first`);
     }
-    const lost = await inspectDevice(known, this.notices, this.#options.log);
-    if (lost !== undefined) {
-      throw new PathdError('FAILED_PRECONDITION', `${lost}: unstage it, then stage it again`);
+    const looked = await inspectDevice(known, this.notices, this.#options.log);
+    if (!looked.ok) {
+      throw new PathdError('FAILED_PRECONDITION', `${looked.error}: unstage it, then stage it again`);
     }
     known.told.requireKnown(request.debts);
     volume.askForClaims(request.claimQuestions === true);

@@ -3,6 +3,7 @@
  * and its tail, no path erred meanwhile, and the record says that it was never formatted, not even
  * begun: an interrupted mkfs here may have been followed by a good one on another node.
  */
+import { err, ok, type Result } from '../base/result.ts';
 import type { BlockSource, IoError } from '../ports/block.ts';
 import type { FormatState } from './record/record.ts';
 
@@ -18,26 +19,29 @@ function refused(reason: string): FormatVerdict {
   return { mayFormat: false, reason };
 }
 
-function read(source: BlockSource, offset: number, data: Buffer): Promise<IoError | undefined> {
-  return new Promise((done) => {
+function read(source: BlockSource, offset: number, data: Buffer): Promise<Result<void, IoError>> {
+  return new Promise((resolve) => {
     const { length } = data;
+    const done = (error: IoError | undefined): void =>
+      resolve(error === undefined ? ok(undefined) : err(error));
     source.submit({ kind: 'read', offset, length, data, fua: false, done });
   });
 }
 
+/** Offset of the first byte that is not zero; undefined: all are. */
 async function firstNonZero(
   source: BlockSource,
   from: number,
   to: number,
-): Promise<{ readonly offset: number } | { readonly error: IoError } | undefined> {
+): Promise<Result<number | undefined, IoError>> {
   for (let offset = from; offset < to; offset += CHUNK_BYTES) {
     const data = Buffer.alloc(Math.min(CHUNK_BYTES, to - offset), 0xff);
-    const error = await read(source, offset, data);
-    if (error !== undefined) return { error };
+    const done = await read(source, offset, data);
+    if (!done.ok) return done;
     const at = data.findIndex((byte) => byte !== 0);
-    if (at >= 0) return { offset: offset + at };
+    if (at >= 0) return ok(offset + at);
   }
-  return undefined;
+  return ok(undefined);
 }
 
 /** Reads both ends. `record` is the format state on disk; `pathErrors` counts path errors so far. */
@@ -63,9 +67,10 @@ export async function judgeFormat(
   ];
   for (const [from, to] of ends) {
     const found = await firstNonZero(source, from, to);
-    if (found === undefined) continue;
-    if ('error' in found) return refused(`reading it failed with ${found.error}`);
-    return refused(`it is not blank: data at byte ${String(found.offset)}`);
+    if (!found.ok) return refused(`reading it failed with ${found.error}`);
+    if (found.value !== undefined) {
+      return refused(`it is not blank: data at byte ${String(found.value)}`);
+    }
   }
   if (pathErrors() !== before) return refused('a path failed while it was being read; try again');
   return { mayFormat: true };

@@ -131,8 +131,8 @@ export const FENCES: readonly Mutation[] = [
     [HALF_DONE, 'is none where the cache of the unit could not be emptied'],
     volume(
       'reserve/preempt-fence',
-      'return fault === undefined ? ok(undefined) : err(fault.detail);',
-      'return fault === undefined ? ok(undefined) : ok(undefined);',
+      'return emptied.ok ? emptied : err(emptied.error.detail);',
+      'return emptied.ok ? emptied : { ok: true, value: undefined };',
     ),
   ),
   mutation(

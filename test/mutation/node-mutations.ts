@@ -81,9 +81,9 @@ export const NODES: readonly Mutation[] = [
     'a staging directory is bound although nothing is mounted there',
     [ORDER, 'a staging directory that is not mounted is never bound'],
     {
-      file: 'src/csi/node/publish.ts',
-      was: 'if (dead !== undefined || volume === undefined) {',
-      is: 'if (volume === undefined) {',
+      file: 'src/csi/node/context.ts',
+      was: 'if (entry === undefined) return err(`nothing is mounted at ${record.stagingPath}`);',
+      is: 'if (entry === undefined) return ok(volume);',
     },
   ),
   mutation(

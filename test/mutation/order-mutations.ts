@@ -57,8 +57,8 @@ export const ORDERS: readonly Mutation[] = [
     ['test/unit/csi/node/home.test.ts', 'the process: refused'],
     edit(
       'csi/node/home',
-      '!isSame(other, this.#home)) return this.#refusal(other);',
-      '!isSame(other, this.#home)) return undefined;',
+      '!isSame(other, this.#home)) return err(this.#refusal(other));',
+      '!isSame(other, this.#home)) return ok(undefined);',
     ),
   ),
   mutation(

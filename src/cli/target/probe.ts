@@ -3,7 +3,7 @@
  * steps of a path's first seconds (login, TEST UNIT READY, INQUIRY, READ CAPACITY, one READ), timed one
  * by one; then exactly what pathd reads and how it judges it (volume/unit/lu.ts, volume/unit/identity.ts).
  */
-import { err, ok, type Result } from '../../base/result.ts';
+import { ok, type Result } from '../../base/result.ts';
 import { systemClock } from '../../host/clock.ts';
 import { createInitiator } from '../../host/iscsi/initiator.ts';
 import { parsePathUrl } from '../../kubernetes/path-url.ts';
@@ -75,25 +75,27 @@ async function probe(
     command: Uint8Array,
     receive: number,
     says: (data: Buffer) => string,
-  ): Promise<CommandFault | undefined> => {
+  ): Promise<Result<void, CommandFault>> => {
     const answer = await ask(context, what, command, receive);
-    if (!answer.ok) return answer.error;
+    if (!answer.ok) return answer;
     steps.push({ what, us: answer.value.us, says: says(answer.value.data) });
-    return undefined;
+    return ok(undefined);
   };
+  const ready = await step('TEST UNIT READY', cdb.testUnitReady(), 0, () => '');
+  if (!ready.ok) return ready;
+  const inquired = await step('INQUIRY', cdb.inquiry(96), 96, inquiryText);
+  if (!inquired.ok) return inquired;
   let blockSize = 512;
-  const fault =
-    (await step('TEST UNIT READY', cdb.testUnitReady(), 0, () => '')) ??
-    (await step('INQUIRY', cdb.inquiry(96), 96, inquiryText)) ??
-    (await step('READ CAPACITY(16)', cdb.readCapacity16(), 32, (data) => {
-      const capacity = decodeCapacity16(data);
-      if (!capacity.ok) return capacity.error.detail;
-      blockSize = capacity.value.blockSize;
-      const { blocks, sizeBytes } = capacity.value;
-      return `${formatBytes(sizeBytes)}, ${plural(blocks, 'block')} of ${String(blockSize)}`;
-    })) ??
-    (await step('READ', cdb.read16(0, 1), blockSize, () => 'the first block'));
-  if (fault !== undefined) return err(fault);
+  const sized = await step('READ CAPACITY(16)', cdb.readCapacity16(), 32, (data) => {
+    const capacity = decodeCapacity16(data);
+    if (!capacity.ok) return capacity.error.detail;
+    blockSize = capacity.value.blockSize;
+    const { blocks, sizeBytes } = capacity.value;
+    return `${formatBytes(sizeBytes)}, ${plural(blocks, 'block')} of ${String(blockSize)}`;
+  });
+  if (!sized.ok) return sized;
+  const firstBlock = await step('READ', cdb.read16(0, 1), blockSize, () => 'the first block');
+  if (!firstBlock.ok) return firstBlock;
   const reading = await readLu(context);
   return reading.ok ? ok({ steps, ...reading.value, parameters }) : reading;
 }

@@ -3,6 +3,7 @@
  * calls ask.
  */
 import type { Logger } from '../../base/log.ts';
+import { err, ok, type Result } from '../../base/result.ts';
 import type { DeviceNumbers } from '../../host/mount/device-holders.ts';
 import { type MountEntry, findByMountPoint } from '../../host/mount/mountinfo.ts';
 import type { Topology, TopologyWeights } from '../../kubernetes/topology.ts';
@@ -10,7 +11,7 @@ import type { PathdApi, VolumeStatus } from '../../pathd/api.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import type { VolumeUsage } from '../wire/wire.ts';
 import type { Mounts } from './mounts.ts';
-import { whyForeign } from './own-device.ts';
+import { proveOwnDevice } from './own-device.ts';
 import type { StateStore, VolumeRecord } from './state.ts';
 
 /** What the CSI calls ask of the cluster. */
@@ -73,25 +74,25 @@ export function isMountOf(entry: MountEntry, numbers: DeviceNumbers): boolean {
 }
 
 /**
- * Why a recorded stage is not there any more, or undefined while it is: pathd has the volume, its device
- * is its own still, and for a filesystem that device, and no other, is mounted at the staging path.
+ * A recorded stage is there still: pathd has the volume, its device is its own, and for a filesystem that
+ * device, and no other, is mounted at the staging path. The answer is the volume; the error says what is gone.
  */
-export async function whyDead(
+export async function proveStaged(
   mounts: Mounts,
   record: VolumeRecord,
   volume: VolumeStatus | undefined,
   entries: readonly MountEntry[],
-): Promise<string | undefined> {
-  if (volume === undefined) return 'the volume is not attached';
+): Promise<Result<VolumeStatus, string>> {
+  if (volume === undefined) return err('the volume is not attached');
   const numbers = await mounts.blockDeviceNumbers(volume.device);
-  if (numbers === undefined) return `its device ${volume.device} is gone`;
-  const foreign = await whyForeign(mounts, volume);
-  if (foreign !== undefined) return foreign;
-  if (record.capability.access.kind === 'block') return undefined;
+  if (numbers === undefined) return err(`its device ${volume.device} is gone`);
+  const own = await proveOwnDevice(mounts, volume);
+  if (!own.ok) return own;
+  if (record.capability.access.kind === 'block') return ok(volume);
   const entry = findByMountPoint(entries, record.stagingPath);
-  if (entry === undefined) return `nothing is mounted at ${record.stagingPath}`;
-  if (isMountOf(entry, numbers)) return undefined;
-  return `${record.stagingPath} is a mount of ${entry.source}, the volume is ${volume.device}`;
+  if (entry === undefined) return err(`nothing is mounted at ${record.stagingPath}`);
+  if (isMountOf(entry, numbers)) return ok(volume);
+  return err(`${record.stagingPath} is a mount of ${entry.source}, the volume is ${volume.device}`);
 }
 
 /**

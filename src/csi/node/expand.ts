@@ -13,7 +13,7 @@ import {
 } from '../wire/parse.ts';
 import { CsiError } from '../wire/status.ts';
 import type { ExpandRequest, ExpandResponse } from '../wire/wire.ts';
-import { type NodeContext, attachedVolume, whyDead } from './context.ts';
+import { type NodeContext, attachedVolume, proveStaged } from './context.ts';
 import { findVolumeAt } from './stats.ts';
 
 export interface ExpandCall {
@@ -45,9 +45,9 @@ export async function expand(node: NodeContext, call: ExpandCall): Promise<Expan
     const text = `volume ${volumeId} is staged as ${access.kind}, not as ${call.access}`;
     throw new CsiError('INVALID_ARGUMENT', text);
   }
-  const dead = await whyDead(node.mounts, record, volume, await node.mounts.readMountInfo());
-  if (dead !== undefined || volume === undefined) {
-    throw new CsiError('FAILED_PRECONDITION', `volume ${volumeId}: ${dead ?? 'it is gone'}`);
+  const there = await proveStaged(node.mounts, record, volume, await node.mounts.readMountInfo());
+  if (!there.ok) {
+    throw new CsiError('FAILED_PRECONDITION', `volume ${volumeId}: ${there.error}`);
   }
   if (access.kind === 'mount' && (isReadOnlyMode(mode) || access.flags.includes('ro'))) {
     const text = `volume ${volumeId} is mounted read-only: its filesystem cannot grow`;
@@ -67,7 +67,7 @@ export async function expand(node: NodeContext, call: ExpandCall): Promise<Expan
   }
   if (access.kind === 'mount') {
     const grown = await node.mounts.growFilesystem(
-      volume.device,
+      there.value.device,
       record.stagingPath,
       access.fsType,
     );

@@ -14,6 +14,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from '../../base/log.ts';
+import { err, ok, type Result } from '../../base/result.ts';
 import { readWhole, removeWhole, writeWhole } from '../../host/durable-file.ts';
 import type { MountEntry } from '../../host/mount/mountinfo.ts';
 import { DRIVER_NAME } from '../../kubernetes/contract.ts';
@@ -43,20 +44,22 @@ export class HomeMark {
     this.#log = log;
   }
 
-  /** Before anything else is done: why this csi must not start; undefined: it may. */
-  async open(): Promise<string | undefined> {
+  /** Before anything else is done; the error says why this csi must not start. */
+  async open(): Promise<Result<void, string>> {
     const text = await readWhole(this.#file);
-    if (!text.ok) return text.error.detail;
+    if (!text.ok) return err(text.error.detail);
     const other = text.value === undefined ? undefined : parse(text.value);
     if (text.value !== undefined && other === undefined) {
-      return `${this.#file} is damaged: remove it if --state-dir and --pathd are what they were`;
+      return err(
+        `${this.#file} is damaged: remove it if --state-dir and --pathd are what they were`,
+      );
     }
-    if (other !== undefined && !isSame(other, this.#home)) return this.#refusal(other);
+    if (other !== undefined && !isSame(other, this.#home)) return err(this.#refusal(other));
     this.#isSet = other !== undefined;
     if (await this.#mayForget()) await this.clear();
     // Of a csi of before there were marks.
     else await this.set();
-    return undefined;
+    return ok(undefined);
   }
 
   /** Something is about to be recorded. What cannot be written is logged: a stage does not depend on it. */

@@ -3,25 +3,26 @@
  * comes to belong to another volume once it is free, and a pod with a raw block volume may try to free it
  * (host/block/loop-guard.ts). What stands behind a device is the volume's own file, in sysfs as pathd saw it.
  */
+import { err, ok, type Result } from '../../base/result.ts';
 import type { PathdApi, VolumeStatus } from '../../pathd/api.ts';
 import { CsiError } from '../wire/status.ts';
 import type { Mounts } from './mounts.ts';
 
 /**
- * Why the device is not the volume's; undefined: it is, or there is nothing to compare. Rejects when the
+ * The device is the volume's, or there is nothing to compare; the error says why it is not. Rejects when the
  * kernel could not be asked (no descriptor, no memory): that proves nothing, and the call comes again.
  */
-export async function whyForeign(
+export async function proveOwnDevice(
   mounts: Mounts,
   { device, backingFile = '' }: Pick<VolumeStatus, 'device' | 'backingFile'>,
-): Promise<string | undefined> {
-  if (backingFile === '') return undefined;
+): Promise<Result<void, string>> {
+  if (backingFile === '') return ok(undefined);
   const numbers = await mounts.blockDeviceNumbers(device);
-  if (numbers === undefined) return `its device ${device} is gone`;
+  if (numbers === undefined) return err(`its device ${device} is gone`);
   const shown = await mounts.readBackingFile(numbers);
-  if (shown === undefined) return `its device ${device} was detached by another process`;
-  if (shown === backingFile) return undefined;
-  return `its device ${device} is another's now: it shows ${shown}, not ${backingFile}`;
+  if (shown === undefined) return err(`its device ${device} was detached by another process`);
+  if (shown === backingFile) return ok(undefined);
+  return err(`its device ${device} is another's now: it shows ${shown}, not ${backingFile}`);
 }
 
 /** Nothing is formatted, checked or mounted by the name of a device alone. */
@@ -30,7 +31,8 @@ export async function requireOwnDevice(
   volumeId: string,
 ): Promise<void> {
   const volume = (await pathd.status(volumeId)).find((one) => one.volumeId === volumeId);
-  const foreign = volume === undefined ? 'it is not attached' : await whyForeign(mounts, volume);
-  if (foreign === undefined) return;
-  throw new CsiError('INTERNAL', `volume ${volumeId} was attached, but ${foreign}: try again`);
+  const own =
+    volume === undefined ? err('it is not attached') : await proveOwnDevice(mounts, volume);
+  if (own.ok) return;
+  throw new CsiError('INTERNAL', `volume ${volumeId} was attached, but ${own.error}: try again`);
 }

@@ -16,7 +16,7 @@ import type { VolumeStatus } from '../../pathd/api.ts';
 import * as parse from '../wire/parse.ts';
 import { CsiError } from '../wire/status.ts';
 import type { PublishRequest } from '../wire/wire.ts';
-import { type NodeContext, attachedVolume, isPublishedAt, whyDead } from './context.ts';
+import { type NodeContext, attachedVolume, isPublishedAt, proveStaged } from './context.ts';
 import type { Mounts } from './mounts.ts';
 import { livePublications } from './publications.ts';
 import { Rollback } from './rollback.ts';
@@ -91,15 +91,15 @@ async function requireStaged(
     const text = `volume ${volumeId} is staged at ${record.stagingPath}, not at ${stagingPath}`;
     throw new CsiError('FAILED_PRECONDITION', text);
   }
-  const dead = await whyDead(mounts, record, volume, await mounts.readMountInfo());
-  if (dead !== undefined || volume === undefined) {
+  const there = await proveStaged(mounts, record, volume, await mounts.readMountInfo());
+  if (!there.ok) {
     throw new CsiError(
       'FAILED_PRECONDITION',
-      `volume ${volumeId} was staged, but ${dead ?? 'it is gone'}: delete the pods that use it on ` +
-        'this node, so that it is staged again',
+      `volume ${volumeId} was staged, but ${there.error}: delete the pods that use it on this node, so ` +
+        'that it is staged again',
     );
   }
-  return { staged: record, device: volume.device, sizeBytes: volume.sizeBytes };
+  return { staged: record, device: there.value.device, sizeBytes: there.value.sizeBytes };
 }
 
 /** The columns "other target path" of the table, and the staged capability as the limit. */

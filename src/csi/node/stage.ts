@@ -24,7 +24,7 @@ import * as parse from '../wire/parse.ts';
 import { CsiError } from '../wire/status.ts';
 import type { StageRequest, StringMap } from '../wire/wire.ts';
 import { attachRequest } from './attach-request.ts';
-import { type NodeContext, attachedVolume, isMountOf, whyDead } from './context.ts';
+import { type NodeContext, attachedVolume, isMountOf, proveStaged } from './context.ts';
 import { ensureFilesystem } from './format.ts';
 import type { Mounts } from './mounts.ts';
 import { requireOwnDevice } from './own-device.ts';
@@ -72,13 +72,17 @@ async function isDone(
   node: NodeContext,
   call: StageCall,
   record: VolumeRecord,
-  volume: VolumeStatus | undefined,
+  attached: VolumeStatus | undefined,
 ): Promise<boolean> {
-  const dead = await whyDead(node.mounts, record, volume, await node.mounts.readMountInfo());
-  if (dead !== undefined || volume === undefined) {
-    node.log.warn({ volumeId: call.volumeId, dead }, 'recorded as staged, but gone: staging again');
+  const there = await proveStaged(node.mounts, record, attached, await node.mounts.readMountInfo());
+  if (!there.ok) {
+    node.log.warn(
+      { volumeId: call.volumeId, dead: there.error },
+      'recorded as staged, but gone: staging again',
+    );
     return false;
   }
+  const volume = there.value;
   if (record.stagingPath !== call.stagingPath) {
     throw exists(call, `at ${record.stagingPath}`);
   }

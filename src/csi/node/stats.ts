@@ -8,6 +8,7 @@
  * own, `<kubelet>/plugins/kubernetes.io/csi/volumeDevices/<pv>/dev/<pod uid>` (pkg/volume/csi,
  * NewBlockVolumeMapper). Hence no list of paths: whatever shows the volume's device is the volume.
  */
+import { ok } from '../../base/result.ts';
 import { findByMountPoint } from '../../host/mount/mountinfo.ts';
 import type { FilesystemUsage } from '../../host/mount/statfs.ts';
 import type { VolumeStatus } from '../../pathd/api.ts';
@@ -17,7 +18,7 @@ import type { StatsRequest, StatsResponse, VolumeUsage } from '../wire/wire.ts';
 import { conditionOf } from './condition.ts';
 import { type NodeContext, attachedVolume } from './context.ts';
 import type { Mounts } from './mounts.ts';
-import { whyForeign } from './own-device.ts';
+import { proveOwnDevice } from './own-device.ts';
 import type { VolumeRecord } from './state.ts';
 
 const STATFS_TIMEOUT_MS = 2_000;
@@ -39,12 +40,13 @@ export async function stats(node: NodeContext, call: StatsCall): Promise<StatsRe
   const path = await node.mounts.canonicalPath(call.volumePath);
   const { volume, why } = await askPathd(node, volumeId);
   const record = await findVolumeAt(node, volumeId, path, volume);
-  const foreign = volume === undefined ? undefined : await whyForeign(node.mounts, volume);
-  const volumeCondition =
-    foreign === undefined ? conditionOf(volume, why) : { abnormal: true, message: foreign };
+  const own = volume === undefined ? ok(undefined) : await proveOwnDevice(node.mounts, volume);
+  const volumeCondition = own.ok
+    ? conditionOf(volume, why)
+    : { abnormal: true, message: own.error };
   if (record.capability.access.kind === 'block') {
     // The size of another's device says nothing about this volume.
-    const isOwn = foreign === undefined || volume === undefined;
+    const isOwn = own.ok || volume === undefined;
     const total = isOwn ? await blockSize(node.mounts, record, volume) : volume.sizeBytes;
     return { usage: [{ unit: 'BYTES', total }], volumeCondition };
   }

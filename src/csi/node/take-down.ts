@@ -6,12 +6,13 @@
  * several mounts, another mount namespace may have kept a copy, or the kernel may still be writing back
  * after umount had to be left alone. A detach would then turn cached writes into EIO.
  */
+import { ok } from '../../base/result.ts';
 import { describeHolders } from '../../host/mount/device-holders.ts';
 import type { Debt, VolumeStatus } from '../../pathd/api.ts';
 import { CsiError } from '../wire/status.ts';
 import type { NodeContext } from './context.ts';
 import type { Mounts } from './mounts.ts';
-import { whyForeign } from './own-device.ts';
+import { proveOwnDevice } from './own-device.ts';
 
 const OPEN_TIMEOUT_MS = 10_000;
 /**
@@ -32,9 +33,9 @@ export async function takeDown(
   stagingPath: string,
   volume: VolumeStatus | undefined,
 ): Promise<readonly Debt[]> {
-  const foreign = volume === undefined ? undefined : await whyForeign(node.mounts, volume);
-  if (foreign !== undefined) node.log.warn({ volumeId, foreign }, 'unstaged without its device');
-  const device = foreign === undefined ? volume?.device : undefined;
+  const own = volume === undefined ? ok(undefined) : await proveOwnDevice(node.mounts, volume);
+  if (!own.ok) node.log.warn({ volumeId, foreign: own.error }, 'unstaged without its device');
+  const device = own.ok ? volume?.device : undefined;
   const unmounted = await node.mounts.unmountAll(stagingPath);
   if (!unmounted.ok) {
     const { kind, detail } = unmounted.error;

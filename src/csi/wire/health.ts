@@ -11,6 +11,7 @@
  * pathd is asked for one volume that does not exist, which it answers from memory; one call at a
  * time, however many probes come, and each answers within two seconds.
  */
+import { err, ok, type Result } from '../../base/result.ts';
 import type { PathdApi } from '../../pathd/api.ts';
 import { type HttpServer, serveHttp } from '../../telemetry/http.ts';
 import type { RegistrationState } from './registration.ts';
@@ -37,8 +38,8 @@ export function serveHealth(options: HealthOptions): Promise<HttpServer> {
   return serveHttp(host, port, {
     '/healthz': () => ({ status: 200, text: 'ok' }),
     '/readyz': async () => {
-      const reasons = [whyUnregistered(registration()), await pathdAnswers()];
-      const problems = reasons.filter((reason) => reason !== undefined);
+      const conditions = [isRegistered(registration()), await pathdAnswers()];
+      const problems = conditions.filter((one) => !one.ok).map(({ error }) => error);
       return problems.length === 0
         ? { status: 200, text: 'ok' }
         : { status: 503, text: problems.join('\n') };
@@ -46,18 +47,18 @@ export function serveHealth(options: HealthOptions): Promise<HttpServer> {
   });
 }
 
-/** undefined: nothing to complain about. */
-export function whyUnregistered(state: RegistrationState | undefined): string | undefined {
+/** Undefined: registration is off, which is no condition. */
+export function isRegistered(state: RegistrationState | undefined): Result<void, string> {
   switch (state?.kind) {
     case undefined:
     case 'registered':
-      return undefined;
+      return ok(undefined);
     case 'waiting':
-      return 'the kubelet has not registered the driver yet';
+      return err('the kubelet has not registered the driver yet');
     case 'refused':
-      return `the kubelet refused the registration: ${state.error}`;
+      return err(`the kubelet refused the registration: ${state.error}`);
     case 'unserved':
-      return `registration is not served: ${state.error ?? 'not started'}`;
+      return err(`registration is not served: ${state.error ?? 'not started'}`);
   }
 }
 
@@ -65,19 +66,20 @@ export function whyUnregistered(state: RegistrationState | undefined): string | 
 function askOnce(
   pathd: Pick<PathdApi, 'status'>,
   limitMs: number,
-): () => Promise<string | undefined> {
-  let open: Promise<string | undefined> | undefined;
-  const ask = async (): Promise<string | undefined> => {
+): () => Promise<Result<void, string>> {
+  let open: Promise<Result<void, string>> | undefined;
+  const late = err(`pathd did not answer within ${String(limitMs / 1000)} s`);
+  const ask = async (): Promise<Result<void, string>> => {
     try {
       await pathd.status(NO_VOLUME);
-      return undefined;
+      return ok(undefined);
     } catch (error) {
-      return error instanceof Error ? error.message : String(error);
+      return err(error instanceof Error ? error.message : String(error));
     }
   };
   return () => {
     open ??= ask().finally(() => (open = undefined));
-    return within(open, limitMs, `pathd did not answer within ${String(limitMs / 1000)} s`);
+    return within(open, limitMs, late);
   };
 }
 

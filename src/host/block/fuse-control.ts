@@ -50,14 +50,14 @@ export class ConnectionLimit {
     this.#file = file;
   }
 
-  /** Without effect on a connection that has ended. Returns what went wrong. */
-  set(requests: number): string | undefined {
-    if (this.#file === undefined) return undefined;
+  /** Without effect on a connection that has ended. */
+  set(requests: number): Result<void, string> {
+    if (this.#file === undefined) return ok(undefined);
     try {
       writeSync(this.#file, String(requests));
-      return undefined;
+      return ok(undefined);
     } catch (cause) {
-      return (cause as Error).message;
+      return err((cause as Error).message);
     }
   }
 

@@ -51,9 +51,9 @@ export class FuseServers {
     });
     if (limit === undefined) return;
     share.connect((requests) => {
-      const failure = limit.set(requests);
-      if (failure === undefined) return;
-      this.#log(`the kernel takes no other limit of requests for ${mountPoint}: ${failure}`);
+      const set = limit.set(requests);
+      if (set.ok) return;
+      this.#log(`the kernel takes no other limit of requests for ${mountPoint}: ${set.error}`);
     });
   }
 

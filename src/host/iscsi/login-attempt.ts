@@ -130,15 +130,15 @@ class Attempt<T> {
     for (const [index, address] of addresses.value.entries()) {
       const left = addresses.value.length - index;
       const limitMs = Math.ceil((until - performance.now()) / left);
-      const failure = await this.#open({ host: address, port }, limitMs);
-      if (failure === undefined || this.#isOver()) return;
-      failures.push(failure);
+      const opened = await this.#open({ host: address, port }, limitMs);
+      if (opened.ok || this.#isOver()) return;
+      failures.push(opened.error);
     }
     this.#fail(summary(failures));
   }
 
-  /** Resolves with the failure, or with nothing when the connection stands and login has begun. */
-  #open(portal: Portal, limitMs: number): Promise<TransportFailure | undefined> {
+  /** Resolves well when the connection stands and login has begun. */
+  #open(portal: Portal, limitMs: number): Promise<Result<void, TransportFailure>> {
     return new Promise((resolve) => {
       let framer: Framer | undefined;
       const socket = connectSocket({
@@ -156,26 +156,26 @@ class Attempt<T> {
         },
       });
       this.#socket = socket;
-      const finish = (failure: TransportFailure | undefined): void => {
+      const finish = (opened: Result<void, TransportFailure>): void => {
         clearTimeout(this.#connectTimer);
         socket.off('error', onError);
-        resolve(failure);
+        resolve(opened);
       };
       const onError = (error: Error): void => {
         const failure = socketFailure(error, false);
-        finish({ ...failure, detail: `${failure.detail} (${formatPortal(portal)})` });
+        finish(err({ ...failure, detail: `${failure.detail} (${formatPortal(portal)})` }));
       };
       socket.on('error', onError);
       // The error listener of all time: a socket that dies later must not crash the process.
       socket.on('error', ignore);
       socket.once('connect', () => {
-        finish(undefined);
+        finish(ok(undefined));
         if (!this.#over) framer = this.#logIn(socket, portal);
       });
       this.#connectTimer = setTimeout(() => {
         socket.destroy();
         const detail = `no TCP connection to ${formatPortal(portal)} within ${limitMs} ms`;
-        finish({ kind: 'timeout', detail });
+        finish(err({ kind: 'timeout', detail }));
       }, limitMs);
     });
   }

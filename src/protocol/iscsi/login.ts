@@ -159,8 +159,8 @@ export class Login implements PduSink {
 
   #answer(): Result<LoginStep, LoginFailure> {
     const header = this.#header;
-    const problem = this.#checkHeader();
-    if (problem !== undefined) return broken(problem);
+    const checked = this.#checkHeader();
+    if (!checked.ok) return broken(checked.error);
     this.#text = Buffer.concat([this.#text, this.#data.subarray(0, this.#dataLength)]);
     if (this.#text.length > MAX_TEXT) return broken('text longer than 64 KiB');
     const statusClass = header[Field.STATUS_CLASS] as number;
@@ -189,31 +189,31 @@ export class Login implements PduSink {
       : this.#operate(pairs.value, transit);
   }
 
-  #checkHeader(): string | undefined {
+  #checkHeader(): Result<void, string> {
     const header = this.#header;
     const opcode = (header[0] as number) & OPCODE_MASK;
-    if (opcode !== Opcode.LOGIN_RESPONSE) return `${opcodeName(opcode)} during login`;
-    if (get32(header, Field.ITT) !== 0) return 'Login Response with another ITT';
+    if (opcode !== Opcode.LOGIN_RESPONSE) return err(`${opcodeName(opcode)} during login`);
+    if (get32(header, Field.ITT) !== 0) return err('Login Response with another ITT');
     const rejected = header[Field.STATUS_CLASS] !== 0;
     const statSn = get32(header, Field.STAT_SN);
     // A rejection may come with nothing filled in but its status.
-    if (rejected) return undefined;
+    if (rejected) return ok(undefined);
     if (this.#expStatSn !== undefined && statSn !== this.#expStatSn) {
-      return `Login Response with StatSN ${statSn}, expected ${this.#expStatSn}`;
+      return err(`Login Response with StatSN ${statSn}, expected ${this.#expStatSn}`);
     }
     this.#expStatSn = serialAdd(statSn, 1);
-    if (header[3] !== 0) return `target speaks iSCSI version ${String(header[3])}`;
+    if (header[3] !== 0) return err(`target speaks iSCSI version ${String(header[3])}`);
     if (!this.#options.isid.every((byte, at) => header[Field.ISID + at] === byte)) {
-      return 'Login Response with another ISID';
+      return err('Login Response with another ISID');
     }
     const flags = header[Field.FLAGS] as number;
-    if (((flags >> 2) & 3) !== this.#stage) return 'Login Response of another stage';
-    if ((flags & FINAL) === 0) return undefined;
+    if (((flags >> 2) & 3) !== this.#stage) return err('Login Response of another stage');
+    if ((flags & FINAL) === 0) return ok(undefined);
     // A stage is left by both sides or not at all (RFC 7143 11.13.3).
-    if (!this.#offered) return 'Login Response leaves a stage that we did not offer to leave';
+    if (!this.#offered) return err('Login Response leaves a stage that we did not offer to leave');
     return (flags & 3) === this.#next
-      ? undefined
-      : `Login Response leads to stage ${flags & 3}, asked for ${this.#next}`;
+      ? ok(undefined)
+      : err(`Login Response leads to stage ${flags & 3}, asked for ${this.#next}`);
   }
 
   #rejected(statusClass: number): Result<LoginStep, LoginFailure> {

@@ -182,8 +182,8 @@ export class Negotiation {
     const replies: [string, string][] = [];
     for (const [key, text] of pairs) {
       if (this.#isKey(key)) {
-        const problem = this.#settle(key, text);
-        if (problem !== undefined) return err(problem);
+        const settled = this.#settle(key, text);
+        if (!settled.ok) return settled;
       } else if (OBSOLETE.has(key)) {
         replies.push([key, 'Reject']);
       } else if (!INFORMATIONAL.has(key) && text !== 'NotUnderstood') {
@@ -223,23 +223,23 @@ export class Negotiation {
     return Object.hasOwn(this.#rules, key);
   }
 
-  #settle(key: Key, text: string): string | undefined {
-    if (this.#values.has(key)) return `${key} negotiated twice`;
+  #settle(key: Key, text: string): Result<void, string> {
+    if (this.#values.has(key)) return err(`${key} negotiated twice`);
     const rule: Rule = this.#rules[key];
     switch (text) {
       case 'Irrelevant':
       case 'NotUnderstood':
         this.#values.set(key, rule.byDefault);
-        return undefined;
+        return ok(undefined);
       case 'Reject':
-        return `target rejects ${key}=${offerText(rule)}`;
+        return err(`target rejects ${key}=${offerText(rule)}`);
       default: {
         const value = outcome(rule, text);
         if (value === undefined) {
-          return `illegal answer ${key}=${printable(text, SHOWN_MAX)} to ${offerText(rule)}`;
+          return err(`illegal answer ${key}=${printable(text, SHOWN_MAX)} to ${offerText(rule)}`);
         }
         this.#values.set(key, value);
-        return undefined;
+        return ok(undefined);
       }
     }
   }

@@ -59,8 +59,8 @@ export class Security {
   receive(keys: KeyValues, transit: boolean): Result<SecurityStep, LoginFailure> {
     const picked = keys.get('AuthMethod');
     if (picked !== undefined) {
-      const problem = this.#pick(picked);
-      if (problem !== undefined) return err({ kind: 'authentication', detail: problem });
+      const taken = this.#pick(picked);
+      if (!taken.ok) return err({ kind: 'authentication', detail: taken.error });
       if (this.#chap !== undefined && !transit) return this.#begin(this.#chap, keys);
     } else {
       const step = this.#exchange(keys, transit);
@@ -74,19 +74,19 @@ export class Security {
     return this.#authentication.secrets.target === undefined ? ['CHAP', 'None'] : ['CHAP'];
   }
 
-  /** Takes the target's choice; the problem, if it is none. */
-  #pick(method: string): string | undefined {
-    if (this.#method !== undefined) return 'login: AuthMethod chosen twice';
+  /** Takes the target's choice. */
+  #pick(method: string): Result<void, string> {
+    if (this.#method !== undefined) return err('login: AuthMethod chosen twice');
     if (!this.#offered.includes(method)) {
-      if (this.#authentication === undefined) return `login: ${WANTED}`;
+      if (this.#authentication === undefined) return err(`login: ${WANTED}`);
       const offered = this.#offered.join(',');
-      return `login: the target answers AuthMethod=${printable(method, 40)} to ${offered}`;
+      return err(`login: the target answers AuthMethod=${printable(method, 40)} to ${offered}`);
     }
     if (method === 'CHAP' && this.#authentication !== undefined) {
       this.#method = 'CHAP';
       this.#chap = new ChapExchange(this.#authentication.secrets, this.#authentication.crypto);
     } else this.#method = 'None';
-    return undefined;
+    return ok(undefined);
   }
 
   #begin(chap: ChapExchange, keys: KeyValues): Result<SecurityStep, LoginFailure> {

@@ -395,10 +395,11 @@ export class Debts {
       if (!reset.ok) return reset;
       // What a unit has to tell the former node does not concern this one.
       const context = { session, clock, deadlineMs: flushMs, attention: () => undefined };
-      const fault = await emptyCache(context);
-      if (fault === undefined) return ok(undefined);
+      const emptied = await emptyCache(context);
+      if (emptied.ok) return emptied;
+      const { kind, detail } = emptied.error;
       // To some targets a new session is a stranger: who has registered must flush.
-      return fault.kind === 'fenced' ? 'reserved' : err({ kind: 'timeout', detail: fault.detail });
+      return kind === 'fenced' ? 'reserved' : err({ kind: 'timeout', detail });
     };
     const done = await whileAnswering(session, { clock, stepMs }, work());
     return done === 'silent' ? unanswered(stepMs) : done;

@@ -193,8 +193,8 @@ export class PathLink {
     const verified = this.#verified;
     if (verified === undefined) return noSession('not logged in');
     if (verified.facts.writeCache === 'none') return undefined;
-    const fault = await emptyCache(this.#context(verified.session, deadlineMs));
-    return fault && this.#faultOfProbe(fault);
+    const emptied = await emptyCache(this.#context(verified.session, deadlineMs));
+    return emptied.ok ? undefined : this.#faultOfProbe(emptied.error);
   }
 
   /** Ends what the device server has, of every initiator, through the session that is verified. */

@@ -13,7 +13,7 @@
  *      has no PREEMPT AND ABORT and istgt's aborts the tasks of a holder only.
  *   4. SYNCHRONIZE CACHE, as after the reset rung.
  */
-import { err, ok, type Result } from '../../base/result.ts';
+import { err, type Result } from '../../base/result.ts';
 import type { CommandContext } from '../unit/command.ts';
 import { emptyCache } from '../unit/empty-cache.ts';
 import { preempt } from '../unit/reserve-commands.ts';
@@ -68,8 +68,8 @@ async function endTasks(
   const work = async (): Promise<Result<void, string>> => {
     const reset = await session.resetLogicalUnit(resetMs);
     if (!reset.ok) return err(reset.error.detail);
-    const fault = await emptyCache(open(flushMs));
-    return fault === undefined ? ok(undefined) : err(fault.detail);
+    const emptied = await emptyCache(open(flushMs));
+    return emptied.ok ? emptied : err(emptied.error.detail);
   };
   const done = await whileAnswering(session, { clock: open(stepMs).clock, stepMs }, work());
   return done === 'silent' ? err('its target has fallen silent') : done;

@@ -1,15 +1,17 @@
 /** SYNCHRONIZE CACHE as one command of our own: what a fence ends with, and a flush of the volume (flush-cache.ts) is made of. */
+import { err, ok, type Result } from '../../base/result.ts';
 import * as cdb from '../../protocol/scsi/cdb.ts';
 import { type CommandContext, type CommandFault, type OwnCommand, runCommand } from './command.ts';
 
 /**
  * After a fence: a reset ends tasks and leaves the write cache as it is, and a gateway with one of its
- * own would destage old data later, over newer. Undefined when it is empty; a target that knows no
+ * own would destage old data later, over newer. Good when it is empty; a target that knows no
  * such command has nothing to empty. One that failed to write still has it, and will try again.
  */
-export async function emptyCache(context: CommandContext): Promise<CommandFault | undefined> {
+export async function emptyCache(context: CommandContext): Promise<Result<void, CommandFault>> {
   const result = await runCommand(context, synchronizeCache());
-  return result.kind === 'good' || result.fault.unsupported === true ? undefined : result.fault;
+  if (result.kind === 'good' || result.fault.unsupported === true) return ok(undefined);
+  return err(result.fault);
 }
 
 export function synchronizeCache(): OwnCommand {

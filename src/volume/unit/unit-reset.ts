@@ -2,7 +2,7 @@
  * What a fence asks of a logical unit through one session: that every task has ended, and that its write
  * cache is empty. A target that falls silent is left fast, whatever its commands may take.
  */
-import { err, ok, type Result } from '../../base/result.ts';
+import { err, type Result } from '../../base/result.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Session, TransportFailure } from '../../ports/session.ts';
 import type { CommandContext } from './command.ts';
@@ -58,12 +58,12 @@ export class UnitReset {
 
   async #emptyCache(session: Session, timeoutMs: number): Promise<Done> {
     const { open, join } = this.#options;
-    let fault = await emptyCache(open(session, timeoutMs));
-    if (fault?.kind === 'fenced') {
+    let emptied = await emptyCache(open(session, timeoutMs));
+    if (!emptied.ok && emptied.error.kind === 'fenced') {
       // The unit is reserved, and to some targets a new session is a stranger.
       await join(session, timeoutMs);
-      fault = await emptyCache(open(session, timeoutMs));
+      emptied = await emptyCache(open(session, timeoutMs));
     }
-    return fault === undefined ? ok(undefined) : err({ kind: 'timeout', detail: fault.detail });
+    return emptied.ok ? emptied : err({ kind: 'timeout', detail: emptied.error.detail });
   }
 }

@@ -26,8 +26,8 @@ const record = (volumeId: string): VolumeRecord => ({
 /** A csi with this state directory that has got as far as being allowed to start. */
 async function opened(name: string, pathd = PATHD): Promise<StateStore> {
   const mark = new HomeMark(folder, { stateDir: home(name), pathd }, log);
-  const refusal = await mark.open();
-  if (refusal !== undefined) throw new Error(refusal);
+  const marked = await mark.open();
+  if (!marked.ok) throw new Error(marked.error);
   const store = new StateStore(home(name), mark);
   await store.open();
   return store;

@@ -1,10 +1,7 @@
 /** The probes' answers: what makes csi unready, and what must not. */
 import { afterEach, expect, test } from 'vitest';
-import {
-  type HealthOptions,
-  serveHealth,
-  whyUnregistered,
-} from '../../../../src/csi/wire/health.ts';
+import { type HealthOptions, isRegistered, serveHealth } from '../../../../src/csi/wire/health.ts';
+import type { RegistrationState } from '../../../../src/csi/wire/registration.ts';
 import type { HttpServer } from '../../../../src/telemetry/http.ts';
 
 const open: HttpServer[] = [];
@@ -96,6 +93,10 @@ test('a taken port is an error that names it', async () => {
 });
 
 test('each registration state has its own reason', () => {
+  const whyUnregistered = (state?: RegistrationState): string | undefined => {
+    const registered = isRegistered(state);
+    return registered.ok ? undefined : registered.error;
+  };
   expect(whyUnregistered(undefined)).toBeUndefined();
   expect(whyUnregistered({ kind: 'waiting' })).toMatch('not registered');
   expect(whyUnregistered({ kind: 'unserved', error: undefined })).toMatch('not started');
