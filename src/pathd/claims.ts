@@ -10,6 +10,7 @@
  * Sizes are not compared: each volume records the size that it had when it was expanded last. Portals
  * are compared as they are written; a name and its address are told apart by the other two rules only.
  */
+import { err, ok, type Result } from '../base/result.ts';
 import type { SessionTarget } from '../ports/session.ts';
 import type { LuIdentity } from '../volume/unit/identity.ts';
 import type { Volume } from '../volume/volume.ts';
@@ -52,27 +53,25 @@ export function sameUnit(a: Claim, b: Claim): string | undefined {
 export class Claims {
   readonly #held = new Map<string, Volume>();
 
-  /** The unit of a volume that has just started; or the refusal, if another volume has it. */
-  take(volumeId: string, volume: Volume): PathdError | undefined {
+  /** The unit of a volume that has just started; refused where another volume has it. */
+  take(volumeId: string, volume: Volume): Result<void, PathdError> {
     // Nothing is awaited between the look and the claim: of two attaches at once only one passes.
-    const refusal = this.refusal(volumeId, claimOf(volume));
-    if (refusal === undefined) this.#held.set(volumeId, volume);
-    return refusal;
+    const allowed = this.check(volumeId, claimOf(volume));
+    if (allowed.ok) this.#held.set(volumeId, volume);
+    return allowed;
   }
 
-  /** Why this volume may not hold that: another one of this node does. */
-  refusal(volumeId: string, claim: Claim): PathdError | undefined {
+  /** Whether this volume may hold that, or another one of this node does. */
+  check(volumeId: string, claim: Claim): Result<void, PathdError> {
     for (const [other, volume] of this.#held) {
       const why = other === volumeId ? undefined : sameUnit(claim, claimOf(volume));
       if (why === undefined) continue;
       const detail = `volume ${other} on this node is the same logical unit (${why})`;
-      return new PathdError(
-        'FAILED_PRECONDITION',
-        `${detail}: two volumes that write to one would destroy each other's data; correct the paths ` +
-          'of one of them',
-      );
+      const advice =
+        "two volumes that write to one would destroy each other's data; correct the paths of one of them";
+      return err(new PathdError('FAILED_PRECONDITION', `${detail}: ${advice}`));
     }
-    return undefined;
+    return ok(undefined);
   }
 
   release(volumeId: string): void {

@@ -143,12 +143,12 @@ export class Volumes implements PathdApi {
     const { volumeId, readOnly } = request;
     const started = await volume.start();
     if (!started.ok) throw fromVolumeError(started.error);
-    const second = this.#claims.take(volumeId, volume);
-    if (second !== undefined) {
+    const taken = this.#claims.take(volumeId, volume);
+    if (!taken.ok) {
       await volume.close({ isAnothers: true });
       // It was never used: what the start has recorded would bind it to a unit that is not its own.
       if (volume.options.record.lu === undefined) await volume.options.store.remove();
-      throw second;
+      throw taken.error;
     }
     // Found now, and not when a target falls silent in the middle of the night.
     const outlook = volume.fenceOutlook;
@@ -180,7 +180,10 @@ export class Volumes implements PathdApi {
     }
     const looked = await inspectDevice(known, this.notices, this.#options.log);
     if (!looked.ok) {
-      throw new PathdError('FAILED_PRECONDITION', `${looked.error}: unstage it, then stage it again`);
+      throw new PathdError(
+        'FAILED_PRECONDITION',
+        `${looked.error}: unstage it, then stage it again`,
+      );
     }
     known.told.requireKnown(request.debts);
     volume.askForClaims(request.claimQuestions === true);
@@ -207,8 +210,8 @@ export class Volumes implements PathdApi {
     const wrongWord = isNews ? serialProblem(identity, expectedSerial) : undefined;
     if (wrongWord !== undefined) throw new PathdError('FAILED_PRECONDITION', wrongWord);
     const targets = paths.map(({ target }) => target);
-    const second = this.#claims.refusal(request.volumeId, { identity, targets, expectedSerial });
-    if (second !== undefined) throw second;
+    const single = this.#claims.check(request.volumeId, { identity, targets, expectedSerial });
+    if (!single.ok) throw single.error;
     // A change that fails may have been made in part: whatever is wanted next is to be applied.
     known.wanted = '';
     const done = await known.volume.reconfigure({ paths, policy, pin: request.pin });
