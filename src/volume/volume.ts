@@ -184,13 +184,13 @@ export class Volume implements BlockSource {
     const limits = { deadlineMs, silenceMs };
     const flush = idle
       ? await flushCache(dispatcher, clock, limits, (sense) => heard.push(sense))
-      : 'not idle';
+      : err('not idle');
     const loss = heard.find(tellsOfLoss);
     if (loss !== undefined) {
       await this.#engine.fail(`acknowledged writes are lost: ${deferredText(loss)}`);
     }
     // A unit that has changed was flushed for nothing: who knows which one it was.
-    if (flush === undefined && loss === undefined && !heard.some(asksForIdentity)) {
+    if (flush.ok && loss === undefined && !heard.some(asksForIdentity)) {
       dispatcher.abandon();
       await payRemoved(this.#engine, this.#engine.paths);
       // First that there may be keys, then that there are none: a kill in between must not hide them.

@@ -200,7 +200,7 @@ export const VOLUMES: readonly Mutation[] = [
     volume(
       'switch/planned-switch',
       'const flushed = await flushCache(dispatcher, clock, limits, heard);',
-      'const flushed = undefined as string | undefined;\n  void [flushCache, clock, limits, heard];',
+      "const flushed = { ok: true, error: '' };\n  void [flushCache, clock, limits, heard];",
     ),
   ),
   mutation(

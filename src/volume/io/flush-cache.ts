@@ -3,6 +3,7 @@
  * command of a nexus to see a unit attention, and each of them is the volume's to judge: one that says
  * "the unit has changed" voids what the flush was for.
  */
+import { err, ok, type Result } from '../../base/result.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Sense } from '../../ports/session.ts';
 import { runCommand } from '../unit/command.ts';
@@ -17,18 +18,18 @@ export interface FlushLimits {
   readonly silenceMs: number;
 }
 
-/** Undefined when everything answered is on stable storage, else why not. The dispatcher must be held. */
+/** Good when everything answered is on stable storage; the error says why not. The dispatcher must be held. */
 export async function flushCache(
   dispatcher: Dispatcher,
   clock: Clock,
   { deadlineMs, silenceMs }: FlushLimits,
   attention: (sense: Sense) => void,
-): Promise<string | undefined> {
+): Promise<Result<void, string>> {
   const { route, ledger } = dispatcher;
-  if (route === undefined) return 'no path';
+  if (route === undefined) return err('no path');
   const { writeCache } = route.facts;
   // A cache that was switched off may still hold what was written before that.
-  if (writeCache === 'none' && !dispatcher.mayTakeEffect) return undefined;
+  if (writeCache === 'none' && !dispatcher.mayTakeEffect) return ok(undefined);
   const mark = dispatcher.flushMark;
   const { count } = ledger.log;
   const heard: Sense[] = [];
@@ -39,13 +40,14 @@ export async function flushCache(
   const context = { session: route.session, clock, deadlineMs, attention: hear };
   const flushing = runCommand(context, synchronizeCache());
   const result = await whileAnswering(route.session, { clock, stepMs: silenceMs }, flushing);
-  if (result === 'silent') return 'the path has fallen silent';
+  if (result === 'silent') return err('the path has fallen silent');
   // A target that has no such command and no cache that anybody knows of.
   const needless =
     result.kind === 'fault' && result.fault.unsupported === true && writeCache !== 'volatile';
-  if (result.kind === 'fault' && !needless) return result.fault.detail;
+  if (result.kind === 'fault' && !needless) return err(result.fault.detail);
   // What was in the cache may have gone with the commands: flushed was what was left of it.
-  if (count > 0 && heard.some(endsOutstanding)) return 'the unit has lost what it was to flush';
+  if (count > 0 && heard.some(endsOutstanding))
+    return err('the unit has lost what it was to flush');
   dispatcher.flushed(mark);
-  return undefined;
+  return ok(undefined);
 }

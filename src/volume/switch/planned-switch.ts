@@ -100,8 +100,9 @@ export async function planSwitch(
   };
   const limits = { deadlineMs: drainTimeoutMs, silenceMs: drainTimeoutMs };
   const flushed = await flushCache(dispatcher, clock, limits, heard);
-  if (flushed !== undefined || standing.isOverruled()) {
-    return giveUp(`flush of the old path: ${flushed ?? 'path lost or changed'}`);
+  if (!flushed.ok || standing.isOverruled()) {
+    const why = flushed.ok ? 'path lost or changed' : flushed.error;
+    return giveUp(`flush of the old path: ${why}`);
   }
   // With everything on stable storage: is it the volume's unit, and does it show the newest writes?
   const checking = path?.recheck(probeTimeoutMs) ?? Promise.resolve(notLoggedIn());
