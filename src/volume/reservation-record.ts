@@ -1,5 +1,5 @@
 /** What the record says about reservations, and what of them goes on record before it is relied on. */
-import type { Result } from '../base/result.ts';
+import { err, ok, type Result } from '../base/result.ts';
 import type { Dispatcher } from './io/dispatch.ts';
 import { keptOutNow, owesReservation } from './debt/left-behind.ts';
 import { heldKeysNow, keysLeftBefore, type StoreError } from './record/record.ts';
@@ -54,10 +54,10 @@ export function reservationRecorder(
     },
     registering: async (taken) => {
       const noted = await keysTaken(taken);
-      if (!noted.ok) return noted.error.detail;
-      if (keeper.record.keysLeft === true) return undefined;
+      if (!noted.ok) return err(noted.error.detail);
+      if (keeper.record.keysLeft === true) return ok(undefined);
       const saved = await keeper.update(() => ({ keysLeft: true, ...layout }));
-      return saved.ok ? undefined : saved.error.detail;
+      return saved.ok ? saved : err(saved.error.detail);
     },
   };
 }

@@ -170,8 +170,8 @@ export const VOLUMES: readonly Mutation[] = [
     ['test/unit/volume/scenarios/what-was-read.test.ts', 'is stable before it is read: fence gone'],
     volume(
       'switch/switcher',
-      'return this.#hasInherited ? path',
-      'return !this.#hasInherited ? path',
+      'if (!this.#hasInherited) return ok(undefined);',
+      'if (this.#hasInherited) return ok(undefined);',
     ),
   ),
   mutation(

@@ -12,7 +12,7 @@
 import { err, ok, type Result } from '../../base/result.ts';
 import type { Session, TransportFailure } from '../../ports/session.ts';
 import type { CommandContext } from '../unit/command.ts';
-import { answerText, type ProbeAnswer } from '../unit/probe-answer.ts';
+import { answerText, type PathFault } from '../unit/probe-answer.ts';
 import { readKeys } from '../unit/reserve-commands.ts';
 
 const FLOATING = 'portals: floating';
@@ -35,8 +35,8 @@ export interface NexusProofOptions {
   /** Addresses may move; false: nothing has to be proved. */
   readonly isFloating: () => boolean;
   readonly open: (session: Session, deadlineMs: number) => CommandContext;
-  /** Registers the session; why it cannot be, if so. */
-  readonly join: (session: Session, deadlineMs: number) => Promise<ProbeAnswer | undefined>;
+  /** Registers the session; the error says why it cannot be. */
+  readonly join: (session: Session, deadlineMs: number) => Promise<Result<void, PathFault>>;
 }
 
 export class NexusProof {
@@ -73,9 +73,9 @@ export class NexusProof {
       this.#stranger = session;
       return err(unproved());
     }
-    const problem = await join(session, stepMs);
-    if (problem === undefined) return ok(undefined);
+    const joined = await join(session, stepMs);
+    if (joined.ok) return joined;
     session.abort('fence failed: cannot be registered');
-    return err({ kind: 'protocol', detail: answerText(problem) });
+    return err({ kind: 'protocol', detail: answerText(joined.error) });
   }
 }

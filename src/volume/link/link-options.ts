@@ -5,7 +5,7 @@ import type { Policy } from '../../paths/policy.ts';
 import type { Session } from '../../ports/session.ts';
 import type { CommandContext } from '../unit/command.ts';
 import type { LuReading } from '../unit/lu.ts';
-import type { ProbeAnswer } from '../unit/probe-answer.ts';
+import type { PathFault } from '../unit/probe-answer.ts';
 import type { RecentWrites } from '../unit/recent-writes.ts';
 import type { ReservedPath, Victim } from '../unit/session-key.ts';
 import type { FenceLimits } from '../unit/unit-reset.ts';
@@ -25,13 +25,13 @@ export interface LinkQuestions {
   judge(link: ReservedPath, reading: LuReading): Identity;
   /** What this path has to show; undefined: nothing to compare. */
   recent(): RecentWrites | undefined;
-  /** Registers a session whose identity is verified; why the path cannot be used, if so. */
+  /** Registers a session whose identity is verified; the error says why the path cannot be used. */
   join(
     link: ReservedPath,
     session: Session,
     open: (deadlineMs: number) => CommandContext,
     deadlineMs: number,
-  ): Promise<ProbeAnswer | undefined>;
+  ): Promise<Result<void, PathFault>>;
   /** Takes this path's registration away through another path; the error says why not. */
   preempt(victim: Victim, limits: FenceLimits): Promise<Result<void, string>>;
 }

@@ -2,11 +2,12 @@
  * Reads that reach the medium of a path: what a probe asks beside the unit's identity. A standby shows
  * recent writes (recent-writes.ts); any path, a block at a rotating address.
  */
+import { err, ok, type Result } from '../../base/result.ts';
 import type { Session } from '../../ports/session.ts';
 import * as cdb from '../../protocol/scsi/cdb.ts';
 import { type CommandContext, type CommandFault, runCommand } from '../unit/command.ts';
 import type { LuReading } from '../unit/lu.ts';
-import type { ProbeAnswer } from '../unit/probe-answer.ts';
+import type { PathFault, ProbeAnswer } from '../unit/probe-answer.ts';
 import type { RecentWrites, WriteSample } from '../unit/recent-writes.ts';
 
 /** Samples that are compared before a path takes over: enough for a copy that stopped to be seen. */
@@ -15,8 +16,8 @@ const READ_BACK = 4;
 export interface MediumOptions {
   /** Undefined: nothing to compare. */
   readonly recent: () => RecentWrites | undefined;
-  /** The answer that a fault makes; undefined: the path works, its medium or its manners do not. */
-  readonly fault: (fault: CommandFault) => ProbeAnswer | undefined;
+  /** What a fault says of the path; no error: the path works, its medium or its manners do not. */
+  readonly fault: (fault: CommandFault) => Result<void, PathFault>;
   /** This session showed other data than was written; called before anything else can be sent. */
   readonly disagrees: (session: Session, detail: string) => void;
 }
@@ -38,13 +39,14 @@ export class Medium {
     return this.#readBlock(context, lu, (this.#turn * 104_729) % lu.identity.blocks);
   }
 
-  /** Compares the newest write samples with what the path shows: the first answer that is not good. */
-  async readBack(context: CommandContext, lu: LuReading): Promise<ProbeAnswer | undefined> {
+  /** Compares the newest write samples with what the path shows; the error is the first that is not good. */
+  async readBack(context: CommandContext, lu: LuReading): Promise<Result<void, PathFault>> {
     const samples = this.#options.recent()?.newest(READ_BACK) ?? [];
     const answers = await Promise.all(
       samples.map((sample) => this.#readSample(context, lu, sample)),
     );
-    return answers.find((answer) => answer.kind !== 'good');
+    const fault = answers.find((answer) => answer.kind !== 'good');
+    return fault === undefined ? ok(undefined) : err(fault);
   }
 
   async #readSample(
@@ -54,10 +56,10 @@ export class Medium {
   ): Promise<ProbeAnswer> {
     const lba = sample.offset / lu.facts.blockSize;
     return this.#readBlock(context, lu, lba, (block) => {
-      if (this.#options.recent()?.agrees(sample, block) !== false) return undefined;
+      if (this.#options.recent()?.agrees(sample, block) !== false) return ok(undefined);
       const detail = `block ${String(lba)} does not show what was written: another or a stale copy`;
       this.#options.disagrees(context.session, detail);
-      return { kind: 'not-ours', identity: { kind: 'banned', detail } };
+      return err({ kind: 'not-ours', identity: { kind: 'banned', detail } });
     });
   }
 
@@ -65,7 +67,7 @@ export class Medium {
     context: CommandContext,
     { facts }: LuReading,
     lba: number,
-    check: (block: Buffer) => ProbeAnswer | undefined = () => undefined,
+    check: (block: Buffer) => Result<void, PathFault> = () => ok(undefined),
   ): Promise<ProbeAnswer> {
     const { clock } = context;
     const startUs = clock.nowUs();
@@ -75,7 +77,11 @@ export class Medium {
       receive: facts.blockSize,
     });
     const good: ProbeAnswer = { kind: 'good', latencyUs: Math.round(clock.nowUs() - startUs) };
-    if (result.kind === 'fault') return this.#options.fault(result.fault) ?? good;
-    return (result.data.length === facts.blockSize ? check(result.data) : undefined) ?? good;
+    if (result.kind === 'fault') {
+      const works = this.#options.fault(result.fault);
+      return works.ok ? good : works.error;
+    }
+    const shown = result.data.length === facts.blockSize ? check(result.data) : ok(undefined);
+    return shown.ok ? good : shown.error;
   }
 }

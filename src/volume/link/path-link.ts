@@ -31,6 +31,7 @@ import {
   faultAnswer,
   loginAnswer,
   noSession,
+  type PathFault,
   type ProbeAnswer,
   reservedByOthers,
   silence,
@@ -135,8 +136,8 @@ export class PathLink {
     late: () => void = () => undefined,
   ): Promise<ProbeAnswer> {
     if (this.#verified === undefined) {
-      const problem = await this.#serially(() => this.#establish(late));
-      if (problem !== undefined) return problem;
+      const established = await this.#serially(() => this.#establish(late));
+      if (!established.ok) return established.error;
     }
     const verified = this.#verified;
     if (verified === undefined) return noSession('session lost');
@@ -155,8 +156,8 @@ export class PathLink {
   async verify(deadlineMs: number): Promise<ProbeAnswer> {
     const session = this.#session;
     if (session === undefined) return noSession('not logged in');
-    const problem = await this.#identify(session, deadlineMs);
-    return problem ?? this.readBack(deadlineMs);
+    const identified = await this.#identify(session, deadlineMs);
+    return identified.ok ? this.readBack(deadlineMs) : identified.error;
   }
 
   /**
@@ -180,21 +181,24 @@ export class PathLink {
     const read = await askPatiently({ session, clock, deadlineMs }, () =>
       this.#medium.readBack(this.#context(session, Infinity), verified),
     );
-    const shown = read === 'silent' ? silence(deadlineMs) : read;
-    const problem = this.mustIdentify ? await this.#identify(session, deadlineMs) : undefined;
-    return problem ?? shown ?? { kind: 'good', latencyUs: 0 };
+    if (this.mustIdentify) {
+      const identified = await this.#identify(session, deadlineMs);
+      if (!identified.ok) return identified.error;
+    }
+    if (read === 'silent') return silence(deadlineMs);
+    return read.ok ? { kind: 'good', latencyUs: 0 } : read.error;
   }
 
   /**
-   * Brings to the medium what a write cache holds, of every initiator. Undefined: it has answered; a
+   * Brings to the medium what a write cache holds, of every initiator. No error: it has answered; a
    * medium that fails is no fault of the path, and refusing to serve would save nothing.
    */
-  async settleCache(deadlineMs: number): Promise<ProbeAnswer | undefined> {
+  async settleCache(deadlineMs: number): Promise<Result<void, PathFault>> {
     const verified = this.#verified;
-    if (verified === undefined) return noSession('not logged in');
-    if (verified.facts.writeCache === 'none') return undefined;
+    if (verified === undefined) return err(noSession('not logged in'));
+    if (verified.facts.writeCache === 'none') return ok(undefined);
     const emptied = await emptyCache(this.#context(verified.session, deadlineMs));
-    return emptied.ok ? undefined : this.#faultOfProbe(emptied.error);
+    return emptied.ok ? emptied : this.#faultOfProbe(emptied.error);
   }
 
   /** Ends what the device server has, of every initiator, through the session that is verified. */
@@ -350,14 +354,14 @@ export class PathLink {
   }
 
   /** Logged in and verified afterwards, or the reason why not. */
-  async #establish(late: () => void): Promise<ProbeAnswer | undefined> {
-    if (this.#verified !== undefined) return undefined;
+  async #establish(late: () => void): Promise<Result<void, PathFault>> {
+    if (this.#verified !== undefined) return ok(undefined);
     if (this.#session === undefined) {
       const connected = await this.#connect(this.#options.policy().loginTimeoutMs);
-      if (!connected.ok) return loginAnswer(connected.error);
+      if (!connected.ok) return err(loginAnswer(connected.error));
     }
     const session = this.#session;
-    if (session === undefined) return noSession('session lost');
+    if (session === undefined) return err(noSession('session lost'));
     return this.#identify(session, this.#options.policy().loginTimeoutMs, { late });
   }
 
@@ -365,18 +369,18 @@ export class PathLink {
     session: Session,
     deadlineMs: number,
     asking: { readonly late?: () => void; readonly again?: true } = {},
-  ): Promise<ProbeAnswer | undefined> {
+  ): Promise<Result<void, PathFault>> {
     const changes = this.#changes;
     const reading = await this.#read(session, deadlineMs, asking.late);
     if (this.#session !== session) {
       // Reset by ourselves it says nothing about the path.
       const hard = !this.#severed.has(session);
-      return noSession('session lost', hard);
+      return err(noSession('session lost', hard));
     }
     if (!reading.ok) {
       // Half known is not known: the next attempt starts from a login.
       if (this.#verified === undefined) this.#discard(session, reading.error.detail);
-      return faultAnswer(reading.error);
+      return err(faultAnswer(reading.error));
     }
     // It changed while it was read: what was read is neither the old unit nor the new one.
     if (changes !== this.#changes) return this.#identify(session, deadlineMs, asking);
@@ -387,28 +391,30 @@ export class PathLink {
     if (identity.kind !== 'verified') {
       const why = identity.kind === 'unchecked' ? 'unchecked' : identity.detail;
       this.#discard(session, why);
-      return { kind: 'not-ours', identity };
+      return err({ kind: 'not-ours', identity });
     }
     if (this.#verified?.session === session && !reading.value.reserved) {
       this.#verified = { session, ...reading.value };
-      return undefined;
+      return ok(undefined);
     }
-    const problem = await this.#join(session, deadlineMs);
-    if (this.#session !== session) return noSession('session lost', !this.#severed.has(session));
-    if (problem !== undefined) {
+    const joined = await this.#join(session, deadlineMs);
+    if (this.#session !== session) {
+      return err(noSession('session lost', !this.#severed.has(session)));
+    }
+    if (!joined.ok) {
       this.#discard(session, 'cannot be registered');
-      return problem;
+      return joined;
     }
     if (reading.value.reserved && asking.again) {
       this.#discard(session, 'reserved by another node');
-      return reservedByOthers();
+      return err(reservedByOthers());
     }
     // It changed while it was registered, or tells more to who has registered.
     if (changes !== this.#changes || reading.value.reserved) {
       return this.#identify(session, deadlineMs, { ...asking, again: true });
     }
     this.#verified = { session, ...reading.value };
-    return undefined;
+    return ok(undefined);
   }
 
   /** Who it is and what it can do; given up when nothing comes from it for `deadlineMs`. */
@@ -424,7 +430,7 @@ export class PathLink {
     return reading === 'silent' ? err(silentFault(deadlineMs)) : reading;
   }
 
-  #join(session: Session, deadlineMs: number): Promise<ProbeAnswer | undefined> {
+  #join(session: Session, deadlineMs: number): Promise<Result<void, PathFault>> {
     const open = (ms: number): CommandContext => this.#context(session, ms);
     return this.#questions.join(this, session, open, deadlineMs);
   }
@@ -458,21 +464,26 @@ export class PathLink {
     const read = this.#medium.probe(context, verified, current);
     const [asked, answer] = await Promise.all([inquiry, read]);
     if (answer.kind !== 'good') return answer;
-    if (this.mustIdentify) return (await this.#identify(verified.session, deadlineMs)) ?? answer;
-    if (asked.kind === 'fault') return this.#faultOfProbe(asked.fault) ?? answer;
-    const names = decodeNames(asked.data);
-    if (names.ok && sameNames(names.value, verified.identity)) return answer;
-    // Not who it was: read everything again and let it be judged.
-    return (await this.#identify(verified.session, deadlineMs)) ?? answer;
+    if (!this.mustIdentify) {
+      if (asked.kind === 'fault') {
+        const works = this.#faultOfProbe(asked.fault);
+        return works.ok ? answer : works.error;
+      }
+      const names = decodeNames(asked.data);
+      if (names.ok && sameNames(names.value, verified.identity)) return answer;
+    }
+    // In doubt, or not who it was: read everything again and let it be judged.
+    const identified = await this.#identify(verified.session, deadlineMs);
+    return identified.ok ? answer : identified.error;
   }
 
   /** An error of the medium or of the command is an answer: the path works. */
-  #faultOfProbe(fault: CommandFault): ProbeAnswer | undefined {
-    if (fault.kind === 'error') return undefined;
+  #faultOfProbe(fault: CommandFault): Result<void, PathFault> {
+    if (fault.kind === 'error') return ok(undefined);
     if (fault.kind === 'fenced') {
       this.#emit({ kind: 'conflict', path: this.name, detail: fault.detail });
     }
-    return faultAnswer(fault);
+    return err(faultAnswer(fault));
   }
 }
 

@@ -16,12 +16,12 @@
  * Why the reservation and not PREEMPT AND ABORT alone: it aborts what the device server has. What lies in
  * the socket of a frozen front end comes later, and without a reservation it would be executed.
  */
-import { err, type Result } from '../../base/result.ts';
+import { err, ok, type Result } from '../../base/result.ts';
 import type { Policy } from '../../paths/policy.ts';
 import type { Session } from '../../ports/session.ts';
 import type { CommandContext, CommandFault } from '../unit/command.ts';
 import { removedName } from '../unit/path-key.ts';
-import { faultAnswer, type ProbeAnswer } from '../unit/probe-answer.ts';
+import { faultAnswer, type PathFault } from '../unit/probe-answer.ts';
 import * as pr from '../unit/reserve-commands.ts';
 import { type ReservedPath, setKeyOf, type Victim } from '../unit/session-key.ts';
 import type { FenceLimits } from '../unit/unit-reset.ts';
@@ -73,8 +73,8 @@ export interface ReservationRecorder {
    * Resolves with true when that is on disk.
    */
   keptOut(paths: readonly string[]): Promise<boolean>;
-  /** A key is about to be registered, and these taken away. Resolves with why that is not on disk, if so. */
-  registering(taken: readonly string[]): Promise<string | undefined>;
+  /** A key is about to be registered, and these taken away. The error says why that is not on disk. */
+  registering(taken: readonly string[]): Promise<Result<void, string>>;
 }
 
 const VANISHED =
@@ -148,15 +148,15 @@ export class Reservations {
 
   // ------------------------------------------------------------------------------------ join
 
-  /** Registers a new login; why the path cannot be used now, if so. */
+  /** Registers a new login; the error says why the path cannot be used now. */
   async join(
     path: ReservedPath,
     session: Session,
     open: (deadlineMs: number) => CommandContext,
     deadlineMs: number,
-  ): Promise<ProbeAnswer | undefined> {
+  ): Promise<Result<void, PathFault>> {
     const duty = this.#options.duty();
-    if (duty === 'none' || this.#broken || this.#left || this.has(session)) return undefined;
+    if (duty === 'none' || this.#broken || this.#left || this.has(session)) return ok(undefined);
     const context = open(deadlineMs);
     const [before, canPersist] = await Promise.all([look(context), pr.readCanPersist(context)]);
     if (!before.ok) return this.#cannot(path.name, before.error);
@@ -183,8 +183,8 @@ export class Reservations {
     const stale = [...new Set(keys.filter((key) => this.#ring.isOf(path, key)))];
     const key = this.#ring.next(path, keys);
     if (key === undefined) return this.#cannot(path.name, exhausted());
-    const unsaved = await this.#recorder.registering(holder === undefined ? [] : foreign);
-    if (unsaved !== undefined) return this.#unusable(`keys must be on record first: ${unsaved}`);
+    const saved = await this.#recorder.registering(holder === undefined ? [] : foreign);
+    if (!saved.ok) return this.#unusable(`keys must be on record first: ${saved.error}`);
     const former = heldOf(stale, before.value.holder);
     const registered = await pr.registerLasting(context, key, former, canPersist);
     if (!registered.ok) return this.#cannot(path.name, registered.error);
@@ -211,7 +211,7 @@ export class Reservations {
     question.settled(path.name);
     if (this.#members.has(path.name)) await this.#reserveThrough(nexus, context);
     void this.survey();
-    return undefined;
+    return ok(undefined);
   }
 
   /**
@@ -237,22 +237,22 @@ export class Reservations {
   }
 
   /** A target without these commands: its path is used without a key. Other faults: the path is not used. */
-  #cannot(path: string, fault: CommandFault): ProbeAnswer | undefined {
+  #cannot(path: string, fault: CommandFault): Result<void, PathFault> {
     if (fault.kind === 'fenced') return this.#unusable(`reserved by another node: ${fault.detail}`);
-    if (fault.kind !== 'error') return faultAnswer(fault);
+    if (fault.kind !== 'error') return err(faultAnswer(fault));
     this.#without.add(path);
     this.#nexuses.delete(path);
     this.#emit({ kind: 'servers-changed' });
-    return undefined;
+    return ok(undefined);
   }
 
-  #refused(path: string, detail: string): ProbeAnswer {
+  #refused(path: string, detail: string): Result<void, PathFault> {
     if (this.#members.has(path)) this.#emit({ kind: 'taken-over', detail });
     return this.#unusable(detail);
   }
 
-  #unusable(detail: string): ProbeAnswer {
-    return { kind: 'not-ours', identity: { kind: 'unverified', detail } };
+  #unusable(detail: string): Result<void, PathFault> {
+    return err({ kind: 'not-ours', identity: { kind: 'unverified', detail } });
   }
 
   // ---------------------------------------------------------------------------------- survey

@@ -7,6 +7,7 @@
  * It may be overruled at any time. Every look at how things stand is made after the wait before it, and
  * the last one and the switch are made without a wait in between.
  */
+import { err, ok, type Result } from '../../base/result.ts';
 import type { Policy } from '../../paths/policy.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Sense } from '../../ports/session.ts';
@@ -63,29 +64,29 @@ async function answerWithin(
   return answer;
 }
 
-/** Undefined: it went. */
+/** The error says why it was given up. */
 export async function planSwitch(
   { clock, dispatcher, keeper, policy }: PlanOptions,
   old: Route,
   to: string,
   path: PathLink | undefined,
   standing: PlanStanding,
-): Promise<GivenUp | undefined> {
+): Promise<Result<void, GivenUp>> {
   // A switch under way keeps the limits with which it began.
   const { drainTimeoutMs, probeTimeoutMs } = policy();
   const verifying = path?.verify(probeTimeoutMs) ?? Promise.resolve(notLoggedIn());
   const before = await answerWithin(standing, VERIFY_MS, verifying);
   if (before?.kind !== 'good' || standing.isOverruled()) {
     const reason = 'the new path was not verified';
-    return before === undefined ? { reason } : { reason, answer: before };
+    return err(before === undefined ? { reason } : { reason, answer: before });
   }
   const recorded = path?.verified?.session;
   const next = recorded === undefined ? [] : [{ path: to, session: recorded }];
   const saved = await keeper.update(() => holding(old, ...next));
-  const giveUp = (reason: string, answer?: ProbeAnswer): GivenUp => {
+  const giveUp = (reason: string, answer?: ProbeAnswer): Result<void, GivenUp> => {
     // The new path has got nothing: a restart need not fence it.
     void keeper.update(() => (standing.isEnded() ? {} : holding(old)));
-    return answer === undefined ? { reason } : { reason, answer };
+    return err(answer === undefined ? { reason } : { reason, answer });
   };
   if (!saved.ok) return giveUp(saved.error.detail);
   if (standing.isOverruled() || !standing.isWanted()) return giveUp('overtaken by another order');
@@ -117,5 +118,5 @@ export async function planSwitch(
     return giveUp('the new path has changed');
   }
   standing.go(verified);
-  return undefined;
+  return ok(undefined);
 }

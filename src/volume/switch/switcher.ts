@@ -15,6 +15,7 @@
  * into a forced switch.
  */
 import type { Instant } from '../../base/brand.ts';
+import { ok, type Result } from '../../base/result.ts';
 import type { Cause } from '../../paths/model.ts';
 import type { Timer } from '../../ports/clock.ts';
 import type { Session } from '../../ports/session.ts';
@@ -22,7 +23,7 @@ import { absentPath, type FencedPath, type FenceParameters, fenceTerms } from '.
 import { UnfencedPaths } from '../fence/unfenced.ts';
 import type { PathLink, Verified } from '../link/path-link.ts';
 import { holding } from '../record/record.ts';
-import { notLoggedIn, type ProbeAnswer } from '../unit/probe-answer.ts';
+import { notLoggedIn, type PathFault, type ProbeAnswer } from '../unit/probe-answer.ts';
 import { keyOf } from '../unit/session-key.ts';
 import { type PlanOptions, planSwitch } from './planned-switch.ts';
 import { SwitchAccount, type SwitchOrder } from './switch-report.ts';
@@ -241,7 +242,8 @@ export class Switcher {
       reject(notLoggedIn());
       return;
     }
-    const answer = (await this.#settleInherited(path)) ?? (await path.readBack(probeTimeoutMs));
+    const settled = await this.#settleInherited(path);
+    const answer = settled.ok ? await path.readBack(probeTimeoutMs) : settled.error;
     if (superseded()) return;
     if (answer.kind !== 'good') {
       reject(answer);
@@ -270,9 +272,9 @@ export class Switcher {
    * if it sits in a cache that the gateways share, the power could still take it back after it was read:
    * not every rung of the fence has emptied that.
    */
-  async #settleInherited(path: PathLink): Promise<ProbeAnswer | undefined> {
-    const { flushDeadlineMs } = this.#options.policy();
-    return this.#hasInherited ? path.settleCache(flushDeadlineMs) : undefined;
+  async #settleInherited(path: PathLink): Promise<Result<void, PathFault>> {
+    if (!this.#hasInherited) return ok(undefined);
+    return path.settleCache(this.#options.policy().flushDeadlineMs);
   }
 
   async #plan(order: SwitchOrder): Promise<void> {
@@ -280,7 +282,7 @@ export class Switcher {
     const old = dispatcher.route;
     if (old === undefined) return;
     const { to } = order;
-    const givenUp = await planSwitch(this.#options, old, to, link(to), {
+    const planned = await planSwitch(this.#options, old, to, link(to), {
       isOverruled: () => this.#isOverruled(),
       isWanted: () => this.#order === order,
       isEnded: () => this.#ended,
@@ -293,8 +295,8 @@ export class Switcher {
         void keeper.update(() => this.#holding(to, verified.session));
       },
     });
-    if (givenUp === undefined) return;
-    const { reason, answer } = givenUp;
+    if (planned.ok) return;
+    const { reason, answer } = planned.error;
     const wasWanted = this.#drop(order);
     if (this.#ended) return;
     // Losing the path goes on with the hold, and so does a recheck: it resumes by itself.

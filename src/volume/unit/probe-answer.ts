@@ -6,8 +6,10 @@ import type { Cause, CauseKind, Identity } from '../../paths/model.ts';
 import type { TransportFailure, TransportFailureKind } from '../../ports/session.ts';
 import type { CommandFault } from './command.ts';
 
-export type ProbeAnswer =
-  | { readonly kind: 'good'; readonly latencyUs: number }
+export type ProbeAnswer = { readonly kind: 'good'; readonly latencyUs: number } | PathFault;
+
+/** Why a path cannot be used. */
+export type PathFault =
   | { readonly kind: 'failed'; readonly hard: boolean; readonly cause: Cause }
   /** The path answers, but it is not, or not provably, the volume's logical unit. */
   | { readonly kind: 'not-ours'; readonly identity: Identity };
@@ -29,13 +31,13 @@ export function causeOf(failure: TransportFailure): Cause {
 }
 
 /** A login that failed. No answer in time, and one that we ended ourselves, are no proof. */
-export function loginAnswer(failure: TransportFailure): ProbeAnswer {
+export function loginAnswer(failure: TransportFailure): PathFault {
   const hard = failure.kind !== 'timeout' && failure.kind !== 'aborted';
   return { kind: 'failed', hard, cause: causeOf(failure) };
 }
 
 /** Not even pings were answered. */
-export function silence(forMs: number): ProbeAnswer {
+export function silence(forMs: number): PathFault {
   return faultAnswer(silentFault(forMs));
 }
 
@@ -45,22 +47,22 @@ export function silentFault(forMs: number): CommandFault {
 }
 
 /** There is no session, or not that one any more. */
-export function noSession(detail: string, hard = true): ProbeAnswer {
+export function noSession(detail: string, hard = true): PathFault {
   return { kind: 'failed', hard, cause: { kind: 'connection-reset', detail } };
 }
 
 /** It was to take over. */
-export function notLoggedIn(): ProbeAnswer {
+export function notLoggedIn(): PathFault {
   return noSession('not logged in when it was to take over');
 }
 
 /** It answers, and may not be used as long as another node has the unit. */
-export function reservedByOthers(by = ''): ProbeAnswer {
+export function reservedByOthers(by = ''): PathFault {
   const detail = `reserved by another node${by}`;
   return { kind: 'not-ours', identity: { kind: 'unverified', detail } };
 }
 
-export function faultAnswer(fault: CommandFault): ProbeAnswer {
+export function faultAnswer(fault: CommandFault): PathFault {
   const hard = fault.kind === 'lost' || fault.kind === 'path';
   return { kind: 'failed', hard, cause: { kind: fault.cause, detail: fault.detail } };
 }

@@ -7,7 +7,7 @@ import type { Clock } from '../../ports/clock.ts';
 import type { Session, TransportFailure } from '../../ports/session.ts';
 import type { CommandContext } from './command.ts';
 import { emptyCache } from './empty-cache.ts';
-import type { ProbeAnswer } from './probe-answer.ts';
+import type { PathFault } from './probe-answer.ts';
 import { unanswered, whileAnswering } from './while-answering.ts';
 
 /**
@@ -25,8 +25,8 @@ type Done = Result<void, TransportFailure>;
 export interface UnitResetOptions {
   readonly clock: Clock;
   readonly open: (session: Session, deadlineMs: number) => CommandContext;
-  /** Registers the session; why it cannot be, if so. */
-  readonly join: (session: Session, deadlineMs: number) => Promise<ProbeAnswer | undefined>;
+  /** Registers the session; the error says why it cannot be. */
+  readonly join: (session: Session, deadlineMs: number) => Promise<Result<void, PathFault>>;
 }
 
 export class UnitReset {

@@ -13,7 +13,7 @@ import { RecordKeeper } from '../../../../src/volume/record/record-keeper.ts';
 import { emptyRecord } from '../../../../src/volume/record/record.ts';
 import { Switcher } from '../../../../src/volume/switch/switcher.ts';
 import type { LuFacts } from '../../../../src/volume/unit/lu.ts';
-import type { ProbeAnswer } from '../../../../src/volume/unit/probe-answer.ts';
+import type { PathFault } from '../../../../src/volume/unit/probe-answer.ts';
 import { check, UA_LUNS_CHANGED, UA_POWER_ON } from '../../../support/model/fake-lu.ts';
 import { VirtualClock } from '../../../support/model/virtual-clock.ts';
 import {
@@ -55,7 +55,7 @@ function bench() {
     verify: async () => good,
     recheck: async () => good,
     readBack: async () => good,
-    settleCache: async (): Promise<ProbeAnswer | undefined> => undefined,
+    settleCache: async (): Promise<Result<void, PathFault>> => ok(undefined),
   };
   const removed = new Set<string>();
   const seen: string[] = [];
@@ -134,7 +134,7 @@ describe('an order', () => {
     fence.result = ok(undefined);
     p1.settleCache = async () => {
       flushes.push(clock.now());
-      return flushes.length === 1 ? { kind: 'failed', hard: false, cause } : undefined;
+      return flushes.length === 1 ? err({ kind: 'failed', hard: false, cause }) : ok(undefined);
     };
     switcher.inherit(p0, clock.now());
     order('failover');
