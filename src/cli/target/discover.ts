@@ -3,7 +3,7 @@
  * what is in them. What iscsi-ls does, on the initiator that the volumes use.
  */
 import { ok, type Result } from '../../base/result.ts';
-import { refusalOfHost } from '../../host/iscsi/announced-address.ts';
+import { checkAnnouncedHost } from '../../host/iscsi/announced-address.ts';
 import type { DiscoveredTarget } from '../../host/iscsi/initiator-discovery.ts';
 import { parsePortal } from '../../kubernetes/path-url.ts';
 import type { Portal, SessionTarget } from '../../ports/session.ts';
@@ -69,8 +69,10 @@ async function lunsOf(
   const same = portals.find(({ host, port }) => host === asked.host && port === asked.port);
   const announced = same ?? portals[0] ?? asked;
   const { host, port } = announced;
-  const refusal = announced === same ? undefined : await refusalOfHost(host, asked.host);
-  if (refusal !== undefined) return { found: { units: [], problem: refusal }, exit: EXIT.failed };
+  if (announced !== same) {
+    const checked = await checkAnnouncedHost(host, asked.host);
+    if (!checked.ok) return { found: { units: [], problem: checked.error }, exit: EXIT.failed };
+  }
   const at = (lun: number): SessionTarget => ({ host, port, targetName, lun });
   const first = await unitsAt(at(0), options, signal, async (context) => listLuns(context));
   if (!first.ok) return { found: { units: [], problem: first.error.text }, exit: first.error.exit };

@@ -9,6 +9,7 @@
  * What is judged are addresses, after names and strange spellings ("127.1") were resolved.
  */
 import { BlockList, isIPv6 } from 'node:net';
+import { err, ok, type Result } from '../../base/result.ts';
 import { resolveHost } from './resolve-host.ts';
 
 type AddressKind = 'loopback' | 'link-local' | 'unspecified' | 'multicast' | 'broadcast';
@@ -57,13 +58,20 @@ export function refusalOf(announced: string, origin: string): string | undefined
   );
 }
 
-/** The same for a host that was announced by name or address by another one; unresolved: no reason. */
-export async function refusalOfHost(announced: string, asked: string): Promise<string | undefined> {
+/**
+ * The same for a host that was announced by name or address by another one: the error says why it is not
+ * followed. A name that does not resolve is no reason.
+ */
+export async function checkAnnouncedHost(
+  announced: string,
+  asked: string,
+): Promise<Result<void, string>> {
   const [there, here] = await Promise.all([resolveHost(announced), resolveHost(asked)]);
-  if (!there.ok || !here.ok) return undefined;
+  if (!there.ok || !here.ok) return ok(undefined);
   const refusals = there.value.map((address) => {
     const reasons = here.value.map((origin) => refusalOf(address, origin));
     return reasons.includes(undefined) ? undefined : reasons[0];
   });
-  return refusals.find((reason) => reason !== undefined);
+  const refusal = refusals.find((reason) => reason !== undefined);
+  return refusal === undefined ? ok(undefined) : err(refusal);
 }

@@ -84,10 +84,16 @@ async function judgeEnds(device: string, timeoutMs: number): Promise<DeviceConte
       if (size <= 0) return { kind: 'unknown', detail: `${device} has no size` };
       const head = Math.min(size, BLANK_HEAD_BYTES);
       const tail = Math.max(head, size - BLANK_TAIL_BYTES);
-      const found =
-        (await firstData(handle, 0, head)) ?? (await firstData(handle, tail, size - tail));
-      if (found === undefined) return { kind: 'blank' };
-      return { kind: 'foreign', what: `data without a known signature at byte ${String(found)}` };
+      const ends: readonly [start: number, length: number][] = [
+        [0, head],
+        [tail, size - tail],
+      ];
+      for (const [start, length] of ends) {
+        const found = await firstData(handle, start, length);
+        if (found === undefined) continue;
+        return { kind: 'foreign', what: `data without a known signature at byte ${String(found)}` };
+      }
+      return { kind: 'blank' };
     });
   } catch (cause) {
     return { kind: 'unknown', detail: `cannot read ${device}: ${(cause as Error).message}` };
