@@ -211,7 +211,7 @@ export function initiatorNameProblem(name: string): string | undefined {
 }
 
 /** The name that the pathd of this node uses; undefined where it cannot be read. */
-export async function persistedInitiatorName(stateDir: string): Promise<string | undefined> {
+export async function readInitiatorName(stateDir: string): Promise<string | undefined> {
   const text = await readWhole(join(stateDir, 'node.json'));
   const record = text.ok && text.value !== undefined ? parse(text.value) : undefined;
   return record?.initiatorName;

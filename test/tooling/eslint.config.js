@@ -19,6 +19,39 @@ const impure = [
   'crypto',
 ];
 
+/** Undefined means "absent"; what can go wrong answers with a Result (base/result.ts). */
+const absence = (type) =>
+  "TSTypeReference[typeName.name='Promise'] > TSTypeParameterInstantiation > " +
+  `TSUnionType:has(> TSUndefinedKeyword):has(> ${type})`;
+
+/** Whatever answers with a promise, unless its name says that it looks something up. */
+const notLookups = [
+  'FunctionDeclaration[id.name!=/^(read|ask)/]',
+  'MethodDefinition[key.name!=/^(read|ask)/] > FunctionExpression',
+  'TSMethodSignature[key.name!=/^(read|ask)/]',
+  'TSPropertySignature[key.name!=/^(read|ask)/] > TSTypeAnnotation > TSFunctionType',
+  'VariableDeclarator[id.name!=/^(read|ask)/] > ArrowFunctionExpression',
+];
+
+const undefinedAsSuccess = [
+  {
+    selector: absence(
+      'TSTypeReference[typeName.name=/(Error|Failure|Fault|GivenUp|Problem|Refusal|Rejection)$/]',
+    ),
+    message: 'Undefined does not mean success: answer with Result<void, …>.',
+  },
+  ...notLookups.map((answers) => ({
+    selector: `${answers} > TSTypeAnnotation > ${absence('TSStringKeyword')}`,
+    message:
+      'Is the text why it went wrong? Answer with Result<void, string>. Does it look a text up? Name it read… or ask….',
+  })),
+  {
+    selector:
+      "LogicalExpression[operator='??'][left.type='AwaitExpression'][right.type='AwaitExpression']",
+    message: 'Is it "if nothing is wrong, go on"? Look at the first Result, then ask the second.',
+  },
+];
+
 export default tseslint.config(
   { ignores: ['**/node_modules/**', '**/dist/**', '**/*.mjs', '**/*.js'] },
   ...tseslint.configs.strictTypeChecked,
@@ -45,6 +78,7 @@ export default tseslint.config(
       'max-params': ['error', 5],
     },
   },
+  { files: ['src/**'], rules: { 'no-restricted-syntax': ['error', ...undefinedAsSuccess] } },
   {
     files: [
       'src/protocol/**',

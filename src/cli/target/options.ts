@@ -8,7 +8,7 @@
  */
 import { parseArgs } from 'node:util';
 import { err, ok, type Result } from '../../base/result.ts';
-import { initiatorNameProblem, persistedInitiatorName } from '../../pathd/node-state.ts';
+import { initiatorNameProblem, readInitiatorName } from '../../pathd/node-state.ts';
 import type { ChapCredentials } from '../../ports/session.ts';
 import type { CommandIo } from '../commands.ts';
 import { CHAP_VARIABLES, readChap, secretInWords } from './chap-source.ts';
@@ -111,7 +111,7 @@ function text(value: string | boolean | undefined): string | undefined {
 async function whoWeAre(values: Values, io: CommandIo): Promise<string> {
   const said = text(values['initiator-name']) ?? io.env['INITIATOR_NAME'];
   if (said !== undefined && said !== '') return said;
-  const kept = await persistedInitiatorName(text(values['state-dir']) ?? STATE_DIR);
+  const kept = await readInitiatorName(text(values['state-dir']) ?? STATE_DIR);
   return kept ?? ANYBODY;
 }
 

@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { NodeState, persistedInitiatorName } from '../../../src/pathd/node-state.ts';
+import { NodeState, readInitiatorName } from '../../../src/pathd/node-state.ts';
 
 let dir: string;
 /** No volume stands against another name; one does. */
@@ -90,7 +90,7 @@ describe('the initiator name', () => {
     expect(record.initiatorName).toBe('iqn.2026-01.a:asked');
     // The flag may change meanwhile: it is not what is used.
     expect((await open('iqn.2026-01.a:other')).initiatorName).toBe('iqn.2026-01.a:asked');
-    expect(await persistedInitiatorName(dir)).toBe('iqn.2026-01.a:asked');
+    expect(await readInitiatorName(dir)).toBe('iqn.2026-01.a:asked');
     const last = await open('iqn.2026-01.a:flag');
     await last.rename(undefined, yes);
     expect(last.initiatorName).toBe('iqn.2026-01.a:flag');

@@ -93,6 +93,37 @@ it('the comma operator is refused everywhere', async () => {
   expect(await complaints('src/host/a.ts', 'export const a = (b, c);')).toEqual(['no-sequences']);
 });
 
+describe('undefined is not success', () => {
+  const refused = ['no-restricted-syntax'];
+
+  it.each([
+    ['a function', 'async function f(): Promise<PathFault | undefined> {}'],
+    ['a method', 'class A { async #f(): Promise<undefined | StoreError> {} }'],
+    ['a port', 'interface A { close(): Promise<TransportFailure | undefined>; }'],
+    ['a question', 'interface A { readonly join: () => Promise<GivenUp | undefined>; }'],
+    ['words of a function', 'function save(): Promise<string | undefined> {}'],
+    ['words of a method', 'class A { #registering(): Promise<string | undefined> {} }'],
+    ['words of a port', 'interface A { registering(): Promise<string | undefined>; }'],
+    ['words of a question', 'interface A { readonly save: () => Promise<string | undefined>; }'],
+    ['words of an arrow', 'const save = async (): Promise<string | undefined> => f();'],
+    ['steps that go on', 'const a = (await f()) ?? (await g());'],
+  ])('%s', async (_, code) => {
+    expect(await complaints('src/volume/a.ts', code)).toEqual(refused);
+    expect(await complaints('src/cli/a.ts', code)).toEqual(refused);
+  });
+
+  it.each([
+    ['a result', 'async function f(): Promise<Result<void, PathFault>> {}'],
+    ['a lookup', 'async function f(): Promise<VolumeRecord | undefined> {}'],
+    ['a text that is read', 'function readName(): Promise<string | undefined> {}'],
+    ['a text that is asked for', 'const askName = (): Promise<string | undefined> => f();'],
+    ['a check of a value', 'function nameProblem(name: string): string | undefined {}'],
+    ['a default', 'const a = (await f()) ?? 0;'],
+  ])('but %s passes', async (_, code) => {
+    expect(await complaints('src/volume/a.ts', code)).toEqual([]);
+  });
+});
+
 it('there is no barrel: no file is named index', () => {
   const files = globSync('{src,test}/**/*.{ts,js,mjs}', { cwd: root });
   expect(files.length).toBeGreaterThan(20);
