@@ -35,16 +35,18 @@ export class LoginGate {
     return refused.credentials === identify(credentials) ? refused.failure : undefined;
   }
 
-  /** What a login came to; undefined: it succeeded. The value: what to tell of it. */
-  learn<F extends TransportFailure | undefined>(
-    failure: F,
+  /** A login has succeeded. */
+  succeeded(): void {
+    this.#refused = undefined;
+  }
+
+  /** A login has failed. The value: what to tell of it. */
+  failed(
+    failure: TransportFailure,
     credentials: ChapCredentials | undefined,
     now: Instant,
-  ): F | TransportFailure {
-    if (failure?.kind !== 'authentication') {
-      if (failure === undefined) this.#refused = undefined;
-      return failure;
-    }
+  ): TransportFailure {
+    if (failure.kind !== 'authentication') return failure;
     this.#refusals++;
     const pause = PAUSE_MS + (hash32(this.#key, this.#refusals) % JITTER_MS);
     const detail = `${failure.detail}; next try in a minute, or with other credentials`;

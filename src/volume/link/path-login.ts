@@ -55,8 +55,8 @@ export class PathLogin {
     const options = { target, initiatorName, isid, timeoutMs, signal, ...wanted };
     const connected = await initiator.connect(options);
     if (this.#underWay === controller) this.#underWay = undefined;
-    if (!connected.ok) return err(this.#gate.learn(connected.error, chap, clock.now()));
-    this.#gate.learn(undefined, chap, clock.now());
+    if (!connected.ok) return err(this.#gate.failed(connected.error, chap, clock.now()));
+    this.#gate.succeeded();
     return ok(connected.value);
   }
 

@@ -85,7 +85,7 @@ it('two paths do not come back in step', () => {
   const refused = { kind: 'authentication', detail: 'no' } as const;
   const opens = ['800000000001', '800000000002', '800000000003'].map((key) => {
     const gate = new LoginGate(key);
-    gate.learn(refused, undefined, at(0));
+    gate.failed(refused, undefined, at(0));
     let ms = MINUTE - 1;
     expect(gate.check(undefined, at(ms))).toBeDefined();
     while (gate.check(undefined, at(ms)) !== undefined) ms++;
@@ -98,13 +98,13 @@ it('two paths do not come back in step', () => {
 it('other failures hold nothing back, and a success forgets', () => {
   const at = 0 as Instant;
   const gate = new LoginGate('800000000001');
-  gate.learn({ kind: 'refused', detail: 'no' }, undefined, at);
+  gate.failed({ kind: 'refused', detail: 'no' }, undefined, at);
   expect(gate.check(undefined, at)).toBeUndefined();
-  gate.learn({ kind: 'authentication', detail: 'no' }, undefined, at);
-  gate.learn({ kind: 'timeout', detail: 'late' }, pair('x'), at);
+  gate.failed({ kind: 'authentication', detail: 'no' }, undefined, at);
+  gate.failed({ kind: 'timeout', detail: 'late' }, pair('x'), at);
   expect(gate.check(undefined, at)).toMatchObject({ kind: 'authentication' });
   expect(gate.check(pair('x'), at)).toBeUndefined();
-  gate.learn(undefined, pair('x'), at);
+  gate.succeeded();
   expect(gate.check(undefined, at)).toBeUndefined();
 });
 
