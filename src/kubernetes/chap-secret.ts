@@ -2,8 +2,8 @@
  * A Secret of Kubernetes' type `kubernetes.io/iscsi-chap` → CHAP credentials. Its keys are those of
  * iscsid.conf, which is why the command line reads files with the same keys:
  *
- *   node.session.auth.username, .password        who we say we are (one-way CHAP)
- *   node.session.auth.username_in, .password_in  who the target must prove to be (mutual CHAP)
+ *   node.session.auth.username, .password        the name of this node at the target (one-way CHAP)
+ *   node.session.auth.username_in, .password_in  the name that the target must prove (mutual CHAP)
  *   discovery.sendtargets.auth.*                 ignored: paths are listed, nothing is discovered
  *
  * Everything else is refused. A key that is ignored silently (a typo, another driver's prefix) would be a

@@ -150,5 +150,7 @@ function detailOf(news: News, path: string, sense: Sense): string {
 }
 
 function found(finding: Finding): string {
-  return finding === 'fenced' ? 'reservation preempted' : 'the target has lost our registration';
+  return finding === 'fenced'
+    ? 'reservation preempted'
+    : 'the target has lost the registration of this node';
 }

@@ -119,9 +119,9 @@ export function helpOf({ name, subject, help, switches = {} }: CommandWords): st
   const rows = [
     ...Object.entries(switches).map(([key, what]) => [`--${key}`, what] as const),
     ['--chap-file FILE', 'CHAP: lines "key = value" with the keys of a CHAP Secret; mode 0600'],
-    ['--initiator-name IQN', 'who we say we are; default: what pathd here says, else'],
+    ['--initiator-name IQN', 'the InitiatorName; default: the one of pathd here, else'],
     ['', ANYBODY],
-    ['--state-dir DIR', `where pathd keeps its name (default ${STATE_DIR})`],
+    ['--state-dir DIR', `where pathd keeps its InitiatorName (default ${STATE_DIR})`],
     ['--timeout SECONDS', `for each step (default ${String(TIMEOUT_S)})`],
     ['-o, --output FORM', 'text or json (default text)'],
     ['-h, --help', 'this text'],

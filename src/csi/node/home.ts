@@ -68,7 +68,8 @@ export class HomeMark {
       if (this.#isSet) return;
       const written = await writeWhole(this.#file, `${JSON.stringify(this.#home)}\n`);
       this.#isSet = written.ok;
-      if (!written.ok) this.#log.warn({ error: written.error.detail }, 'home is not marked');
+      if (!written.ok)
+        this.#log.warn({ error: written.error.detail }, 'the state directory is not marked');
     });
   }
 
@@ -82,7 +83,8 @@ export class HomeMark {
       }
       const removed = await removeWhole(this.#file);
       this.#isSet = !removed.ok;
-      if (!removed.ok) this.#log.warn({ error: removed.error.detail }, 'mark of home stays');
+      if (!removed.ok)
+        this.#log.warn({ error: removed.error.detail }, 'the mark of the state directory stays');
     });
   }
 

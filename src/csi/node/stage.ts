@@ -180,7 +180,7 @@ async function attachUnder(
 function requireFences(node: NodeContext, volumeId: string, claim: ConfirmedClaim): void {
   const other = claim.debts.find((debt) => debt.node !== node.nodeId);
   if (!claim.isPathdOlder || other === undefined) return;
-  const who = other.node === '' ? 'an earlier node' : `node ${other.node}`;
+  const who = other.node === '' ? 'a former node' : `node ${other.node}`;
   throw new CsiError(
     'FAILED_PRECONDITION',
     `volume ${volumeId}: ${who} may still have writes under way at its targets, and the pathd of this ` +

@@ -257,7 +257,7 @@ export class Receiver implements PduSink {
       return undefined;
     }
     const task = this.#tasks.find(itt);
-    if (task?.kind !== 'ping') return 'answers no ping of ours';
+    if (task?.kind !== 'ping') return 'answers no ping of this session';
     this.#task = task;
     return this.#numbered(bhs, at);
   }

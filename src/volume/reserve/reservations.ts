@@ -229,7 +229,8 @@ export class Reservations {
   }
 
   #wrong(look: Look, key: string, victims: readonly string[]): string | undefined {
-    if (look.keys.filter((other) => other === key).length !== 1) return 'our key is not registered';
+    if (look.keys.filter((other) => other === key).length !== 1)
+      return 'the key of this node is not registered';
     const left = victims.find((victim) => look.keys.includes(victim));
     if (left !== undefined) return `key ${left} could not be taken away`;
     if (this.#options.duty() !== 'reserve' || !this.#ring.isForeign(look.holder)) return undefined;
