@@ -1,6 +1,6 @@
 /**
  * Run before `helm uninstall`: exit code 1, which stops it, while any node has a volume staged, since
- * nobody could unmount it afterwards. Staged means that the PV has a status or an owner annotation of
+ * no process could unmount it afterwards. Staged means that the PV has a status or an owner annotation of
  * a node. Asks for metadata only, 500 PVs at a time. Node's own fetch, in the pod of a hook; the
  * cluster's certificate authority comes in NODE_EXTRA_CA_CERTS.
  */

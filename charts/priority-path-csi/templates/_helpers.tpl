@@ -56,7 +56,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
-{{/* Of the pods that ask with Node's own fetch: who we are, and whom to trust. */}}
+{{/* Of the pods that ask with Node's own fetch: the account of the pod, and the authority to trust. */}}
 {{- define "priority-path.askingEnv" -}}
 - name: TOKEN_FILE
   value: /var/run/secrets/kubernetes.io/serviceaccount/token
@@ -179,7 +179,7 @@ imagePullSecrets:
 {{- end -}}
 {{- with .Values.admissionPolicy.keys -}}
 {{- if and .enabled (not .users) (not .groups) -}}
-{{- fail "admissionPolicy.keys names no account: nobody could change a path any more" -}}
+{{- fail "admissionPolicy.keys names no account: no account could change a path any more" -}}
 {{- end -}}
 {{- end -}}
 {{- if .Values.namespace.checkPodSecurity -}}
