@@ -1,13 +1,13 @@
 /**
- * Gives up commands that a path has not answered for too long while it answers others (D31, D32): swallowed by the
- * target, or slower than anybody thought. The gentlest way that works:
+ * Gives up commands that a path has not answered for too long while it answers others (D31, D32): the target has
+ * lost the command, or is slower than expected. The way that disturbs least and works:
  *
  *   first     ABORT TASK on its session, then ABORT TASK SET, then LOGICAL UNIT RESET; what has ended is sent
  *             again on the same path, in its place. Only the target's word that it has ended counts
  *             (outcome `ended`): "task does not exist" leaves open what becomes of it.
- *   second    another path, if one is fit to take over: a failover, fenced as ever.
+ *   second    another path, if one is fit to take over: a failover, with its fence.
  *   later     as the first and the second time again, then as the first for ever. So a request costs two
- *             failovers at most, and its tries are twice as patient each time (flights.ts).
+ *             failovers at most, and each try waits twice as long (flights.ts).
  *
  * A target may be at work on a command that it is asked to abort, and answers when it is done (tgt): ABORT
  * TASK has as long as the command itself had, for nothing else is disturbed meanwhile. Where nothing ends it,
@@ -24,7 +24,7 @@ export interface AgeOptions {
   readonly clock: Clock;
   readonly dispatcher: { readonly flights: Flights; readonly route: Route | undefined };
   readonly policy: () => AgeParameters & Pick<Policy, 'resetTimeoutMs'>;
-  /** LOGICAL UNIT RESET ends nobody else's commands. */
+  /** LOGICAL UNIT RESET ends no commands of another initiator. */
   readonly isAlone: () => boolean;
   /** There is another path that is fit to take over from this one. */
   readonly mayTakeOver: (path: string) => boolean;

@@ -60,7 +60,7 @@ export interface ReservationOptions {
   readonly firstLogin: number;
   /** How many paths the volume has, up or not. */
   readonly paths: () => number;
-  /** `probeTimeoutMs` bounds each step that nobody waits for with a limit of his own. */
+  /** `probeTimeoutMs` bounds each step that has no other limit. */
   readonly policy: () => Pick<Policy, 'probeTimeoutMs'>;
 }
 
