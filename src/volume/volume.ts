@@ -189,7 +189,7 @@ export class Volume implements BlockSource {
     if (loss !== undefined) {
       await this.#engine.fail(`acknowledged writes are lost: ${deferredText(loss)}`);
     }
-    // A unit that has changed was flushed for nothing: who knows which one it was.
+    // Of a unit that has changed the flush counts for nothing: it may have been another unit's.
     if (flush.ok && loss === undefined && !heard.some(asksForIdentity)) {
       dispatcher.abandon();
       await payRemoved(this.#engine, this.#engine.paths);

@@ -151,7 +151,7 @@ export class Debts {
       const severedAt = (clock.now() - agoMs) as Instant;
       return [...entry.open].map((at) => {
         const path = this.#toFence(entry, at);
-        // One node may have left the same address twice: each is fenced, and each is settled.
+        // One node may have left the same address twice: each is fenced, and each is paid.
         const again = names.get(path.name) ?? 1;
         names.set(path.name, again + 1);
         const name = again === 1 ? path.name : `${path.name} #${String(again)}`;
@@ -398,7 +398,7 @@ export class Debts {
       const emptied = await emptyCache(context);
       if (emptied.ok) return emptied;
       const { kind, detail } = emptied.error;
-      // To some targets a new session is a stranger: who has registered must flush.
+      // Some targets refuse the flush of a session that has not registered: a registered one must do it.
       return kind === 'fenced' ? 'reserved' : err({ kind: 'timeout', detail });
     };
     const done = await whileAnswering(session, { clock, stepMs }, work());

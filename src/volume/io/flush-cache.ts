@@ -41,7 +41,7 @@ export async function flushCache(
   const flushing = runCommand(context, synchronizeCache());
   const result = await whileAnswering(route.session, { clock, stepMs: silenceMs }, flushing);
   if (result === 'silent') return err('the path has fallen silent');
-  // A target that has no such command and no cache that anybody knows of.
+  // A target that has no such command and no cache that is known.
   const needless =
     result.kind === 'fault' && result.fault.unsupported === true && writeCache !== 'volatile';
   if (result.kind === 'fault' && !needless) return err(result.fault.detail);

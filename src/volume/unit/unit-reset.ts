@@ -60,7 +60,7 @@ export class UnitReset {
     const { open, join } = this.#options;
     let emptied = await emptyCache(open(session, timeoutMs));
     if (!emptied.ok && emptied.error.kind === 'fenced') {
-      // The unit is reserved, and to some targets a new session is a stranger.
+      // The unit is reserved, and for some targets a new session is not registered.
       await join(session, timeoutMs);
       emptied = await emptyCache(open(session, timeoutMs));
     }
