@@ -20,6 +20,7 @@ import { TEST_IQN } from '../support/targets/tgt.ts';
 import { FAULTS, type FaultName } from './failover-events.ts';
 import { type Damage, type PeerRow, percentile } from './failover-report.ts';
 import type { FailoverWorld } from './failover-world.ts';
+import { undoWhenInterrupted } from './interrupted.ts';
 
 const REDIRECTOR = fileURLToPath(new URL('redirector.ts', import.meta.url));
 const PORTAL_PORT = 3261;
@@ -53,6 +54,7 @@ export class PeerVolume {
 
   static async start(world: FailoverWorld): Promise<PeerVolume> {
     const peer = new PeerVolume(world);
+    undoWhenInterrupted(() => peer.close());
     try {
       await peer.#startRedirector();
       await peer.#startDaemon();

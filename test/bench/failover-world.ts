@@ -15,6 +15,7 @@ import { eventLoopWaitedMs } from '../support/node/starvation.ts';
 import { StampLoad } from '../support/load/stamps-load.ts';
 import { verifyFile } from '../support/load/stamps.ts';
 import { makeBackingFile, Target } from '../support/targets/tgt.ts';
+import { undoWhenInterrupted } from './interrupted.ts';
 import type { Damage } from './failover-report.ts';
 
 /** `gone`: a refused connection means a dead target here. `none`: see each event for why it is safe. */
@@ -29,6 +30,8 @@ const QUICK_RETURN = {
   ...{ 'hold-down': '0', 'weight-step': '25', 'probe-interval-standby': '1s' },
   ...{ 'failback-dwell': '1s', 'failback-jitter': '2s', 'probe-interval-down-max': '1s' },
 };
+
+const DETACH_LIMIT_MS = 10_000;
 
 export interface WorldOptions {
   readonly volumes: number;
@@ -54,6 +57,7 @@ export class FailoverWorld {
   #slow: SlowFiles | undefined;
   #plugin: Plugin | undefined;
   #pathd: PathdClient | undefined;
+  #closed: Promise<void> | undefined;
 
   private constructor(options: WorldOptions) {
     this.#options = options;
@@ -65,6 +69,7 @@ export class FailoverWorld {
 
   static async start(options: WorldOptions): Promise<FailoverWorld> {
     const world = new FailoverWorld(options);
+    undoWhenInterrupted(() => world.close());
     try {
       await world.#startGateways();
       await world.#startVolumes();
@@ -219,12 +224,31 @@ export class FailoverWorld {
     return this.#plugin?.logTail ?? '';
   }
 
-  async close(): Promise<void> {
+  /** A load that was just killed may still have the device open. */
+  async #detach(id: string): Promise<void> {
+    const end = performance.now() + DETACH_LIMIT_MS;
+    for (;;) {
+      try {
+        await this.pathd.detach(id);
+        return;
+      } catch (error) {
+        if (performance.now() > end) throw error;
+        await sleep(100);
+      }
+    }
+  }
+
+  /** Once; the later ones wait for it. */
+  close(): Promise<void> {
+    return (this.#closed ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
     for (const { load } of this.volumes) await load?.kill();
     for (const gateway of this.gateways) if (gateway.running) gateway.signal('SIGCONT');
     for (const rack of this.network.racks) rack.blackHole(false);
     await this.#slow?.letGo();
-    for (const { id } of this.volumes) await this.pathd.detach(id);
+    for (const { id } of this.volumes) await this.#detach(id);
     this.#pathd?.close();
     await this.#plugin?.stop();
     for (const gateway of this.gateways) await gateway.kill();

@@ -18,6 +18,7 @@ import { makeBackingFile, Target } from '../support/targets/tgt.ts';
 import { freePort, loopbackAddresses, temporaryFolder } from '../support/targets/ports.ts';
 import { type Cell, type Figures, logIn, runOurs, UNIT_BYTES } from './initiator-load.ts';
 import { PEER_PROGRAMS, runPeer } from './libiscsi.ts';
+import { undoWhenInterrupted } from './interrupted.ts';
 import { benchOptions, positive } from './options.ts';
 import { geomeanText, median, type Row, row, rowsJson, rowText } from './rows.ts';
 
@@ -178,6 +179,7 @@ if (digests === 'both') {
   );
 }
 const folder = temporaryFolder('bench-initiator');
+undoWhenInterrupted(async () => folder.remove());
 const backingFile = `${folder.path}/lu.img`;
 makeBackingFile(backingFile, UNIT_BYTES);
 const rows: Row[] = [];

@@ -14,6 +14,7 @@ import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { blockCapability } from '../support/node/kubelet.ts';
 import { parseFio } from '../support/load/fio.ts';
 import { Rig } from '../support/node/rig.ts';
+import { undoWhenInterrupted } from './interrupted.ts';
 import { benchOptions, positive } from './options.ts';
 import { geomeanText, type Row, row, rowsJson, rowText } from './rows.ts';
 
@@ -63,6 +64,7 @@ class Peer {
   readonly #daemon: ChildProcess;
   readonly device: string;
   readonly #file: string;
+  #stopped: Promise<void> | undefined;
 
   private constructor(daemon: ChildProcess, file: string, device: string) {
     this.#daemon = daemon;
@@ -96,7 +98,12 @@ class Peer {
     return new Peer(daemon, file, device);
   }
 
-  async stop(): Promise<void> {
+  /** Once; the later ones wait for it. */
+  stop(): Promise<void> {
+    return (this.#stopped ??= this.#stop());
+  }
+
+  async #stop(): Promise<void> {
     execFileSync('losetup', ['-d', this.device]);
     const exit = new Promise((resolve) => this.#daemon.once('exit', resolve));
     this.#daemon.kill('SIGTERM');
@@ -123,8 +130,11 @@ if (!existsSync('/usr/bin/qemu-storage-daemon')) {
   console.error('bench: apt-get install qemu-system-common qemu-block-extra (the peer)');
   process.exit(1);
 }
-const rig = await Rig.start({ targets: 2, policySet: 'default' });
+const starting = Rig.start({ targets: 2, policySet: 'default' });
 let peer: Peer | undefined;
+undoWhenInterrupted(async () => (await starting).close());
+undoWhenInterrupted(async () => peer?.stop());
+const rig = await starting;
 try {
   await rig.stage(blockCapability());
   const { device } = await rig.status();

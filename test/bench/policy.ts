@@ -12,6 +12,7 @@ import type { Volume } from '../../src/volume/volume.ts';
 import { freePort, loopbackAddresses, temporaryFolder } from '../support/targets/ports.ts';
 import { startVolume } from '../support/node/real-volume.ts';
 import { makeBackingFile, Target } from '../support/targets/tgt.ts';
+import { undoWhenInterrupted } from './interrupted.ts';
 import { benchOptions, positive } from './options.ts';
 import { geomeanText, median, type Row, row, rowsJson, rowText } from './rows.ts';
 
@@ -135,6 +136,7 @@ async function open(target: Target, writePolicy: 'log' | 'through'): Promise<Vol
 }
 
 const folder = temporaryFolder('bench-policy', disk ? '/tmp' : '/dev/shm');
+undoWhenInterrupted(async () => folder.remove());
 const backingFile = `${folder.path}/lu.img`;
 makeBackingFile(backingFile, UNIT_BYTES);
 const host = loopbackAddresses(1)[0] as string;
