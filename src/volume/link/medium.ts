@@ -5,7 +5,12 @@
 import { err, ok, type Result } from '../../base/result.ts';
 import type { Session } from '../../ports/session.ts';
 import * as cdb from '../../protocol/scsi/cdb.ts';
-import { type CommandContext, type CommandFault, runCommand } from '../unit/command.ts';
+import {
+  type CommandContext,
+  type CommandFault,
+  type OwnCommand,
+  runCommand,
+} from '../unit/command.ts';
 import type { LuReading } from '../unit/lu.ts';
 import type { PathFault, ProbeAnswer } from '../unit/probe-answer.ts';
 import type { RecentWrites, WriteSample } from '../unit/recent-writes.ts';
@@ -71,17 +76,30 @@ export class Medium {
   ): Promise<ProbeAnswer> {
     const { clock } = context;
     const startUs = clock.nowUs();
-    const result = await runCommand(context, {
+    const read = await readWhole(context, {
       what: 'READ',
       cdb: cdb.read16(lba, 1, { fua: facts.fua }),
       receive: facts.blockSize,
     });
     const good: ProbeAnswer = { kind: 'good', latencyUs: Math.round(clock.nowUs() - startUs) };
-    if (result.kind === 'fault') {
-      const works = this.#options.fault(result.fault);
+    if (!read.ok) {
+      const works = this.#options.fault(read.error);
       return works.ok ? good : works.error;
     }
-    const shown = result.data.length === facts.blockSize ? check(result.data) : ok(undefined);
+    const shown = check(read.value.subarray(0, facts.blockSize));
     return shown.ok ? good : shown.error;
   }
+}
+
+/** Success that is not whole (D30) is an error of the READ, and shows nothing that could be compared. */
+async function readWhole(
+  context: CommandContext,
+  read: OwnCommand,
+): Promise<Result<Buffer, CommandFault>> {
+  const result = await runCommand(context, read);
+  if (result.kind === 'fault') return err(result.fault);
+  const { length } = result.data;
+  if (length === read.receive) return ok(result.data);
+  const detail = `READ: ${String(length)} of ${String(read.receive)} bytes`;
+  return err({ kind: 'error', cause: 'probe-error', detail });
 }
