@@ -378,7 +378,7 @@ export class Dispatcher {
       clock: this.#clock,
       path: route.path,
       emit: this.#emit,
-      cacheKnown: route.facts.writeCache === 'volatile',
+      writeCache: route.facts.writeCache,
       isCurrent: () => epoch === this.#epoch,
       execute: (bytes, answered) => {
         const kind = { what: () => 'flush', isQuick: false, age: this.#syncAge };

@@ -7,7 +7,7 @@ import { err, ok, type Result } from '../../base/result.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Sense } from '../../ports/session.ts';
 import { runCommand } from '../unit/command.ts';
-import { synchronizeCache } from '../unit/empty-cache.ts';
+import { isNeedless, synchronizeCache } from '../unit/empty-cache.ts';
 import { endsOutstanding } from '../unit/outcome.ts';
 import { whileAnswering } from '../unit/while-answering.ts';
 import type { Dispatcher } from './dispatch.ts';
@@ -41,9 +41,8 @@ export async function flushCache(
   const flushing = runCommand(context, synchronizeCache());
   const result = await whileAnswering(route.session, { clock, stepMs: silenceMs }, flushing);
   if (result === 'silent') return err('the path has fallen silent');
-  // A target that has no such command and no cache that is known.
   const needless =
-    result.kind === 'fault' && result.fault.unsupported === true && writeCache !== 'volatile';
+    result.kind === 'fault' && isNeedless(result.fault.unsupported === true, writeCache);
   if (result.kind === 'fault' && !needless) return err(result.fault.detail);
   // What was in the cache may have gone with the commands: flushed was what was left of it.
   if (count > 0 && heard.some(endsOutstanding))

@@ -4,7 +4,8 @@
  */
 import type { Clock } from '../../ports/clock.ts';
 import type { ScsiOutcome } from '../../ports/session.ts';
-import * as cdb from '../../protocol/scsi/cdb.ts';
+import { isNeedless, synchronizeCache } from '../unit/empty-cache.ts';
+import type { LuFacts } from '../unit/lu.ts';
 import { judge, type Verdict } from '../unit/outcome.ts';
 import type { AnswerSignal } from './io-signal.ts';
 import { ABORTED, ABORTS_MAX, busyPauseMs, LONG_BUSY_TRIES } from './retries.ts';
@@ -15,8 +16,7 @@ export interface SyncContext {
   execute(bytes: Uint8Array, answered: (outcome: ScsiOutcome) => void): void;
   /** Whether the path that it began on is still the one. */
   isCurrent(): boolean;
-  /** Without, a target that has no such command has nothing to flush. */
-  readonly cacheKnown: boolean;
+  readonly writeCache: LuFacts['writeCache'];
   /** The path that it began on. */
   readonly path: string;
   readonly emit: (signal: AnswerSignal) => void;
@@ -28,7 +28,7 @@ export function synchronize(context: SyncContext, done: (verdict: Verdict) => vo
   let aborts = 0;
   const send = (tries: number): void => {
     if (!context.isCurrent()) return;
-    context.execute(cdb.synchronizeCache16(), (outcome) => {
+    context.execute(synchronizeCache().cdb, (outcome) => {
       let verdict = judge(outcome);
       const aborted = verdict.kind === 'retry' && verdict.attention === undefined;
       if (aborted && ++aborts > ABORTS_MAX) verdict = ABORTED;
@@ -45,7 +45,7 @@ export function synchronize(context: SyncContext, done: (verdict: Verdict) => vo
 /** Whether it is to be sent again. */
 function conclude(
   verdict: Verdict,
-  { path, emit, cacheKnown }: SyncContext,
+  { path, emit, writeCache }: SyncContext,
   done: (verdict: Verdict) => void,
 ): boolean {
   switch (verdict.kind) {
@@ -63,7 +63,7 @@ function conclude(
       emit({ kind: 'conflict', path, detail: verdict.detail });
       return false;
     case 'error': {
-      const needless = verdict.error === 'EOPNOTSUPP' && !cacheKnown;
+      const needless = isNeedless(verdict.error === 'EOPNOTSUPP', writeCache);
       done(needless ? { kind: 'good' } : verdict);
       return false;
     }
