@@ -88,6 +88,18 @@ export class VirtualClock implements Clock {
     return await watched;
   }
 
+  /** The same where real files are used: they take real turns of the event loop, and virtual time moves while they do. */
+  async runWithFiles<T>(promise: Promise<T>): Promise<T> {
+    const state = { over: false };
+    const watched = promise.finally(() => (state.over = true));
+    watched.catch(() => undefined);
+    for (let turn = 0; !state.over && turn < 5_000; turn++) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      await this.advance(10);
+    }
+    return await watched;
+  }
+
   #next(until: number): Pending | undefined {
     let first: Pending | undefined;
     for (const timer of this.#pending) {

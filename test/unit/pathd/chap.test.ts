@@ -82,17 +82,7 @@ afterEach(async () => {
   await rm(dir, { recursive: true });
 });
 
-/** Real files take real turns of the event loop: virtual time moves while they do. */
-async function run<T>(promise: Promise<T>): Promise<T> {
-  const state = { over: false };
-  const watched = promise.finally(() => (state.over = true));
-  watched.catch(quiet);
-  for (let turn = 0; !state.over && turn < 5_000; turn++) {
-    await new Promise((resolve) => setTimeout(resolve, 1));
-    await clock.advance(10);
-  }
-  return await watched;
-}
+const run = <T>(promise: Promise<T>): Promise<T> => clock.runWithFiles(promise);
 
 async function kept(): Promise<string[]> {
   return readdir(join(dir, 'secrets'));

@@ -72,16 +72,7 @@ async function pathd(assumeLeftClean = false): Promise<Volumes> {
   return volumes;
 }
 
-async function run<T>(promise: Promise<T>): Promise<T> {
-  const state = { over: false };
-  const watched = promise.finally(() => (state.over = true));
-  watched.catch(quiet);
-  for (let turn = 0; !state.over && turn < 5_000; turn++) {
-    await new Promise((resolve) => setTimeout(resolve, 1));
-    await clock.advance(10);
-  }
-  return await watched;
-}
+const run = <T>(promise: Promise<T>): Promise<T> => clock.runWithFiles(promise);
 
 /** p0 freezes with a write in its socket. */
 async function freezeWithWrite(): Promise<void> {

@@ -77,16 +77,7 @@ async function node(name: string): Promise<Volumes> {
   return volumes;
 }
 
-async function run<T>(promise: Promise<T>): Promise<T> {
-  const state = { over: false };
-  const watched = promise.finally(() => (state.over = true));
-  watched.catch(quiet);
-  for (let turn = 0; !state.over && turn < 5_000; turn++) {
-    await new Promise((resolve) => setTimeout(resolve, 1));
-    await clock.advance(10);
-  }
-  return await watched;
-}
+const run = <T>(promise: Promise<T>): Promise<T> => clock.runWithFiles(promise);
 
 function attach(
   volumes: Volumes,

@@ -113,16 +113,7 @@ afterEach(async () => {
   await rm(dir, { recursive: true });
 });
 
-async function run<T>(promise: Promise<T>): Promise<T> {
-  const state = { over: false };
-  const watched = promise.finally(() => (state.over = true));
-  watched.catch(() => undefined);
-  for (let turn = 0; !state.over && turn < 5_000; turn++) {
-    await new Promise((resolve) => setTimeout(resolve, 1));
-    await clock.advance(10);
-  }
-  return await watched;
-}
+const run = <T>(promise: Promise<T>): Promise<T> => clock.runWithFiles(promise);
 
 const standing = (): readonly string[] =>
   parseDebts(api.annotations[DEBTS], Date.now()).map(
