@@ -3,13 +3,9 @@
  * decides whether the reset at the new gateway is taken for a fence of the old one.
  */
 import { afterEach, describe, expect, it } from 'vitest';
-import { ok } from '../../src/base/result.ts';
-import { systemClock } from '../../src/host/clock.ts';
-import { createInitiator } from '../../src/host/iscsi/initiator.ts';
-import { parsePolicy } from '../../src/paths/policy.ts';
 import type { IoError } from '../../src/ports/block.ts';
-import { emptyRecord } from '../../src/volume/record/record.ts';
-import { Volume } from '../../src/volume/volume.ts';
+import type { Volume } from '../../src/volume/volume.ts';
+import { makeVolume } from '../support/node/real-volume.ts';
 import { TcpProxy } from '../support/targets/tcp-proxy.ts';
 import type { Target } from '../support/targets/tgt.ts';
 import { startTarget } from './initiator-rig.ts';
@@ -26,32 +22,13 @@ afterEach(async () => {
 });
 
 async function open(target: Target, ports: readonly number[], portals: string): Promise<Volume> {
-  const policy = { policy: 'fast', 'start-grace': '500ms', 'expected-serial': 'S', portals };
-  const parsed = parsePolicy(policy);
-  if (!parsed.ok) throw new Error(JSON.stringify(parsed.error));
-  volume = new Volume({
-    volumeId: 'v',
-    paths: ports.map((port, i) => ({
-      name: `p${String(i)}`,
-      target: { host: target.options.host, port, targetName: target.iqn, lun: 1 },
-      maxWeight: 100 - 10 * i,
-      drained: false,
-      isid: `80000${String(i + 1)}000000`,
-    })),
-    policy: parsed.value,
-    initiatorName: 'iqn.2026-01.io.prioritypath.test:a',
-    readOnly: false,
-    singleNode: true,
-    clock: systemClock,
-    initiator: createInitiator(),
-    credentials: () => undefined,
-    store: {
-      load: async () => ok(undefined),
-      save: async () => ok(undefined),
-      remove: async () => ok(undefined),
-    },
-    record: emptyRecord('v'),
-    onEvent: () => undefined,
+  const { host } = target.options;
+  volume = makeVolume({
+    portals: ports.map((port) => ({ host, port })),
+    targetName: target.iqn,
+    policy: { 'expected-serial': 'S', portals },
+    node: 'a',
+    changes: { singleNode: true },
   });
   const started = await volume.start();
   if (!started.ok) throw new Error(started.error.detail);

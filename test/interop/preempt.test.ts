@@ -3,16 +3,12 @@
  * through a network that holds writes back and delivers them when newer ones are on the medium.
  */
 import { afterEach, describe, expect, it } from 'vitest';
-import { systemClock } from '../../src/host/clock.ts';
-import { createInitiator } from '../../src/host/iscsi/initiator.ts';
-import { parsePolicy } from '../../src/paths/policy.ts';
-import { ok } from '../../src/base/result.ts';
 import type { IoError } from '../../src/ports/block.ts';
 import * as cdb from '../../src/protocol/scsi/cdb.ts';
 import { ScsiStatus } from '../../src/protocol/scsi/status.ts';
-import { emptyRecord } from '../../src/volume/record/record.ts';
-import { Volume } from '../../src/volume/volume.ts';
+import type { Volume } from '../../src/volume/volume.ts';
 import type { VolumeOptions } from '../../src/volume/volume-types.ts';
+import { makeVolume } from '../support/node/real-volume.ts';
 import type { Istgt } from '../support/targets/istgt.ts';
 import { TcpProxy } from '../support/targets/tcp-proxy.ts';
 import type { Target } from '../support/targets/tgt.ts';
@@ -36,34 +32,14 @@ function open(
   policy: Readonly<Record<string, string>> = {},
   changes: Changes = {},
 ): Volume {
-  const serial = { 'expected-serial': 'S' };
-  const parsed = parsePolicy({ policy: 'fast', 'start-grace': '500ms', ...serial, ...policy });
-  if (!parsed.ok) throw new Error(JSON.stringify(parsed.error));
-  const { lun } = optionsFor(target).target;
-  const volume = new Volume({
-    volumeId: 'v',
-    paths: ports.map((port, i) => ({
-      name: `p${String(i)}`,
-      target: { host: target.options.host, port, targetName: target.iqn, lun },
-      maxWeight: 100 - 10 * i,
-      drained: false,
-      isid: `80000${String(i + 1)}000000`,
-    })),
-    policy: parsed.value,
-    initiatorName: 'iqn.2026-01.io.prioritypath.test:a',
-    readOnly: false,
-    singleNode: true,
-    clock: systemClock,
-    initiator: createInitiator(),
-    credentials: () => undefined,
-    store: {
-      load: async () => ok(undefined),
-      save: async () => ok(undefined),
-      remove: async () => ok(undefined),
-    },
-    record: emptyRecord('v'),
-    onEvent: () => undefined,
-    ...changes,
+  const { host } = target.options;
+  const volume = makeVolume({
+    portals: ports.map((port) => ({ host, port })),
+    targetName: target.iqn,
+    lun: optionsFor(target).target.lun,
+    policy: { 'expected-serial': 'S', ...policy },
+    node: 'a',
+    changes: { singleNode: true, ...changes },
   });
   volumes.push(volume);
   return volume;

@@ -8,28 +8,33 @@ import { createInitiator } from '../../../src/host/iscsi/initiator.ts';
 import { parsePolicy } from '../../../src/paths/policy.ts';
 import type { IoError, IoRequest } from '../../../src/ports/block.ts';
 import { emptyRecord } from '../../../src/volume/record/record.ts';
+import type { VolumeOptions } from '../../../src/volume/volume-types.ts';
 import { Volume } from '../../../src/volume/volume.ts';
 
 export interface RealVolumeOptions {
   /** Paths p0, p1 … with weights 100, 90 … */
   readonly portals: readonly { readonly host: string; readonly port: number }[];
   readonly targetName: string;
+  /** Default: 1. */
+  readonly lun?: number;
   /** Policy parameters beside `policy: fast`. */
   readonly policy: Readonly<Record<string, string>>;
   /** Last part of the initiator's name: one for each volume that is open at a time. */
   readonly node?: string;
+  /** What else is wanted of it. */
+  readonly changes?: Partial<Pick<VolumeOptions, 'singleNode' | 'debts' | 'initiatorName'>>;
 }
 
-/** Starts a volume at LUN 1; throws with the reason when it cannot. */
-export async function startVolume(options: RealVolumeOptions): Promise<Volume> {
-  const { portals, targetName, node = 'node' } = options;
+/** A volume that is not started yet; throws with the reason when its policy cannot work. */
+export function makeVolume(options: RealVolumeOptions): Volume {
+  const { portals, targetName, lun = 1, node = 'node', changes = {} } = options;
   const parsed = parsePolicy({ policy: 'fast', 'start-grace': '500ms', ...options.policy });
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.error));
-  const volume = new Volume({
+  return new Volume({
     volumeId: 'v',
     paths: portals.map((portal, index) => ({
       name: `p${String(index)}`,
-      target: { ...portal, targetName, lun: 1 },
+      target: { ...portal, targetName, lun },
       maxWeight: 100 - 10 * index,
       drained: false,
       isid: `80000${String(index + 1)}000000`,
@@ -47,7 +52,13 @@ export async function startVolume(options: RealVolumeOptions): Promise<Volume> {
     },
     record: emptyRecord('v'),
     onEvent: () => undefined,
+    ...changes,
   });
+}
+
+/** Starts a volume; throws with the reason when it cannot. */
+export async function startVolume(options: RealVolumeOptions): Promise<Volume> {
+  const volume = makeVolume(options);
   const started = await volume.start();
   if (started.ok) return volume;
   await volume.close();
