@@ -86,29 +86,50 @@ function warning(reason: EventReason, message: string): Worded {
   return { reason, warning: true, message };
 }
 
+function wordNote(event: Extract<VolumeEvent, { kind: 'note' }>): Worded | undefined {
+  const { note, path, weightBefore, weightAfter, cause } = event;
+  const weights = `weight ${String(weightBefore)} -> ${String(weightAfter)}`;
+  const why = cause === undefined ? '' : `: ${cause.detail}`;
+  switch (note) {
+    case 'path-down':
+      // Told as a failed authentication, once and not at every try.
+      if (cause?.kind === 'authentication') return undefined;
+      return warning('PathDown', `${path} is down (${weights})${why}`);
+    case 'path-up':
+      return normal('PathUp', `${path} is up again (${weights})`);
+    case 'brown-out':
+      return warning('PathDown', `${path} is slow (${weights})${why}`);
+    case 'brown-out-undone':
+      return normal('PathUp', `${path} is not to blame (${weights})${why}`);
+    case 'path-suspect':
+    case 'hold-down':
+      return undefined;
+  }
+}
+
+function wordSwitch(
+  report: Extract<VolumeEvent, { kind: 'switched' }>['report'],
+): Worded | undefined {
+  const { from, to, how, fence, replayed, cause } = report;
+  if (from === undefined || from === to) return undefined;
+  const moved = `${from} -> ${to}, fence ${fence}, ${String(replayed)} replayed: ${cause.detail}`;
+  switch (how) {
+    case 'failover':
+      return warning('FailedOver', moved);
+    case 'failback':
+      return normal('FailedBack', moved);
+    case 'planned':
+      return normal('Moved', `${from} -> ${to}: ${cause.detail}`);
+  }
+}
+
 /** The words for an event; undefined for what is only worth a log line. */
 export function wordEvent(event: VolumeEvent): Worded | undefined {
   switch (event.kind) {
-    case 'note': {
-      const { note, path, weightBefore, weightAfter, cause } = event;
-      const weights = `weight ${String(weightBefore)} -> ${String(weightAfter)}`;
-      const why = cause === undefined ? '' : `: ${cause.detail}`;
-      // Told as a failed authentication, once and not at every try.
-      if (note === 'path-down' && cause?.kind === 'authentication') return undefined;
-      if (note === 'path-down') return warning('PathDown', `${path} is down (${weights})${why}`);
-      if (note === 'path-up') return normal('PathUp', `${path} is up again (${weights})`);
-      if (note === 'brown-out-undone')
-        return normal('PathUp', `${path} is not to blame (${weights})${why}`);
-      if (note === 'brown-out') return warning('PathDown', `${path} is slow (${weights})${why}`);
-      return undefined;
-    }
-    case 'switched': {
-      const { from, to, how, fence, replayed, cause } = event.report;
-      if (from === undefined || from === to) return undefined;
-      if (how === 'planned') return normal('Moved', `${from} -> ${to}: ${cause.detail}`);
-      const moved = `${from} -> ${to}, fence ${fence}, ${String(replayed)} replayed: ${cause.detail}`;
-      return how === 'failover' ? warning('FailedOver', moved) : normal('FailedBack', moved);
-    }
+    case 'note':
+      return wordNote(event);
+    case 'switched':
+      return wordSwitch(event.report);
     case 'identity': {
       const { path, identity } = event;
       if (identity.kind === 'banned') {

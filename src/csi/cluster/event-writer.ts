@@ -12,21 +12,22 @@ import type { ApiError, ApiResult, KubernetesApi } from '../../kubernetes/client
 import { DRIVER_NAME } from '../../kubernetes/contract.ts';
 import { EventCorrelator, type EventDecision } from '../../kubernetes/event-correlator.ts';
 import { type EventReason, isChatty } from '../../pathd/api.ts';
-import type { NamingReason } from './initiator-name.ts';
+import { NAMING_REASONS } from './initiator-name.ts';
 import type { KnownVolume } from './known.ts';
 
 /** Reasons of csi's own, beside pathd's. */
-export type CsiEventReason =
-  | EventReason
-  | 'InvalidPath'
-  | 'TopologyUnknown'
-  | 'UpdateRefused'
-  | 'CapacityMismatch'
-  | 'OwnerTakenOver'
-  | 'OwnerLost'
-  | 'OwnerReclaimed'
-  | 'InvalidMaintenance'
-  | NamingReason;
+export const CSI_REASONS = [
+  'InvalidPath',
+  'TopologyUnknown',
+  'UpdateRefused',
+  'CapacityMismatch',
+  'OwnerTakenOver',
+  'OwnerLost',
+  'OwnerReclaimed',
+  'InvalidMaintenance',
+  ...NAMING_REASONS,
+] as const;
+export type CsiEventReason = EventReason | (typeof CSI_REASONS)[number];
 
 export interface VolumeEventText {
   readonly reason: CsiEventReason;

@@ -28,7 +28,8 @@ export interface InitiatorNamingOptions {
 /** An iSCSI name has 223 bytes; longer ones are shown cut, and refused. */
 const NAME_MAX = 256;
 
-export type NamingReason = 'InitiatorNameChanged' | 'InitiatorNameRefused';
+export const NAMING_REASONS = ['InitiatorNameChanged', 'InitiatorNameRefused'] as const;
+export type NamingReason = (typeof NAMING_REASONS)[number];
 
 export class InitiatorNaming {
   readonly #options: InitiatorNamingOptions;
