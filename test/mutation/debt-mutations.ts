@@ -161,6 +161,12 @@ export const DEBTS: readonly Mutation[] = [
     ),
   ),
   mutation(
+    'debt-fence-untold',
+    'the debts do not hear that an address was fenced, and it stays on record',
+    [HAND_OVER, 'is settled also where the same node had left one of its paths before'],
+    volume('engine', 'this.debts.fenced(signal.path, signal.rung);', ''),
+  ),
+  mutation(
     'debt-settled-once',
     'two debts of one address are one to the fence, and only the later is settled',
     [HAND_OVER, 'is settled also where the same node had left one of its paths before'],
