@@ -3,8 +3,8 @@
  * probe, verify, read back (medium.ts), reset. It decides nothing; it reports to the volume, which tells
  * the controller.
  *
- * A session is usable only when it was verified: the identity of the logical unit is read and judged
- * after every login, before anything else is sent. Connecting work is exclusive: a fence that must log
+ * A session is usable only when it was verified (link-state.ts): the identity of the logical unit is read and
+ * judged after every login, before anything else is sent. Connecting work is exclusive: a fence that must log
  * in with this path's ISID stops a login that is under way, for two logins of one ISID would reinstate
  * each other.
  */
@@ -40,13 +40,19 @@ import {
 import { type FenceLimits, UnitReset } from '../unit/unit-reset.ts';
 import type { LinkOptions, LinkQuestions } from './link-options.ts';
 import type { SessionSignal } from './link-signal.ts';
+import {
+  CLOSED,
+  judgedOurs,
+  type LinkState,
+  loggedIn,
+  OUT,
+  sessionOf,
+  type Verified,
+  verifiedOf,
+  withoutSession,
+} from './link-state.ts';
 import { Medium } from './medium.ts';
 import { astray, PathLogin } from './path-login.ts';
-
-/** A session whose identity was read and judged to be the volume's. */
-export interface Verified extends LuReading {
-  readonly session: Session;
-}
 
 export class PathLink {
   readonly name: string;
@@ -60,11 +66,9 @@ export class PathLink {
   readonly #medium: Medium;
   readonly #proof: NexusProof;
   readonly #unit: UnitReset;
-  /** Logged in; verified or not. */
-  #session: Session | undefined;
-  #verified: Verified | undefined;
+  /** Changed by the transitions of link-state.ts alone. */
+  #state: LinkState = OUT;
   #exclusive: Promise<unknown> = Promise.resolve();
-  #closed = false;
   /** Its session is that of a fence. */
   #isFencing = false;
   /** Unit attentions that said "the logical unit has changed", and how many of them identity covers. */
@@ -106,12 +110,17 @@ export class PathLink {
 
   /** Session and facts, once the identity is verified. */
   get verified(): Verified | undefined {
-    return this.#verified;
+    return verifiedOf(this.#state);
   }
 
   /** Logged in and not identified yet: a probe will tell what it is good for. */
   get unidentified(): boolean {
-    return this.#session !== undefined && this.#verified === undefined;
+    return this.#state.kind === 'unidentified';
+  }
+
+  /** Logged in; verified or not. */
+  get #session(): Session | undefined {
+    return sessionOf(this.#state);
   }
 
   /** As configured, and where a redirect has led. */
@@ -135,11 +144,11 @@ export class PathLink {
     current: boolean,
     late: () => void = () => undefined,
   ): Promise<ProbeAnswer> {
-    if (this.#verified === undefined) {
+    if (this.verified === undefined) {
       const established = await this.#serially(() => this.#establish(late));
       if (!established.ok) return established.error;
     }
-    const verified = this.#verified;
+    const verified = this.verified;
     if (verified === undefined) return noSession('session lost');
     const answer = await this.#probeSession(verified, { deadlineMs, current, late });
     // What we reset ourselves says nothing about the path, whichever of its commands was lost.
@@ -174,7 +183,7 @@ export class PathLink {
 
   /** Compares the newest write samples with what this path shows; its identity too, if in doubt. */
   async readBack(deadlineMs: number): Promise<ProbeAnswer> {
-    const verified = this.#verified;
+    const verified = this.verified;
     if (verified === undefined) return noSession('not logged in');
     const { session } = verified;
     const { clock } = this.#options;
@@ -194,7 +203,7 @@ export class PathLink {
    * medium that fails is no fault of the path, and refusing to serve would save nothing.
    */
   async settleCache(deadlineMs: number): Promise<Result<void, PathFault>> {
-    const verified = this.#verified;
+    const verified = this.verified;
     if (verified === undefined) return err(noSession('not logged in'));
     if (verified.facts.writeCache === 'none') return ok(undefined);
     const emptied = await emptyCache(this.#context(verified.session, deadlineMs));
@@ -215,7 +224,7 @@ export class PathLink {
     work: (session: Session) => Promise<Result<void, TransportFailure>>,
   ): Promise<Result<void, TransportFailure>> {
     return this.#serially(async () => {
-      const session = this.#verified?.session;
+      const session = this.verified?.session;
       if (session === undefined) return err({ kind: 'unreachable', detail: 'not logged in' });
       return this.#fencing(() => work(session));
     });
@@ -307,10 +316,9 @@ export class PathLink {
 
   /** Ends for good: logs out if there is a session. */
   async close(timeoutMs: number): Promise<void> {
-    this.#closed = true;
-    this.#login.abort();
     const session = this.#session;
-    this.#forget();
+    this.#state = CLOSED;
+    this.#login.abort();
     if (session === undefined) return;
     await session.logout(timeoutMs);
     await session.closed;
@@ -318,12 +326,11 @@ export class PathLink {
 
   /** A method, so that the compiler does not take an answer from before an await for granted. */
   #isClosed(): boolean {
-    return this.#closed;
+    return this.#state.kind === 'closed';
   }
 
   #forget(): void {
-    this.#session = undefined;
-    this.#verified = undefined;
+    this.#state = withoutSession(this.#state);
   }
 
   #serially<T>(work: () => Promise<T>): Promise<T> {
@@ -336,7 +343,7 @@ export class PathLink {
   }
 
   async #connect(timeoutMs: number, at?: Portal): Promise<Result<Session, TransportFailure>> {
-    if (this.#closed) return err({ kind: 'aborted', detail: 'the path was removed' });
+    if (this.#isClosed()) return err({ kind: 'aborted', detail: 'the path was removed' });
     const connected = await this.#login.connect(timeoutMs, at);
     if (!connected.ok) return connected;
     const session = connected.value;
@@ -344,7 +351,7 @@ export class PathLink {
       session.abort('the path was removed');
       return err({ kind: 'aborted', detail: 'the path was removed' });
     }
-    this.#session = session;
+    this.#state = loggedIn(this.#state, session);
     void session.closed.then((failure) => {
       if (this.#session !== session) return;
       this.#forget();
@@ -355,7 +362,7 @@ export class PathLink {
 
   /** Logged in and verified afterwards, or the reason why not. */
   async #establish(late: () => void): Promise<Result<void, PathFault>> {
-    if (this.#verified !== undefined) return ok(undefined);
+    if (this.verified !== undefined) return ok(undefined);
     if (this.#session === undefined) {
       const connected = await this.#connect(this.#options.policy().loginTimeoutMs);
       if (!connected.ok) return err(loginAnswer(connected.error));
@@ -379,7 +386,7 @@ export class PathLink {
     }
     if (!reading.ok) {
       // Half known is not known: the next attempt starts from a login.
-      if (this.#verified === undefined) this.#discard(session, reading.error.detail);
+      if (this.verified === undefined) this.#discard(session, reading.error.detail);
       return err(faultAnswer(reading.error));
     }
     // It changed while it was read: what was read is neither the old unit nor the new one.
@@ -393,8 +400,8 @@ export class PathLink {
       this.#discard(session, why);
       return err({ kind: 'not-ours', identity });
     }
-    if (this.#verified?.session === session && !reading.value.reserved) {
-      this.#verified = { session, ...reading.value };
+    if (this.verified?.session === session && !reading.value.reserved) {
+      this.#state = judgedOurs(this.#state, session, reading.value);
       return ok(undefined);
     }
     const joined = await this.#join(session, deadlineMs);
@@ -413,7 +420,7 @@ export class PathLink {
     if (changes !== this.#changes || reading.value.reserved) {
       return this.#identify(session, deadlineMs, { ...asking, again: true });
     }
-    this.#verified = { session, ...reading.value };
+    this.#state = judgedOurs(this.#state, session, reading.value);
     return ok(undefined);
   }
 
