@@ -8,8 +8,8 @@ export const ENGINE: readonly Mutation[] = [
     ['test/unit/volume/switch/switcher.test.ts', 'is never lost, however soon'],
     {
       file: 'src/volume/switch/switcher.ts',
-      was: '    this.#running = false;\n  }\n\n  async #leaveNow',
-      is: '    await undefined;\n    this.#running = false;\n  }\n\n  async #leaveNow',
+      was: '    this.#running = false;\n  }\n\n  get #situation',
+      is: '    await undefined;\n    this.#running = false;\n  }\n\n  get #situation',
     },
   ),
   mutation(

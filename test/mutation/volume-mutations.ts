@@ -126,11 +126,7 @@ export const VOLUMES: readonly Mutation[] = [
     'fence-after',
     'the new path gets writes before the old one is fenced',
     [HISTORY, 'P16:'],
-    volume(
-      'switch/switcher',
-      'this.#unfenced.size > 0',
-      'this.#order === undefined && this.#unfenced.size > 0',
-    ),
+    volume('switch/next-step', 'now.unfenced > 0', 'order === undefined && now.unfenced > 0'),
   ),
   mutation(
     'unflushed-not-counted',

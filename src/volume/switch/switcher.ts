@@ -1,5 +1,5 @@
 /**
- * Moves the volume's I/O from one path to another (D10, D11). One thing at a time, in three acts:
+ * Moves the volume's I/O from one path to another (D10, D11). One thing at a time (next-step.ts), in three acts:
  *
  *   leave   hold new commands, reset the old connection (RST), wait until its socket is closed, give
  *           everything unanswered back to the ledger.
@@ -26,6 +26,7 @@ import type { PathLink } from '../link/path-link.ts';
 import { holding } from '../record/record.ts';
 import { notLoggedIn, type PathFault, type ProbeAnswer } from '../unit/probe-answer.ts';
 import { keyOf } from '../unit/session-key.ts';
+import { type Act, nextStep, type Situation } from './next-step.ts';
 import { type PlanOptions, planSwitch } from './planned-switch.ts';
 import { SwitchAccount, type SwitchOrder } from './switch-report.ts';
 import type { SwitchSignal } from './switch-signal.ts';
@@ -145,30 +146,45 @@ export class Switcher {
   }
 
   async #loop(): Promise<void> {
-    while (!this.#ended) {
-      if (this.#mustLeave) {
-        this.#mustLeave = false;
-        await this.#leaveNow();
-      } else if (this.#mustRecheck) {
-        this.#mustRecheck = false;
-        await this.#recheckNow();
-      } else if (this.#unfenced.size > 0) {
-        await this.#climb();
-      } else if (this.#order !== undefined) {
-        const order = this.#order;
-        if (order.how === 'failover' || this.#options.dispatcher.route === undefined) {
-          await this.#arrive(order);
-        } else {
-          this.#planned = this.#plan(order);
-          await this.#planned;
-          this.#planned = undefined;
-        }
-      } else if (this.#restart !== undefined && this.#options.dispatcher.route === undefined) {
-        await this.#arrive(this.#restart);
-      } else break;
+    let step = nextStep(this.#situation);
+    while (step.kind !== 'idle') {
+      await this.#carryOut(step);
+      this.#planned = undefined;
+      step = nextStep(this.#situation);
     }
     // Without a wait since the last look: an order that comes a moment later begins a loop of its own.
     this.#running = false;
+  }
+
+  get #situation(): Situation {
+    return {
+      isEnded: this.#ended,
+      mustLeave: this.#mustLeave,
+      mustRecheck: this.#mustRecheck,
+      unfenced: this.#unfenced.size,
+      order: this.#order,
+      restart: this.#restart,
+      hasRoute: this.#options.dispatcher.route !== undefined,
+    };
+  }
+
+  /** Not async: between the end of a step and the next look there is no wait. */
+  #carryOut(step: Act): Promise<void> {
+    switch (step.kind) {
+      case 'leave':
+        this.#mustLeave = false;
+        return this.#leaveNow();
+      case 'recheck':
+        this.#mustRecheck = false;
+        return this.#recheckNow();
+      case 'fence':
+        return this.#climb();
+      case 'arrive':
+        return this.#arrive(step.order);
+      case 'plan':
+        this.#planned = this.#plan(step.order);
+        return this.#planned;
+    }
   }
 
   async #leaveNow(): Promise<void> {
@@ -224,7 +240,7 @@ export class Switcher {
   async #arrive(order: SwitchOrder): Promise<void> {
     const { keeper, link, policy } = this.#options;
     const { probeTimeoutMs } = policy();
-    const superseded = (): boolean => this.#next !== order || this.#mustLeave || this.#ended;
+    const superseded = (): boolean => this.#wanted !== order || this.#mustLeave || this.#ended;
     const reject = (answer: ProbeAnswer): void => {
       this.#drop(order);
       this.#emit({ kind: 'path-rejected', path: order.to, answer });
@@ -346,13 +362,13 @@ export class Switcher {
   }
 
   /** What is to be carried out: the controller's order first. */
-  get #next(): SwitchOrder | undefined {
+  get #wanted(): SwitchOrder | undefined {
     return this.#order ?? this.#restart;
   }
 
   /** The order cannot be carried out; whether it was still wanted. */
   #drop(order: SwitchOrder): boolean {
-    const wanted = this.#next === order;
+    const wanted = this.#wanted === order;
     if (this.#order === order) this.#order = undefined;
     if (this.#restart === order) this.#restart = undefined;
     return wanted;
