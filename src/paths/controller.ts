@@ -96,7 +96,18 @@ export function step(state: ControllerState, event: PathEvent, now: Instant): St
   decide(turn);
   latch(turn);
   sendProbes(turn);
+  checkStep(state, turn.state);
   return { state: turn.state, effects: turn.effects, wakeAt: wakeAt(turn.state) };
+}
+
+/** What no step does, whatever has happened. */
+function checkStep(
+  before: ControllerState,
+  { latched, move, current, started }: ControllerState,
+): void {
+  assert(latched || !before.latched, 'a volume that has failed for good stays so');
+  assert(!latched || move === undefined, 'a volume that has failed for good is not switched');
+  assert(started || current === undefined, 'no path is in use before the first one was chosen');
 }
 
 function take(turn: Turn, event: PathEvent): void {

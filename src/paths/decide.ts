@@ -3,6 +3,7 @@
  * in an order that matters: verdicts that need several paths first, then forced switches, then
  * wishes.
  */
+import { assert } from '../base/assert.ts';
 import { pathDown } from './receive.ts';
 import type { Instant } from '../base/brand.ts';
 import { failbackAt, leader, patience } from './failback.ts';
@@ -214,6 +215,7 @@ function isSilentOr(kind: CauseKind, { liveness, lastFailure, identity }: PathSt
 
 /** Asks for a switch; the target is probed at once, so that its death is noticed soonest. */
 function switchTo(turn: Turn, target: PathState, how: SwitchKind, cause: Cause): void {
+  assert(usable(target), 'I/O moves only to a path that is up and verified');
   const move = { from: turn.state.current, to: target.name, how, cause };
   turn.set({ move, holding: false, leadSince: undefined });
   turn.emit({ kind: 'switch', ...move });

@@ -54,6 +54,7 @@ export interface PathState {
   readonly excuses: number;
   readonly excusedUntil: Instant | undefined;
 
+  /** Invariant: 1 … `maxWeight`. */
   readonly weight: number;
   readonly weightMovedAt: Instant | undefined;
 
@@ -62,6 +63,7 @@ export interface PathState {
   readonly downsAt: Instant;
   readonly holdDownUntil: Instant | undefined;
 
+  /** Invariant: one at a time. */
   readonly probe: OutstandingProbe | undefined;
   readonly probesSent: number;
   readonly lastProbeAt: Instant | undefined;

@@ -4,6 +4,7 @@
  * time. Periods are jittered by a hash of volume, path and count, so that the probes of thousands of
  * volumes do not march in step.
  */
+import { assert } from '../base/assert.ts';
 import type { Instant, VolumeId } from '../base/brand.ts';
 import { hash32 } from '../base/hash.ts';
 import type { OutstandingProbe, PathState } from './path-state.ts';
@@ -59,6 +60,7 @@ export function probeDue(path: PathState, now: Instant): boolean {
 }
 
 export function probeSent(path: PathState, number: number, now: Instant): PathState {
+  assert(path.probe === undefined, 'one probe of a path at a time');
   const none = { excused: false, again: false, late: 0 };
   const probe: OutstandingProbe = { number, sentAt: now, ...none, heardAt: now, waitsSince: now };
   return { ...path, probe, probesSent: path.probesSent + 1, lastProbeAt: now };

@@ -27,6 +27,7 @@ export interface ControllerState {
 
   /** The path that carries the I/O (or did, when it is down); undefined before the first one. */
   readonly current: string | undefined;
+  /** Invariant: it led to a path that was up and verified when it was asked for. */
   readonly move: Move | undefined;
   /** The first path has been chosen: failover rules apply from then on. */
   readonly started: boolean;
@@ -46,7 +47,7 @@ export interface ControllerState {
   readonly holding: boolean;
   /** Evidence of life younger than this decides a failover. */
   readonly evidenceSince: Instant | undefined;
-  /** The volume has failed for good. */
+  /** The volume has failed for good: it is never undone, and there is no `move` any more. */
   readonly latched: boolean;
 
   readonly pin: string | undefined;

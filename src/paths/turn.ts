@@ -2,6 +2,7 @@
  * One step in the making: the state so far and the effects so far. Mutable while the step lasts, not seen
  * outside it; its result is immutable.
  */
+import { assert } from '../base/assert.ts';
 import type { Instant } from '../base/brand.ts';
 import type { Cause, NoteKind, PathEffect } from './model.ts';
 import type { PathState } from './path-state.ts';
@@ -10,6 +11,7 @@ import { periodMs, probeSoon, shortestPeriodMs } from './probing.ts';
 import type { Role } from './probing.ts';
 import type { SelectionTerms } from './select.ts';
 import type { ControllerState } from './state.ts';
+import { FLOOR } from './weight.ts';
 
 export class Turn {
   state: ControllerState;
@@ -34,6 +36,8 @@ export class Turn {
   }
 
   put(next: PathState): void {
+    const isInRange = next.weight >= FLOOR && next.weight <= next.maxWeight;
+    assert(isInRange, 'a weight is between the floor and the maximum of its path');
     this.set({ paths: this.state.paths.map((path) => (path.name === next.name ? next : path)) });
   }
 

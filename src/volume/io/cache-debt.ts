@@ -8,11 +8,12 @@
  *   exposed   requests under way that were sent as to a unit without a cache, which turned out to have one:
  *             they are answered after a flush.
  */
+import { assert } from '../../base/assert.ts';
 import type { LuFacts } from '../unit/lu.ts';
 import type { Entry } from './ledger.ts';
 
 export class CacheDebt {
-  /** Commands that failed, and how many of them a flush has covered. */
+  /** Commands that failed, which only grows, and how many of them a flush has covered: never more. */
   #failed = 0;
   #covered = 0;
   readonly #exposed = new Set<Entry>();
@@ -28,6 +29,7 @@ export class CacheDebt {
   }
 
   flushed(mark: number): void {
+    assert(mark <= this.#failed, 'a flush covers no command that failed after it was issued');
     this.#covered = mark;
   }
 

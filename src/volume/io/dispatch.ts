@@ -6,6 +6,7 @@
  * Held, it takes requests in and sends nothing. `abandon` gives everything unanswered back to the
  * ledger; what the ledger hands out next, in its order, is the replay.
  */
+import { assert } from '../../base/assert.ts';
 import type { Instant } from '../../base/brand.ts';
 import type { IoError, IoRequest } from '../../ports/block.ts';
 import type { Clock } from '../../ports/clock.ts';
@@ -59,9 +60,10 @@ export class Dispatcher {
   readonly #recent: () => RecentWrites | undefined;
   readonly #emit: (signal: AnswerSignal) => void;
   readonly #sync: SyncGroup<Entry>;
+  /** The token. Invariant: one path has it at most; the next one gets it when the last was abandoned. */
   #route: Route | undefined;
   #held = true;
-  /** Grows whenever commands sent before stop to count. */
+  /** Grows whenever commands sent before stop to count. It never goes back. */
   #epoch = 0;
   #onDrained: (() => void) | undefined;
   #failed = false;
@@ -153,6 +155,7 @@ export class Dispatcher {
 
   /** The token: from now on commands go here, starting with what waits. */
   release(route: Route): void {
+    assert(this.#route === undefined || this.#failed, 'never two current paths');
     this.#route = route;
     this.facts = route.facts;
     this.#held = false;
@@ -260,9 +263,11 @@ export class Dispatcher {
       tailroom,
     };
     this.flights.launch(route.session, command, kind, (outcome) => {
+      assert(epoch <= this.#epoch, 'the epoch never goes back');
       if (epoch !== this.#epoch) return;
       const verdict = judgeTransfer(outcome, piece);
       if (verdict.kind === 'unknown') return; // unanswered until the path is abandoned
+      assert(entry.unanswered > 0, 'a command is answered once');
       entry.unanswered--;
       this.#answered(entry, piece, route, tries, verdict);
     });
@@ -320,6 +325,7 @@ export class Dispatcher {
 
   /** One command has ended. The request is answered when all have: until then its buffer is in use. */
   #ended(entry: Entry, route: Route): void {
+    assert(entry.unfinished > 0, 'a command ends once');
     entry.unfinished--;
     if (entry.rest !== undefined && this.#goOn(entry, route)) return;
     if (entry.unfinished > 0) return;

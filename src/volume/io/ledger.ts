@@ -49,9 +49,9 @@ export class Entry {
   state: 'waiting' | 'issued' | 'settled' = 'waiting';
   /** Times it was issued; callbacks of an earlier issue recognise themselves by it. */
   issues = 0;
-  /** Commands of this issue whose outcome is not known. */
+  /** Commands of this issue whose outcome is not known. Invariant: 0 … `unfinished`. */
   unanswered = 0;
-  /** Commands of this issue that have not ended: unanswered ones and those to be retried. */
+  /** Commands of this issue that have not ended: unanswered ones and those to be retried. Never below 0. */
   unfinished = 0;
   /** Commands of this issue that were not made yet: no more than a few are at the target at once. */
   rest: Iterator<Piece, void> | undefined;
@@ -70,7 +70,7 @@ export class Entry {
   logged = false;
   /** Counted against the bound of the log. */
   hasRoom = false;
-  /** Earlier entries that must settle first. */
+  /** Earlier entries that must settle first: each has this one in its `dependents`. 0 when it is issued. */
   blockers = 0;
   readonly dependents: Entry[] = [];
   /** Over all issues. */
@@ -107,18 +107,22 @@ export function mustWait(later: Entry, earlier: Entry): boolean {
 }
 
 export class Ledger {
-  /** Not settled, in submission order (a Set keeps insertion order). */
+  /**
+   * Not settled, in submission order (a Set keeps insertion order). Invariant: a request is in the ledger once,
+   * from `admit` to `settle`.
+   */
   readonly #live = new Set<Entry>();
   /** The data-changing part of `#live`. */
   readonly #writes = new Set<Entry>();
-  /** Waiting and not blocked, to be issued in this order. */
+  /** Waiting and not blocked, to be issued in this order. Invariant: an entry is in it once at most. */
   #ready: Entry[] = [];
   #readyHead = 0;
   #nextSeq = 1;
+  /** Live entries that are issued. */
   #issued = 0;
   /** Found no room in the log; in the order in which they came. */
   #roomless: Entry[] = [];
-  /** Room taken by entries that are not in the log yet, or not any more. */
+  /** Room taken by entries that are not in the log yet, or not any more. Never below 0. */
   #roomBytes = 0;
   #roomCount = 0;
   readonly #limits: () => LogLimits | undefined;
@@ -149,6 +153,8 @@ export class Ledger {
       entry = this.#shift();
     }
     if (entry === undefined) return undefined;
+    const mayGo = entry.state === 'waiting' && entry.blockers === 0;
+    assert(mayGo, 'an entry is issued once, when it waits for no other');
     entry.state = 'issued';
     entry.logged = limits !== undefined;
     entry.issues++;
@@ -177,11 +183,13 @@ export class Ledger {
     assert(entry.state === 'issued', 'only an issued entry is settled, and once');
     entry.state = 'settled';
     this.#issued--;
-    this.#live.delete(entry);
+    const wasLive = this.#live.delete(entry);
+    assert(wasLive, 'a request is in the ledger once, until it is settled');
     this.#writes.delete(entry);
     if (keep !== 'no') this.#keep(entry, keep === 'stable');
     this.#leaveRoom(entry);
     for (const dependent of entry.dependents) {
+      assert(dependent.blockers > 0, 'an entry waits as often as it is waited for');
       dependent.blockers--;
       if (dependent.blockers === 0) this.#ready.push(dependent);
     }
@@ -361,6 +369,7 @@ export class Ledger {
     entry.hasRoom = false;
     this.#roomCount--;
     this.#roomBytes -= entry.request.data?.length ?? 0;
+    assert(this.#roomCount >= 0 && this.#roomBytes >= 0, 'room is given back once');
     this.#readmit();
   }
 

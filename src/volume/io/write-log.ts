@@ -10,6 +10,7 @@
  * order, since the ledger never lets two overlapping ones out together. Without that a crash of ours in
  * the middle of a replay would leave an older block where a newer one was stable already.
  */
+import { assert } from '../../base/assert.ts';
 import type { Policy } from '../../paths/policy.ts';
 import { Ranges } from './ranges.ts';
 
@@ -52,10 +53,11 @@ export function unflushedText(count: number): string {
 export class WriteLog {
   /** In the order of acknowledgement. */
   #kept: Kept[] = [];
-  /** How many were dropped or taken since the beginning: the number of the oldest one kept. */
+  /** How many were dropped or taken since the beginning: the number of the oldest one kept. Only grows. */
   #gone = 0;
+  /** Payload of those kept. */
   #bytes = 0;
-  /** Those that are not on stable storage, as far as is known. */
+  /** Those that are not on stable storage, as far as is known. Invariant: 0 … all of them. */
   #unstable = 0;
 
   get count(): number {
@@ -81,6 +83,7 @@ export class WriteLog {
 
   /** Everything up to the mark is on stable storage. Returns the newest of it; undefined: nothing. */
   flushed(mark: number): Change | undefined {
+    assert(mark <= this.mark, 'a flush covers nothing that was acknowledged after it was issued');
     const dropped = this.#drop(Math.max(0, mark - this.#gone));
     // What is left was kept for the sake of what has gone.
     if (this.#unstable === 0) this.#drop(this.#kept.length);
@@ -95,6 +98,8 @@ export class WriteLog {
       this.#bytes -= data?.length ?? 0;
       if (!stable) this.#unstable--;
     }
+    const isCounted = this.#unstable >= 0 && this.#unstable <= this.#kept.length;
+    assert(isCounted && this.#bytes >= 0, 'the log has counted what it keeps');
     return dropped.at(-1);
   }
 

@@ -2,6 +2,7 @@
  * The paths of one volume: it carries the controller's probes and severings out, and turns what comes
  * back (answers, lost sessions, identities) into the controller's events.
  */
+import { assert } from '../../base/assert.ts';
 import type { Cause, Identity, PathEffect, PathEvent } from '../../paths/model.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { ChapCredentials, Initiator, SessionTarget } from '../../ports/session.ts';
@@ -60,6 +61,10 @@ export class PathBoard {
   }
 
   add(path: VolumePath): void {
+    assert(
+      !this.#links.has(path.name),
+      'a path has one link, so that its logins follow each other',
+    );
     this.#links.set(path.name, this.#makeLink(path));
   }
 

@@ -14,6 +14,7 @@
  * carried out replaces it at the next safe point; losing the current path turns whatever is going on
  * into a forced switch.
  */
+import { assert } from '../../base/assert.ts';
 import type { Instant } from '../../base/brand.ts';
 import { ok, type Result } from '../../base/result.ts';
 import type { Cause } from '../../paths/model.ts';
@@ -45,17 +46,20 @@ const RETRY_MS = 250;
 export class Switcher {
   readonly #options: SwitcherOptions;
   readonly #emit: (signal: SwitchSignal) => void;
+  /** Invariant: while a path is in it, none is in use; a path in use is not in it. */
   readonly #unfenced = new UnfencedPaths((signal) => this.#emit(signal));
   readonly #account: SwitchAccount;
   /** What the controller wants. */
   #order: SwitchOrder | undefined;
   /** What we want ourselves; any forced order of the controller's replaces it. */
   #restart: SwitchOrder | undefined;
-  /** The planned switch under way. */
+  /** The planned switch under way. Invariant: one at a time. */
   #planned: Promise<void> | undefined;
   #mustLeave = false;
   #mustRecheck = false;
+  /** Invariant: one loop at a time, and no order is left when it ends. */
   #running = false;
+  /** For good. */
   #ended = false;
   #wake: (() => void) | undefined;
   #stuck = false;
@@ -70,6 +74,8 @@ export class Switcher {
 
   /** Paths that may hold writes from before this process: they are fenced before the first order. */
   inherit(path: FencedPath, severedAt: Instant): void {
+    const { route } = this.#options.dispatcher;
+    assert(route === undefined, 'paths of the process before are fenced before any is in use');
     this.#unfenced.add(path, severedAt);
     this.#hasInherited = true;
     this.#run();
@@ -226,7 +232,8 @@ export class Switcher {
   }
 
   async #climb(): Promise<void> {
-    const { clock, policy } = this.#options;
+    const { clock, dispatcher, policy } = this.#options;
+    assert(dispatcher.route === undefined, 'no path is in use while one has to be fenced');
     const now = (): Instant => clock.now();
     const result = await this.#unfenced.climb(fenceTerms(policy()), now, () => this.#ended);
     if (result === undefined) return;
@@ -329,11 +336,15 @@ export class Switcher {
 
   /** The token: from here on the new path gets everything. */
   #finish(order: SwitchOrder, { session, facts }: Verified): void {
+    const { dispatcher, keeper, readOnly } = this.#options;
+    assert(this.#unfenced.size === 0, 'no path gets writes before every path left is fenced');
+    const isOnRecord = readOnly || keeper.record.mayHoldWrites.includes(order.to);
+    assert(isOnRecord, 'a path is on record as one that may hold writes before it gets any');
     const report = this.#account.close(order);
     this.#order = undefined;
     this.#restart = undefined;
     this.#hasInherited = false;
-    this.#options.dispatcher.release({ path: order.to, session, facts });
+    dispatcher.release({ path: order.to, session, facts });
     this.#emit({ kind: 'switched', report });
   }
 
