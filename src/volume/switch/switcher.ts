@@ -122,9 +122,11 @@ export class Switcher {
 
   /**
    * The volume is closed: a planned switch under way is given up, or has gone, when this resolves, and what
-   * it had to say on disk is said.
+   * it had to say on disk is said. None begins afterwards.
    */
   async calm(): Promise<void> {
+    // One that has not begun would begin behind the close, whose record names no path any more.
+    if (this.#order?.how !== 'failover') this.#order = undefined;
     if (this.#planned === undefined) return;
     this.#order = undefined;
     this.#wake?.();

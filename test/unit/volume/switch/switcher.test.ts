@@ -161,6 +161,25 @@ describe('an order', () => {
     }
   });
 
+  it('of a planned switch is void when the volume is closed before it has begun', async () => {
+    const { clock, onP0, p1, seen, store, switcher, order } = bench();
+    p1.verified = { ...p1.verified, facts: { writeCache: 'none' } };
+    const good = await p1.verify();
+    let answer = (): void => undefined;
+    p1.verify = () =>
+      new Promise((resolve) => {
+        answer = () => resolve(good);
+      });
+    onP0();
+    switcher.recheck();
+    order('planned');
+    await switcher.calm();
+    p1.verify = () => Promise.resolve(good);
+    answer();
+    await clock.advance(1_000);
+    expect([seen, store.disk]).toEqual([[], undefined]);
+  });
+
   it('to a path whose identity is in doubt at the last moment is given up', async () => {
     const { clock, dispatcher, onP0, p1, seen, order } = bench();
     onP0();
