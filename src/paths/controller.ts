@@ -18,7 +18,7 @@ import { isFresh, recalledPath, recalledTokens, type Recollection } from './memo
 import type { PathConfig, PathEffect, PathEvent, PathView } from './model.ts';
 import { stallEnded } from './liveness.ts';
 import * as orders from './orders.ts';
-import { heldDown } from './path-state.ts';
+import { heldDown, usable } from './path-state.ts';
 import type { Policy } from './policy.ts';
 import { abandonedAt, probeDue, probeSent } from './probing.ts';
 import * as receive from './receive.ts';
@@ -103,11 +103,15 @@ export function step(state: ControllerState, event: PathEvent, now: Instant): St
 /** What no step does, whatever has happened. */
 function checkStep(
   before: ControllerState,
-  { latched, move, current, started }: ControllerState,
+  { latched, move, current, started, holding, paths }: ControllerState,
 ): void {
   assert(latched || !before.latched, 'a volume that has failed for good stays so');
   assert(!latched || move === undefined, 'a volume that has failed for good is not switched');
   assert(started || current === undefined, 'no path is in use before the first one was chosen');
+  assert(!holding || move === undefined, 'I/O is held or it moves, not both');
+  const target = paths.find(({ name }) => name === move?.to);
+  const isSound = move === undefined || (target !== undefined && usable(target));
+  assert(isSound, 'I/O never goes on moving to a path that cannot take it');
 }
 
 function take(turn: Turn, event: PathEvent): void {

@@ -27,7 +27,7 @@ export interface ControllerState {
 
   /** The path that carries the I/O (or did, when it is down); undefined before the first one. */
   readonly current: string | undefined;
-  /** Invariant: it led to a path that was up and verified when it was asked for. */
+  /** Invariant: after each step it leads to a path that is up and verified, and nothing is held. */
   readonly move: Move | undefined;
   /** The first path has been chosen: failover rules apply from then on. */
   readonly started: boolean;

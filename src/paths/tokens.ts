@@ -8,7 +8,7 @@ import type { Policy } from './policy.ts';
 import { after } from './time.ts';
 
 export interface TokenBucket {
-  /** Invariant: 0 … `failback-tokens`. */
+  /** Invariant: never below 0. A policy that allows fewer takes none away. */
   readonly tokens: number;
   /** Up to when refilling has been accounted for. */
   readonly filledAt: Instant;

@@ -362,6 +362,7 @@ export class Dispatcher {
         return;
       }
       entry.unanswered++;
+      assert(entry.unanswered <= entry.unfinished, 'a command that has ended is not sent again');
       this.#send(entry, piece, route, tries);
     };
     if (pauseMs === 0) send();

@@ -10,6 +10,7 @@
  * Time in which our own process stood still is no command's age, and nothing is learned from it: an answer
  * that was there all the time would say that storage takes hours.
  */
+import { assert } from '../../base/assert.ts';
 import type { Instant } from '../../base/brand.ts';
 import type { Policy } from '../../paths/policy.ts';
 import { after } from '../../paths/time.ts';
@@ -57,6 +58,7 @@ export class Flights {
   readonly #clock: Clock;
   readonly #flights = new Set<Flight>();
   readonly #learned = new Map<boolean, Learned>();
+  /** Those of a quick kind. Invariant: 0 … all of them. */
   #quick = 0;
   /** When it is looked at next, and how late that may be; undefined: it is not looked at. */
   #due: { readonly at: Instant; readonly slackMs: number } | undefined;
@@ -119,6 +121,8 @@ export class Flights {
     const now = this.#catchUp();
     if (!this.#flights.delete(flight)) return;
     if (flight.isQuick) this.#quick--;
+    const isCounted = this.#quick >= 0 && this.#quick <= this.#flights.size;
+    assert(isCounted, 'a command ends as the kind that it was sent as');
     if (kind === 'status') this.#learn(flight.isQuick, now - flight.sentAt);
   }
 

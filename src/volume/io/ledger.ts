@@ -118,7 +118,7 @@ export class Ledger {
   #ready: Entry[] = [];
   #readyHead = 0;
   #nextSeq = 1;
-  /** Live entries that are issued. */
+  /** Live entries that are issued. Invariant: 0 … all of them. */
   #issued = 0;
   /** Found no room in the log; in the order in which they came. */
   #roomless: Entry[] = [];
@@ -185,6 +185,7 @@ export class Ledger {
     this.#issued--;
     const wasLive = this.#live.delete(entry);
     assert(wasLive, 'a request is in the ledger once, until it is settled');
+    assert(this.#issued >= 0, 'no more are settled than were issued');
     this.#writes.delete(entry);
     if (keep !== 'no') this.#keep(entry, keep === 'stable');
     this.#leaveRoom(entry);

@@ -6,13 +6,17 @@
  * the next one. Kernel flushes join, and so do writes that must be stable before they are answered where
  * the logical unit has a volatile cache and no FUA.
  */
+import { assert } from '../../base/assert.ts';
 import type { Verdict } from '../unit/outcome.ts';
 
 export class SyncGroup<Member> {
   readonly #issue: (done: (verdict: Verdict) => void) => void;
   readonly #finish: (member: Member, verdict: Verdict) => void;
+  /** Joined since the flush that is out was issued. */
   #waiting: Member[] = [];
+  /** Of the flush that is out. Invariant: empty where none is, so that one is out at a time. */
   #covered: Member[] = [];
+  /** Grows whenever a flush that is out stops to count. */
   #epoch = 0;
 
   /**
@@ -48,6 +52,7 @@ export class SyncGroup<Member> {
     this.#issue((verdict) => {
       if (epoch !== this.#epoch) return;
       const covered = this.#covered;
+      assert(covered.length > 0, 'a flush is answered once');
       this.#covered = [];
       for (const member of covered) this.#finish(member, verdict);
       // Finishing a member may have failed the volume or changed the path.

@@ -76,6 +76,8 @@ export class WriteLog {
 
   /** The target has acknowledged it. */
   append(change: Change, stable = false): void {
+    const isWhole = change.kind !== 'write' || change.data?.length === change.length;
+    assert(isWhole, 'a write is kept with all of its payload');
     this.#kept.push({ ...change, stable });
     this.#bytes += change.data?.length ?? 0;
     if (!stable) this.#unstable++;

@@ -2,6 +2,7 @@
  * How one path logs in: with the volume's credentials and digests of that moment, never again with
  * credentials that were just refused (login-gate.ts), and so that a login under way can be stopped.
  */
+import { assert } from '../../base/assert.ts';
 import { err, ok, type Result } from '../../base/result.ts';
 import type { Policy } from '../../paths/policy.ts';
 import type { Clock } from '../../ports/clock.ts';
@@ -32,6 +33,7 @@ export interface LoginOptions {
 export class PathLogin {
   readonly #options: LoginOptions;
   readonly #gate: LoginGate;
+  /** Invariant: one at a time, for two logins of one ISID would reinstate each other. */
   #underWay: AbortController | undefined;
 
   constructor(options: LoginOptions) {
@@ -45,6 +47,7 @@ export class PathLogin {
     const chap = this.#options.credentials();
     const refused = this.#gate.check(chap, clock.now());
     if (refused !== undefined) return err(refused);
+    assert(this.#underWay === undefined, 'one login of a path at a time');
     const controller = new AbortController();
     this.#underWay = controller;
     const { signal } = controller;
@@ -54,7 +57,7 @@ export class PathLogin {
     const wanted = { ...credentials, headerDigest, dataDigest };
     const options = { target, initiatorName, isid, timeoutMs, signal, ...wanted };
     const connected = await initiator.connect(options);
-    if (this.#underWay === controller) this.#underWay = undefined;
+    this.#underWay = undefined;
     if (!connected.ok) return err(this.#gate.failed(connected.error, chap, clock.now()));
     this.#gate.succeeded();
     return ok(connected.value);

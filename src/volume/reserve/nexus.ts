@@ -2,6 +2,7 @@
  * One login of a path that has registered a key, what it reads at its device server, and whose keys
  * those are.
  */
+import { assert } from '../../base/assert.ts';
 import { ok, type Result } from '../../base/result.ts';
 import type { Session } from '../../ports/session.ts';
 import {
@@ -72,6 +73,7 @@ export class KeyRing {
     const before = this.#logins.get(isid) ?? this.#firstLogin;
     const key = nextKey(pathPrefix(this.#initiatorName, isid), before, registered);
     if (key === undefined) return undefined;
+    assert(!registered.includes(key), 'a login takes no key that is registered');
     this.#logins.set(isid, loginOf(key));
     this.#known.add(key);
     return key;

@@ -315,6 +315,8 @@ export class Switcher {
       within: (timeoutMs, work) => this.#within(timeoutMs, work, order),
       emit: (signal) => this.#emit(signal),
       go: (verified) => {
+        const isEmpty = dispatcher.ledger.issued === 0 && !dispatcher.mayTakeEffect;
+        assert(isEmpty, 'a path that is left without a fence has nothing of ours');
         dispatcher.abandon();
         this.#finish(order, verified);
         // Drained and flushed: the old path holds nothing. Not saved it is fenced for nothing.

@@ -5,6 +5,7 @@ import { createController, step } from '../../../src/paths/controller.ts';
 import { newPath } from '../../../src/paths/path-state.ts';
 import { probeSent } from '../../../src/paths/probing.ts';
 import { fullBucket, taken } from '../../../src/paths/tokens.ts';
+import type { Move } from '../../../src/paths/state.ts';
 import { Turn } from '../../../src/paths/turn.ts';
 import { policyOf } from '../../support/model/model-world.ts';
 
@@ -30,6 +31,20 @@ it('a token is taken that is there', () => {
 it('a path has one probe at a time', () => {
   const probed = probeSent(path, 1, now);
   expect(() => probeSent(probed, 2, now)).toThrow('assertion failed: one probe');
+});
+
+const MOVE: Move = {
+  ...{ from: undefined, to: path.name, how: 'failover' },
+  cause: { kind: 'refused', detail: '' },
+};
+
+it.each([
+  ['a volume that has failed for good is not switched', { latched: true, move: MOVE }],
+  ['I/O is held or it moves, not both', { holding: true, move: MOVE }],
+  ['I/O never goes on moving to a path that cannot take it', { move: MOVE }],
+  ['no path is in use before the first one was chosen', { current: path.name }],
+])('%s', (text, wrong) => {
+  expect(() => step({ ...state, ...wrong }, { kind: 'tick' }, now)).toThrow(text);
 });
 
 it('time never goes back', () => {
