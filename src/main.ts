@@ -11,7 +11,7 @@ import { setThreadPoolSize, volumesAskedFor } from './host/block/fuse-threads.ts
 if (process.argv[2] === 'pathd') setThreadPoolSize(volumesAskedFor(process.argv));
 
 const { runCommand } = await import('./cli/commands.ts');
-const { statusCommand } = await import('./cli/status.ts');
+const { statusCommand } = await import('./cli/status-command.ts');
 const { explainCommand } = await import('./cli/explain.ts');
 const { drainCommand, undrainCommand } = await import('./cli/drain.ts');
 const operator = await import('./cli/volume-commands.ts');
@@ -29,7 +29,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   });
 }
 
-const { connectPathd } = await import('./pathd/client.ts');
+const { connectPathd } = await import('./pathd/pathd-client.ts');
 const commands = [
   lazy('csi', 'serve the CSI Identity and Node services to the kubelet', async () =>
     (await import('./cli/csi.ts')).csiCommand(manifest.version),
@@ -44,7 +44,7 @@ const commands = [
     (await import('./cli/target/probe.ts')).probeCommand(),
   ),
   lazy('inquiry', 'show what a logical unit says about itself', async () =>
-    (await import('./cli/target/inquiry.ts')).inquiryCommand(),
+    (await import('./cli/target/inquiry-command.ts')).inquiryCommand(),
   ),
   statusCommand(connectPathd),
   explainCommand(connectPathd),

@@ -1,7 +1,7 @@
 /**
  * CRC32C (Castagnoli, reflected polynomial 82F63B78h; RFC 7143 13.1), slicing by eight: eight bytes a
  * step, each through a table of its own. Fast enough for headers and samples, and what data digests
- * fall back to (host/iscsi/crc32c.ts has a faster one for data). zlib.crc32 is another polynomial.
+ * fall back to (host/iscsi/data-crc32c.ts has a faster one for data). zlib.crc32 is another polynomial.
  */
 
 /**

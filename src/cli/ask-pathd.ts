@@ -5,9 +5,9 @@
 import { parseArgs } from 'node:util';
 import { PathdError } from '../pathd/api.ts';
 import { type CommandIo, EXIT } from './commands.ts';
-import { DEFAULT_PATHD_ENDPOINT, unreachable } from './status.ts';
+import { DEFAULT_PATHD_ENDPOINT, unreachable } from './status-command.ts';
 
-export interface Question {
+export interface PathdQuestion {
   readonly name: string;
   /** "pin VOLUME PATH" */
   readonly usage: string;
@@ -29,7 +29,7 @@ export function fail(io: CommandIo, name: string, code: number, text: string): n
 
 /** Runs `work` on a connection to pathd with the words of the command line; the exit code. */
 export async function askPathd<A extends { close(): void }>(
-  question: Question,
+  question: PathdQuestion,
   connect: (endpoint: string) => A,
   args: readonly string[],
   io: CommandIo,

@@ -11,7 +11,7 @@ import {
 import { DRIVER_NAME } from '../kubernetes/contract.ts';
 import { DEFAULT_TOPOLOGY_KEYS, isLabelKey } from '../kubernetes/keys.ts';
 import { DEFAULT_WEIGHTS, type TopologyWeights } from '../kubernetes/topology.ts';
-import { connectPathd } from '../pathd/client.ts';
+import { connectPathd } from '../pathd/pathd-client.ts';
 import type { HttpServer } from '../telemetry/http.ts';
 import type { KubernetesOptions } from '../csi/cluster/cluster.ts';
 import { serveHealth } from '../csi/wire/health.ts';
@@ -21,7 +21,7 @@ import {
   type Registration,
   type RegistrationState,
 } from '../csi/wire/registration.ts';
-import { createCsiServer, type CsiServerOptions } from '../csi/server.ts';
+import { createCsiServer, type CsiServerOptions } from '../csi/grpc-server.ts';
 
 const FLAGS = {
   endpoint: {

@@ -15,8 +15,8 @@ import {
 import { parsePortal } from '../kubernetes/path-url.ts';
 import { type PathdApi, PathdError, type PathStatus, type VolumeStatus } from '../pathd/api.ts';
 import { type Command, type CommandIo, EXIT } from './commands.ts';
-import { DEFAULT_PATHD_ENDPOINT, unreachable } from './status.ts';
-import { plural, printable } from './text.ts';
+import { DEFAULT_PATHD_ENDPOINT, unreachable } from './status-command.ts';
+import { plural, printable } from './terminal-text.ts';
 
 type Api = Pick<PathdApi, 'status' | 'drain'>;
 type Connect = (endpoint: string) => Api & { close(): void };
@@ -185,7 +185,7 @@ async function all(api: Api, what: What, drained: boolean, run: Run): Promise<nu
       }
     }
   }
-  const after = drained ? await settled(api, what, run) : await api.status();
+  const after = drained ? await whenMoved(api, what, run) : await api.status();
   let stays = 0;
   for (const volume of concerned) {
     const now = after.find(({ volumeId }) => volumeId === volume.volumeId);
@@ -205,7 +205,11 @@ function isOn({ currentPath, paths }: VolumeStatus, { meets }: What): boolean {
 }
 
 /** The status once nothing runs there any more that could run elsewhere, or after the time for it. */
-async function settled(api: Api, what: What, { timeoutMs }: Run): Promise<readonly VolumeStatus[]> {
+async function whenMoved(
+  api: Api,
+  what: What,
+  { timeoutMs }: Run,
+): Promise<readonly VolumeStatus[]> {
   const until = performance.now() + timeoutMs;
   for (;;) {
     const volumes = await api.status();

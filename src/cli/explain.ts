@@ -7,10 +7,10 @@
 import type { PathdApi, PathStatus, VolumeStatus } from '../pathd/api.ts';
 import { asPathState, PATH_STATES } from '../pathd/facts.ts';
 import { compareKeys, type SelectionKeys, standing } from '../paths/select.ts';
-import { askPathd, fail, type Question } from './ask-pathd.ts';
+import { askPathd, fail, type PathdQuestion } from './ask-pathd.ts';
 import { type Command, EXIT } from './commands.ts';
-import { DEFAULT_PATHD_ENDPOINT } from './status.ts';
-import { formatAge, printable } from './text.ts';
+import { DEFAULT_PATHD_ENDPOINT } from './status-command.ts';
+import { formatAge, printable } from './terminal-text.ts';
 
 const HELP = `Usage: priority-path explain [options] VOLUME
 
@@ -25,7 +25,7 @@ Options:
 Exit codes: 0 shown, 1 pathd unreachable or volume not attached, 2 wrong usage.
 `;
 
-const QUESTION: Question = {
+const QUESTION: PathdQuestion = {
   name: 'explain',
   usage: 'explain VOLUME',
   help: HELP,

@@ -12,7 +12,7 @@ import { err, ok, type Result } from '../base/result.ts';
 import { type Command, type CommandIo, EXIT } from './commands.ts';
 import { flagsHelp, parseFlags, type Flags, type FlagValues } from './flags.ts';
 import { LOG_FLAGS, loggerFromFlags } from './log-flags.ts';
-import { systemClock } from '../host/clock.ts';
+import { systemClock } from '../host/system-clock.ts';
 import { createFuseLoopExporter } from '../host/block/fuse-loop-exporter.ts';
 import { createInitiator } from '../host/iscsi/initiator.ts';
 import type { PolicySet } from '../paths/policy.ts';
@@ -150,7 +150,7 @@ async function serve(config: Config, io: CommandIo): Promise<number> {
   if (!node.ok) return refuse(io, node.error);
   const exporter = createFuseLoopExporter({
     runDir: flags['run-dir'],
-    heldMemoryBytes: config.heldMemoryBytes,
+    unansweredBytesMax: config.heldMemoryBytes,
     volumesMax: config.maxVolumes,
     log: (message) => log.warn({}, message),
   });

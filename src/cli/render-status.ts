@@ -7,7 +7,7 @@
  * states never.
  */
 import type { PathStatus, SwitchStatus, VolumeStatus } from '../pathd/api.ts';
-import type { PathState, VolumeState } from '../pathd/facts.ts';
+import type { ShownPathState, VolumeState } from '../pathd/facts.ts';
 import {
   type Paint,
   type Terminal,
@@ -19,7 +19,7 @@ import {
   plural,
   printable,
   wrap,
-} from './text.ts';
+} from './terminal-text.ts';
 
 export interface RenderOptions extends Terminal {
   /** Wall-clock time, Unix milliseconds: ages are counted from it. */
@@ -115,7 +115,7 @@ const PATH_PAINT: Readonly<Record<string, Paint | undefined>> = {
   unverified: 'warning',
   'write-protected': 'warning',
   connecting: 'warning',
-} satisfies Record<PathState, Paint | undefined>;
+} satisfies Record<ShownPathState, Paint | undefined>;
 
 interface Row {
   readonly path: PathStatus;

@@ -7,7 +7,7 @@ import { type PathdApi, PathdError } from '../pathd/api.ts';
 import { askPathd } from './ask-pathd.ts';
 import { type Command, EXIT } from './commands.ts';
 import { parsePathWords, PATH_WORD } from './path-words.ts';
-import { DEFAULT_PATHD_ENDPOINT } from './status.ts';
+import { DEFAULT_PATHD_ENDPOINT } from './status-command.ts';
 
 type Connect = (endpoint: string) => PathdApi & { close(): void };
 

@@ -35,7 +35,7 @@ export interface Timings {
   readonly pingTimeoutMs: number;
 }
 
-export interface Question {
+export interface ApiQuestion {
   readonly method: string;
   /** Path and query. */
   readonly path: string;
@@ -44,17 +44,17 @@ export interface Question {
   readonly body: string | undefined;
 }
 
-export interface Answer {
+export interface ApiAnswer {
   readonly status: number;
   readonly body: Readable;
 }
 
-export interface Connection {
+export interface ApiConnection {
   readonly protocol: 'HTTP/2' | 'HTTP/1.1';
   /** False: the next question needs another connection. */
   readonly isOpen: boolean;
   /** Resolves with the head of the answer. Aborting the signal ends its body too. */
-  ask(question: Question, signal: AbortSignal): Promise<Answer>;
+  ask(question: ApiQuestion, signal: AbortSignal): Promise<ApiAnswer>;
   close(): void;
 }
 
@@ -63,7 +63,7 @@ export async function openConnection(
   { server, tls }: Credentials,
   timings: Timings,
   opened: () => void,
-): Promise<Connection> {
+): Promise<ApiConnection> {
   const url = new URL(server);
   // Rancher and the like put a path before the API's own.
   const prefix = url.pathname.replace(/\/$/, '');
@@ -111,7 +111,7 @@ async function secured(
   }
 }
 
-function overHttp2(session: ClientHttp2Session, prefix: string): Connection {
+function overHttp2(session: ClientHttp2Session, prefix: string): ApiConnection {
   let isOpen = true;
   // GOAWAY: streams that run may end, new ones need a new connection.
   for (const end of ['close', 'goaway'] as const) session.once(end, () => (isOpen = false));
@@ -173,7 +173,7 @@ function overHttp1(
   options: { readonly host: string; readonly port: number },
   prefix: string,
   opened: () => void,
-): Connection {
+): ApiConnection {
   const agent = new Agent({ keepAlive: true, ...options });
   let isOpen = true;
   return {

@@ -15,7 +15,7 @@ import { printable } from '../base/printable.ts';
 import { err, ok, type Result } from '../base/result.ts';
 import type { PathSpec } from '../pathd/api.ts';
 import { isPathName, PATH_NAME_MAX, PATHS_MAX, WEIGHT_MAX } from '../pathd/facts.ts';
-import { hidden, KeptValues, shown, type Values } from './kept.ts';
+import { hidden, KeptValues, shown, type KeyTexts } from './kept.ts';
 import { type PathUrl, parsePathUrl } from './path-url.ts';
 import { type Topology, type TopologyWeights, distance } from './topology.ts';
 
@@ -49,7 +49,7 @@ export interface VolumeConfig {
   /** Name of one of `paths`. */
   readonly pin: string | undefined;
   /** Policy parameters by name, values as typed; pathd knows which exist. */
-  readonly policy: Values;
+  readonly policy: KeyTexts;
   /** PV named by `prioritypath.io/pv`. */
   readonly pvName: string | undefined;
   /** Paths whose weight is a guess because rack and room labels are missing. */
@@ -57,7 +57,7 @@ export interface VolumeConfig {
   /** One line per malformed key: `key "value": expected …`. Empty when all is well. */
   readonly problems: readonly string[];
   /** By key, the values in force: to be given back as `before` when the keys are read again. */
-  readonly good: Values;
+  readonly good: KeyTexts;
 }
 
 /**
@@ -66,10 +66,10 @@ export interface VolumeConfig {
  * @param before `good` of what the volume in use has now; empty: it is not in use.
  */
 export function parseVolumeConfig(
-  keys: Values,
+  keys: KeyTexts,
   node: Topology,
   weights: TopologyWeights,
-  before: Values = {},
+  before: KeyTexts = {},
 ): VolumeConfig {
   const kept = new KeptValues(before);
   const own = cleaned(keys);
@@ -111,7 +111,7 @@ const VALUE_MAX = 1024;
 const KEY_MAX = 317;
 
 /** Keys and values as they may be kept, compared and repeated: see base/printable.ts. */
-export function cleaned(keys: Values): Values {
+export function cleaned(keys: KeyTexts): KeyTexts {
   return Object.fromEntries(
     Object.entries(keys).map(([key, value]) => [
       printable(key, KEY_MAX),
@@ -152,7 +152,7 @@ const KNOWN_KEYS =
   `${POLICY_PREFIX}/<parameter>, ${PIN_KEY} or ${PV_KEY}`;
 
 /** Puts every key of ours into its section, in the order of names, whatever the map's order was. */
-function sortKeys(keys: Values, kept: KeptValues): Sections {
+function sortKeys(keys: KeyTexts, kept: KeptValues): Sections {
   const sections: Sections = {
     path: new Map(),
     rack: new Map(),
@@ -307,7 +307,7 @@ function reportDangling(sections: Sections, kept: KeptValues): void {
   }
 }
 
-function goodPolicy(texts: ReadonlyMap<string, string>, kept: KeptValues): Values {
+function goodPolicy(texts: ReadonlyMap<string, string>, kept: KeptValues): KeyTexts {
   const policy: Record<string, string> = {};
   const parse = (text: string): Result<string, string> =>
     text === '' ? err('expected a value') : ok(text);

@@ -13,22 +13,22 @@ import { printable } from '../base/printable.ts';
 import type { Result } from '../base/result.ts';
 
 /** Values by key. */
-export type Values = Readonly<Record<string, string>>;
+export type KeyTexts = Readonly<Record<string, string>>;
 
 /** Enough for what is expected; a parser may repeat a part of the value. */
 const WHY_MAX = 700;
 
 export class KeptValues {
-  readonly #before: Values;
+  readonly #before: KeyTexts;
   readonly #good: Record<string, string> = {};
   readonly problems: string[] = [];
 
-  constructor(before: Values) {
+  constructor(before: KeyTexts) {
     this.#before = before;
   }
 
   /** Values in force by key: what was good, and what stays in place of what was not. */
-  get good(): Values {
+  get good(): KeyTexts {
     return this.#good;
   }
 

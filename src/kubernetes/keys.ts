@@ -16,7 +16,7 @@ export type KeyMap = Readonly<Record<string, string>>;
 
 /** Annotation with the name of the node that has claimed a single-node volume. */
 export const OWNER_KEY = `${OWNER_PREFIX}/node`;
-/** Annotation with what its former nodes may still have under way at its targets (debts.ts). */
+/** Annotation with what its former nodes may still have under way at its targets (debt-annotation.ts). */
 export const DEBTS_KEY = `${OWNER_PREFIX}/debts`;
 /**
  * Annotation with the logical unit that the volume was first staged on, as pathd words it. Written once;

@@ -28,7 +28,7 @@ export type OwnerNode = 'present' | 'out-of-service' | 'gone';
 
 export type OwnerVerdict =
   /** It is ours already. */
-  | { readonly kind: 'held' }
+  | { readonly kind: 'owned' }
   /** To be written; `from` is the node it is taken from, undefined when it was free. */
   | { readonly kind: 'claim'; readonly from: string | undefined; readonly why: string }
   | { readonly kind: 'refused'; readonly by: string };
@@ -46,7 +46,7 @@ export interface OwnerQuestion {
 
 export function judgeOwner({ owner, self, ownerNode }: OwnerQuestion): OwnerVerdict {
   if (owner === undefined || owner === '') return { kind: 'claim', from: undefined, why: 'free' };
-  if (owner === self) return { kind: 'held' };
+  if (owner === self) return { kind: 'owned' };
   switch (ownerNode) {
     case 'gone':
       return { kind: 'claim', from: owner, why: `Node ${owner} does not exist any more` };

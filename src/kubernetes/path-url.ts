@@ -47,15 +47,15 @@ export function parsePathUrl(text: string): Result<PathUrl, string> {
   return ok({ ...portal.value, targetName, lun: Number(lunText) });
 }
 
-export type Portal = Pick<PathUrl, 'host' | 'port'>;
+export type PortalAddress = Pick<PathUrl, 'host' | 'port'>;
 
 /** As `parsePortal` reads it; the port is always said. */
-export function formatPortal({ host, port }: Portal): string {
+export function formatPortal({ host, port }: PortalAddress): string {
   return `${host.includes(':') ? `[${host}]` : host}:${String(port)}`;
 }
 
 /** `host[:port]`; the error is one line that says what is expected. */
-export function parsePortal(authority: string): Result<Portal, string> {
+export function parsePortal(authority: string): Result<PortalAddress, string> {
   const bracketed = /^(\[[^\]]*\])(?::(.*))?$/.exec(authority);
   if (bracketed === null && authority.split(':').length > 2) {
     return err(`host "${authority}": expected an IPv6 address in brackets, as in [2001:db8::1]`);

@@ -10,8 +10,8 @@
  */
 import type { Logger } from '../base/log.ts';
 import {
-  type Answer,
-  type Connection,
+  type ApiAnswer,
+  type ApiConnection,
   openConnection,
   type Timings,
   TransportError,
@@ -47,7 +47,7 @@ export interface TransportOptions {
 export class Transport {
   readonly #options: TransportOptions;
   #loaded: Promise<Credentials> | undefined;
-  #connection: Promise<Connection> | undefined;
+  #connection: Promise<ApiConnection> | undefined;
   #closed = false;
   #toldHttp1 = false;
   /** Connections opened and requests sent since the start, for tests and metrics. */
@@ -83,7 +83,7 @@ export class Transport {
     const silence = new AbortController();
     const timer = setTimeout(() => silence.abort(), idleMs);
     timer.unref();
-    let answer: Answer | undefined;
+    let answer: ApiAnswer | undefined;
     try {
       const both = AbortSignal.any([signal, silence.signal]);
       answer = await this.#ask({ method: 'GET', path }, both);
@@ -120,7 +120,7 @@ export class Transport {
   async #ask(
     { method, path, body, contentType }: ApiRequest,
     signal: AbortSignal,
-  ): Promise<Answer> {
+  ): Promise<ApiAnswer> {
     const [connection, authentication] = await unlessAborted(this.#ready(), signal);
     this.counters.requests += 1;
     const headers = {
@@ -133,7 +133,7 @@ export class Transport {
     return connection.ask({ method, path, headers, body: text }, signal);
   }
 
-  async #ready(): Promise<readonly [Connection, Readonly<Record<string, string>>]> {
+  async #ready(): Promise<readonly [ApiConnection, Readonly<Record<string, string>>]> {
     if (this.#closed) throw new TransportError('closed');
     this.#loaded ??= this.#options.credentials();
     const loaded = this.#loaded;
@@ -148,7 +148,7 @@ export class Transport {
     }
   }
 
-  async #connected(credentials: Credentials): Promise<Connection> {
+  async #connected(credentials: Credentials): Promise<ApiConnection> {
     const known = this.#connection;
     if (known !== undefined) {
       const connection = await known;

@@ -1,7 +1,7 @@
 /**
  * The pathd interface as TypeScript: the messages of proto/pathd.proto (camelCase, 64-bit integers as
  * numbers: every size here is below 2^53) and the client's contract. csi and the CLI use `PathdApi`;
- * client.ts implements it over gRPC, tests with a double. Each field has an entry in facts.ts.
+ * pathd-client.ts implements it over gRPC, tests with a double. Each field has an entry in facts.ts.
  */
 import type { Debt } from '../volume/record/debt.ts';
 import type { EventReason } from './event-reasons.ts';

@@ -180,10 +180,10 @@ interface PathStateFacts {
   readonly verified: boolean;
 }
 
-export type PathState =
+export type ShownPathState =
   'current' | 'standby' | 'down' | 'banned' | 'unverified' | 'write-protected' | 'connecting';
 
-export const PATH_STATES: Readonly<Record<PathState, PathStateFacts>> = {
+export const PATH_STATES: Readonly<Record<ShownPathState, PathStateFacts>> = {
   current: { up: true, verified: true },
   standby: { up: true, verified: true },
   down: { up: false, verified: true },
@@ -194,6 +194,6 @@ export const PATH_STATES: Readonly<Record<PathState, PathStateFacts>> = {
 };
 
 /** Undefined: a state that only a later pathd knows. */
-export function asPathState(text: string): PathState | undefined {
-  return Object.hasOwn(PATH_STATES, text) ? (text as PathState) : undefined;
+export function asPathState(text: string): ShownPathState | undefined {
+  return Object.hasOwn(PATH_STATES, text) ? (text as ShownPathState) : undefined;
 }

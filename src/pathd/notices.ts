@@ -24,33 +24,33 @@ export class Notices {
   readonly #kept: VolumeNotice[] = [];
   readonly #listeners = new Set<(notice: VolumeNotice) => void>();
   /** By volume that is being attached: what waits for how that ends. */
-  readonly #held = new Map<string, Worded[]>();
+  readonly #postponed = new Map<string, Worded[]>();
   #sequence = 0;
 
   /** An event of a volume, if it is worth a notice. */
   tell(volumeId: string, event: VolumeEvent): void {
     const worded = wordEvent(event);
     if (worded === undefined) return;
-    const held = EARLY.has(event.kind) ? this.#held.get(volumeId) : undefined;
+    const held = EARLY.has(event.kind) ? this.#postponed.get(volumeId) : undefined;
     if (held === undefined) this.add(volumeId, worded);
     else held.push(worded);
   }
 
   /** An attach begins: ends with `release` or `drop`. */
-  hold(volumeId: string): void {
-    this.#held.set(volumeId, []);
+  postpone(volumeId: string): void {
+    this.#postponed.set(volumeId, []);
   }
 
   /** What was held back is told now, in its order. */
   release(volumeId: string): void {
-    const held = this.#held.get(volumeId) ?? [];
-    this.#held.delete(volumeId);
+    const held = this.#postponed.get(volumeId) ?? [];
+    this.#postponed.delete(volumeId);
     for (const worded of held) this.add(volumeId, worded);
   }
 
   /** What was held back was told in another way. */
   drop(volumeId: string): void {
-    this.#held.delete(volumeId);
+    this.#postponed.delete(volumeId);
   }
 
   add(volumeId: string, worded: Worded): void {

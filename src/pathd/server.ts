@@ -27,7 +27,7 @@ import {
 } from './api.ts';
 import type { Notices } from './notices.ts';
 import { StatusNews } from './status-news.ts';
-import { loadPathd } from './wire.ts';
+import { loadPathd } from './grpc-options.ts';
 
 export interface PathdServer {
   start(): Promise<void>;

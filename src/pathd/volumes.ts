@@ -28,16 +28,22 @@ import {
   type VolumeStatus,
 } from './api.ts';
 import type { ChapBook } from './chap-book.ts';
-import { Claims } from './claims.ts';
+import { UnitsInUse } from './units-in-use.ts';
 import { inspectDevice, type WatchedDevice } from './device-watch.ts';
 import { fromStoreError, fromVolumeError } from './errors.ts';
-import { expandVolume } from './expand.ts';
+import { expandVolume } from './grow-volume.ts';
 import { serialProblem } from './expected-serial.ts';
 import { Notices } from './notices.ts';
 import { initiatorNameProblem, type NodeState } from './node-state.ts';
 import { checkIsids, openVolume, volumePaths } from './open-volume.ts';
-import { asText, checkDebts, checkPathNames, checkRequest, checkVolumeId } from './requests.ts';
-import { type Places, placesOf, volumeStatus } from './status.ts';
+import {
+  asText,
+  checkDebts,
+  checkPathNames,
+  checkRequest,
+  checkVolumeId,
+} from './request-checks.ts';
+import { type Places, placesOf, volumeStatus } from './volume-status.ts';
 import { ToldDebts } from './told-debts.ts';
 import { fileVolumeStore, volumesUnderName } from './volume-store.ts';
 
@@ -70,7 +76,7 @@ interface Attached {
 export class Volumes implements PathdApi {
   readonly #options: VolumesOptions;
   readonly #attached = new Map<string, Attached>();
-  readonly #claims = new Claims();
+  readonly #claims = new UnitsInUse();
   readonly #busy = new Set<string>();
   /** Being attached: a claim may be lost before that ends. */
   readonly #opening = new Map<string, Volume>();
@@ -113,7 +119,7 @@ export class Volumes implements PathdApi {
     if (!leftover.ok) throw new PathdError('FAILED_PRECONDITION', leftover.error.detail);
     const quietSince = this.#quietSince.get(volumeId) ?? this.#options.clock.now();
     this.#quietSince.set(volumeId, quietSince);
-    this.notices.hold(volumeId);
+    this.notices.postpone(volumeId);
     let volume: Volume | undefined;
     try {
       await chap.use(volumeId, request.chap);

@@ -3,7 +3,7 @@
  * the rule and a worked example.
  *
  * A pure function of state, event and time: `step(state, event, now) → { state, effects, wakeAt }`.
- * A step has three parts: take in what happened (receive.ts, orders.ts), decide what follows
+ * A step has three parts: take in what happened (evidence.ts, orders.ts), decide what follows
  * (decide.ts), ask for the probes that are due (probing.ts). It never waits and never calls back:
  * the volume executes the effects, in order, and reports with later events. Events that have been
  * overtaken (answers of old probes, a stall of a path that was left) are recognised and ignored.
@@ -18,10 +18,10 @@ import { isFresh, recalledPath, recalledTokens, type Recollection } from './memo
 import type { PathConfig, PathEffect, PathEvent, PathView } from './model.ts';
 import { stallEnded } from './liveness.ts';
 import * as orders from './orders.ts';
-import { heldDown, usable } from './path-state.ts';
+import { isInHoldDown, usable } from './path-state.ts';
 import type { Policy } from './policy.ts';
 import { abandonedAt, probeDue, probeSent } from './probing.ts';
-import * as receive from './receive.ts';
+import * as receive from './evidence.ts';
 import { NO_TROUBLE } from './slowness.ts';
 import type { ControllerState } from './state.ts';
 import { after, earliest } from './time.ts';
@@ -231,7 +231,7 @@ function wakeAt(state: ControllerState): Instant | undefined {
     return name === state.current && suspectSince !== undefined;
   });
   for (const path of paths) {
-    if (heldDown(path, now)) instants.push(path.holdDownUntil);
+    if (isInHoldDown(path, now)) instants.push(path.holdDownUntil);
     // A verdict waits so long for an answer (decide.ts).
     if (isInDoubt && path.probe !== undefined) {
       instants.push(after(path.probe.sentAt, policy.probeGapMs));
@@ -262,7 +262,7 @@ export function view(state: ControllerState): readonly PathView[] {
     identity: path.identity,
     drained: path.drained,
     suspect: path.suspectSince !== undefined,
-    holdDownUntil: heldDown(path, state.now) ? path.holdDownUntil : undefined,
+    holdDownUntil: isInHoldDown(path, state.now) ? path.holdDownUntil : undefined,
     probeP90Us: p90(path.latenciesUs),
   }));
 }

@@ -4,7 +4,7 @@
  * wishes.
  */
 import { assert } from '../base/assert.ts';
-import { pathDown } from './receive.ts';
+import { pathDown } from './evidence.ts';
 import type { Instant } from '../base/brand.ts';
 import { failbackAt, leader, patience } from './failback.ts';
 import { hangProved, hungForMs, isStalled, mayRise, risen, stallProved } from './liveness.ts';
@@ -75,9 +75,9 @@ export function judgeHangs(turn: Turn): void {
 
 /** Paths that were down and have answered often enough. */
 export function raisePaths(turn: Turn): void {
-  const nobodyServes = !turn.state.paths.some(usable);
+  const noPathServes = !turn.state.paths.some(usable);
   for (const before of turn.state.paths) {
-    if (!mayRise(before, turn.state.policy(), nobodyServes)) continue;
+    if (!mayRise(before, turn.state.policy(), noPathServes)) continue;
     const path = risen(before, turn.state.policy(), turn.now);
     turn.put(path);
     turn.note('path-up', before, path, undefined);

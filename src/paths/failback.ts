@@ -11,7 +11,7 @@
 import type { Instant } from '../base/brand.ts';
 import { hash32 } from '../base/hash.ts';
 import type { PathState } from './path-state.ts';
-import { heldDown, usable } from './path-state.ts';
+import { isInHoldDown, usable } from './path-state.ts';
 import type { Policy } from './policy.ts';
 import { best, standing } from './select.ts';
 import type { ControllerState } from './state.ts';
@@ -31,7 +31,7 @@ export function leader(
       path.name !== current.name &&
       usable(path) &&
       path.suspectSince === undefined &&
-      !heldDown(path, now) &&
+      !isInHoldDown(path, now) &&
       standing(path) >= standing(current) &&
       path.weight >= current.weight + policy.failbackLead,
   );

@@ -44,7 +44,7 @@ export function probeBad(
   path: PathState,
   { hard, timedOut }: { readonly hard: boolean; readonly timedOut: boolean },
   probe: OutstandingProbe,
-  { policy, periodMs, now }: Terms,
+  { policy, periodMs, now }: LivenessTerms,
 ): PathState {
   const seen: PathState = { ...path, answered: true };
   if (path.liveness === 'down') {
@@ -59,7 +59,7 @@ export function probeBad(
 }
 
 /** What a verdict about a probe is measured by. */
-export interface Terms {
+export interface LivenessTerms {
   readonly policy: Policy;
   readonly periodMs: number;
   readonly now: Instant;
@@ -87,8 +87,8 @@ export function declaredDown(path: PathState, policy: Policy, now: Instant): Pat
 }
 
 /** Enough good probes; when no path serves, one is enough. */
-export function mayRise(path: PathState, policy: Policy, nobodyServes: boolean): boolean {
-  const needed = nobodyServes ? 1 : policy.probeSuccesses;
+export function mayRise(path: PathState, policy: Policy, noPathServes: boolean): boolean {
+  const needed = noPathServes ? 1 : policy.probeSuccesses;
   return path.liveness === 'down' && path.successes >= needed;
 }
 

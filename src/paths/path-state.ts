@@ -110,6 +110,6 @@ export function usable(path: PathState): boolean {
   return path.liveness === 'up' && path.identity.kind === 'verified';
 }
 
-export function heldDown(path: PathState, now: Instant): boolean {
+export function isInHoldDown(path: PathState, now: Instant): boolean {
   return path.holdDownUntil !== undefined && now < path.holdDownUntil;
 }

@@ -60,12 +60,12 @@ export interface Policy {
   readonly writeLogBytes: number;
   readonly writeLogCount: number;
   readonly expectedSerial: string;
-  readonly headerDigest: DigestChoice;
-  readonly dataDigest: DigestChoice;
+  readonly headerDigest: DigestPolicy;
+  readonly dataDigest: DigestPolicy;
 }
 
 /** `prefer`: where the target has it too. */
-type DigestChoice = 'none' | 'prefer' | 'crc32c';
+type DigestPolicy = 'none' | 'prefer' | 'crc32c';
 
 type Table = { readonly [K in keyof Policy]: Parameter<Policy[K]> };
 

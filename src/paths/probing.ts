@@ -16,13 +16,13 @@ export interface Role {
   /** It carries the volume's I/O, or is about to. */
   readonly active: boolean;
   /** No path is usable: the I/O waits for the first path that comes back, so no path is probed more rarely. */
-  readonly nobodyServes: boolean;
+  readonly noPathServes: boolean;
 }
 
 /** Probe period before jitter, milliseconds. */
 export function periodMs(path: PathState, role: Role, policy: Policy): number {
   if (path.liveness === 'down') {
-    if (role.nobodyServes || path.successes > 0) return policy.probeIntervalDownMs;
+    if (role.noPathServes || path.successes > 0) return policy.probeIntervalDownMs;
     const doubled = policy.probeIntervalDownMs * 2 ** Math.min(path.failures, 20);
     return Math.min(doubled, policy.probeIntervalDownMaxMs);
   }

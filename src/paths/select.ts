@@ -10,7 +10,7 @@
 import type { Instant, VolumeId } from '../base/brand.ts';
 import { hash32 } from '../base/hash.ts';
 import type { PathState } from './path-state.ts';
-import { heldDown } from './path-state.ts';
+import { isInHoldDown } from './path-state.ts';
 
 export interface SelectionTerms {
   readonly volumeId: VolumeId;
@@ -54,7 +54,7 @@ function keys(path: PathState, { now, evidenceSince }: SelectionTerms): Selectio
   return {
     ...{ name, weight, maxWeight, standing: standing(path) },
     isKnownAlive: knownAlive(path, evidenceSince),
-    isHeldDown: heldDown(path, now),
+    isHeldDown: isInHoldDown(path, now),
   };
 }
 

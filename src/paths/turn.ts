@@ -51,7 +51,7 @@ export class Turn {
   }
 
   role(path: PathState): Role {
-    return { active: this.isActive(path.name), nobodyServes: !this.state.paths.some(usable) };
+    return { active: this.isActive(path.name), noPathServes: !this.state.paths.some(usable) };
   }
 
   /** The path's shortest probe period, which is the pace its weight moves at. */

@@ -60,7 +60,7 @@ export interface ExportError {
 }
 
 /** A user of a device: shown to people where unstage refuses because of it. */
-export interface DeviceHolder {
+export interface DeviceUser {
   readonly what: string; // "mounted at /x (pid 1 mount namespace)", "opened by pid 42 (dd)", "held by dm-0"
 }
 

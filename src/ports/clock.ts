@@ -1,5 +1,5 @@
 /**
- * Time, passed to everything that waits: a process passes `host/clock.ts`, tests pass a virtual clock.
+ * Time, passed to everything that waits: a process passes `host/system-clock.ts`, tests pass a virtual clock.
  * Times are integer milliseconds.
  */
 import type { Instant } from '../base/brand.ts';

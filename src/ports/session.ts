@@ -171,7 +171,7 @@ export interface ConnectOptions {
   readonly dataDigest?: DigestChoice;
   /**
    * Whether R2Ts of commands under a task management function stay unanswered unless it is refused;
-   * default false; IET wants it (protocol/iscsi/session.ts).
+   * default false; IET wants it (protocol/iscsi/full-feature.ts).
    */
   readonly fastAbort?: boolean;
   readonly initiatorName: string;

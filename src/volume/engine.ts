@@ -36,7 +36,7 @@ import { FollowUp } from './follow-up.ts';
 import { banRecord, bansOf, type StoreError, type VolumeRecord } from './record/record.ts';
 import { RecordKeeper } from './record/record-keeper.ts';
 import { recordedReservations, reservationRecorder } from './reservation-record.ts';
-import { type Duty, Reservations } from './reserve/reservations.ts';
+import { type ReservationMode, Reservations } from './reserve/reservations.ts';
 import type { ReserveSignal } from './reserve/reserve-signal.ts';
 import { type SwitchHistory, takeSnapshot } from './snapshot.ts';
 import { seldom } from './seldom.ts';
@@ -146,7 +146,7 @@ export class VolumeEngine {
       {
         ...{ clock, dispatcher, board, switcher, reservations },
         hasFailed: () => this.#failure !== undefined,
-        wantsKeys: () => this.#duty !== 'none',
+        wantsKeys: () => this.#mode !== 'none',
         asksForClaim: () => this.claimQuestions,
       },
       emit,
@@ -206,12 +206,12 @@ export class VolumeEngine {
    * The device is gone: what is still under way is our own, a planned switch and flushes ahead of the log's
    * bound. They end first, so that what follows finds one path, and nothing that it has not answered.
    */
-  async settleDown(): Promise<void> {
+  async waitUntilIdle(): Promise<void> {
     const { bell, clock, dispatcher, switcher } = this;
     this.#silence();
     await switcher.calm();
     const until = clock.now() + this.policy().drainTimeoutMs;
-    while (!dispatcher.held && dispatcher.ledger.size > 0 && clock.now() < until) {
+    while (!dispatcher.isHolding && dispatcher.ledger.size > 0 && clock.now() < until) {
       await bell.within(SETTLE_LOOK_MS);
     }
     dispatcher.hold();
@@ -234,7 +234,7 @@ export class VolumeEngine {
   }
 
   /** It carries the I/O, or may still execute writes of ours. */
-  isHeld(path: string): boolean {
+  isUnfenced(path: string): boolean {
     return this.dispatcher.route?.path === path || this.switcher.unfenced.includes(path);
   }
 
@@ -404,7 +404,7 @@ export class VolumeEngine {
   #onSwitch(signal: Exclude<SwitchSignal, UnitSignal>): void {
     switch (signal.kind) {
       case 'fenced':
-        this.debts.fenced(signal.path, signal.rung);
+        this.debts.onFenced(signal.path, signal.rung);
         return;
       case 'switched':
         this.#switched(signal.report);
@@ -437,7 +437,7 @@ export class VolumeEngine {
 
   #recordBans(): Promise<unknown> {
     const { book, keeper } = this;
-    return keeper.update(() => (book.settled ? { banned: this.bans } : {}));
+    return keeper.update(() => (book.isConcluded ? { banned: this.bans } : {}));
   }
 
   // -------------------------------------------------------------------------- the joints
@@ -458,7 +458,7 @@ export class VolumeEngine {
         return;
       case 'hold':
         this.#allDown = true;
-        this.switcher.stand();
+        this.switcher.cancelOrder();
         this.options.onEvent({ kind: 'all-paths-down', cause: effect.cause });
         return;
       case 'latch':
@@ -501,7 +501,7 @@ export class VolumeEngine {
   }
 
   /** What is wanted of each login: nothing, a key, or a key and the unit for this node alone. */
-  get #duty(): Duty {
+  get #mode(): ReservationMode {
     const { readOnly, singleNode } = this.options;
     if (readOnly || this.policy().reservation === 'off') return 'none';
     return singleNode === true ? 'reserve' : 'register';
@@ -524,7 +524,7 @@ export class VolumeEngine {
     return new Reservations(
       {
         ...recordedReservations(options, keeper),
-        duty: () => this.#duty,
+        mode: () => this.#mode,
         predecessors: predecessorsOf(options),
         question: this.question,
         paths: () => this.paths.length,

@@ -150,7 +150,7 @@ function detailOf(news: News, path: string, sense: Sense): string {
 }
 
 function found(finding: Finding): string {
-  return finding === 'fenced'
+  return finding === 'preempted'
     ? 'reservation preempted'
     : 'the target has lost the registration of this node';
 }

@@ -12,13 +12,13 @@ import type { Policy } from '../paths/policy.ts';
 import { formatPortal } from '../protocol/iscsi/address.ts';
 import type { Debt } from './record/debt.ts';
 import { Debts } from './debt/debts.ts';
-import { absentPath, type FencedPath } from './fence/fence.ts';
+import { absentPath, type PathToFence } from './fence/fence.ts';
 import { debtPath } from './debt/left-behind.ts';
 import type { IdentityBook } from './unit/identity-book.ts';
 import type { PathBoard } from './link/path-board.ts';
 import type { PathLink } from './link/path-link.ts';
 import { Predecessors } from './reserve/predecessors.ts';
-import { holder, type StoreError } from './record/record.ts';
+import { writtenAt, type StoreError } from './record/record.ts';
 import type { RecordKeeper } from './record/record-keeper.ts';
 import type { Reservations } from './reserve/reservations.ts';
 import type { Switcher } from './switch/switcher.ts';
@@ -52,14 +52,14 @@ export async function inherit(heir: Heir): Promise<Result<void, StoreError>> {
   return recorded;
 }
 
-function ownPath(name: string, { options, link, debts }: Heir): FencedPath {
+function ownPath(name: string, { options, link, debts }: Heir): PathToFence {
   const { record } = options;
   const nexus = record.nexuses?.[name];
   const configured = link(name);
   const { target } = configured ?? {};
   const isSame = nexus?.targetName === target?.targetName && nexus?.lun === target?.lun;
   if (configured !== undefined && (nexus === undefined || isSame)) {
-    return configured.heldAt(holder(record, name), record.heldKeys?.[name]);
+    return configured.writtenAt(writtenAt(record, name), record.heldKeys?.[name]);
   }
   return nexus === undefined ? absentPath(name) : debts.ownPath(debtPath(record, name));
 }

@@ -12,7 +12,7 @@ import type { Debts } from './debt/debts.ts';
 import { debtPath, isRemoved } from './debt/left-behind.ts';
 import type { VolumePath } from './link/path-board.ts';
 import type { Policy } from '../paths/policy.ts';
-import { holder } from './record/record.ts';
+import { writtenAt } from './record/record.ts';
 import type { RecordKeeper } from './record/record-keeper.ts';
 import type { Reservations } from './reserve/reservations.ts';
 import type { VolumeOptions } from './volume-types.ts';
@@ -41,7 +41,7 @@ export async function payRemoved(payer: Payer, inUse: readonly VolumePath[]): Pr
     if (leftMs <= 0) return;
     const path = debtPath(keeper.record, name, true);
     // What was configured need not be where a redirect has led.
-    const isKnown = holder(keeper.record, name) !== undefined && path.isid !== '';
+    const isKnown = writtenAt(keeper.record, name) !== undefined && path.isid !== '';
     const isOurs = inUse.some(
       ({ isid, target }) => isid === path.isid && target.targetName === path.targetName,
     );

@@ -14,7 +14,7 @@ import type { ControllerDriver } from './controller-driver.ts';
 import { LOGOUT_TIMEOUT_MS } from './engine.ts';
 import type { PathBoard, VolumePath } from './link/path-board.ts';
 
-export interface Change {
+export interface PathChange {
   /** Removed, or given another target: the link under this name has to go. */
   readonly leaving: readonly string[];
   /** New, or old names with a new target. */
@@ -31,7 +31,10 @@ function sameTarget(a: SessionTarget, b: SessionTarget): boolean {
   return host === b.host && port === b.port && targetName === b.targetName && lun === b.lun;
 }
 
-export function planChange(before: readonly VolumePath[], after: readonly VolumePath[]): Change {
+export function planChange(
+  before: readonly VolumePath[],
+  after: readonly VolumePath[],
+): PathChange {
   const old = new Map(before.map((path) => [path.name, path]));
   const wanted = new Set(after.map(({ name }) => name));
   const words: string[] = [];
@@ -64,7 +67,7 @@ export function planChange(before: readonly VolumePath[], after: readonly Volume
 
 /** Whether the change leaves a usable path; where none is usable anyway, anything may be tried. */
 export function checkChange(
-  change: Change,
+  change: PathChange,
   usable: readonly string[],
   unfenced: readonly string[],
 ): Result<void, string> {
@@ -89,7 +92,7 @@ export interface Changeable {
   /** What there is now; kept true step by step, for a change that stops half way is taken up again. */
   paths: readonly VolumePath[];
   /** It carries the I/O, or may still execute writes of ours: only its link can fence it. */
-  isHeld(path: string): boolean;
+  isUnfenced(path: string): boolean;
 }
 
 /** Leaving the current path is a planned switch: drain, flush, verify; then its session is closed. */
@@ -103,7 +106,7 @@ const LEAVE_TIMEOUT_MS = 15_000;
  * @param pin what is pinned from now on, where that changes; undefined in it: nothing.
  */
 export async function carryOut(
-  change: Change,
+  change: PathChange,
   on: Changeable,
   pin?: Extract<PathOrder, { kind: 'pinned' }>,
 ): Promise<Result<void, string>> {
@@ -125,7 +128,7 @@ export async function carryOut(
   return await leave(change, on);
 }
 
-async function leave(change: Change, on: Changeable): Promise<Result<void, string>> {
+async function leave(change: PathChange, on: Changeable): Promise<Result<void, string>> {
   const deadline = on.clock.now() + LEAVE_TIMEOUT_MS;
   const stayed: string[] = [];
   for (const name of change.leaving) {
@@ -174,7 +177,7 @@ function isKnown(name: string, { driver }: Changeable): boolean {
 /** The controller has done with it, and so has the I/O: nothing of ours can come to effect there. */
 async function dropped(name: string, deadline: number, on: Changeable): Promise<boolean> {
   const { clock, bell } = on;
-  while (isKnown(name, on) || on.isHeld(name)) {
+  while (isKnown(name, on) || on.isUnfenced(name)) {
     if (clock.now() >= deadline) return false;
     await bell.within(50);
   }

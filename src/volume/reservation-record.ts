@@ -2,7 +2,7 @@
 import { err, ok, type Result } from '../base/result.ts';
 import type { Dispatcher } from './io/dispatch.ts';
 import { keptOutNow, owesReservation } from './debt/left-behind.ts';
-import { heldKeysNow, keysLeftBefore, type StoreError } from './record/record.ts';
+import { writtenKeysNow, keysLeftBefore, type StoreError } from './record/record.ts';
 import type { RecordKeeper } from './record/record-keeper.ts';
 import { namesPath } from './reserve/reservation-key.ts';
 import type { ReservationOptions, ReservationRecorder } from './reserve/reservations.ts';
@@ -45,7 +45,7 @@ export function reservationRecorder(
     reserved: async (oneServer) => {
       await keeper.update((record) => ({
         oneServer,
-        heldKeys: heldKeysNow(record, dispatcher.route),
+        heldKeys: writtenKeysNow(record, dispatcher.route),
       }));
     },
     keptOut: async (names) => {

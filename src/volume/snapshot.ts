@@ -29,7 +29,7 @@ interface Parts {
 
 export function takeSnapshot(parts: Parts): VolumeSnapshot {
   const { dispatcher, board, book, views, failure, history } = parts;
-  const { ledger, held, ioErrors, route } = dispatcher;
+  const { ledger, isHolding: held, ioErrors, route } = dispatcher;
   const { record } = book;
   return {
     state: failure !== undefined ? 'failed' : held ? 'holding' : 'serving',
@@ -62,6 +62,6 @@ export function takeSnapshot(parts: Parts): VolumeSnapshot {
 function reasonOf({ failure, stuck, dispatcher, allDown, board }: Parts): string {
   if (failure !== undefined) return failure;
   if (stuck !== '') return stuck;
-  if (!dispatcher.held) return '';
+  if (!dispatcher.isHolding) return '';
   return allDown ? `no usable path (${board.problems()})` : 'switching';
 }

@@ -10,7 +10,12 @@
  */
 import type { Sense } from '../ports/session.ts';
 import type { Finding } from './reserve/reservations.ts';
-import { asksForIdentity, endsOutstanding, tellsOfLoss, tellsWeAreFenced } from './unit/outcome.ts';
+import {
+  asksForIdentity,
+  endsOutstanding,
+  tellsOfLoss,
+  tellsWeArePreempted,
+} from './unit/outcome.ts';
 
 export type News = 'loss' | 'keys-taken' | 'nexus-ended' | 'changed' | 'conflict';
 
@@ -116,7 +121,7 @@ export interface FindingRow {
 }
 
 export const FINDINGS: readonly FindingRow[] = [
-  { when: { finding: 'fenced' }, steps: ['taken-over'] },
+  { when: { finding: 'preempted' }, steps: ['taken-over'] },
   { when: { finding: 'fine', wasRefused: true, isAgain: true }, steps: ['taken-over'] },
   // A new login registers anew; what was refused is sent again.
   { when: { finding: 'lost', isCurrent: true }, steps: ['restart'] },
@@ -129,7 +134,7 @@ export const FINDINGS: readonly FindingRow[] = [
 /** Undefined: nothing that the volume has to act on. */
 export function newsOf(sense: Sense): News | undefined {
   if (tellsOfLoss(sense)) return 'loss';
-  if (tellsWeAreFenced(sense)) return 'keys-taken';
+  if (tellsWeArePreempted(sense)) return 'keys-taken';
   if (endsOutstanding(sense)) return 'nexus-ended';
   return asksForIdentity(sense) ? 'changed' : undefined;
 }

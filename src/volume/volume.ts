@@ -24,12 +24,12 @@ import {
   nexusesForChange,
   nexusesNow,
   withMovedOut,
-  unsettledOf,
+  unpaidOf,
 } from './debt/left-behind.ts';
 import { RecentWrites } from './unit/recent-writes.ts';
 import { payRemoved } from './kept-out.ts';
 import { carryOut, checkChange, planChange } from './reconfigure.ts';
-import { holding, type VolumeRecord } from './record/record.ts';
+import { writtenPaths, type VolumeRecord } from './record/record.ts';
 import type { VolumeError, VolumeOptions, VolumeSnapshot, Wanted } from './volume-types.ts';
 
 /** Limit for finding a first path; the kubelet waits two minutes and comes again. */
@@ -108,7 +108,7 @@ export class Volume implements BlockSource {
       if (over?.ok === false) return over;
       if (over !== undefined) {
         await this.#waitForProof();
-        return this.#settle();
+        return this.#concludeStart();
       }
       await bell.within(100);
     }
@@ -152,16 +152,16 @@ export class Volume implements BlockSource {
   }
 
   /** The record of the unit goes to disk before the device can write. */
-  async #settle(): Promise<Result<void, VolumeError>> {
+  async #concludeStart(): Promise<Result<void, VolumeError>> {
     const { book } = this.#engine;
-    book.settle();
+    book.conclude();
     const { record: lu } = book;
     const saved = await this.#save((record) => ({
       ...{ lu, banned: this.#engine.bans, leftUnixMs: undefined },
       ...(this.options.readOnly ? {} : { nexuses: nexusesNow(record, this.#engine.paths) }),
     }));
     if (!saved.ok) return saved;
-    await this.#engine.reservations.settle();
+    await this.#engine.reservations.conclude();
     // What several nodes write, each of them can only read back by chance.
     const samples = this.options.singleNode === false ? 0 : undefined;
     this.#engine.serve(new RecentWrites(this.blockSize, samples));
@@ -176,7 +176,7 @@ export class Volume implements BlockSource {
     if (this.#closed) return;
     this.#closed = true;
     const { board, clock, dispatcher, keeper, policy, reservations, switcher } = this.#engine;
-    await this.#engine.settleDown();
+    await this.#engine.waitUntilIdle();
     const { route, ledger } = dispatcher;
     const idle = this.#engine.failure === undefined && route !== undefined && ledger.size === 0;
     const heard: Sense[] = [];
@@ -195,7 +195,7 @@ export class Volume implements BlockSource {
       await payRemoved(this.#engine, this.#engine.paths);
       // First that there may be keys, then that there are none: a kill in between must not hide them.
       const mayHaveKeys = reservations.mayHaveKeys || undefined;
-      await keeper.update(() => ({ ...holding(), keysLeft: mayHaveKeys }));
+      await keeper.update(() => ({ ...writtenPaths(), keysLeft: mayHaveKeys }));
       const keysLeft = (await reservations.leave(isAnothers)) || undefined;
       await keeper.update(() => ({ keysLeft }));
     }
@@ -352,7 +352,7 @@ export class Volume implements BlockSource {
     const { keeper, paths } = this.#engine;
     // A volume that is only read writes through no path: what its record names was written before this attach.
     const served = readOnly ? [] : paths.map(({ name }) => name);
-    return unsettledOf(keeper.record, initiatorName, clock.wallTime().getTime(), served);
+    return unpaidOf(keeper.record, initiatorName, clock.wallTime().getTime(), served);
   }
 
   // ---------------------------------------------------------------------------------- status

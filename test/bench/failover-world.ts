@@ -6,7 +6,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { VolumeStatus } from '../../src/pathd/api.ts';
-import { connectPathd, type PathdClient } from '../../src/pathd/client.ts';
+import { connectPathd, type PathdClient } from '../../src/pathd/pathd-client.ts';
 import { RackNetwork } from '../support/targets/netns.ts';
 import { Plugin } from '../support/node/plugin.ts';
 import { temporaryFolder } from '../support/targets/ports.ts';

@@ -14,7 +14,7 @@ import { makeDocker } from './docker.ts';
 import { run, say, timed } from './process.ts';
 import { filledIn, quickstartCommands } from './quickstart.ts';
 import type { VolumeStatus } from '../../src/pathd/api.ts';
-import { connectPathd } from '../../src/pathd/client.ts';
+import { connectPathd } from '../../src/pathd/pathd-client.ts';
 
 const REPOSITORY = new URL('../..', import.meta.url).pathname;
 const RELEASE = 'priority-path';

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { SwitchStatus, VolumeStatus } from '../../src/pathd/api.ts';
 import { monotonicMs } from '../support/load/stamps-load.ts';
 
-/** What is asked; src/pathd/client.ts is one. */
+/** What is asked; src/pathd/pathd-client.ts is one. */
 export interface StatusSource {
   status(volumeId?: string): Promise<readonly VolumeStatus[]>;
 }

@@ -10,7 +10,7 @@
 import { execFile } from 'node:child_process';
 import { mkdirSync, readFileSync, readdirSync } from 'node:fs';
 import { promisify } from 'node:util';
-import { connectPathd, type PathdClient } from '../../src/pathd/client.ts';
+import { connectPathd, type PathdClient } from '../../src/pathd/pathd-client.ts';
 import { connectKubelet, type Kubelet, mountCapability } from '../support/node/kubelet.ts';
 import { parseMountInfo } from '../support/node/leaks.ts';
 import { Plugin } from '../support/node/plugin.ts';

@@ -12,7 +12,7 @@
 import type { ScsiOutcome } from '../../src/ports/session.ts';
 import { Framer } from '../../src/protocol/iscsi/framer.ts';
 import { type LoggedIn, Login } from '../../src/protocol/iscsi/login.ts';
-import { FullFeature } from '../../src/protocol/iscsi/session.ts';
+import { FullFeature } from '../../src/protocol/iscsi/full-feature.ts';
 import { inquiry, read16, testUnitReady, write16 } from '../../src/protocol/scsi/cdb.ts';
 import { Connection } from '../support/targets/scripted-target/connection.ts';
 import { Disk, MemoryMedium } from '../support/targets/scripted-target/disk.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { type Command, EXIT } from '../../src/cli/commands.ts';
 import { discoverCommand } from '../../src/cli/target/discover.ts';
-import { inquiryCommand } from '../../src/cli/target/inquiry.ts';
+import { inquiryCommand } from '../../src/cli/target/inquiry-command.ts';
 import { probeCommand } from '../../src/cli/target/probe.ts';
 import { freePort } from '../support/targets/ports.ts';
 import { fakeIo } from '../unit/cli/fake-io.ts';

@@ -268,7 +268,7 @@ describe('csi alone is restarted', () => {
     bench = await CsiBench.open();
     await bench.restart();
     await expect(bench.kubelet.probe()).resolves.toEqual({ ready: { value: true } });
-    const { createCsiServer } = await import('../../src/csi/server.ts');
+    const { createCsiServer } = await import('../../src/csi/grpc-server.ts');
     const other = createCsiServer({
       pathdEndpoint: 'unix:///nowhere',
       ...{ endpoint: bench.socket, stateDir: bench.stateDir, nodeId: 'n', version: '1' },

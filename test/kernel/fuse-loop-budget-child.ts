@@ -19,7 +19,7 @@ const sources = Array.from(
 setThreadPoolSize(sources.length);
 const logged: string[] = [];
 const exporter = createFuseLoopExporter({
-  ...{ runDir, heldMemoryBytes: Number(budgetMib) * MIB, volumesMax: Number(volumesMax) },
+  ...{ runDir, unansweredBytesMax: Number(budgetMib) * MIB, volumesMax: Number(volumesMax) },
   log: (line) => logged.push(line),
 });
 const devices = [];

@@ -6,10 +6,10 @@ import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
-import { findHolders } from '../../src/host/mount/device-holders.ts';
+import { findUsers } from '../../src/host/mount/device-users.ts';
 import { exec } from '../../src/host/exec.ts';
 import { createFuseLoopExporter } from '../../src/host/block/fuse-loop-exporter.ts';
-import { LEAST_REQUESTS } from '../../src/host/block/held-memory.ts';
+import { LEAST_REQUESTS } from '../../src/host/block/unanswered-data.ts';
 import type { BlockExporter } from '../../src/ports/block.ts';
 import { RamSource } from './fuse-loop-ram.ts';
 import {
@@ -71,7 +71,7 @@ it('stat and losetup answer while every write that the kernel may have under way
 it('a volume that comes lowers the limit of one under load; what was asked for stays, requests without data pass', async () => {
   const problems: string[] = [];
   const narrow = createFuseLoopExporter({
-    ...{ runDir: join(folder, 'narrow'), heldMemoryBytes: 16 * MIB },
+    ...{ runDir: join(folder, 'narrow'), unansweredBytesMax: 16 * MIB },
     ...{ volumesMax: 2, log: (line) => problems.push(line) },
   });
   const source = new RamSource({ sizeBytes: 128 * MIB });
@@ -164,7 +164,7 @@ it('the holders of a device are found beside a file of a hung server that was un
   const device = await attach(exporter, 'pv', new RamSource({ sizeBytes: 32 * MIB }));
   child.kill('SIGSTOP');
   try {
-    const found = await Promise.race([findHolders(device.path), delay(5_000, 'hangs')]);
+    const found = await Promise.race([findUsers(device.path), delay(5_000, 'hangs')]);
     const self = `opened by pid ${String(process.pid)} `;
     expect(found).toEqual([{ what: expect.stringContaining(self) as string }]);
   } finally {

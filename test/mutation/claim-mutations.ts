@@ -1,7 +1,7 @@
 /** Mutations of claims and of what follows a volume from node to node: what csi may never do. */
 import { type Mutation, mutation } from './mutation.ts';
 
-const OWNER = 'test/unit/csi/cluster/owner.test.ts';
+const OWNER = 'test/unit/csi/cluster/claim-writes.test.ts';
 const CLAIMED = 'test/unit/csi/cluster/claims.test.ts';
 const RELEASES = 'test/unit/csi/cluster/releases.test.ts';
 const MODES = 'test/unit/csi/scenarios/claims-modes.test.ts';
@@ -12,7 +12,7 @@ export const CLAIMS: readonly Mutation[] = [
     'a claim does not say which sessions its node is about to open',
     [OWNER, 'a claim says who is about to write, from the moment it is made'],
     {
-      file: 'src/csi/cluster/owner.ts',
+      file: 'src/csi/cluster/claim-writes.ts',
       was: '{ [OWNER_KEY]: node, [DEBTS_KEY]: text, ...stale }',
       is: '{ [OWNER_KEY]: node, ...stale }',
     },
@@ -22,7 +22,7 @@ export const CLAIMS: readonly Mutation[] = [
     'a release that is not clean leaves nothing of what pathd said',
     [OWNER, 'a release that is not clean leaves what pathd said'],
     {
-      file: 'src/csi/cluster/owner.ts',
+      file: 'src/csi/cluster/claim-writes.ts',
       was: 'mergeDebts([...kept, ...said.map(plain)])',
       is: 'mergeDebts(kept)',
     },
@@ -32,8 +32,8 @@ export const CLAIMS: readonly Mutation[] = [
     'a stage that fails takes the debts of others off the volume',
     [OWNER, 'a stage that fails before anything was fenced loses no debt of others'],
     {
-      file: 'src/csi/cluster/owner.ts',
-      was: 'return isSettled && !isAnother && owner === node ? [] : [entry];',
+      file: 'src/csi/cluster/claim-writes.ts',
+      was: 'return isPaid && !isAnother && owner === node ? [] : [entry];',
       is: 'return [];',
     },
   ),
@@ -42,9 +42,9 @@ export const CLAIMS: readonly Mutation[] = [
     'a stage that fails takes the entry of a claim before it away',
     [OWNER, 'a claim that this node held before counts as its own debt'],
     {
-      file: 'src/csi/cluster/owner.ts',
-      was: 'return wasHeld && !isSettled ?',
-      is: 'return isSettled ?',
+      file: 'src/csi/cluster/claim-writes.ts',
+      was: 'return wasHeld && !isPaid ?',
+      is: 'return isPaid ?',
     },
   ),
   mutation(
@@ -52,7 +52,7 @@ export const CLAIMS: readonly Mutation[] = [
     'a declared delay counts from the claim that was taken over, not from the take-over',
     [OWNER, 'of a node that it was taken from: every path, since the take-over'],
     {
-      file: 'src/csi/cluster/owner.ts',
+      file: 'src/csi/cluster/claim-writes.ts',
       was: '({ ...debt, sinceUnixMs: now });',
       is: 'debt;',
     },
@@ -62,7 +62,7 @@ export const CLAIMS: readonly Mutation[] = [
     'each stage that fails leaves one more debt, until those of others do not fit',
     [OWNER, 'stages that fail, however many, do not crowd out what others have left'],
     {
-      file: 'src/kubernetes/debts.ts',
+      file: 'src/kubernetes/debt-annotation.ts',
       was: 'debt: { ...entry.debt, sinceUnixMs: 0 } }]);',
       is: 'debt: entry.debt }]);',
     },
@@ -71,17 +71,17 @@ export const CLAIMS: readonly Mutation[] = [
     'removed-not-read',
     'a path that was kept out when it was removed is not read from the PV again',
     [
-      'test/unit/kubernetes/debts.test.ts',
+      'test/unit/kubernetes/debt-annotation.test.ts',
       'a path that was kept out when it was removed is read again',
     ],
-    { file: 'src/kubernetes/debts.ts', was: 'encodeURI(name)', is: 'name' },
+    { file: 'src/kubernetes/debt-annotation.ts', was: 'encodeURI(name)', is: 'name' },
   ),
   mutation(
     'malformed-is-clean',
     'debts that nobody understands count as none',
-    ['test/unit/kubernetes/debts.test.ts', 'no JSON'],
+    ['test/unit/kubernetes/debt-annotation.test.ts', 'no JSON'],
     {
-      file: 'src/kubernetes/debts.ts',
+      file: 'src/kubernetes/debt-annotation.ts',
       was: 'if (list === undefined) return [unknown];',
       is: 'if (list === undefined) return [];',
     },
@@ -201,7 +201,7 @@ export const CLAIMS: readonly Mutation[] = [
     'what pathd says is left is dropped where csi has forgotten that the claim is its own',
     [RELEASES, 'what pathd says is left is written also'],
     {
-      file: 'src/csi/cluster/owner.ts',
+      file: 'src/csi/cluster/claim-writes.ts',
       was: 'const said = isOwner || owner === node ? left : [];',
       is: 'const said = isOwner ? left : [];',
     },
@@ -211,7 +211,7 @@ export const CLAIMS: readonly Mutation[] = [
     'a release that was under way takes the claim of a stage that has begun since',
     [RELEASES, 'does not take the claim of a stage that has begun since'],
     {
-      file: 'src/csi/cluster/owner.ts',
+      file: 'src/csi/cluster/claim-writes.ts',
       was: 'if (terms.isOver()) return true;',
       is: 'void terms.isOver;',
     },

@@ -17,7 +17,7 @@ export const CONTROLLER: readonly Mutation[] = [
     'latched-by-a-stall',
     'time in which our own process stood still makes a volume fail',
     ['test/unit/volume/scenarios/own-stall.test.ts', 'it does not fail'],
-    paths('receive', 'if (heldSince !== undefined) turn', 'if (heldSince === -1) turn'),
+    paths('evidence', 'if (heldSince !== undefined) turn', 'if (heldSince === -1) turn'),
   ),
   mutation(
     'liveness-gate',
@@ -78,7 +78,7 @@ export const CONTROLLER: readonly Mutation[] = [
     'answers to I/O raise the weight as good probes do',
     [INVARIANTS, 'P6:'],
     paths(
-      'receive',
+      'evidence',
       'turn.put(ioProgressed(path, turn.now));',
       'turn.put(raised(ioProgressed(path, turn.now), 2, turn.pace(path), turn.now));',
     ),
@@ -104,7 +104,7 @@ export const CONTROLLER: readonly Mutation[] = [
     'the others are not asked when the current path is suspect',
     [TIMES, 'P8: does not grow'],
     paths(
-      'receive',
+      'evidence',
       'if (turn.isActive(path.name)) turn.probeEverybody();',
       'if (turn.isActive(path.name)) turn.probeSoon(path);',
     ),
@@ -149,7 +149,7 @@ export const CONTROLLER: readonly Mutation[] = [
     'answers of probes that nobody waits for count',
     [INVARIANTS, 'P11:'],
     paths(
-      'receive',
+      'evidence',
       'return path?.probe?.number === number ? path.probe : undefined;',
       'return path?.probe ?? { number, sentAt: path?.nextProbeAt ?? (0 as never), excused: false, again: false };',
     ),
@@ -224,13 +224,13 @@ export const CONTROLLER: readonly Mutation[] = [
     'two-probes-always',
     'a path needs two good probes even where nobody serves',
     [TIMES, 'P20:'],
-    paths('liveness', 'nobodyServes ? 1 : policy.probeSuccesses', 'policy.probeSuccesses + 1'),
+    paths('liveness', 'noPathServes ? 1 : policy.probeSuccesses', 'policy.probeSuccesses + 1'),
   ),
   mutation(
     'back-off-when-all-are-down',
     'paths are asked less and less, though everybody waits for them',
     [TIMES, 'P20:'],
-    paths('probing', 'if (role.nobodyServes || path.successes > 0)', 'if (path.successes > 0)'),
+    paths('probing', 'if (role.noPathServes || path.successes > 0)', 'if (path.successes > 0)'),
   ),
   mutation(
     'latch-never',

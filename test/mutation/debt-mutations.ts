@@ -164,7 +164,7 @@ export const DEBTS: readonly Mutation[] = [
     'debt-fence-untold',
     'the debts do not hear that an address was fenced, and it stays on record',
     [HAND_OVER, 'is settled also where the same node had left one of its paths before'],
-    volume('engine', 'this.debts.fenced(signal.path, signal.rung);', ''),
+    volume('engine', 'this.debts.onFenced(signal.path, signal.rung);', ''),
   ),
   mutation(
     'debt-settled-once',
@@ -208,8 +208,8 @@ export const DEBTS: readonly Mutation[] = [
     [HAND_OVER, 'who only read leaves nothing'],
     volume(
       'switch/switcher',
-      'return this.#options.readOnly ? holding() :',
-      "return path === '' ? holding() :",
+      'return this.#options.readOnly ? writtenPaths() :',
+      "return path === '' ? writtenPaths() :",
     ),
   ),
   mutation(

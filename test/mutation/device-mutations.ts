@@ -57,9 +57,9 @@ export const DEVICES: readonly Mutation[] = [
   mutation(
     'expanded-by-hearsay',
     'a volume that is large enough is taken for a device that is',
-    ['test/unit/pathd/expand.test.ts', 'makes the device as large as the volume'],
+    ['test/unit/pathd/grow-volume.test.ts', 'makes the device as large as the volume'],
     {
-      file: 'src/pathd/expand.ts',
+      file: 'src/pathd/grow-volume.ts',
       was: 'const resized = await device.resize();',
       is: 'const resized = isEnough ? size : await device.resize();',
     },

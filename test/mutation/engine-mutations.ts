@@ -48,7 +48,7 @@ export const ENGINE: readonly Mutation[] = [
   mutation(
     'good-unasked',
     'GOOD for a write is believed though the target has not taken all of its data',
-    ['test/unit/protocol/iscsi/session.test.ts', 'is no answer: the session ends'],
+    ['test/unit/protocol/iscsi/full-feature.test.ts', 'is no answer: the session ends'],
     {
       file: 'src/protocol/iscsi/receive.ts',
       was: 'if (untaken > 0 && bhs',
@@ -74,8 +74,8 @@ export const ENGINE: readonly Mutation[] = [
     ],
     {
       file: 'src/volume/volume.ts',
-      was: 'if (!saved.ok) return saved;\n    await this.#engine.reservations.settle();',
-      is: 'await this.#engine.reservations.settle();',
+      was: 'if (!saved.ok) return saved;\n    await this.#engine.reservations.conclude();',
+      is: 'await this.#engine.reservations.conclude();',
     },
     {
       file: 'src/volume/volume.ts',
@@ -162,7 +162,7 @@ export const ENGINE: readonly Mutation[] = [
   mutation(
     'recovered-unasked',
     'success by another name is believed though the target has not taken all of the data',
-    ['test/unit/protocol/iscsi/session.test.ts', 'RECOVERED ERROR may come before all data'],
+    ['test/unit/protocol/iscsi/full-feature.test.ts', 'RECOVERED ERROR may come before all data'],
     {
       file: 'src/protocol/iscsi/receive.ts',
       was: 'if (untaken > 0) this.#residual += untaken;',

@@ -50,7 +50,7 @@ export const FENCES: readonly Mutation[] = [
     'persistence-ended',
     'the exercise of keys ends what the target keeps over a loss of its power',
     [CLAIM, 'by every REGISTER'],
-    volume('reserve/key-exercise', 'subject.key, subject.persists)', 'subject.key, false)'),
+    volume('reserve/key-accounting', 'subject.key, subject.persists)', 'subject.key, false)'),
   ),
   mutation(
     'confirmed-for-ever',
@@ -161,8 +161,8 @@ export const FENCES: readonly Mutation[] = [
     [HALF_DONE, 'a key of ours that is gone where another node'],
     volume(
       'reserve/reservations',
-      "alone && this.#ring.foreign(now.value).length > 0 ? 'fenced' : 'lost'",
-      "alone && this.#ring.foreign(now.value).length < 0 ? 'fenced' : 'lost'",
+      "alone && this.#ring.foreign(now.value).length > 0 ? 'preempted' : 'lost'",
+      "alone && this.#ring.foreign(now.value).length < 0 ? 'preempted' : 'lost'",
     ),
   ),
 ];

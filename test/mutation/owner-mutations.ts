@@ -1,7 +1,7 @@
 /** Mutations of who owns a volume: whom a node may preempt, and what it may believe without an answer. */
 import { type Mutation, mutation } from './mutation.ts';
 
-const OWNER = 'test/unit/csi/cluster/owner.test.ts';
+const OWNER = 'test/unit/csi/cluster/claim-writes.test.ts';
 const CLUSTER = 'test/unit/csi/cluster/cluster.test.ts';
 
 export const OWNERS: readonly Mutation[] = [
@@ -63,7 +63,7 @@ export const OWNERS: readonly Mutation[] = [
     'a claim whose answer is lost counts as made',
     [OWNER, 'whose answer is lost, is tried again later'],
     {
-      file: 'src/csi/cluster/owner.ts',
+      file: 'src/csi/cluster/claim-writes.ts',
       was: "if (done.error.kind !== 'conflict') throw cannotClaim(volumeId, done.error.detail);",
       is: "if (done.error.kind !== 'conflict') return { pv, entry, debts, wasHeld };",
     },
@@ -73,7 +73,7 @@ export const OWNERS: readonly Mutation[] = [
     'the claim of a node that cannot be asked about is taken over',
     [OWNER, 'whose Node cannot be asked about'],
     {
-      file: 'src/csi/cluster/owner.ts',
+      file: 'src/csi/cluster/claim-writes.ts',
       was: "if (found.error.kind === 'not-found') return 'gone';",
       is: "if (found.error.kind !== 'conflict') return 'gone';",
     },

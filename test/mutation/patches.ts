@@ -70,8 +70,8 @@ export const PATCHES: readonly Patch[] = [
     edits: [
       {
         file: 'src/volume/reserve/preempt-fence.ts',
-        was: '  const before = await look(context());\n',
-        is: '  if (limits.stepMs > 0) return ok(undefined);\n  const before = await look(context());\n',
+        was: '  const before = await readReservation(context());\n',
+        is: '  if (limits.stepMs > 0) return ok(undefined);\n  const before = await readReservation(context());\n',
       },
     ],
   },

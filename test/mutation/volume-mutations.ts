@@ -177,7 +177,7 @@ export const VOLUMES: readonly Mutation[] = [
       'test/unit/volume/scenarios/held-at.test.ts',
       'fences where the process before it had written',
     ],
-    volume('inheritance', 'heldAt(holder(record, name), ', 'heldAt(undefined, '),
+    volume('inheritance', 'writtenAt(writtenAt(record, name), ', 'writtenAt(undefined, '),
   ),
   mutation(
     'record-late',
@@ -185,8 +185,8 @@ export const VOLUMES: readonly Mutation[] = [
     [HISTORY, 'P16:'],
     volume(
       'switch/switcher',
-      'const saved = await keeper.update(() => this.#holding(order.to, recorded));',
-      "const saved = { ok: true } as Awaited<ReturnType<RecordKeeper['update']>>;\n    void keeper.update(() => this.#holding(order.to, recorded));",
+      'const saved = await keeper.update(() => this.#writtenPaths(order.to, recorded));',
+      "const saved = { ok: true } as Awaited<ReturnType<RecordKeeper['update']>>;\n    void keeper.update(() => this.#writtenPaths(order.to, recorded));",
     ),
   ),
   mutation(
@@ -241,7 +241,7 @@ export const VOLUMES: readonly Mutation[] = [
     'removed-unfenced',
     'a path that may hold writes is removed',
     ['test/unit/volume/scenarios/reconfigure-races.test.ts', 'before it was fenced'],
-    volume('reconfigure', 'isKnown(name, on) || on.isHeld(name)', 'isKnown(name, on)'),
+    volume('reconfigure', 'isKnown(name, on) || on.isUnfenced(name)', 'isKnown(name, on)'),
   ),
   mutation(
     'delay-anew',

@@ -5,7 +5,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { crc32c } from '../../src/base/crc32c.ts';
-import { choose, dataCrc32c } from '../../src/host/iscsi/crc32c.ts';
+import { choose, dataCrc32c } from '../../src/host/iscsi/data-crc32c.ts';
 import { type Damage, Framer, type PduSink } from '../../src/protocol/iscsi/framer.ts';
 import { pdu, withDigests } from '../unit/protocol/iscsi/pdus.ts';
 

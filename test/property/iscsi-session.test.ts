@@ -8,7 +8,7 @@ import type { LateBuffer } from '../../src/ports/read-buffer.ts';
 import type { ScsiOutcome } from '../../src/ports/session.ts';
 import { Framer } from '../../src/protocol/iscsi/framer.ts';
 import type { SessionParameters } from '../../src/protocol/iscsi/negotiation.ts';
-import { FullFeature, type SessionEnd } from '../../src/protocol/iscsi/session.ts';
+import { FullFeature, type SessionEnd } from '../../src/protocol/iscsi/full-feature.ts';
 import { read16, write16 } from '../../src/protocol/scsi/cdb.ts';
 import { chance, fill, ModelTarget } from './iscsi-model.ts';
 

@@ -13,8 +13,8 @@ import { Client, Server, ServerCredentials, credentials } from '@grpc/grpc-js';
 import type { UntypedHandleCall, UntypedServiceImplementation } from '@grpc/grpc-js';
 import type { ServerUnaryCall, sendUnaryData } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
-import { CSI_PROTO } from '../../src/csi/wire/wire.ts';
-import { GRPC_OPTIONS } from '../../src/pathd/wire.ts';
+import { CSI_PROTO } from '../../src/csi/wire/csi-messages.ts';
+import { GRPC_OPTIONS } from '../../src/pathd/grpc-options.ts';
 import type { Targets } from './targets.ts';
 
 /** `capabilities: [{ service: { type: CONTROLLER_SERVICE } }]` of GetPluginCapabilitiesResponse. */

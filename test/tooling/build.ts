@@ -15,7 +15,7 @@
  *
  * @node-rs/crc32 is a binary as well and cannot be in a bundle: what npm installed of it, which is what
  * fits this platform, lies beside the bundle in dist/node_modules. Without it data digests are computed
- * in TypeScript (src/host/iscsi/crc32c.ts).
+ * in TypeScript (src/host/iscsi/data-crc32c.ts).
  */
 import {
   chmodSync,

@@ -20,7 +20,12 @@ interface Layer {
 }
 
 /** How csi and cli talk to pathd: its interface and the client of it, never its insides. */
-const PATHD_INTERFACE = ['pathd/api.ts', 'pathd/facts.ts', 'pathd/client.ts', 'pathd/wire.ts'];
+const PATHD_INTERFACE = [
+  'pathd/api.ts',
+  'pathd/facts.ts',
+  'pathd/pathd-client.ts',
+  'pathd/grpc-options.ts',
+];
 
 export const LAYERS: readonly Layer[] = [
   { at: 'base/', mayImport: [] },
@@ -157,7 +162,12 @@ export const LAYERS: readonly Layer[] = [
     at: 'csi/wire/',
     mayImport: [
       ...['base/', 'host/mount/filesystem.ts', 'host/unix-socket.ts', 'telemetry/'],
-      ...['kubernetes/contract.ts', 'kubernetes/chap-secret.ts', 'pathd/api.ts', 'pathd/wire.ts'],
+      ...[
+        'kubernetes/contract.ts',
+        'kubernetes/chap-secret.ts',
+        'pathd/api.ts',
+        'pathd/grpc-options.ts',
+      ],
     ],
     node: true,
     packages: ['@grpc/'],
@@ -197,7 +207,7 @@ export const LAYERS: readonly Layer[] = [
   },
   {
     at: 'main.ts',
-    mayImport: ['base/', 'host/', 'pathd/client.ts', 'cli/'],
+    mayImport: ['base/', 'host/', 'pathd/pathd-client.ts', 'cli/'],
     node: true,
   },
 ];

@@ -110,7 +110,7 @@ export default tseslint.config(
     rules: {
       'one-policy/one-policy': [
         'error',
-        { given: ['VolumeOptions', 'Wanted', 'Terms'], holder: 'VolumeEngine' },
+        { given: ['VolumeOptions', 'Wanted', 'Terms', 'LivenessTerms'], holder: 'VolumeEngine' },
       ],
     },
   },

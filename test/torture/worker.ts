@@ -5,7 +5,7 @@
  */
 import { parsePolicy, type Policy } from '../../src/paths/policy.ts';
 import { createInitiator } from '../../src/host/iscsi/initiator.ts';
-import { systemClock } from '../../src/host/clock.ts';
+import { systemClock } from '../../src/host/system-clock.ts';
 import { fileVolumeStore } from '../../src/pathd/volume-store.ts';
 import type { IoKind } from '../../src/ports/block.ts';
 import { carriedDebts, withoutKeptOut } from '../../src/volume/debt/debt-addresses.ts';

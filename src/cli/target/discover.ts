@@ -18,7 +18,7 @@ import {
   listLuns,
   LOGOUT_MS,
   openSession,
-} from './session.ts';
+} from './ask-target.ts';
 import { type Report, targetCommand } from './target-command.ts';
 import { summariseUnit, type UnitSummary } from './unit.ts';
 

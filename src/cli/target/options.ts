@@ -4,7 +4,7 @@
  *
  * Who we are: targets let in by InitiatorName, so a question asked under another name than pathd's may
  * get another answer. Therefore the node's own name is used where it can be read. It is safe to use it
- * beside a running pathd: the ISID is another one (session.ts).
+ * beside a running pathd: the ISID is another one (ask-target.ts).
  */
 import { parseArgs } from 'node:util';
 import { err, ok, type Result } from '../../base/result.ts';
@@ -14,7 +14,7 @@ import type { CommandIo } from '../commands.ts';
 import { CHAP_VARIABLES, readChap, secretInWords } from './chap-source.ts';
 
 /** Used where there is no other: a name of no node. */
-const ANYBODY = 'iqn.2026-01.io.prioritypath:cli';
+const DEFAULT_INITIATOR_NAME = 'iqn.2026-01.io.prioritypath:cli';
 const STATE_DIR = '/var/lib/priority-path/pathd';
 const TIMEOUT_S = 5;
 
@@ -112,7 +112,7 @@ async function whoWeAre(values: Values, io: CommandIo): Promise<string> {
   const said = text(values['initiator-name']) ?? io.env['INITIATOR_NAME'];
   if (said !== undefined && said !== '') return said;
   const kept = await readInitiatorName(text(values['state-dir']) ?? STATE_DIR);
-  return kept ?? ANYBODY;
+  return kept ?? DEFAULT_INITIATOR_NAME;
 }
 
 export function helpOf({ name, subject, help, switches = {} }: CommandWords): string {
@@ -120,7 +120,7 @@ export function helpOf({ name, subject, help, switches = {} }: CommandWords): st
     ...Object.entries(switches).map(([key, what]) => [`--${key}`, what] as const),
     ['--chap-file FILE', 'CHAP: lines "key = value" with the keys of a CHAP Secret; mode 0600'],
     ['--initiator-name IQN', 'the InitiatorName; default: the one of pathd here, else'],
-    ['', ANYBODY],
+    ['', DEFAULT_INITIATOR_NAME],
     ['--state-dir DIR', `where pathd keeps its InitiatorName (default ${STATE_DIR})`],
     ['--timeout SECONDS', `for each step (default ${String(TIMEOUT_S)})`],
     ['-o, --output FORM', 'text or json (default text)'],

@@ -4,7 +4,7 @@
  * by one; then exactly what pathd reads and how it judges it (volume/unit/lu.ts, volume/unit/identity.ts).
  */
 import { ok, type Result } from '../../base/result.ts';
-import { systemClock } from '../../host/clock.ts';
+import { systemClock } from '../../host/system-clock.ts';
 import { createInitiator } from '../../host/iscsi/initiator.ts';
 import { parsePathUrl } from '../../kubernetes/path-url.ts';
 import type { SessionTarget } from '../../ports/session.ts';
@@ -15,10 +15,10 @@ import { decodeInquiry } from '../../protocol/scsi/inquiry.ts';
 import type { CommandContext, CommandFault } from '../../volume/unit/command.ts';
 import { readLu } from '../../volume/unit/lu.ts';
 import { type Command, EXIT } from '../commands.ts';
-import { formatBytes, plural } from '../text.ts';
+import { formatBytes, plural } from '../terminal-text.ts';
 import type { TargetOptions } from './options.ts';
 import { type Probed, type ProbeStep, renderProbe } from './render-probe.ts';
-import { ask, type Failure, inSession } from './session.ts';
+import { ask, type Failure, inSession } from './ask-target.ts';
 import { type Report, targetCommand } from './target-command.ts';
 import { productText, typeText } from './unit.ts';
 import { formatUrl } from './url.ts';

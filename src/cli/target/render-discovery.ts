@@ -2,7 +2,7 @@
 import type { DiscoveredPortal } from '../../host/iscsi/initiator-discovery.ts';
 import type { Portal } from '../../ports/session.ts';
 import { formatPortal } from '../../protocol/iscsi/address.ts';
-import { formatBytes, plural, printable } from '../text.ts';
+import { formatBytes, plural, printable } from '../terminal-text.ts';
 import type { UnitSummary } from './unit.ts';
 
 export interface FoundLuns {

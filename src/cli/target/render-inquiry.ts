@@ -5,7 +5,7 @@ import type { BlockDeviceCharacteristics } from '../../protocol/scsi/characteris
 import type { Designator } from '../../protocol/scsi/designators.ts';
 import type { InquiryData } from '../../protocol/scsi/inquiry.ts';
 import type { LogicalBlockProvisioning } from '../../protocol/scsi/provisioning.ts';
-import { printable } from '../text.ts';
+import { printable } from '../terminal-text.ts';
 import { productText, typeText } from './unit.ts';
 import { formatUrl } from './url.ts';
 

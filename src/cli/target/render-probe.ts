@@ -3,7 +3,7 @@ import type { SessionTarget } from '../../ports/session.ts';
 import type { SessionParameters } from '../../protocol/iscsi/negotiation.ts';
 import { isStrong, type LuIdentity } from '../../volume/unit/identity.ts';
 import type { LuFacts } from '../../volume/unit/lu.ts';
-import { formatBytes, formatMicros, plural, printable } from '../text.ts';
+import { formatBytes, formatMicros, plural, printable } from '../terminal-text.ts';
 import { formatUrl } from './url.ts';
 
 export interface ProbeStep {

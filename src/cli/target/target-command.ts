@@ -5,7 +5,7 @@
 import type { Result } from '../../base/result.ts';
 import { type Command, type CommandIo, EXIT } from '../commands.ts';
 import { type CommandWords, helpOf, readOptions, type TargetOptions } from './options.ts';
-import type { Failure } from './session.ts';
+import type { Failure } from './ask-target.ts';
 
 /** What a command has found out. */
 export interface Report {

@@ -4,7 +4,7 @@ import { decodeCapacity16 } from '../../protocol/scsi/capacity.ts';
 import * as cdb from '../../protocol/scsi/cdb.ts';
 import { decodeInquiry, type InquiryData } from '../../protocol/scsi/inquiry.ts';
 import type { CommandContext } from '../../volume/unit/command.ts';
-import { ask } from './session.ts';
+import { ask } from './ask-target.ts';
 
 /** Peripheral device types (SPC-4 table 141) that iSCSI targets show. */
 const TYPES = new Map<number, string>([

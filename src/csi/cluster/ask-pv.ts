@@ -2,7 +2,7 @@
 import type { Logger } from '../../base/log.ts';
 import type { KubernetesApi, PersistentVolume } from '../../kubernetes/client.ts';
 import { DRIVER_NAME, PV_KEY } from '../../kubernetes/contract.ts';
-import { CsiError } from '../wire/status.ts';
+import { CsiError } from '../wire/csi-error.ts';
 
 export interface AskOptions {
   readonly api: KubernetesApi;

@@ -25,11 +25,11 @@ import {
   mergeNexuses,
   type Nexuses,
   parseDebts,
-} from '../../kubernetes/debts.ts';
+} from '../../kubernetes/debt-annotation.ts';
 import { DEBTS_KEY, IDENTITY_KEY, OWNER_KEY } from '../../kubernetes/keys.ts';
 import { pause } from '../../kubernetes/watch.ts';
 import { type AttachResponse, type PathdApi, PathdError, type PathSpec } from '../../pathd/api.ts';
-import { CsiError } from '../wire/status.ts';
+import { CsiError } from '../wire/csi-error.ts';
 import type { CsiEventReason, VolumeEventText } from './event-writer.ts';
 import { knownPv } from './keeper.ts';
 import type { KnownPv, KnownStore, KnownVolume } from './known.ts';
@@ -41,7 +41,7 @@ import {
   isClaimOf,
   plain,
   textOf,
-} from './owner.ts';
+} from './claim-writes.ts';
 
 export interface ClaimsOptions {
   readonly api: KubernetesApi;
@@ -150,9 +150,9 @@ export class Claims {
     volumeId: string,
     pv: PersistentVolume,
     answer: AttachResponse,
-    { isSettled, madeAt }: { readonly isSettled: boolean; readonly madeAt: number },
+    { isPaid, madeAt }: { readonly isPaid: boolean; readonly madeAt: number },
   ): Promise<void> {
-    await this.#learn(volumeId, answer, isSettled);
+    await this.#learn(volumeId, answer, isPaid);
     if (performance.now() - madeAt > JUST_NOW_MS) this.check(volumeId);
     else this.look(volumeId, pv, pv);
     const job = this.#jobs.get(volumeId);
@@ -171,12 +171,12 @@ export class Claims {
     }
   }
 
-  async #learn(volumeId: string, answer: AttachResponse, isSettled: boolean): Promise<void> {
+  async #learn(volumeId: string, answer: AttachResponse, isPaid: boolean): Promise<void> {
     const claim = this.#options.store.get(volumeId)?.claim;
     const { identity, unpaid } = answer;
     await this.#set(volumeId, {
       ...(identity === '' ? {} : { unit: identity }),
-      ...(claim === undefined || !isSettled ? {} : { claim: { ...claim, unpaid } }),
+      ...(claim === undefined || !isPaid ? {} : { claim: { ...claim, unpaid } }),
     });
   }
 

@@ -5,11 +5,11 @@
  * The rule for every line: I/O and CSI calls do not depend on the API server. Each question at stage gets
  * one try of 2 s. Where there is no answer, csi uses what it knew last. Unstage finishes without an
  * answer, and what is still to be removed from the PV is on disk and removed later. Only a claim that
- * cannot be made refuses a stage (owner.ts): for it the API server has 10 s.
+ * cannot be made refuses a stage (claim-writes.ts): for it the API server has 10 s.
  */
 import type { Logger } from '../../base/log.ts';
 import { SharedBackoff } from '../../kubernetes/backoff.ts';
-import { capacityProblem } from '../../kubernetes/capacity.ts';
+import { capacityProblem } from '../../kubernetes/promised-capacity.ts';
 import {
   createKubernetesApi,
   type KubernetesApi,
@@ -18,22 +18,22 @@ import {
 } from '../../kubernetes/client.ts';
 import { PV_KEY, type VolumeConfig } from '../../kubernetes/contract.ts';
 import type { Credentials } from '../../kubernetes/credentials.ts';
-import { describeLeft } from '../../kubernetes/debts.ts';
+import { describeLeft } from '../../kubernetes/debt-annotation.ts';
 import { IDENTITY_KEY, type KeyMap, ourKeys, type TopologyKeys } from '../../kubernetes/keys.ts';
 import { describeRefusal, needsOwner } from '../../kubernetes/owner.ts';
 import type { Topology, TopologyWeights } from '../../kubernetes/topology.ts';
 import { Transport } from '../../kubernetes/transport.ts';
 import type { AttachResponse, Debt, PathdApi } from '../../pathd/api.ts';
-import { CsiError } from '../wire/status.ts';
+import { CsiError } from '../wire/csi-error.ts';
 import { askPv } from './ask-pv.ts';
-import { advised } from './chap.ts';
+import { advised } from './chap-spec.ts';
 import { Claims, type MadeClaim } from './claims.ts';
 import { type CsiEventReason, EventWriter, type VolumeEventText } from './event-writer.ts';
 import { Followers } from './followers.ts';
 import { inAMinute, InitiatorNaming } from './initiator-name.ts';
 import { Keeper, knownPv, newsOf, tellConfig } from './keeper.ts';
 import { KnownStore, type KnownVolume } from './known.ts';
-import { type ConfigMapName, MaintenanceWatch } from './maintenance.ts';
+import { type ConfigMapName, MaintenanceWatch } from './maintenance-watch.ts';
 import { NodeTopology } from './node-topology.ts';
 import { type NoticeSource, relayNotices } from './notice-relay.ts';
 import {
@@ -43,7 +43,7 @@ import {
   PVS_FORBIDDEN,
   removeDeadStatuses,
   TRY_MS,
-} from './owner.ts';
+} from './claim-writes.ts';
 import type { PolicyDefaults } from './policy-defaults.ts';
 import { Releases } from './releases.ts';
 import { StatusWriter } from './status-writer.ts';
@@ -275,8 +275,8 @@ export class Cluster {
       ...{ debts, isPathdOlder },
       attached: (answer) => {
         const unpaid = this.#named(answer.unpaid);
-        const settled = { isSettled: !isPathdOlder, madeAt };
-        return this.#claims.attached(volumeId, pv, { ...answer, unpaid }, settled);
+        const terms = { isPaid: !isPathdOlder, madeAt };
+        return this.#claims.attached(volumeId, pv, { ...answer, unpaid }, terms);
       },
       undo: (left) => this.#giveBack(volumeId, left),
     };

@@ -4,7 +4,7 @@
  * on with the same paths and weights as before; and a volume that was unstaged while none answered
  * is still known to be claimed by this node, so that the claim is given back later.
  *
- * Unlike state.ts none of this is needed to unmount anything: a file that cannot be understood
+ * Unlike stage-record.ts none of this is needed to unmount anything: a file that cannot be understood
  * counts as absent.
  */
 import { mkdir, readdir } from 'node:fs/promises';
@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import type { Logger } from '../../base/log.ts';
 import { readWhole, removeWhole, writeWhole } from '../../host/durable-file.ts';
 import type { ClaimRef } from '../../kubernetes/client.ts';
-import type { Debt, DebtEntry } from '../../kubernetes/debts.ts';
+import type { Debt, DebtEntry } from '../../kubernetes/debt-annotation.ts';
 import type { KeyMap } from '../../kubernetes/keys.ts';
 
 /** A PV as far as it matters after it was read. Only keys of our domain. */

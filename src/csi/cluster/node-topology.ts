@@ -11,7 +11,7 @@ import type { Topology } from '../../kubernetes/topology.ts';
 import type { Transport } from '../../kubernetes/transport.ts';
 import { followObject, isNewer } from '../../kubernetes/watch.ts';
 import type { KnownStore } from './known.ts';
-import { TRY_MS } from './owner.ts';
+import { TRY_MS } from './claim-writes.ts';
 
 export interface NodeTopologyOptions {
   /** Name of this Node. */

@@ -5,10 +5,10 @@
  * Unstage waits for one try's time at most.
  */
 import { backoffMs } from '../../kubernetes/backoff.ts';
-import type { Debt } from '../../kubernetes/debts.ts';
+import type { Debt } from '../../kubernetes/debt-annotation.ts';
 import { pause } from '../../kubernetes/watch.ts';
 import type { KnownStore } from './known.ts';
-import { type OwnerOptions, releaseOwner, TRY_MS } from './owner.ts';
+import { type OwnerOptions, releaseOwner, TRY_MS } from './claim-writes.ts';
 
 export interface ReleasesOptions {
   readonly store: KnownStore;
@@ -67,10 +67,10 @@ export class Releases {
     const left = known.left ?? (await this.#asked(volumeId));
     if (left === undefined) return false;
     const { claim, isOwner } = known;
-    const isSettled = claim?.unpaid !== undefined;
+    const isPaid = claim?.unpaid !== undefined;
     const wasHeld = claim?.wasHeld === true;
     const isOver = (): boolean => store.get(volumeId)?.isReleased !== true;
-    const terms = { volumeId, name, uid, left, isOwner, isSettled, wasHeld, isOver };
+    const terms = { volumeId, name, uid, left, isOwner, isPaid, wasHeld, isOver };
     if (name !== '' && !(await releaseOwner(owner, terms))) return false;
     // Staged again meanwhile: then it is not ours to forget.
     if (store.get(volumeId)?.isReleased === true) await store.remove(volumeId);

@@ -18,7 +18,7 @@ import {
   type VolumeConfig,
   WEIGHT_PREFIX,
 } from '../../kubernetes/contract.ts';
-import type { Values } from '../../kubernetes/kept.ts';
+import type { KeyTexts } from '../../kubernetes/kept.ts';
 import { mergeKeys } from '../../kubernetes/keys.ts';
 import { isMaintained, type Maintenance, NO_MAINTENANCE } from '../../kubernetes/maintenance.ts';
 import type { Topology, TopologyWeights } from '../../kubernetes/topology.ts';
@@ -51,7 +51,7 @@ export function configOf(
 function eachGood(
   config: VolumeConfig,
   problems: readonly PolicyProblem[],
-  was: Values,
+  was: KeyTexts,
 ): VolumeConfig {
   const kept = keptOf(problems, was);
   const left = withoutValues(config, problems, (name) =>
@@ -61,16 +61,16 @@ function eachGood(
 }
 
 /** The former values of parameters whose present ones are malformed. */
-function keptOf(problems: readonly PolicyProblem[], was: Values): Values {
+function keptOf(problems: readonly PolicyProblem[], was: KeyTexts): KeyTexts {
   const names = problems.map(({ parameter }) => parameter).filter((name) => name in was);
   const kept = Object.fromEntries(names.map((name) => [name, was[name] ?? '']));
   return parsePolicy(kept).ok ? kept : {};
 }
 
 /** Values that are good each for itself, and work together. */
-function together(config: VolumeConfig, defaults: PolicyDefaults, was: Values): VolumeConfig {
+function together(config: VolumeConfig, defaults: PolicyDefaults, was: KeyTexts): VolumeConfig {
   const maxWeights = config.paths.map(({ maxWeight }) => maxWeight);
-  const problemsOf = (policy: Values): readonly PolicyProblem[] | undefined => {
+  const problemsOf = (policy: KeyTexts): readonly PolicyProblem[] | undefined => {
     const parsed = parsePolicy({ ...defaults, ...policy });
     return parsed.ok ? checkPolicy(parsed.value, maxWeights) : undefined;
   };
@@ -90,25 +90,25 @@ function together(config: VolumeConfig, defaults: PolicyDefaults, was: Values): 
   return { ...able, policy: { ...able.policy, [PARAMETERS.writePolicy.name]: 'through' } };
 }
 
-function isSame(a: Values, b: Values): boolean {
+function isSame(a: KeyTexts, b: KeyTexts): boolean {
   return JSON.stringify(Object.entries(a).sort()) === JSON.stringify(Object.entries(b).sort());
 }
 
 const POLICY_KEY = `${POLICY_PREFIX}/`;
 
 /** Policy parameters among values by key. */
-function policyIn(values: Values): Values {
+function policyIn(values: KeyTexts): KeyTexts {
   const keys = Object.entries(values).filter(([key]) => key.startsWith(POLICY_KEY));
   return Object.fromEntries(keys.map(([key, value]) => [key.slice(POLICY_KEY.length), value]));
 }
 
-function asKeys(policy: Values): Values {
+function asKeys(policy: KeyTexts): KeyTexts {
   return Object.fromEntries(
     Object.entries(policy).map(([name, value]) => [`${POLICY_KEY}${name}`, value]),
   );
 }
 
-function withoutPolicy(values: Values): Values {
+function withoutPolicy(values: KeyTexts): KeyTexts {
   return Object.fromEntries(Object.entries(values).filter(([key]) => !key.startsWith(POLICY_KEY)));
 }
 

@@ -31,7 +31,7 @@ export function attachRequest(terms: AttachTerms): AttachRequest {
     ...{ volumeId, paths, policy, pin, chap },
     singleNode: needsOwner(mode),
     readOnly: isReadOnlyMode(mode),
-    mayTakeOver: claimed?.some((debt) => isOfDeadHolder(debt, node)) === true,
+    mayTakeOver: claimed?.some((debt) => isOfDeadNode(debt, node)) === true,
     debts: claimed ?? [],
     historyKnown: claimed !== undefined,
     claimQuestions: claimed !== undefined,
@@ -43,6 +43,6 @@ export function attachRequest(terms: AttachTerms): AttachRequest {
  * A named node that has never given the volume back, and of which the cluster or the operator has said
  * that it writes no more: the claim was taken from it, by this stage or by one before that failed.
  */
-function isOfDeadHolder({ node: holder, allPaths }: Debt, self: string): boolean {
+function isOfDeadNode({ node: holder, allPaths }: Debt, self: string): boolean {
   return allPaths && holder !== '' && holder !== self;
 }

@@ -9,7 +9,7 @@
  */
 import type { VolumeStatus } from '../../pathd/api.ts';
 import { asPathState, PATH_STATES } from '../../pathd/facts.ts';
-import type { VolumeCondition } from '../wire/wire.ts';
+import type { VolumeCondition } from '../wire/csi-messages.ts';
 
 /** @param volume undefined: not attached, or pathd did not say in time; `why` says which. */
 export function conditionOf(volume: VolumeStatus | undefined, why: string): VolumeCondition {

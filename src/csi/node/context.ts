@@ -4,15 +4,15 @@
  */
 import type { Logger } from '../../base/log.ts';
 import { err, ok, type Result } from '../../base/result.ts';
-import type { DeviceNumbers } from '../../host/mount/device-holders.ts';
+import type { DeviceNumbers } from '../../host/mount/device-users.ts';
 import { type MountEntry, findByMountPoint } from '../../host/mount/mountinfo.ts';
 import type { Topology, TopologyWeights } from '../../kubernetes/topology.ts';
 import type { PathdApi, VolumeStatus } from '../../pathd/api.ts';
 import type { Cluster } from '../cluster/cluster.ts';
-import type { VolumeUsage } from '../wire/wire.ts';
+import type { VolumeUsage } from '../wire/csi-messages.ts';
 import type { Mounts } from './mounts.ts';
 import { proveOwnDevice } from './own-device.ts';
-import type { StateStore, VolumeRecord } from './state.ts';
+import type { StateStore, StageRecord } from './stage-record.ts';
 
 /** What the CSI calls ask of the cluster. */
 export type ClusterSide = Pick<
@@ -38,7 +38,7 @@ export type PathdSide = Pick<
 >;
 
 /** Records of this node, as the CSI calls read and write them. */
-export type NodeState = Pick<
+export type StageStates = Pick<
   StateStore,
   'read' | 'write' | 'remove' | 'readFormatting' | 'writeFormatting' | 'removeFormatting'
 >;
@@ -52,7 +52,7 @@ export interface NodeContext {
   readonly maxVolumes: number;
   readonly pathd: PathdSide;
   readonly mounts: Mounts;
-  readonly state: NodeState;
+  readonly state: StageStates;
   readonly log: Logger;
   /** undefined: no Kubernetes API; volumes are what volume_context says. */
   readonly cluster: ClusterSide | undefined;
@@ -79,7 +79,7 @@ export function isMountOf(entry: MountEntry, numbers: DeviceNumbers): boolean {
  */
 export async function proveStaged(
   mounts: Mounts,
-  record: VolumeRecord,
+  record: StageRecord,
   volume: VolumeStatus | undefined,
   entries: readonly MountEntry[],
 ): Promise<Result<VolumeStatus, string>> {

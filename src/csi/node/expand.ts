@@ -11,8 +11,8 @@ import {
   parseVolumeId,
   parseVolumePath,
 } from '../wire/parse.ts';
-import { CsiError } from '../wire/status.ts';
-import type { ExpandRequest, ExpandResponse } from '../wire/wire.ts';
+import { CsiError } from '../wire/csi-error.ts';
+import type { ExpandRequest, ExpandResponse } from '../wire/csi-messages.ts';
 import { type NodeContext, attachedVolume, proveStaged } from './context.ts';
 import { findVolumeAt } from './stats.ts';
 

@@ -7,17 +7,17 @@
  * refused with a reason, also where the answer is not certain. A pod that does not start can be repaired;
  * data that was formatted over cannot.
  *
- * The formatting record (state.ts) is written first and removed last. A record that is found means that
+ * The formatting record (stage-record.ts) is written first and removed last. A record that is found means that
  * an earlier mkfs did not end well. A complete filesystem is then used only after a full check has
  * succeeded. An incomplete one is left for people to look at. It is not made again: between the two calls
  * the volume may have been on another node.
  */
 import type { DeviceContent } from '../../host/mount/filesystem-probe.ts';
 import type { FilesystemType } from '../../host/mount/filesystem.ts';
-import { CsiError } from '../wire/status.ts';
+import { CsiError } from '../wire/csi-error.ts';
 import type { NodeContext } from './context.ts';
 import type { Mounts } from './mounts.ts';
-import type { FormatRecord } from './state.ts';
+import type { FormatRecord } from './stage-record.ts';
 
 export interface FormatCall {
   readonly volumeId: string;

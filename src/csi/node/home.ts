@@ -101,7 +101,7 @@ export class HomeMark {
     this.#timer = setTimeout(() => void this.clear(), LOOK_AGAIN_MS).unref();
   }
 
-  /** Nothing is recorded, neither by state.ts nor by known.ts. */
+  /** Nothing is recorded, neither by stage-record.ts nor by known.ts. */
   async #mayForget(): Promise<boolean> {
     for (const [folder, begin] of [
       ['volumes', ''],

@@ -6,9 +6,9 @@
  * specification says, and the first one runs on to its end; the retry after that finds its work
  * done. Queueing the second call was rejected: its caller has long gone when it starts.
  */
-import { CsiError } from '../wire/status.ts';
+import { CsiError } from '../wire/csi-error.ts';
 
-export class InFlight {
+export class CallsInFlight {
   readonly #running = new Map<string, string>();
 
   /** Runs `operation` unless another one for this volume is running: then ABORTED. */

@@ -7,7 +7,7 @@
  * Every function is documented where it is made.
  */
 import { readBackingFile } from '../../host/block/loop.ts';
-import { blockDeviceNumbers, findHolders, openExclusive } from '../../host/mount/device-holders.ts';
+import { blockDeviceNumbers, findUsers, openExclusive } from '../../host/mount/device-users.ts';
 import { blockDeviceSize, probeDevice } from '../../host/mount/filesystem-probe.ts';
 import {
   checkFilesystem,
@@ -38,7 +38,7 @@ export const SYSTEM_MOUNTS = {
   blockDeviceSize,
   readBackingFile,
   openExclusive,
-  findHolders,
+  findUsers,
   // Filesystems.
   probeDevice,
   makeFilesystem,

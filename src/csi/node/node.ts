@@ -2,10 +2,10 @@
  * The Node service: which RPC is served by what. Each one is parsed first (INVALID_ARGUMENT is
  * answered even while another call for the volume runs), then runs alone for its volume.
  */
-import type * as wire from '../wire/wire.ts';
+import type * as wire from '../wire/csi-messages.ts';
 import type { NodeContext } from './context.ts';
 import { expand, parseExpand } from './expand.ts';
-import { InFlight } from './in-flight.ts';
+import { CallsInFlight } from './in-flight.ts';
 import { parsePublish, publish } from './publish.ts';
 import { parseStage, stage } from './stage.ts';
 import { parseStats, stats } from './stats.ts';
@@ -34,7 +34,7 @@ const CAPABILITIES = [
 ];
 
 export function nodeHandlers(node: NodeContext): NodeHandlers {
-  const inFlight = new InFlight();
+  const inFlight = new CallsInFlight();
   const alone = async <Call extends { readonly volumeId: string }, Response>(
     rpc: string,
     call: Call,

@@ -5,7 +5,7 @@
  */
 import { err, ok, type Result } from '../../base/result.ts';
 import type { PathdApi, VolumeStatus } from '../../pathd/api.ts';
-import { CsiError } from '../wire/status.ts';
+import { CsiError } from '../wire/csi-error.ts';
 import type { Mounts } from './mounts.ts';
 
 /**

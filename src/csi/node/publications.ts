@@ -3,7 +3,7 @@ import { findByMountPoint } from '../../host/mount/mountinfo.ts';
 import type { VolumeStatus } from '../../pathd/api.ts';
 import { isPublishedAt } from './context.ts';
 import type { Mounts } from './mounts.ts';
-import type { Publication, VolumeRecord } from './state.ts';
+import type { Publication, StageRecord } from './stage-record.ts';
 
 /**
  * Publications whose target is mounted now. With the volume attached, only mounts of its device
@@ -11,7 +11,7 @@ import type { Publication, VolumeRecord } from './state.ts';
  */
 export async function livePublications(
   mounts: Mounts,
-  record: VolumeRecord,
+  record: StageRecord,
   volume: VolumeStatus | undefined,
 ): Promise<readonly Publication[]> {
   if (record.publications.length === 0) return [];

@@ -14,14 +14,14 @@
 import { findByMountPoint } from '../../host/mount/mountinfo.ts';
 import type { VolumeStatus } from '../../pathd/api.ts';
 import * as parse from '../wire/parse.ts';
-import { CsiError } from '../wire/status.ts';
-import type { PublishRequest } from '../wire/wire.ts';
+import { CsiError } from '../wire/csi-error.ts';
+import type { PublishRequest } from '../wire/csi-messages.ts';
 import { type NodeContext, attachedVolume, isPublishedAt, proveStaged } from './context.ts';
 import type { Mounts } from './mounts.ts';
 import { livePublications } from './publications.ts';
 import { Rollback } from './rollback.ts';
 import { isSameCapability } from './stage.ts';
-import type { Publication, VolumeRecord } from './state.ts';
+import type { Publication, StageRecord } from './stage-record.ts';
 import { removeTarget } from './unpublish.ts';
 
 export interface PublishCall extends Publication {
@@ -80,9 +80,9 @@ export async function publish(node: NodeContext, request: PublishCall): Promise<
 async function requireStaged(
   mounts: Mounts,
   { volumeId, stagingPath }: PublishCall,
-  record: VolumeRecord | undefined,
+  record: StageRecord | undefined,
   volume: VolumeStatus | undefined,
-): Promise<{ staged: VolumeRecord; device: string; sizeBytes: number }> {
+): Promise<{ staged: StageRecord; device: string; sizeBytes: number }> {
   if (record?.phase !== 'staged') {
     const text = `volume ${volumeId} is not staged on this node: NodeStageVolume comes first`;
     throw new CsiError('FAILED_PRECONDITION', text);
@@ -105,7 +105,7 @@ async function requireStaged(
 /** The columns "other target path" of the table, and the staged capability as the limit. */
 function requireCompatible(
   { volumeId, capability }: PublishCall,
-  staged: VolumeRecord,
+  staged: StageRecord,
   live: readonly Publication[],
 ): void {
   if (!isSameCapability(staged.capability, capability)) {
@@ -125,7 +125,7 @@ function requireCompatible(
 async function bind(
   mounts: Mounts,
   call: PublishCall,
-  staged: VolumeRecord,
+  staged: StageRecord,
   device: string,
   rollback: Rollback,
 ): Promise<void> {
@@ -153,7 +153,7 @@ async function bind(
 async function clearTarget(
   mounts: Mounts,
   call: PublishCall,
-  staged: VolumeRecord,
+  staged: StageRecord,
   device: string,
 ): Promise<void> {
   const { targetPath } = call;

@@ -5,7 +5,7 @@
  * put in its place.
  */
 import type { Logger } from '../../base/log.ts';
-import { messageOf } from '../wire/status.ts';
+import { messageOf } from '../wire/csi-error.ts';
 
 export class Rollback {
   readonly #steps: { readonly what: string; readonly undo: () => Promise<void> }[] = [];

@@ -18,11 +18,11 @@ import {
   PathdError,
   type VolumeStatus,
 } from '../../pathd/api.ts';
-import { chapSpec, SECRET_ADVICE } from '../cluster/chap.ts';
+import { chapSpec, SECRET_ADVICE } from '../cluster/chap-spec.ts';
 import type { ConfirmedClaim } from '../cluster/cluster.ts';
 import * as parse from '../wire/parse.ts';
-import { CsiError } from '../wire/status.ts';
-import type { StageRequest, StringMap } from '../wire/wire.ts';
+import { CsiError } from '../wire/csi-error.ts';
+import type { StageRequest, StringMap } from '../wire/csi-messages.ts';
 import { attachRequest } from './attach-request.ts';
 import { type NodeContext, attachedVolume, isMountOf, proveStaged } from './context.ts';
 import { ensureFilesystem } from './format.ts';
@@ -30,7 +30,7 @@ import type { Mounts } from './mounts.ts';
 import { requireOwnDevice } from './own-device.ts';
 import { livePublications } from './publications.ts';
 import { Rollback } from './rollback.ts';
-import type { VolumeRecord } from './state.ts';
+import type { StageRecord } from './stage-record.ts';
 import { takeDown } from './take-down.ts';
 
 /** The kernel goes on where it takes longer, and so does the next stage. */
@@ -71,7 +71,7 @@ export async function stage(node: NodeContext, request: StageCall): Promise<void
 async function isDone(
   node: NodeContext,
   call: StageCall,
-  record: VolumeRecord,
+  record: StageRecord,
   attached: VolumeStatus | undefined,
 ): Promise<boolean> {
   const there = await proveStaged(node.mounts, record, attached, await node.mounts.readMountInfo());
@@ -111,7 +111,7 @@ async function isDone(
 async function stageAfresh(
   node: NodeContext,
   call: StageCall,
-  record: VolumeRecord | undefined,
+  record: StageRecord | undefined,
   before: VolumeStatus | undefined,
 ): Promise<void> {
   const { volumeId, stagingPath, capability } = call;
@@ -241,7 +241,7 @@ interface MountCall extends StageCall {
 async function mountVolume(
   node: NodeContext,
   call: MountCall,
-  record: VolumeRecord | undefined,
+  record: StageRecord | undefined,
   rollback: Rollback,
 ): Promise<void> {
   const { mounts } = node;
@@ -279,7 +279,7 @@ async function mountVolume(
 async function leaveFormerPlace(
   mounts: Mounts,
   { stagingPath, capability }: StageCall,
-  record: VolumeRecord,
+  record: StageRecord,
 ): Promise<void> {
   const isKept = record.stagingPath === stagingPath && capability.access.kind === 'mount';
   if (!isKept) await unmountOrThrow(mounts, record.stagingPath);
@@ -291,7 +291,7 @@ async function leaveFormerPlace(
 async function clearStagingPath(
   mounts: Mounts,
   call: MountCall,
-  record: VolumeRecord | undefined,
+  record: StageRecord | undefined,
 ): Promise<boolean> {
   const { stagingPath, capability, device } = call;
   const entry = findByMountPoint(await mounts.readMountInfo(), stagingPath);

@@ -13,13 +13,13 @@ import { findByMountPoint } from '../../host/mount/mountinfo.ts';
 import type { FilesystemUsage } from '../../host/mount/statfs.ts';
 import type { VolumeStatus } from '../../pathd/api.ts';
 import { parseVolumeId, parseVolumePath } from '../wire/parse.ts';
-import { CsiError, messageOf } from '../wire/status.ts';
-import type { StatsRequest, StatsResponse, VolumeUsage } from '../wire/wire.ts';
+import { CsiError, messageOf } from '../wire/csi-error.ts';
+import type { StatsRequest, StatsResponse, VolumeUsage } from '../wire/csi-messages.ts';
 import { conditionOf } from './condition.ts';
 import { type NodeContext, attachedVolume } from './context.ts';
 import type { Mounts } from './mounts.ts';
 import { proveOwnDevice } from './own-device.ts';
-import type { VolumeRecord } from './state.ts';
+import type { StageRecord } from './stage-record.ts';
 
 const STATFS_TIMEOUT_MS = 2_000;
 /** pathd answers from memory; one that is busy or away must not make a minute's number late. */
@@ -101,7 +101,7 @@ export async function findVolumeAt(
   volumeId: string,
   path: string,
   volume: VolumeStatus | undefined,
-): Promise<VolumeRecord> {
+): Promise<StageRecord> {
   const record = await node.state.read(volumeId);
   if (record?.phase !== 'staged') {
     throw new CsiError('NOT_FOUND', `volume ${volumeId} is not staged on this node`);
@@ -118,7 +118,7 @@ export async function findVolumeAt(
   throw new CsiError('NOT_FOUND', `volume ${volumeId} is not at ${path}`);
 }
 
-function deviceOf(record: VolumeRecord, volume: VolumeStatus | undefined): string {
+function deviceOf(record: StageRecord, volume: VolumeStatus | undefined): string {
   return volume?.device ?? record.device ?? '';
 }
 
@@ -132,7 +132,7 @@ async function showsDevice(mounts: Mounts, path: string, device: string): Promis
 
 async function blockSize(
   mounts: Mounts,
-  record: VolumeRecord,
+  record: StageRecord,
   volume: VolumeStatus | undefined,
 ): Promise<number> {
   const device = deviceOf(record, volume);

@@ -7,9 +7,9 @@
  * after umount had to be left alone. A detach would then turn cached writes into EIO.
  */
 import { ok } from '../../base/result.ts';
-import { describeHolders } from '../../host/mount/device-holders.ts';
+import { describeUsers } from '../../host/mount/device-users.ts';
 import type { Debt, VolumeStatus } from '../../pathd/api.ts';
-import { CsiError } from '../wire/status.ts';
+import { CsiError } from '../wire/csi-error.ts';
 import type { NodeContext } from './context.ts';
 import type { Mounts } from './mounts.ts';
 import { proveOwnDevice } from './own-device.ts';
@@ -64,7 +64,7 @@ async function requireUnused(mounts: Mounts, volumeId: string, device: string): 
 }
 
 async function busy(mounts: Mounts, volumeId: string, device: string): Promise<CsiError> {
-  const holders = describeHolders(await mounts.findHolders(device));
+  const holders = describeUsers(await mounts.findUsers(device));
   return new CsiError(
     'FAILED_PRECONDITION',
     `volume ${volumeId}: ${device} is still in use, it stays attached: ${holders}`,

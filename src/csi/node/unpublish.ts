@@ -3,8 +3,8 @@
  * device, so a pod on dead storage can always be taken away.
  */
 import { parsePath, parseVolumeId } from '../wire/parse.ts';
-import { CsiError, messageOf } from '../wire/status.ts';
-import type { UnpublishRequest } from '../wire/wire.ts';
+import { CsiError, messageOf } from '../wire/csi-error.ts';
+import type { UnpublishRequest } from '../wire/csi-messages.ts';
 import type { NodeContext } from './context.ts';
 import type { Mounts } from './mounts.ts';
 

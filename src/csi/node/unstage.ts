@@ -3,8 +3,8 @@
  * that what an interrupted stage or a lost state directory left behind is taken away.
  */
 import { parsePath, parseVolumeId } from '../wire/parse.ts';
-import { CsiError } from '../wire/status.ts';
-import type { UnstageRequest } from '../wire/wire.ts';
+import { CsiError } from '../wire/csi-error.ts';
+import type { UnstageRequest } from '../wire/csi-messages.ts';
 import { type NodeContext, attachedVolume } from './context.ts';
 import { livePublications } from './publications.ts';
 import { takeDown } from './take-down.ts';

@@ -6,8 +6,8 @@
 import { normalize } from 'node:path';
 import { FILESYSTEM_TYPES, type FilesystemType } from '../../host/mount/filesystem.ts';
 import { type ParsedChap, parseChapSecret } from '../../kubernetes/chap-secret.ts';
-import { CsiError } from './status.ts';
-import type { StringMap, WireCapability } from './wire.ts';
+import { CsiError } from './csi-error.ts';
+import type { StringMap, WireCapability } from './csi-messages.ts';
 
 export type AccessMode =
   | 'SINGLE_NODE_WRITER'

@@ -27,7 +27,7 @@ import {
 import { loadSync } from '@grpc/proto-loader';
 import type { Logger } from '../../base/log.ts';
 import { clearSocket, protectSocket, socketPath } from '../../host/unix-socket.ts';
-import { GRPC_OPTIONS, protoFile } from '../../pathd/wire.ts';
+import { GRPC_OPTIONS, protoFile } from '../../pathd/grpc-options.ts';
 
 export interface RegistrationOptions {
   /** The kubelet's --root-dir, where this process sees it. */
@@ -142,7 +142,7 @@ class KubeletRegistration implements Registration {
     server.addService(registrationService(), {
       GetInfo: (_call: unknown, reply: sendUnaryData<object>) => reply(null, this.#info()),
       NotifyRegistrationStatus: (
-        call: ServerUnaryCall<Verdict, object>,
+        call: ServerUnaryCall<RegistrationVerdict, object>,
         reply: sendUnaryData<object>,
       ) => {
         this.#notified(call.request);
@@ -184,7 +184,7 @@ class KubeletRegistration implements Registration {
     };
   }
 
-  #notified({ pluginRegistered, error }: Verdict): void {
+  #notified({ pluginRegistered, error }: RegistrationVerdict): void {
     if (pluginRegistered) {
       if (this.#state.kind !== 'registered') this.#log.info({}, 'registered with the kubelet');
       this.#state = { kind: 'registered' };
@@ -208,7 +208,7 @@ interface Shown {
 }
 
 /** RegistrationStatus as grpc hands it over. */
-interface Verdict {
+interface RegistrationVerdict {
   readonly pluginRegistered: boolean;
   readonly error: string;
 }

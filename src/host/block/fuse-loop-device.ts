@@ -8,7 +8,7 @@ import type { Result } from '../../base/result.ts';
 import { err, ok } from '../../base/result.ts';
 import type { BlockSource, DeviceVerdict, ExportedDevice, ExportError } from '../../ports/block.ts';
 import { exec } from '../exec.ts';
-import { describeHolders, findHolders, openExclusive } from '../mount/device-holders.ts';
+import { describeUsers, findUsers, openExclusive } from '../mount/device-users.ts';
 import { findByMountPoint, readMountInfo } from '../mount/mountinfo.ts';
 import { askBackingFile } from './backing-file.ts';
 import type { FuseServer } from './fuse-server.ts';
@@ -51,11 +51,11 @@ export async function checkUnused(
   for (let attempt = 1; ; attempt++) {
     const exclusive = await openExclusive(path);
     if (!exclusive.ok && exclusive.error.kind === 'no-device') return ok(undefined);
-    const holders = await findHolders(path, ownFd);
+    const holders = await findUsers(path, ownFd);
     if (exclusive.ok && holders.length === 0) return ok(undefined);
     // A mount does not pass by itself; an open by udev or blkid does.
     const stays = !exclusive.ok && holders.length > 0;
-    if (stays || attempt === PASSING_HOLDER_LOOKS) return busy(path, describeHolders(holders));
+    if (stays || attempt === PASSING_HOLDER_LOOKS) return busy(path, describeUsers(holders));
     await delay(PASSING_HOLDER_MS / PASSING_HOLDER_LOOKS);
   }
 }
@@ -73,7 +73,7 @@ export async function removeLoop(
   await letGo();
   if (await waitUntil(() => isLoopGone(loop), GONE_TIMEOUT_MS)) return ok(undefined);
   // It will go when they close it; the next call finds out.
-  return busy(loop.path, describeHolders(await findHolders(loop.path)));
+  return busy(loop.path, describeUsers(await findUsers(loop.path)));
 }
 
 /** A volume that this process serves. */
@@ -84,7 +84,7 @@ export class FuseLoopDevice implements ExportedDevice {
   readonly #forget: () => Promise<void>;
   readonly #guard: LoopGuard;
   /** Keeps the device, and its number, although another process asks for a detach. */
-  #held: FileHandle | undefined;
+  #opened: FileHandle | undefined;
   #gone = false;
   /** Being resized or taken away: what it shows then is no change by a pod. */
   #changing = 0;
@@ -104,14 +104,14 @@ export class FuseLoopDevice implements ExportedDevice {
   }
 
   /** Takes hold of a loop device that was just made. */
-  static async hold(
+  static async keepOpen(
     loop: LoopDevice,
     source: BlockSource,
     server: FuseServer,
     forget: () => Promise<void>,
   ): Promise<Result<FuseLoopDevice, ExportError>> {
     const device = new FuseLoopDevice(loop, source, server, forget);
-    if (await device.#hold()) return ok(device);
+    if (await device.#keepOpen()) return ok(device);
     const detail = `${loop.path} was taken away while it was set up: try again`;
     return err({ kind: 'no-device', detail });
   }
@@ -149,9 +149,9 @@ export class FuseLoopDevice implements ExportedDevice {
   }
 
   /** For reading: a descriptor for writing would keep it from being mounted (BLK_DEV_WRITE_MOUNTED). */
-  async #hold(): Promise<boolean> {
-    this.#held ??= await open(this.path, 'r').catch(() => undefined);
-    if (this.#held === undefined) return false;
+  async #keepOpen(): Promise<boolean> {
+    this.#opened ??= await open(this.path, 'r').catch(() => undefined);
+    if (this.#opened === undefined) return false;
     // From here on it stays what it is; it may have become another one before.
     if (!(await isLoopGone(this.#loop))) return true;
     await this.#letGo();
@@ -163,7 +163,7 @@ export class FuseLoopDevice implements ExportedDevice {
    * is not kept open may be another volume's.
    */
   async #giveBack(): Promise<Result<void, ExportError>> {
-    if (this.#held === undefined) return ok(undefined);
+    if (this.#opened === undefined) return ok(undefined);
     this.#guard.expectDetach();
     const asked = await detachLoop(this.path);
     await this.#letGo();
@@ -171,8 +171,8 @@ export class FuseLoopDevice implements ExportedDevice {
   }
 
   async #letGo(): Promise<void> {
-    const held = this.#held;
-    this.#held = undefined;
+    const held = this.#opened;
+    this.#opened = undefined;
     await held?.close().catch(() => undefined);
   }
 
@@ -232,14 +232,14 @@ export class FuseLoopDevice implements ExportedDevice {
       await this.#giveBack();
       return this.#endServer();
     }
-    const unused = await checkUnused(this.path, this.#held?.fd);
+    const unused = await checkUnused(this.path, this.#opened?.fd);
     if (!unused.ok) return unused;
     const flushed = await this.#flush();
     if (!flushed.ok) return flushed;
     this.#guard.expectDetach();
     const removed = await removeLoop(this.#loop, () => this.#letGo());
     // Another process has opened it meanwhile, and the volume stays: so must its device.
-    if (!removed.ok && (await this.#hold())) return removed;
+    if (!removed.ok && (await this.#keepOpen())) return removed;
     return this.#endServer();
   }
 

@@ -33,7 +33,7 @@ import { FuseLoopDevice, busy, checkUnused, removeLoop, removeMount } from './fu
 import type { FuseServer } from './fuse-server.ts';
 import { FuseServers } from './fuse-servers.ts';
 import { hasThreadsFor } from './fuse-threads.ts';
-import { HELD_MEMORY_BYTES } from './held-memory.ts';
+import { UNANSWERED_BYTES_MAX } from './unanswered-data.ts';
 import type { LoopDevice } from './loop.ts';
 import { attachLoop, findLoops, listLoops, readQueueAttribute, setQueueAttribute } from './loop.ts';
 
@@ -42,8 +42,8 @@ export interface FuseLoopOptions {
    * Holds one directory per volume; made when missing. Not shared with another exporter process.
    */
   readonly runDir: string;
-  /** Data of all volumes together that may be held; default HELD_MEMORY_BYTES. */
-  readonly heldMemoryBytes?: number;
+  /** Data of all volumes together that may be held; default UNANSWERED_BYTES_MAX. */
+  readonly unansweredBytesMax?: number;
   /** As many volumes as there may be; default 100. */
   readonly volumesMax?: number;
   /** One line about something unexpected. */
@@ -66,8 +66,8 @@ class FuseLoopExporter implements BlockExporter {
   constructor(options: FuseLoopOptions) {
     this.#runDir = options.runDir;
     this.#log = options.log ?? ((): void => undefined);
-    const { heldMemoryBytes = HELD_MEMORY_BYTES, volumesMax = 100 } = options;
-    this.#servers = new FuseServers({ budgetBytes: heldMemoryBytes, volumesMax }, this.#log);
+    const { unansweredBytesMax = UNANSWERED_BYTES_MAX, volumesMax = 100 } = options;
+    this.#servers = new FuseServers({ budgetBytes: unansweredBytesMax, volumesMax }, this.#log);
   }
 
   async preflight(): Promise<Result<void, ExportError>> {
@@ -156,7 +156,7 @@ class FuseLoopExporter implements BlockExporter {
     }
     const ready = await this.#setUpQueue(loop, source);
     if (!ready.ok) return ready;
-    const device = await FuseLoopDevice.hold(loop, source, server, async () => {
+    const device = await FuseLoopDevice.keepOpen(loop, source, server, async () => {
       this.#devices.delete(loop.name);
       this.#serving.delete(volumeId);
       await this.#removeFolders(volumeId);

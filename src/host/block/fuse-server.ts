@@ -14,7 +14,7 @@
  * Reading never stops while data is held back, however much: /dev/fuse is one queue, and a GETATTR
  * (`stat`, every mkfs and losetup of the node) behind data that is not read would hang with it. What
  * bounds memory is told to the kernel: at most MAX_BACKGROUND requests of MAX_IO_BYTES, 16 MiB a volume,
- * and fewer where many volumes share the memory (held-memory.ts). Everything beyond waits in the kernel,
+ * and fewer where many volumes share the memory (unanswered-data.ts). Everything beyond waits in the kernel,
  * which is the back-pressure that block devices are used to, and lets requests without data pass.
  *
  * A READ takes its slab when its data arrives (LateBuffer): the reply is
@@ -57,7 +57,7 @@ import type { BufferPool, Slab } from './fuse-buffers.ts';
 import { abortAtExit, forgetAtExit } from './fuse-exit.ts';
 import { afterReadError } from './fuse-read-errors.ts';
 import { FUSE_READERS_PER_VOLUME } from './fuse-threads.ts';
-import type { HeldShare } from './held-memory.ts';
+import type { UnansweredShare } from './unanswered-data.ts';
 
 /**
  * Writes from this size on are not copied: the receive buffer is handed over. Measured: up to 128 KiB
@@ -75,7 +75,7 @@ export interface FuseServerOptions {
   readonly source: BlockSource;
   readonly pool: BufferPool;
   /** How much of the process's memory it may hold. */
-  readonly share: HeldShare;
+  readonly share: UnansweredShare;
   readonly readers?: number;
   /** One line about something unexpected. */
   readonly log?: (message: string) => void;
@@ -169,7 +169,7 @@ export class FuseServer {
   readonly mountPoint: string;
   readonly #source: BlockSource;
   readonly #pool: BufferPool;
-  readonly #share: HeldShare;
+  readonly #share: UnansweredShare;
   readonly #log: (message: string) => void;
   readonly #response = new FuseResponse();
   readonly #reply = Buffer.alloc(REPLY_BYTES);

@@ -1,5 +1,5 @@
 /**
- * The FUSE servers of a process: their unanswered data together is bounded (held-memory.ts). Buffers are
+ * The FUSE servers of a process: their unanswered data together is bounded (unanswered-data.ts). Buffers are
  * shared, and so is the bound.
  */
 import type { Result } from '../../base/result.ts';
@@ -7,16 +7,20 @@ import type { ExportError } from '../../ports/block.ts';
 import { BufferPool } from './fuse-buffers.ts';
 import { type FuseControl, openFuseControl } from './fuse-control.ts';
 import { type FuseServer, type FuseServerOptions, startFuseServer } from './fuse-server.ts';
-import { HeldMemory, type HeldMemoryOptions, type HeldShare } from './held-memory.ts';
+import {
+  UnansweredData,
+  type UnansweredDataOptions,
+  type UnansweredShare,
+} from './unanswered-data.ts';
 
 export class FuseServers {
   readonly #pool = new BufferPool();
-  readonly #memory: HeldMemory;
+  readonly #memory: UnansweredData;
   readonly #log: (message: string) => void;
   #control: Promise<FuseControl | undefined> | undefined;
 
-  constructor(memory: HeldMemoryOptions, log: (message: string) => void) {
-    this.#memory = new HeldMemory(memory);
+  constructor(memory: UnansweredDataOptions, log: (message: string) => void) {
+    this.#memory = new UnansweredData(memory);
     this.#log = log;
   }
 
@@ -37,7 +41,7 @@ export class FuseServers {
 
   async #connect(
     server: FuseServer,
-    share: HeldShare,
+    share: UnansweredShare,
     control: FuseControl | undefined,
   ): Promise<void> {
     const { mountPoint } = server;

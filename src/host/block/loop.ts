@@ -20,7 +20,7 @@ import type { Result } from '../../base/result.ts';
 import { err, ok } from '../../base/result.ts';
 import type { ExportError } from '../../ports/block.ts';
 import { exec } from '../exec.ts';
-import type { DeviceNumbers } from '../mount/device-holders.ts';
+import type { DeviceNumbers } from '../mount/device-users.ts';
 import { unescapeMountField } from '../mount/mountinfo.ts';
 
 export interface LoopDevice {

@@ -4,9 +4,9 @@
  * remembered.
  */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
-import type { ChapAlgorithm, ChapCrypto } from '../../protocol/iscsi/chap.ts';
+import type { ChapHash, ChapCrypto } from '../../protocol/iscsi/chap.ts';
 
-const HASHES: Readonly<Record<ChapAlgorithm, string>> = {
+const HASHES: Readonly<Record<ChapHash, string>> = {
   MD5: 'md5',
   SHA1: 'sha1',
   SHA256: 'sha256',

@@ -87,13 +87,13 @@ function located({ targetName, addresses }: TargetEntry, asked: Portal): Discove
 class Discovery {
   readonly #connection: Connection;
   readonly #core: SendTargets;
-  #settle: (result: Result<readonly TargetEntry[], TransportFailure>) => void = () => undefined;
+  #finish: (result: Result<readonly TargetEntry[], TransportFailure>) => void = () => undefined;
   readonly #result: Promise<Result<readonly TargetEntry[], TransportFailure>>;
   #over = false;
 
   constructor(connection: Connection, what: string) {
     this.#connection = connection;
-    this.#result = new Promise((resolve) => (this.#settle = resolve));
+    this.#result = new Promise((resolve) => (this.#finish = resolve));
     const { socket, framer, login } = connection;
     this.#core = new SendTargets(
       login,
@@ -144,7 +144,7 @@ class Discovery {
         return;
       case 'done':
         this.#over = true;
-        this.#settle(ok(step.targets));
+        this.#finish(ok(step.targets));
         socket.write(this.#core.logout());
         // The answer is in; a target that does not let us go is left.
         setTimeout(() => socket.destroy(), LOGOUT_MS).unref();
@@ -162,6 +162,6 @@ class Discovery {
     }
     this.#over = true;
     this.#connection.socket.resetAndDestroy();
-    this.#settle(err(failure));
+    this.#finish(err(failure));
   }
 }

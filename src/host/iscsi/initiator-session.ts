@@ -16,9 +16,13 @@ import { err, ok, type Result } from '../../base/result.ts';
 import type { Portal, ScsiCommand, Session, TransportFailure } from '../../ports/session.ts';
 import type { Framer } from '../../protocol/iscsi/framer.ts';
 import type { AsyncMessage } from '../../protocol/iscsi/receive.ts';
-import { FullFeature, type SessionEnd, type SessionOwner } from '../../protocol/iscsi/session.ts';
+import {
+  FullFeature,
+  type SessionEnd,
+  type SessionOwner,
+} from '../../protocol/iscsi/full-feature.ts';
 import { TaskFunction } from '../../protocol/iscsi/tasks.ts';
-import { dataCrc32c } from './crc32c.ts';
+import { dataCrc32c } from './data-crc32c.ts';
 import { socketFailure } from './initiator-errors.ts';
 import type { Connection } from './login-attempt.ts';
 
@@ -189,22 +193,22 @@ export class SocketSession implements Session, SessionOwner {
     const { end } = this.#core;
     if (end !== undefined) return err(end);
     return await new Promise((resolve) => {
-      const settle = (result: Result<void, TransportFailure>): void => {
+      const finish = (result: Result<void, TransportFailure>): void => {
         clearTimeout(timer);
         this.#onEnd.delete(onEnd);
         resolve(result);
       };
-      const onEnd = (failure: TransportFailure): void => settle(err(failure));
+      const onEnd = (failure: TransportFailure): void => finish(err(failure));
       const timer = setTimeout(() => {
-        settle(err({ kind: 'timeout', detail: `no answer to ${name} within ${timeoutMs} ms` }));
+        finish(err({ kind: 'timeout', detail: `no answer to ${name} within ${timeoutMs} ms` }));
       }, timeoutMs);
       this.#onEnd.add(onEnd);
       const queued = begin((response) => {
         const reason = MANAGEMENT_RESPONSES.get(response) ?? `response ${response}`;
-        if (response === 0) settle(ok(undefined));
-        else settle(err({ kind: 'protocol', detail: `${name}: ${reason}` }));
+        if (response === 0) finish(ok(undefined));
+        else finish(err({ kind: 'protocol', detail: `${name}: ${reason}` }));
       });
-      if (!queued) settle(err({ kind: 'protocol', detail: `${name}: not possible now` }));
+      if (!queued) finish(err({ kind: 'protocol', detail: `${name}: not possible now` }));
     });
   }
 

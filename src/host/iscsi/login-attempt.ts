@@ -73,15 +73,15 @@ export function attemptLogin<T>(
   options: AttemptOptions,
   take: (connection: Connection) => T,
 ): Promise<Result<Arrival<T>, TransportFailure>> {
-  return new Promise((settle) => {
-    new Attempt(options, take, settle);
+  return new Promise((finish) => {
+    new Attempt(options, take, finish);
   });
 }
 
 class Attempt<T> {
   readonly #options: AttemptOptions;
   readonly #take: (connection: Connection) => T;
-  readonly #settle: (result: Result<Arrival<T>, TransportFailure>) => void;
+  readonly #report: (result: Result<Arrival<T>, TransportFailure>) => void;
   readonly #deadline: number;
   readonly #timer: NodeJS.Timeout;
   #connectTimer: NodeJS.Timeout | undefined;
@@ -92,11 +92,11 @@ class Attempt<T> {
   constructor(
     options: AttemptOptions,
     take: (connection: Connection) => T,
-    settle: (result: Result<Arrival<T>, TransportFailure>) => void,
+    report: (result: Result<Arrival<T>, TransportFailure>) => void,
   ) {
     this.#options = options;
     this.#take = take;
-    this.#settle = settle;
+    this.#report = report;
     const { timeoutMs, signal, portal } = options;
     this.#deadline = performance.now() + timeoutMs;
     this.#timer = setTimeout(() => {
@@ -199,7 +199,7 @@ class Attempt<T> {
           const { address, permanent } = step;
           this.#finish();
           socket.destroy();
-          this.#settle(ok({ kind: 'redirect', address, permanent, from: portal.host }));
+          this.#report(ok({ kind: 'redirect', address, permanent, from: portal.host }));
           return;
         }
         case 'done':
@@ -208,7 +208,7 @@ class Attempt<T> {
           socket.off('close', onGone);
           socket.off('end', onGone);
           const connection = { socket, framer, login: step.session, portal };
-          this.#settle(ok({ kind: 'session', session: this.#take(connection) }));
+          this.#report(ok({ kind: 'session', session: this.#take(connection) }));
           return;
       }
     };
@@ -254,7 +254,7 @@ class Attempt<T> {
     // A socket that is still connecting would wait for the connection before it resets.
     if (this.#phase === 'login') this.#socket?.resetAndDestroy();
     else this.#socket?.destroy();
-    this.#settle(err(failure));
+    this.#report(err(failure));
   }
 
   #finish(): void {

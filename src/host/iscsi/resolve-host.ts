@@ -12,15 +12,15 @@ import type { TransportFailure } from '../../ports/session.ts';
 /** Half of the threads that are not readers of a device. */
 const LOOKUPS_AT_ONCE = 4;
 
-type Answer = Result<string[], TransportFailure>;
+type ResolvedAddresses = Result<string[], TransportFailure>;
 
 /** By name: under way, or waiting for its turn. */
-const pending = new Map<string, Promise<Answer>>();
+const pending = new Map<string, Promise<ResolvedAddresses>>();
 const waiting: (() => void)[] = [];
 let running = 0;
 
 /** Addresses of a host in the order to try them; an address is its own. */
-export async function resolveHost(host: string): Promise<Answer> {
+export async function resolveHost(host: string): Promise<ResolvedAddresses> {
   if (isIP(host) !== 0) return ok([host]);
   const same = pending.get(host);
   if (same !== undefined) return same;
@@ -29,7 +29,7 @@ export async function resolveHost(host: string): Promise<Answer> {
   return answer;
 }
 
-async function inTurn(host: string): Promise<Answer> {
+async function inTurn(host: string): Promise<ResolvedAddresses> {
   // A lookup that ends gives its place to one that waits.
   if (running < LOOKUPS_AT_ONCE) running++;
   else await new Promise<void>((resolve) => waiting.push(resolve));
@@ -42,7 +42,7 @@ async function inTurn(host: string): Promise<Answer> {
   }
 }
 
-async function ask(host: string): Promise<Answer> {
+async function ask(host: string): Promise<ResolvedAddresses> {
   try {
     const found = await lookup(host, { all: true, order: 'verbatim' });
     return ok([...new Set(found.map(({ address }) => address))]);

@@ -10,7 +10,7 @@
  */
 import { open } from 'node:fs/promises';
 import { exec } from '../exec.ts';
-import { blockDeviceNumbers } from './device-holders.ts';
+import { blockDeviceNumbers } from './device-users.ts';
 import { oneLine } from './mount.ts';
 import { DEVICE_READ_MS, readWithin } from './read-within.ts';
 

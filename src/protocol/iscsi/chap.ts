@@ -23,23 +23,23 @@
 import { err, ok, type Result } from '../../base/result.ts';
 import { encodeBinary, type KeyValues, type Pairs, parseBinary, parseNumber } from './text.ts';
 
-export type ChapAlgorithm = 'MD5' | 'SHA1' | 'SHA256' | 'SHA3-256';
+export type ChapHash = 'MD5' | 'SHA1' | 'SHA256' | 'SHA3-256';
 
-interface ChapName {
+interface ChapAccount {
   readonly name: string;
   readonly secret: string;
 }
 
 /** See ChapCredentials in ports/session.ts. */
 export interface ChapSecrets {
-  readonly initiator: ChapName;
-  readonly target?: ChapName;
-  readonly algorithms?: readonly ChapAlgorithm[];
+  readonly initiator: ChapAccount;
+  readonly target?: ChapAccount;
+  readonly algorithms?: readonly ChapHash[];
 }
 
 /** What the exchange needs and a pure core does not have. */
 export interface ChapCrypto {
-  hash(algorithm: ChapAlgorithm, bytes: Uint8Array): Uint8Array;
+  hash(algorithm: ChapHash, bytes: Uint8Array): Uint8Array;
   /** Unpredictable bytes, remembered as ours. */
   challenge(length: number): Uint8Array;
   /** One that `challenge` has made, for any connection. */
@@ -51,13 +51,13 @@ export interface ChapCrypto {
 }
 
 /** IANA "CHAP algorithm" numbers, and the length of the hash. */
-const ALGORITHMS: Readonly<Record<ChapAlgorithm, { number: number; length: number }>> = {
+const ALGORITHMS: Readonly<Record<ChapHash, { number: number; length: number }>> = {
   MD5: { number: 5, length: 16 },
   SHA1: { number: 6, length: 20 },
   SHA256: { number: 7, length: 32 },
   'SHA3-256': { number: 8, length: 32 },
 };
-const DEFAULT_ORDER: readonly ChapAlgorithm[] = ['SHA3-256', 'SHA1', 'MD5', 'SHA256'];
+const DEFAULT_ORDER: readonly ChapHash[] = ['SHA3-256', 'SHA1', 'MD5', 'SHA256'];
 
 /** RFC 7143 12.1.3: "their binary length MUST NOT exceed 1024 bytes". */
 const MAX_BINARY = 1024;
@@ -104,7 +104,7 @@ const EXPECTED: Readonly<Record<State, readonly ChapKey[]>> = {
 
 /** What we expect of the target, or have made ourselves. */
 interface Sent {
-  readonly algorithm: ChapAlgorithm;
+  readonly algorithm: ChapHash;
   readonly response: Uint8Array;
   readonly identifier: number;
   readonly challenge: Uint8Array;
@@ -113,7 +113,7 @@ interface Sent {
 export class ChapExchange {
   readonly #secrets: ChapSecrets;
   readonly #crypto: ChapCrypto;
-  readonly #order: readonly ChapAlgorithm[];
+  readonly #order: readonly ChapHash[];
   #state: State = 'algorithm';
   #sent: Sent | undefined;
 
@@ -189,7 +189,7 @@ export class ChapExchange {
   }
 
   /** As long as the hash: longer adds nothing, and targets have limits. */
-  #fresh(algorithm: ChapAlgorithm, theirs: Uint8Array): Uint8Array {
+  #fresh(algorithm: ChapHash, theirs: Uint8Array): Uint8Array {
     const { length } = ALGORITHMS[algorithm];
     let ours = this.#crypto.challenge(length);
     while (ours.length === theirs.length && ours.every((byte, at) => byte === theirs[at])) {
@@ -217,12 +217,7 @@ export class ChapExchange {
     return ok([]);
   }
 
-  #response(
-    algorithm: ChapAlgorithm,
-    id: number,
-    secret: string,
-    challenge: Uint8Array,
-  ): Uint8Array {
+  #response(algorithm: ChapHash, id: number, secret: string, challenge: Uint8Array): Uint8Array {
     const bytes = Buffer.concat([Buffer.of(id), Buffer.from(secret, 'utf8'), challenge]);
     return this.#crypto.hash(algorithm, bytes);
   }

@@ -182,8 +182,8 @@ export class Negotiation {
     const replies: [string, string][] = [];
     for (const [key, text] of pairs) {
       if (this.#isKey(key)) {
-        const settled = this.#settle(key, text);
-        if (!settled.ok) return settled;
+        const finished = this.#finish(key, text);
+        if (!finished.ok) return finished;
       } else if (OBSOLETE.has(key)) {
         replies.push([key, 'Reject']);
       } else if (!INFORMATIONAL.has(key) && text !== 'NotUnderstood') {
@@ -223,7 +223,7 @@ export class Negotiation {
     return Object.hasOwn(this.#rules, key);
   }
 
-  #settle(key: Key, text: string): Result<void, string> {
+  #finish(key: Key, text: string): Result<void, string> {
     if (this.#values.has(key)) return err(`${key} negotiated twice`);
     const rule: Rule = this.#rules[key];
     switch (text) {

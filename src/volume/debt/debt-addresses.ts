@@ -10,7 +10,7 @@
 import type { SessionTarget } from '../../ports/session.ts';
 import { formatPortal } from '../../protocol/iscsi/address.ts';
 import type { Debt, DebtPath } from '../record/debt.ts';
-import { holder, type VolumeRecord } from '../record/record.ts';
+import { writtenAt, type VolumeRecord } from '../record/record.ts';
 
 export interface DebtAddress extends DebtPath {
   /** Written to at this very address; else configured so, and a redirect may have led elsewhere. */
@@ -99,8 +99,8 @@ export function carriedDebts(carried: Carried): readonly Debt[] {
     withKeptOut(debt, [...recorded, ...told.filter((one) => isOneDeparture(one, debt))]),
   );
   if (historyKnown) return known;
-  const names = new Set(told.map(holderOf));
-  return [...known, ...recorded.filter((debt) => !names.has(holderOf(debt)))];
+  const names = new Set(told.map(formerNodeOf));
+  return [...known, ...recorded.filter((debt) => !names.has(formerNodeOf(debt)))];
 }
 
 type Told = Pick<Carried, 'told' | 'initiatorName'>;
@@ -148,7 +148,7 @@ function ownDebt(
   record: VolumeRecord | undefined,
   meanwhile: readonly string[],
 ): readonly Debt[] {
-  const isLost = record?.debts?.some((one) => holderOf(one) === holderOf(debt)) ?? false;
+  const isLost = record?.debts?.some((one) => formerNodeOf(one) === formerNodeOf(debt)) ?? false;
   if (record === undefined || isLost) return [debt];
   if (debt.allPaths) return [];
   const { mayHoldWrites, keptOut = [], nexuses = {} } = record;
@@ -157,7 +157,7 @@ function ownDebt(
   const isMoved = (path: DebtPath): boolean =>
     keptOut.some((name) => {
       const nexus = name.startsWith(`${path.name}, `) ? nexuses[name] : undefined;
-      return nexus !== undefined && sameAddress({ ...nexus, ...holder(record, name) }, path);
+      return nexus !== undefined && sameAddress({ ...nexus, ...writtenAt(record, name) }, path);
     });
   const paths = debt.paths.filter((path) => !known.includes(path.name) && !isMoved(path));
   return paths.length === 0 ? [] : [{ ...debt, paths }];
@@ -165,7 +165,7 @@ function ownDebt(
 
 /** What our reservation keeps out was so since the claim was written, which need not say it yet. */
 function withKeptOut(debt: Debt, recorded: readonly Debt[]): Debt {
-  const mine = recorded.filter((one) => holderOf(one) === holderOf(debt));
+  const mine = recorded.filter((one) => formerNodeOf(one) === formerNodeOf(debt));
   const out = mine.flatMap(({ paths }) => paths.filter(({ keptOut }) => keptOut));
   const isOut = (path: DebtPath): boolean =>
     out.some((one) => one.name === path.name && sameAddress(one, path));
@@ -177,9 +177,9 @@ function withKeptOut(debt: Debt, recorded: readonly Debt[]): Debt {
 
 /** Two entries about it: one of them was written when more was known. */
 function isOneDeparture(a: Debt, b: Debt): boolean {
-  return holderOf(a) === holderOf(b) && a.sinceUnixMs === b.sinceUnixMs;
+  return formerNodeOf(a) === formerNodeOf(b) && a.sinceUnixMs === b.sinceUnixMs;
 }
 
-function holderOf({ node, initiatorName }: Debt): string {
+function formerNodeOf({ node, initiatorName }: Debt): string {
   return initiatorName === '' ? `node ${node}` : initiatorName;
 }

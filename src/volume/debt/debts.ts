@@ -23,7 +23,7 @@ import type { Clock, Timer } from '../../ports/clock.ts';
 import type { ChapCredentials, Initiator, Session, TransportFailure } from '../../ports/session.ts';
 import { formatPortal } from '../../protocol/iscsi/address.ts';
 import {
-  type FencedPath,
+  type PathToFence,
   type FenceParameters,
   type FenceRung,
   fenceTerms,
@@ -36,7 +36,7 @@ import type { LoginParameters } from '../link/path-login.ts';
 import type { Debt, DebtPath } from '../record/debt.ts';
 import type { RecordKeeper } from '../record/record-keeper.ts';
 import type { StoreError } from '../record/record.ts';
-import { KeyRing } from '../reserve/nexus.ts';
+import { ReservationKeyScheme } from '../reserve/nexus.ts';
 import type { FormerNexus } from '../reserve/predecessors.ts';
 import { emptyCache } from '../unit/empty-cache.ts';
 import type { FenceLimits } from '../unit/unit-reset.ts';
@@ -77,7 +77,7 @@ const PAY_MS = 30_000;
 /** `reserved`: reset, and not flushed, because the unit is reserved for registered sessions. */
 type ResetOutcome = Result<void, TransportFailure> | 'reserved';
 
-interface Entry {
+interface OpenDebt {
   readonly debt: Debt;
   readonly open: Set<DebtAddress>;
   /** Reset before this node has logged in; `reserved`: and the unit's cache is not empty yet. */
@@ -91,9 +91,9 @@ interface Entry {
 
 export class Debts {
   readonly #options: DebtsOptions;
-  readonly #entries: readonly Entry[];
+  readonly #entries: readonly OpenDebt[];
   /** What the switcher is to fence, by the name that it has there. */
-  readonly #unfenced = new Map<string, { readonly entry: Entry; readonly at: DebtAddress }>();
+  readonly #unfenced = new Map<string, { readonly entry: OpenDebt; readonly at: DebtAddress }>();
   #timer: Timer | undefined;
   #serves = false;
   #stopped = false;
@@ -142,7 +142,7 @@ export class Debts {
   }
 
   /** What is to be fenced, and since when nothing is sent to it any more. */
-  due(): readonly { readonly path: FencedPath; readonly severedAt: Instant }[] {
+  due(): readonly { readonly path: PathToFence; readonly severedAt: Instant }[] {
     const { clock } = this.#options;
     const names = new Map<string, number>();
     return this.#entries.flatMap((entry) => {
@@ -162,20 +162,20 @@ export class Debts {
   }
 
   /** A path of this node that is not configured as it was when it was written to. */
-  ownPath(path: DebtPath): FencedPath {
+  ownPath(path: DebtPath): PathToFence {
     const entry = this.#own(path);
     const at = { ...path, isWritten: true };
-    const fenced = this.#toFence(entry, at);
-    this.#unfenced.set(fenced.name, { entry, at });
-    return fenced;
+    const toFence = this.#toFence(entry, at);
+    this.#unfenced.set(toFence.name, { entry, at });
+    return toFence;
   }
 
   /** A path was fenced, by this rung; one that no debt names changes nothing here. */
-  fenced(path: string, rung: FenceRung): void {
+  onFenced(path: string, rung: FenceRung): void {
     const of = this.#unfenced.get(path);
     if (of === undefined) return;
     this.#unfenced.delete(path);
-    this.#settled(of.entry, of.at, rung);
+    this.#paid(of.entry, of.at, rung);
   }
 
   /** One that the reservation keeps out; true: nothing of it can come any more. */
@@ -195,7 +195,7 @@ export class Debts {
     return this.#options.policy().portals === 'floating';
   }
 
-  #own(path: DebtPath): Entry {
+  #own(path: DebtPath): OpenDebt {
     const { initiatorName } = this.#options;
     const debt = { node: '', sinceUnixMs: 0, allPaths: false, initiatorName, paths: [path] };
     const none = (): Set<DebtAddress> => new Set();
@@ -215,7 +215,7 @@ export class Debts {
     this.#timer?.cancel();
   }
 
-  #toFence(entry: Entry, at: DebtAddress): FencedPath {
+  #toFence(entry: OpenDebt, at: DebtAddress): PathToFence {
     const { initiator } = this.#options;
     return {
       name: this.#describe(entry.debt, at),
@@ -237,7 +237,7 @@ export class Debts {
     return `${at.name} of node ${node === '' ? initiatorName : node}${address}`;
   }
 
-  #settled(entry: Entry, at: DebtAddress, rung: FenceRung): void {
+  #paid(entry: OpenDebt, at: DebtAddress, rung: FenceRung): void {
     entry.open.delete(at);
     entry.taken.delete(at);
     // Where an order or time has fenced it the reservation is not what keeps it out.
@@ -253,7 +253,7 @@ export class Debts {
   async keysTaken(keys: readonly string[]): Promise<Result<void, StoreError>> {
     if (keys.length === 0) return ok(undefined);
     for (const { debt, open, taken } of this.#entries) {
-      const ring = new KeyRing(debt.initiatorName, true);
+      const ring = new ReservationKeyScheme(debt.initiatorName, true);
       for (const at of open) {
         if (at.isid !== '' && keys.some((key) => ring.isOf(at, key))) taken.add(at);
       }
@@ -274,7 +274,7 @@ export class Debts {
   // --------------------------------------------------------------------------------- preempt
 
   async #preempt(
-    entry: Entry,
+    entry: OpenDebt,
     at: DebtAddress,
     limits: FenceLimits,
   ): Promise<Result<void, string>> {
@@ -292,7 +292,7 @@ export class Debts {
   // ----------------------------------------------------------------------------------- reset
 
   async #reset(
-    { debt, reset, silent }: Entry,
+    { debt, reset, silent }: OpenDebt,
     at: DebtAddress,
     limits: FenceLimits,
   ): Promise<Result<void, TransportFailure>> {
@@ -399,7 +399,7 @@ export class Debts {
       if (emptied.ok) return emptied;
       const { kind, detail } = emptied.error;
       // Some targets refuse the flush of a session that has not registered: a registered one must do it.
-      return kind === 'fenced' ? 'reserved' : err({ kind: 'timeout', detail });
+      return kind === 'reservation-conflict' ? 'reserved' : err({ kind: 'timeout', detail });
     };
     const done = await whileAnswering(session, { clock, stepMs }, work());
     return done === 'silent' ? unanswered(stepMs) : done;
@@ -430,7 +430,7 @@ export class Debts {
 
   // ------------------------------------------------------------------------------------- pay
 
-  get #owed(): readonly (readonly [Entry, DebtAddress])[] {
+  get #owed(): readonly (readonly [OpenDebt, DebtAddress])[] {
     return this.#entries.flatMap((entry) => [...entry.keptOut].map((at) => [entry, at] as const));
   }
 
@@ -459,7 +459,7 @@ export class Debts {
   }
 
   /** Reinstated and reset; what it has brought since it is kept out was refused, so that no cache has it. */
-  async #isPaid(entry: Entry, at: DebtAddress, limits: FenceLimits): Promise<boolean> {
+  async #isPaid(entry: OpenDebt, at: DebtAddress, limits: FenceLimits): Promise<boolean> {
     if (entry.reset.has(at)) return true;
     const done = await this.#reset(entry, at, limits);
     return done.ok || entry.reset.has(at);

@@ -5,7 +5,7 @@
 import type { SessionTarget } from '../../ports/session.ts';
 import type { Debt, DebtPath } from '../record/debt.ts';
 import type { RecordedNexus } from '../record/debt.ts';
-import { holder, type VolumeRecord } from '../record/record.ts';
+import { writtenAt, type VolumeRecord } from '../record/record.ts';
 import { removedName } from '../unit/path-key.ts';
 import { sameAddress } from './debt-addresses.ts';
 
@@ -29,7 +29,7 @@ export function debtsOf(
  * debts of former nodes that are not paid, and paths of this node that are kept out, or that may hold
  * writes and are not `served` by this process. After a crash the next owner knows of them from there alone.
  */
-export function unsettledOf(
+export function unpaidOf(
   record: VolumeRecord,
   initiatorName: string,
   nowUnixMs: number,
@@ -43,7 +43,7 @@ export function unsettledOf(
 /** A path of this node, as another node would have to fence it. */
 export function debtPath(record: VolumeRecord, name: string, keptOut = false): DebtPath {
   const nexus = record.nexuses?.[name];
-  const at = holder(record, name) ?? nexus;
+  const at = writtenAt(record, name) ?? nexus;
   return {
     name,
     host: at?.host ?? '',
@@ -61,14 +61,14 @@ interface ConfiguredPath {
   readonly isid: string;
 }
 
-type Nexuses = Readonly<Record<string, RecordedNexus>>;
+type NexusByPath = Readonly<Record<string, RecordedNexus>>;
 
-function nexusesOf(paths: readonly ConfiguredPath[]): Nexuses {
+function nexusesOf(paths: readonly ConfiguredPath[]): NexusByPath {
   return Object.fromEntries(paths.map(({ name, target, isid }) => [name, { ...target, isid }]));
 }
 
 /** The logins of this node on every path: configured ones, and removed ones that are kept out. */
-export function nexusesNow(record: VolumeRecord, paths: readonly ConfiguredPath[]): Nexuses {
+export function nexusesNow(record: VolumeRecord, paths: readonly ConfiguredPath[]): NexusByPath {
   const { mayHoldWrites, keptOut = [], nexuses = {} } = record;
   const needed = new Set([...mayHoldWrites, ...keptOut]);
   const old = Object.entries(nexuses).filter(([name]) => needed.has(name));
@@ -132,7 +132,7 @@ export function nexusesForChange(
   record: VolumeRecord,
   leaving: readonly string[],
   after: readonly ConfiguredPath[],
-): Nexuses {
+): NexusByPath {
   const { nexuses = {}, keptOut = [] } = record;
   const left = leaving.flatMap((name) => {
     const nexus = nexuses[name];
@@ -143,8 +143,8 @@ export function nexusesForChange(
 
 /** It was not left cleanly: the next node has to know since when. */
 export function leavesAnything({ mayHoldWrites, keptOut, keysLeft, debts }: VolumeRecord): boolean {
-  const isHeld = mayHoldWrites.length > 0 || (keptOut ?? []).length > 0;
-  return isHeld || keysLeft === true || (debts ?? []).length > 0;
+  const leavesPaths = mayHoldWrites.length > 0 || (keptOut ?? []).length > 0;
+  return leavesPaths || keysLeft === true || (debts ?? []).length > 0;
 }
 
 /** A reservation of this node keeps out what a former node may still bring. */

@@ -50,7 +50,7 @@ export type FenceParameters = Pick<
 >;
 
 /** The abandoned path, as far as a fence needs it. Its connection was reset already. */
-export interface FencedPath {
+export interface PathToFence {
   readonly name: string;
   /** Where addresses float, `resetNexus` succeeds only at the old session's device server (nexus-proof.ts). */
   readonly proves?: true;
@@ -64,7 +64,7 @@ export interface FencedPath {
 }
 
 /** A path that may hold writes and is not configured any more: only time or an order can fence it. */
-export function absentPath(name: string): FencedPath {
+export function absentPath(name: string): PathToFence {
   const detail = `path ${name} may hold writes and is not configured any more`;
   return {
     name,
@@ -77,12 +77,12 @@ export function absentPath(name: string): FencedPath {
 export type FenceResult =
   | { readonly kind: 'fenced'; readonly rung: FenceRung }
   /** Why each rung did not work, and what the operator could declare. */
-  | { readonly kind: 'held'; readonly why: string };
+  | { readonly kind: 'unfenced'; readonly why: string };
 
 type Attempt = { readonly fenced: true } | { readonly fenced: false; readonly why: string };
 
 interface Climb {
-  readonly path: FencedPath;
+  readonly path: PathToFence;
   readonly policy: FenceTerms;
   readonly limits: FenceLimits;
   /** Time since the connection of the path was reset, ms. */
@@ -156,7 +156,7 @@ const ADVICE_OF_RECORD =
 
 /** Climbs the ladder once for one path. */
 export async function climbFence(
-  path: FencedPath,
+  path: PathToFence,
   policy: FenceTerms,
   severedAt: Instant,
   now: () => Instant,
@@ -170,7 +170,7 @@ export async function climbFence(
   }
   const advice = path.isOfRecord === true ? `${ADVICE_OF_RECORD}${ADVICE}` : ADVICE;
   const why = `unanswered writes on ${path.name} are not fenced (${failures.join('; ')}); ${advice}`;
-  return { kind: 'held', why };
+  return { kind: 'unfenced', why };
 }
 
 /**

@@ -9,14 +9,14 @@ import type { Instant } from '../../base/brand.ts';
 import type { FenceSignal } from './fence-signal.ts';
 import {
   climbFence,
-  type FencedPath,
+  type PathToFence,
   type FenceResult,
   type FenceRung,
   type FenceTerms,
 } from './fence.ts';
 
 interface Left {
-  readonly path: FencedPath;
+  readonly path: PathToFence;
   /** When its connection was reset. */
   readonly severedAt: Instant;
 }
@@ -29,7 +29,7 @@ export class UnfencedPaths {
     this.#emit = emit;
   }
 
-  add(path: FencedPath, severedAt: Instant): void {
+  add(path: PathToFence, severedAt: Instant): void {
     this.#left.set(path.name, { path, severedAt });
   }
 
@@ -54,7 +54,7 @@ export class UnfencedPaths {
     for (const [name, { path, severedAt }] of this.#left) {
       const result = await climbFence(path, policy, severedAt, now);
       if (isEnded()) return undefined;
-      if (result.kind === 'held') return result;
+      if (result.kind === 'unfenced') return result;
       this.#left.delete(name);
       rung = result.rung;
       this.#emit({ kind: 'fenced', path: name, rung });

@@ -62,7 +62,7 @@ export class Dispatcher {
   readonly #sync: SyncGroup<Entry>;
   /** The token. Invariant: one path has it at most; the next one gets it when the last was abandoned. */
   #route: Route | undefined;
-  #held = true;
+  #isHolding = true;
   /** Grows whenever commands sent before stop to count. It never goes back. */
   #epoch = 0;
   #onDrained: (() => void) | undefined;
@@ -108,8 +108,8 @@ export class Dispatcher {
     );
   }
 
-  get held(): boolean {
-    return this.#held;
+  get isHolding(): boolean {
+    return this.#isHolding;
   }
 
   get route(): Route | undefined {
@@ -138,18 +138,18 @@ export class Dispatcher {
   }
 
   hold(): void {
-    this.#held = true;
+    this.#isHolding = true;
   }
 
   /** The target has ended the commands of this nexus: what it still answers there counts for nothing. */
   distrust(): void {
-    this.#held = true;
+    this.#isHolding = true;
     this.#epoch++;
   }
 
   /** Holds, and keeps back retries as well (they are sent again with `resume`). */
   freeze(): void {
-    this.#held = true;
+    this.#isHolding = true;
     this.#frozen = true;
   }
 
@@ -158,7 +158,7 @@ export class Dispatcher {
     assert(this.#route === undefined || this.#failed, 'never two current paths');
     this.#route = route;
     this.facts = route.facts;
-    this.#held = false;
+    this.#isHolding = false;
     // A doubt from the time without a path counts no more: this path was verified.
     this.#frozen = false;
     this.pump();
@@ -166,7 +166,7 @@ export class Dispatcher {
 
   /** Takes back a hold that was for nothing: same path, same session; `facts`: as it is now. */
   resume(facts?: LuFacts): void {
-    this.#held = false;
+    this.#isHolding = false;
     if (facts !== undefined && this.#route !== undefined) this.#renew(this.#route, facts);
     const parked = this.#thaw();
     for (const send of parked) send();
@@ -210,7 +210,7 @@ export class Dispatcher {
   /** Answers everything with an error, now and for ever. */
   fail(): void {
     this.#failed = true;
-    this.#held = true;
+    this.#isHolding = true;
     this.#epoch++;
     this.#sync.reset();
     for (const entry of this.ledger.drain()) {
@@ -222,7 +222,7 @@ export class Dispatcher {
   }
 
   pump(): void {
-    while (!this.#held && this.#route !== undefined) {
+    while (!this.#isHolding && this.#route !== undefined) {
       const entry = this.ledger.next();
       if (entry === undefined) return;
       this.#issue(entry, this.#route);
@@ -295,7 +295,7 @@ export class Dispatcher {
       case 'path':
         this.#emit({ kind: 'path-fault', path: route.path, verdict });
         return;
-      case 'fenced':
+      case 'reservation-conflict':
         this.#emit({ kind: 'conflict', path: route.path, detail: verdict.detail });
         return;
       case 'error':

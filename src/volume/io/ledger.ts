@@ -40,7 +40,7 @@ import { assert } from '../../base/assert.ts';
 import type { IoError, IoKind, IoRequest } from '../../ports/block.ts';
 import type { Age } from './flights.ts';
 import type { Piece } from './translate.ts';
-import { type Change, type LogLimits, WriteLog } from './write-log.ts';
+import { type DataChange, type LogLimits, WriteLog } from './write-log.ts';
 
 export class Entry {
   readonly seq: number;
@@ -245,7 +245,7 @@ export class Ledger {
    * A SYNCHRONIZE CACHE issued when the log had this mark has succeeded. Returns the newest write that
    * it covers, if nothing has touched its blocks since.
    */
-  flushed(mark: number): Change | undefined {
+  flushed(mark: number): DataChange | undefined {
     const newest = this.log.flushed(mark);
     this.#readmit();
     if (newest?.data === undefined) return undefined;

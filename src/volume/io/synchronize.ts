@@ -59,7 +59,7 @@ function conclude(
     case 'path':
       emit({ kind: 'path-fault', path, verdict });
       return false;
-    case 'fenced':
+    case 'reservation-conflict':
       emit({ kind: 'conflict', path, detail: verdict.detail });
       return false;
     case 'error': {

@@ -15,7 +15,7 @@ import type { Policy } from '../../paths/policy.ts';
 import { Ranges } from './ranges.ts';
 
 /** A data-changing request, without its answer. */
-export interface Change {
+export interface DataChange {
   readonly kind: 'write' | 'discard' | 'write-zeroes';
   /** Bytes. */
   readonly offset: number;
@@ -24,7 +24,7 @@ export interface Change {
   readonly data: Buffer | undefined;
 }
 
-interface Kept extends Change {
+interface Kept extends DataChange {
   /** It was on stable storage when it was acknowledged. */
   readonly stable: boolean;
 }
@@ -75,7 +75,7 @@ export class WriteLog {
   }
 
   /** The target has acknowledged it. */
-  append(change: Change, stable = false): void {
+  append(change: DataChange, stable = false): void {
     const isWhole = change.kind !== 'write' || change.data?.length === change.length;
     assert(isWhole, 'a write is kept with all of its payload');
     this.#kept.push({ ...change, stable });
@@ -84,7 +84,7 @@ export class WriteLog {
   }
 
   /** Everything up to the mark is on stable storage. Returns the newest of it; undefined: nothing. */
-  flushed(mark: number): Change | undefined {
+  flushed(mark: number): DataChange | undefined {
     assert(mark <= this.mark, 'a flush covers nothing that was acknowledged after it was issued');
     const dropped = this.#drop(Math.max(0, mark - this.#gone));
     // What is left was kept for the sake of what has gone.
@@ -93,7 +93,7 @@ export class WriteLog {
   }
 
   /** The oldest ones; returns the newest of them. */
-  #drop(count: number): Change | undefined {
+  #drop(count: number): DataChange | undefined {
     const dropped = this.#kept.splice(0, count);
     this.#gone += dropped.length;
     for (const { data, stable } of dropped) {
@@ -106,8 +106,8 @@ export class WriteLog {
   }
 
   /** What has to be issued again, no two parts overlapping, oldest first. The log is empty then. */
-  take(): readonly Change[] {
-    const parts: Change[] = [];
+  take(): readonly DataChange[] {
+    const parts: DataChange[] = [];
     const newer = new Ranges();
     for (const change of this.#kept.toReversed()) {
       const left = newer.add(change.offset, change.offset + change.length);
@@ -128,7 +128,7 @@ export class WriteLog {
   }
 }
 
-function cut(change: Change, start: number, end: number): Change {
+function cut(change: DataChange, start: number, end: number): DataChange {
   const { kind, offset, data } = change;
   const part = data?.subarray(start - offset, end - offset);
   return { kind, offset: start, length: end - start, data: part };

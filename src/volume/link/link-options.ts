@@ -9,12 +9,12 @@ import type { PathFault } from '../unit/probe-answer.ts';
 import type { RecentWrites } from '../unit/recent-writes.ts';
 import type { ReservedPath, Victim } from '../unit/session-key.ts';
 import type { FenceLimits } from '../unit/unit-reset.ts';
-import type { LoginOptions, LoginParameters } from './path-login.ts';
+import type { PathLoginOptions, LoginParameters } from './path-login.ts';
 
 /** `loginTimeoutMs` bounds connect and login, and silence while the unit is identified. */
 export type LinkParameters = LoginParameters & Pick<Policy, 'loginTimeoutMs' | 'portals'>;
 
-export interface LinkOptions extends LoginOptions {
+export interface LinkOptions extends PathLoginOptions {
   readonly name: string;
   readonly policy: () => LinkParameters;
 }

@@ -19,7 +19,7 @@ import type {
 } from '../../ports/session.ts';
 import { formatPortal } from '../../protocol/iscsi/address.ts';
 import * as cdb from '../../protocol/scsi/cdb.ts';
-import type { FencedPath } from '../fence/fence.ts';
+import type { PathToFence } from '../fence/fence.ts';
 import { NexusProof } from '../fence/nexus-proof.ts';
 import { askPatiently } from '../unit/ask-patiently.ts';
 import { type CommandContext, type CommandFault, runCommand } from '../unit/command.ts';
@@ -202,7 +202,7 @@ export class PathLink {
    * Brings to the medium what a write cache holds, of every initiator. No error: it has answered; a
    * medium that fails is no fault of the path, and refusing to serve would save nothing.
    */
-  async settleCache(deadlineMs: number): Promise<Result<void, PathFault>> {
+  async syncCache(deadlineMs: number): Promise<Result<void, PathFault>> {
     const verified = this.verified;
     if (verified === undefined) return err(noSession('not logged in'));
     if (verified.facts.writeCache === 'none') return ok(undefined);
@@ -286,7 +286,7 @@ export class PathLink {
    * may lead elsewhere by now, to a gateway that knows nothing of them. `key`: what the session that they
    * were sent through had registered. Undefined: not known.
    */
-  heldAt(portal: Portal | undefined, key?: string): FencedPath {
+  writtenAt(portal: Portal | undefined, key?: string): PathToFence {
     const { name, isid, target } = this;
     const { initiator } = this.#options;
     return {
@@ -487,7 +487,7 @@ export class PathLink {
   /** An error of the medium or of the command is an answer: the path works. */
   #faultOfProbe(fault: CommandFault): Result<void, PathFault> {
     if (fault.kind === 'error') return ok(undefined);
-    if (fault.kind === 'fenced') {
+    if (fault.kind === 'reservation-conflict') {
       this.#emit({ kind: 'conflict', path: this.name, detail: fault.detail });
     }
     return err(faultAnswer(fault));

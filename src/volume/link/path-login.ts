@@ -19,7 +19,7 @@ import { LoginGate } from './login-gate.ts';
 
 export type LoginParameters = Pick<Policy, 'headerDigest' | 'dataDigest'>;
 
-export interface LoginOptions {
+export interface PathLoginOptions {
   readonly target: SessionTarget;
   readonly isid: string;
   readonly initiatorName: string;
@@ -31,12 +31,12 @@ export interface LoginOptions {
 }
 
 export class PathLogin {
-  readonly #options: LoginOptions;
+  readonly #options: PathLoginOptions;
   readonly #gate: LoginGate;
   /** Invariant: one at a time, for two logins of one ISID would reinstate each other. */
   #underWay: AbortController | undefined;
 
-  constructor(options: LoginOptions) {
+  constructor(options: PathLoginOptions) {
     this.#options = options;
     this.#gate = new LoginGate(options.isid);
   }

@@ -112,7 +112,7 @@ export interface VolumeStore {
 }
 
 /** Paths that may hold writes, and the sessions through which they got them. */
-export function holding(
+export function writtenPaths(
   ...paths: readonly { readonly path: string; readonly session: Pick<Session, 'portal'> }[]
 ): Pick<VolumeRecord, 'mayHoldWrites' | 'heldAt' | 'heldKeys'> {
   const portals = paths.map(({ path, session }) => [path, formatPortal(session.portal)] as const);
@@ -128,7 +128,7 @@ export function holding(
 }
 
 /** `heldKeys` with the key that this session has by now: keys are tried after the first login. */
-export function heldKeysNow(
+export function writtenKeysNow(
   { heldKeys, mayHoldWrites }: VolumeRecord,
   route: { readonly path: string; readonly session: object } | undefined,
 ): VolumeRecord['heldKeys'] {
@@ -138,7 +138,7 @@ export function heldKeysNow(
 }
 
 /** Where the writes of a path went; undefined: not known. */
-export function holder(record: VolumeRecord, path: string): Portal | undefined {
+export function writtenAt(record: VolumeRecord, path: string): Portal | undefined {
   const address = parseTargetAddress(record.heldAt[path] ?? record.keptAt?.[path] ?? '');
   return address === undefined ? undefined : { host: address.host, port: address.port };
 }
@@ -148,7 +148,7 @@ export function emptyRecord(volumeId: string): VolumeRecord {
     version: 1,
     volumeId,
     lu: undefined,
-    ...holding(),
+    ...writtenPaths(),
     oneServer: [],
     format: 'never',
     banned: {},

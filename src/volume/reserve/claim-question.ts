@@ -50,7 +50,7 @@ export class ClaimQuestion {
   }
 
   /** It has registered, or was removed: what comes later is another question. */
-  settled(path: string): void {
+  withdraw(path: string): void {
     this.#waiting.delete(path);
     this.#granted.delete(path);
   }

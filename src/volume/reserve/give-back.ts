@@ -3,7 +3,7 @@
  */
 import type { CommandContext } from '../unit/command.ts';
 import * as pr from '../unit/reserve-commands.ts';
-import type { KeyRing, Nexus } from './nexus.ts';
+import type { ReservationKeyScheme, Nexus } from './nexus.ts';
 
 interface Manner {
   /** Another volume of this node has the unit: only the key of this login goes. */
@@ -14,7 +14,7 @@ interface Manner {
 /** Whether its key, and those of this node beside it, are gone for sure. */
 export async function giveBack(
   { open, key, persists }: Nexus,
-  ring: KeyRing,
+  ring: ReservationKeyScheme,
   { isAnothers, stepMs }: Manner,
 ): Promise<boolean> {
   const context = (): CommandContext => open(stepMs);

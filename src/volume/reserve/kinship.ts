@@ -48,7 +48,7 @@ export class Kinship {
   }
 
   /** Whether all of these are proved to lead to one. */
-  areOne(paths: readonly string[]): boolean {
+  sameDeviceServer(paths: readonly string[]): boolean {
     return paths.every((a, i) => paths.slice(i + 1).every((b) => this.of(a, b) === 'one'));
   }
 

@@ -31,20 +31,22 @@ export interface Nexus extends ReservedPath {
   readonly persists: boolean;
 }
 
-export interface Look {
+export interface ReservationState {
   /** One for each registration. */
   readonly keys: readonly string[];
   readonly holder: Reservation | undefined;
 }
 
-export async function look(context: CommandContext): Promise<Result<Look, CommandFault>> {
+export async function readReservation(
+  context: CommandContext,
+): Promise<Result<ReservationState, CommandFault>> {
   const [keys, holder] = await Promise.all([readKeys(context), readHolder(context)]);
   if (!keys.ok) return keys;
   return holder.ok ? ok({ keys: keys.value, holder: holder.value }) : holder;
 }
 
 /** Whose is a key? */
-export class KeyRing {
+export class ReservationKeyScheme {
   readonly #initiatorName: string;
   readonly #node: string;
   readonly #former: string | undefined;
@@ -101,24 +103,24 @@ export class KeyRing {
   }
 
   /** Whose a doubtful key is (strange-keys.ts). */
-  settle(key: string, isOurs: boolean): void {
+  judgeKey(key: string, isOurs: boolean): void {
     (isOurs ? this.#known : this.#strange).add(key);
     if (isOurs) this.#strange.delete(key);
   }
 
   /** The unit is reserved for this node: only registered initiators can write. */
-  holds(holder: Reservation | undefined): boolean {
+  isReservedByUs(holder: Reservation | undefined): boolean {
     if (holder === undefined || !this.has(holder.key)) return false;
     return holder.type === WRITE_EXCLUSIVE_REGISTRANTS_ONLY && holder.scope === 0;
   }
 
   /** Another node has the reservation, or it is of another type. */
   isForeign(holder: Reservation | undefined): holder is Reservation {
-    return holder !== undefined && !this.holds(holder);
+    return holder !== undefined && !this.isReservedByUs(holder);
   }
 
   /** Keys that are not of this node, the holder's first. */
-  foreign({ keys, holder }: Look): readonly string[] {
+  foreign({ keys, holder }: ReservationState): readonly string[] {
     const first = this.isForeign(holder) ? [holder.key] : [];
     return [...new Set([...first, ...keys.filter((key) => !this.has(key))])];
   }
@@ -143,6 +145,6 @@ export function firstToAnswer(
 }
 
 /** The key among these that holds the reservation, or the last one. */
-export function heldOf(stale: readonly string[], holder: Reservation | undefined): string {
+export function keyToPreempt(stale: readonly string[], holder: Reservation | undefined): string {
   return stale.find((key) => key === holder?.key) ?? stale.at(-1) ?? NO_KEY;
 }

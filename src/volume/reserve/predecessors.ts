@@ -7,7 +7,7 @@
  * perhaps, and its owner has given this node nothing.
  */
 import type { Kinship } from './kinship.ts';
-import { KeyRing, type Look, type Nexus } from './nexus.ts';
+import { ReservationKeyScheme, type ReservationState, type Nexus } from './nexus.ts';
 
 /** A path of a former node, by the names under which that node logged in. */
 export interface FormerNexus {
@@ -25,14 +25,16 @@ interface Seen {
 }
 
 export class Predecessors {
-  readonly #rings: ReadonlyMap<string, KeyRing>;
+  readonly #rings: ReadonlyMap<string, ReservationKeyScheme>;
   /** The claim was taken from a node whose initiator name is not known. */
   readonly #isAnybody: boolean;
   readonly #seen = new Map<string, Seen>();
   #isOver = false;
 
   constructor(initiatorNames: readonly string[], isAnybody: boolean) {
-    this.#rings = new Map(initiatorNames.map((name) => [name, new KeyRing(name, true)]));
+    this.#rings = new Map(
+      initiatorNames.map((name) => [name, new ReservationKeyScheme(name, true)]),
+    );
     this.#isAnybody = isAnybody;
   }
 
@@ -47,12 +49,16 @@ export class Predecessors {
   }
 
   /** A path of ours has logged in. `ours`: this process has not reserved anything yet. */
-  note(path: string, { keys, holder }: Look, ours: KeyRing | undefined): void {
+  note(
+    path: string,
+    { keys, holder }: ReservationState,
+    ours: ReservationKeyScheme | undefined,
+  ): void {
     const seen = this.#seen.get(path) ?? { keys: new Set(), reserved: false };
     this.#seen.set(path, seen);
     for (const key of keys) if (this.#isNamed(key)) seen.keys.add(key);
     if (holder === undefined) return;
-    seen.reserved ||= this.#isNamed(holder.key) || ours?.holds(holder) === true;
+    seen.reserved ||= this.#isNamed(holder.key) || ours?.isReservedByUs(holder) === true;
   }
 
   /** Whether this path of ours leads to the device server where that nexus was registered, or kept out. */

@@ -20,15 +20,15 @@ import { preempt } from '../unit/reserve-commands.ts';
 import type { Victim } from '../unit/session-key.ts';
 import type { FenceLimits } from '../unit/unit-reset.ts';
 import { whileAnswering } from '../unit/while-answering.ts';
-import { type KeyRing, look, type Nexus } from './nexus.ts';
+import { type ReservationKeyScheme, readReservation, type Nexus } from './nexus.ts';
 
 export interface PreemptOptions {
   readonly through: Nexus;
-  readonly ring: KeyRing;
+  readonly ring: ReservationKeyScheme;
   /** The abandoned path. */
   readonly victim: Pick<Victim, 'isid' | 'key'>;
   /** Whose keys those of the abandoned path are; absent: of this node. */
-  readonly theirs?: KeyRing;
+  readonly theirs?: ReservationKeyScheme;
   /** Its key was seen there in an earlier attempt, which did not come to its end. */
   readonly begun: boolean;
   readonly onBegin: () => void;
@@ -39,10 +39,10 @@ export interface PreemptOptions {
 export async function preemptNexus(options: PreemptOptions): Promise<Result<void, string>> {
   const { through, ring, victim, theirs = ring, begun, onBegin, limits } = options;
   const context = (): CommandContext => through.open(limits.stepMs);
-  const before = await look(context());
+  const before = await readReservation(context());
   if (!before.ok) return err(before.error.detail);
   const { keys, holder } = before.value;
-  if (!ring.holds(holder)) return err('the unit is not reserved for this node');
+  if (!ring.isReservedByUs(holder)) return err('the unit is not reserved for this node');
   if (!keys.includes(through.key)) return err(`${through.name} has lost its key`);
   const victims = [...new Set(keys.filter((key) => theirs.isOf(victim, key)))];
   // Seen there it is the same device server, now: where it is not, nothing is known about the old nexus. A
@@ -51,12 +51,12 @@ export async function preemptNexus(options: PreemptOptions): Promise<Result<void
   if (!isThere && !begun) return err('its key is not registered there');
   onBegin();
   for (const key of victims) await preempt(context(), through.key, key);
-  const after = await look(context());
+  const after = await readReservation(context());
   if (!after.ok) return err(after.error.detail);
   const left = after.value.keys.some((key) => theirs.isOf(victim, key));
   if (left || !after.value.keys.includes(through.key))
     return err('its key could not be taken away');
-  if (!ring.holds(after.value.holder)) return err('the reservation did not hold');
+  if (!ring.isReservedByUs(after.value.holder)) return err('the reservation did not hold');
   return endTasks(through, limits);
 }
 

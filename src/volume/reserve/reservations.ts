@@ -27,9 +27,16 @@ import { type ReservedPath, setKeyOf, type Victim } from '../unit/session-key.ts
 import type { FenceLimits } from '../unit/unit-reset.ts';
 import type { ClaimQuestion } from './claim-question.ts';
 import { giveBack } from './give-back.ts';
-import { exerciseKeys } from './key-exercise.ts';
+import { verifyKeyAccounting } from './key-accounting.ts';
 import { Kinship } from './kinship.ts';
-import { firstToAnswer, heldOf, KeyRing, look, type Look, type Nexus } from './nexus.ts';
+import {
+  firstToAnswer,
+  keyToPreempt,
+  ReservationKeyScheme,
+  readReservation,
+  type ReservationState,
+  type Nexus,
+} from './nexus.ts';
 import { type FormerNexus, type Predecessors, reservedText } from './predecessors.ts';
 import { preemptNexus } from './preempt-fence.ts';
 import type { RegistrySignal } from './reserve-signal.ts';
@@ -37,11 +44,11 @@ import { examineKeys } from './strange-keys.ts';
 import { surveyKin } from './survey.ts';
 
 /** What is wanted of each nexus: nothing, a key, or a key and the unit. */
-export type Duty = 'none' | 'register' | 'reserve';
+export type ReservationMode = 'none' | 'register' | 'reserve';
 
 export interface ReservationOptions {
   readonly initiatorName: string;
-  readonly duty: () => Duty;
+  readonly mode: () => ReservationMode;
   /** Former nodes: what they have left registered is taken away until the volume serves. */
   readonly predecessors: Predecessors;
   /** Paths of former nodes are kept out by the reservation alone: it must outlive the volume. */
@@ -55,7 +62,7 @@ export interface ReservationOptions {
   /** The path that a key of this node names is one of another volume. */
   readonly isOfAnotherVolume: (key: string) => boolean;
   /** Whether a path that finds all registrations of this node gone may register. */
-  readonly question: Pick<ClaimQuestion, 'mayRegister' | 'settled'>;
+  readonly question: Pick<ClaimQuestion, 'mayRegister' | 'withdraw'>;
   /** Number that the logins of a path are counted from. */
   readonly firstLogin: number;
   /** How many paths the volume has, up or not. */
@@ -82,13 +89,13 @@ const VANISHED =
   'first (ClaimQuestioned), and nothing is written here until that is confirmed';
 
 /** `fine`: registered. `lost`: our key went by itself, log in again. `unknown`: the target has not answered. */
-export type Finding = 'fine' | 'lost' | 'fenced' | 'unknown';
+export type Finding = 'fine' | 'lost' | 'preempted' | 'unknown';
 
 export class Reservations {
   readonly #options: ReservationOptions;
   readonly #recorder: ReservationRecorder;
   readonly #emit: (signal: RegistrySignal) => void;
-  readonly #ring: KeyRing;
+  readonly #ring: ReservationKeyScheme;
   readonly #kin = new Kinship();
   /** The latest registered login of each path, alive or not. */
   readonly #nexuses = new Map<string, Nexus>();
@@ -98,7 +105,7 @@ export class Reservations {
   #broken = false;
   /** Another node's keys were taken away, and what it had begun has not ended for sure. */
   #mustReset = false;
-  #settled = false;
+  #isConcluded = false;
   /** Nothing was registered by this process yet: a reservation of ours is one from before it. */
   #isFresh = true;
   #left = false;
@@ -118,7 +125,11 @@ export class Reservations {
     this.#options = options;
     this.#recorder = recorder;
     this.#emit = emit;
-    this.#ring = new KeyRing(options.initiatorName, options.left === 'former', options.firstLogin);
+    this.#ring = new ReservationKeyScheme(
+      options.initiatorName,
+      options.left === 'former',
+      options.firstLogin,
+    );
     this.#preempted = new Set(options.keptOut);
   }
 
@@ -155,10 +166,13 @@ export class Reservations {
     open: (deadlineMs: number) => CommandContext,
     deadlineMs: number,
   ): Promise<Result<void, PathFault>> {
-    const duty = this.#options.duty();
-    if (duty === 'none' || this.#broken || this.#left || this.has(session)) return ok(undefined);
+    const mode = this.#options.mode();
+    if (mode === 'none' || this.#broken || this.#left || this.has(session)) return ok(undefined);
     const context = open(deadlineMs);
-    const [before, canPersist] = await Promise.all([look(context), pr.readCanPersist(context)]);
+    const [before, canPersist] = await Promise.all([
+      readReservation(context),
+      pr.readCanPersist(context),
+    ]);
     if (!before.ok) return this.#cannot(path.name, before.error);
     const { initiatorName, left, isOfAnotherVolume } = this.#options;
     const origins = { ring: this.#ring, initiatorName, mayHaveLeft: left !== 'none' };
@@ -166,13 +180,13 @@ export class Reservations {
     const strange = await examineKeys(context, keys, { ...origins, isOfAnotherVolume });
     if (!strange.ok) return this.#cannot(path.name, strange.error);
     const { predecessors } = this.#options;
-    const others = duty === 'reserve' ? this.#ring.foreign(before.value) : [];
+    const others = mode === 'reserve' ? this.#ring.foreign(before.value) : [];
     const foreign = others.filter((one) => predecessors.mayPreempt(one));
-    if (strange.value !== undefined && (duty !== 'reserve' || foreign.length < others.length)) {
+    if (strange.value !== undefined && (mode !== 'reserve' || foreign.length < others.length)) {
       return this.#refused(path.name, strange.value);
     }
     const { holder } = before.value;
-    if (duty === 'reserve' && this.#ring.isForeign(holder) && !foreign.includes(holder.key)) {
+    if (mode === 'reserve' && this.#ring.isForeign(holder) && !foreign.includes(holder.key)) {
       return this.#refused(path.name, reservedText(holder.key));
     }
     const { question } = this.#options;
@@ -185,7 +199,7 @@ export class Reservations {
     if (key === undefined) return this.#cannot(path.name, exhausted());
     const saved = await this.#recorder.registering(holder === undefined ? [] : foreign);
     if (!saved.ok) return this.#unusable(`keys must be on record first: ${saved.error}`);
-    const former = heldOf(stale, before.value.holder);
+    const former = keyToPreempt(stale, before.value.holder);
     const registered = await pr.registerLasting(context, key, former, canPersist);
     if (!registered.ok) return this.#cannot(path.name, registered.error);
     const victims = [...foreign, ...stale];
@@ -198,7 +212,7 @@ export class Reservations {
       if (!reset.ok) return this.#unusable(`taking over: ${reset.error.detail}`);
       this.#mustReset = false;
     }
-    const after = await look(context);
+    const after = await readReservation(context);
     if (!after.ok) return this.#cannot(path.name, after.error);
     const wrong = this.#wrong(after.value, key, victims);
     if (wrong !== undefined) return this.#unusable(wrong);
@@ -208,7 +222,7 @@ export class Reservations {
     this.#without.delete(path.name);
     void this.paid(path.name);
     this.#begun.delete(path.name);
-    question.settled(path.name);
+    question.withdraw(path.name);
     if (this.#members.has(path.name)) await this.#reserveThrough(nexus, context);
     void this.survey();
     return ok(undefined);
@@ -219,27 +233,28 @@ export class Reservations {
    * Where paths are proved to lead to several of them nothing is reserved, and a restart of one is common:
    * there only another node's key makes it a question.
    */
-  #haveVanished(path: string, { keys, holder }: Look): boolean {
-    const isSettled = this.#settled && this.#options.duty() === 'reserve';
-    if (!isSettled || keys.some((key) => this.#ring.has(key))) return false;
+  #haveVanished(path: string, { keys, holder }: ReservationState): boolean {
+    const isConcluded = this.#isConcluded && this.#options.mode() === 'reserve';
+    if (!isConcluded || keys.some((key) => this.#ring.has(key))) return false;
     const members = [...this.#members];
     if (members.length > 0) return members.some((member) => this.#kin.of(path, member) !== 'two');
     const isTaken = this.#ring.foreign({ keys, holder }).length > 0;
     return this.#nexuses.has(path) && (isTaken || this.#kin.apart.length === 0);
   }
 
-  #wrong(look: Look, key: string, victims: readonly string[]): string | undefined {
-    if (look.keys.filter((other) => other === key).length !== 1)
+  #wrong(found: ReservationState, key: string, victims: readonly string[]): string | undefined {
+    if (found.keys.filter((other) => other === key).length !== 1)
       return 'the key of this node is not registered';
-    const left = victims.find((victim) => look.keys.includes(victim));
+    const left = victims.find((victim) => found.keys.includes(victim));
     if (left !== undefined) return `key ${left} could not be taken away`;
-    if (this.#options.duty() !== 'reserve' || !this.#ring.isForeign(look.holder)) return undefined;
-    return `reserved by another node (key ${look.holder.key})`;
+    if (this.#options.mode() !== 'reserve' || !this.#ring.isForeign(found.holder)) return undefined;
+    return `reserved by another node (key ${found.holder.key})`;
   }
 
   /** A target without these commands: its path is used without a key. Other faults: the path is not used. */
   #cannot(path: string, fault: CommandFault): Result<void, PathFault> {
-    if (fault.kind === 'fenced') return this.#unusable(`reserved by another node: ${fault.detail}`);
+    if (fault.kind === 'reservation-conflict')
+      return this.#unusable(`reserved by another node: ${fault.detail}`);
     if (fault.kind !== 'error') return err(faultAnswer(fault));
     this.#without.add(path);
     this.#nexuses.delete(path);
@@ -271,7 +286,7 @@ export class Reservations {
     const isStale = (nexus: Nexus): boolean => this.#isStale(nexus);
     if (await surveyKin(nexuses, { kin: this.#kin, stepMs, isStale }))
       this.#emit({ kind: 'servers-changed' });
-    if (this.#settled) await this.#establish();
+    if (this.#isConcluded) await this.#establish();
   }
 
   #isStale(nexus: Nexus): boolean {
@@ -286,7 +301,7 @@ export class Reservations {
   /** A path was removed from the volume. */
   forget(path: string): void {
     this.#kin.forget(path);
-    this.#options.question.settled(path);
+    this.#options.question.withdraw(path);
     this.#members = new Set([...this.#members].filter((member) => member !== path));
     this.#nexuses.delete(path);
     this.#without.delete(path);
@@ -301,18 +316,18 @@ export class Reservations {
   // --------------------------------------------------------------------------------- reserve
 
   /** The first path is found: the unit is reserved before the first write, where that is possible. */
-  async settle(): Promise<void> {
+  async conclude(): Promise<void> {
     await this.survey();
-    this.#settled = true;
+    this.#isConcluded = true;
     await this.#establish();
     this.#options.predecessors.end();
   }
 
   async #establish(): Promise<void> {
-    if (this.#options.duty() !== 'reserve' || this.#broken || this.#left) return;
+    if (this.#options.mode() !== 'reserve' || this.#broken || this.#left) return;
     const names = [...this.#nexuses.keys()];
     const isKnown = names.every((name) => this.#members.has(name));
-    if (isKnown || this.#without.size > 0 || !this.#kin.areOne(names)) return;
+    if (isKnown || this.#without.size > 0 || !this.#kin.sameDeviceServer(names)) return;
     // With one path up of several it has to wait: what the target makes of keys can be tried by two only.
     if (names.length === 1 && this.#options.paths() > 1) return;
     if (names.length > 1 && this.#members.size === 0 && !(await this.#exercise(names))) return;
@@ -334,13 +349,13 @@ export class Reservations {
     if (!before.ok) return false;
     if (before.value === undefined && !this.#left) await pr.reserve(context, nexus.key);
     const after = await pr.readHolder(context);
-    return after.ok && this.#ring.holds(after.value);
+    return after.ok && this.#ring.isReservedByUs(after.value);
   }
 
-  /** Whether the target's account of keys is right (key-exercise.ts); where it is not, none is left there. */
+  /** Whether the target's account of keys is right (key-accounting.ts); where it is not, none is left there. */
   async #exercise(names: readonly string[]): Promise<boolean> {
     const nexuses = names.flatMap((name) => this.#nexuses.get(name) ?? []);
-    const result = await exerciseKeys(
+    const result = await verifyKeyAccounting(
       nexuses,
       (at, keys) => this.#ring.next(at, keys),
       this.#options.policy().probeTimeoutMs,
@@ -374,7 +389,7 @@ export class Reservations {
    */
   async fence(victim: Victim, limits: FenceLimits): Promise<Result<void, string>> {
     const helpers = [...this.#nexuses.values()].filter(({ name }) => this.#mayHelp(victim, name));
-    if (this.#options.duty() !== 'reserve') return err('no reservation is wanted');
+    if (this.#options.mode() !== 'reserve') return err('no reservation is wanted');
     if (helpers.length === 0) return err('no other path is proved to lead to its device server');
     const first = await firstToAnswer(helpers, limits.stepMs);
     if (first === undefined) return err('no other path of its device server answers');
@@ -398,13 +413,17 @@ export class Reservations {
 
   /** The same for a path of a former node, where it was registered or kept out by the reservation. */
   async fenceFormer(former: FormerNexus, limits: FenceLimits): Promise<Result<void, string>> {
-    if (this.#options.duty() !== 'reserve') return err('no reservation is wanted');
+    if (this.#options.mode() !== 'reserve') return err('no reservation is wanted');
     const helpers = this.#options.predecessors.witnesses(former, this.#nexuses.values(), this.#kin);
     if (helpers.length === 0) return err('its key was not seen through any path of this node');
     await this.#establish();
     const through = await firstToAnswer(helpers, limits.stepMs);
     if (through === undefined) return err('no path to its device server answers');
-    const known = { victim: former, theirs: new KeyRing(former.initiatorName, true), begun: true };
+    const known = {
+      victim: former,
+      theirs: new ReservationKeyScheme(former.initiatorName, true),
+      begun: true,
+    };
     return preemptNexus({ through, ring: this.#ring, ...known, onBegin: () => undefined, limits });
   }
 
@@ -429,16 +448,16 @@ export class Reservations {
     const nexus = this.#nexuses.get(path);
     if (nexus === undefined || this.#left) return 'unknown';
     const context = nexus.open(this.#options.policy().probeTimeoutMs);
-    const now = await look(context);
+    const now = await readReservation(context);
     if (!now.ok || this.#isStale(nexus)) return 'unknown';
     const { keys, holder } = now.value;
-    const alone = this.#options.duty() === 'reserve';
-    if (alone && this.#ring.isForeign(holder)) return 'fenced';
+    const alone = this.#options.mode() === 'reserve';
+    if (alone && this.#ring.isForeign(holder)) return 'preempted';
     if (keys.includes(nexus.key)) {
       if (this.#members.has(path)) await this.#reserveThrough(nexus, context);
       return 'fine';
     }
-    return alone && this.#ring.foreign(now.value).length > 0 ? 'fenced' : 'lost';
+    return alone && this.#ring.foreign(now.value).length > 0 ? 'preempted' : 'lost';
   }
 
   /** Nothing is registered, reserved or taken away any more. */

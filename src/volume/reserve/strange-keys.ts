@@ -10,10 +10,10 @@
 import { ok, type Result } from '../../base/result.ts';
 import type { CommandContext, CommandFault } from '../unit/command.ts';
 import { readRegistrants } from '../unit/reserve-commands.ts';
-import type { KeyRing } from './nexus.ts';
+import type { ReservationKeyScheme } from './nexus.ts';
 
 export interface KeyOrigins {
-  readonly ring: KeyRing;
+  readonly ring: ReservationKeyScheme;
   readonly initiatorName: string;
   /** The record says that keys of this volume may be registered. */
   readonly mayHaveLeft: boolean;
@@ -39,7 +39,7 @@ export async function examineKeys(
     );
     const other = names.find((name) => name !== initiatorName.toLowerCase());
     const isOurs = names.length > 0 ? other === undefined : mayHaveLeft || isOfAnotherVolume(key);
-    ring.settle(key, isOurs);
+    ring.judgeKey(key, isOurs);
     if (!isOurs) problem ??= other === undefined ? unexplained(key) : twin(key, other);
   }
   return ok(problem);

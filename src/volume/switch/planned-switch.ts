@@ -16,7 +16,7 @@ import { flushCache } from '../io/flush-cache.ts';
 import type { Verified } from '../link/link-state.ts';
 import type { PathLink } from '../link/path-link.ts';
 import type { RecordKeeper } from '../record/record-keeper.ts';
-import { holding } from '../record/record.ts';
+import { writtenPaths } from '../record/record.ts';
 import { notLoggedIn, type ProbeAnswer } from '../unit/probe-answer.ts';
 import type { SwitchSignal } from './switch-signal.ts';
 
@@ -83,10 +83,10 @@ export async function planSwitch(
   }
   const recorded = path?.verified?.session;
   const next = recorded === undefined ? [] : [{ path: to, session: recorded }];
-  const saved = await keeper.update(() => holding(old, ...next));
+  const saved = await keeper.update(() => writtenPaths(old, ...next));
   const giveUp = (reason: string, answer?: ProbeAnswer): Result<void, GivenUp> => {
     // The new path has got nothing: a restart need not fence it.
-    void keeper.update(() => (standing.isEnded() ? {} : holding(old)));
+    void keeper.update(() => (standing.isEnded() ? {} : writtenPaths(old)));
     return err(answer === undefined ? { reason } : { reason, answer });
   };
   if (!saved.ok) return giveUp(saved.error.detail);

@@ -20,11 +20,11 @@ import { ok, type Result } from '../../base/result.ts';
 import type { Cause } from '../../paths/model.ts';
 import type { Timer } from '../../ports/clock.ts';
 import type { Session } from '../../ports/session.ts';
-import { absentPath, type FencedPath, type FenceParameters, fenceTerms } from '../fence/fence.ts';
+import { absentPath, type PathToFence, type FenceParameters, fenceTerms } from '../fence/fence.ts';
 import { UnfencedPaths } from '../fence/unfenced.ts';
 import type { Verified } from '../link/link-state.ts';
 import type { PathLink } from '../link/path-link.ts';
-import { holding } from '../record/record.ts';
+import { writtenPaths } from '../record/record.ts';
 import { notLoggedIn, type PathFault, type ProbeAnswer } from '../unit/probe-answer.ts';
 import { keyOf } from '../unit/session-key.ts';
 import { type Act, nextStep, type Situation } from './next-step.ts';
@@ -73,7 +73,7 @@ export class Switcher {
   }
 
   /** Paths that may hold writes from before this process: they are fenced before the first order. */
-  inherit(path: FencedPath, severedAt: Instant): void {
+  inherit(path: PathToFence, severedAt: Instant): void {
     const { route } = this.#options.dispatcher;
     assert(route === undefined, 'paths of the process before are fenced before any is in use');
     this.#unfenced.add(path, severedAt);
@@ -96,7 +96,7 @@ export class Switcher {
   }
 
   /** No path is usable: what was ordered before is void, even if its path should answer now. */
-  stand(): void {
+  cancelOrder(): void {
     this.#order = undefined;
     this.leave();
   }
@@ -206,7 +206,7 @@ export class Switcher {
     this.#account.replays(dispatcher.abandon());
     if (mayTakeEffect) {
       const held =
-        path?.heldAt(route.session.portal, keyOf(route.session)) ?? absentPath(route.path);
+        path?.writtenAt(route.session.portal, keyOf(route.session)) ?? absentPath(route.path);
       this.#unfenced.add(held, this.#options.clock.now());
     }
   }
@@ -239,7 +239,7 @@ export class Switcher {
     const now = (): Instant => clock.now();
     const result = await this.#unfenced.climb(fenceTerms(policy()), now, () => this.#ended);
     if (result === undefined) return;
-    if (result.kind === 'held') await this.#stickAt('fence', result.why);
+    if (result.kind === 'unfenced') await this.#stickAt('fence', result.why);
     else {
       this.#account.fenced(result.rung);
       this.#unstick();
@@ -268,15 +268,15 @@ export class Switcher {
       reject(notLoggedIn());
       return;
     }
-    const settled = await this.#settleInherited(path);
-    const answer = settled.ok ? await path.readBack(probeTimeoutMs) : settled.error;
+    const flushed = await this.#flushInherited(path);
+    const answer = flushed.ok ? await path.readBack(probeTimeoutMs) : flushed.error;
     if (superseded()) return;
     if (answer.kind !== 'good') {
       reject(answer);
       return;
     }
     const { session: recorded } = path.verified;
-    const saved = await keeper.update(() => this.#holding(order.to, recorded));
+    const saved = await keeper.update(() => this.#writtenPaths(order.to, recorded));
     if (superseded()) return;
     if (!saved.ok) {
       await this.#stickAt('record', saved.error.detail);
@@ -298,9 +298,9 @@ export class Switcher {
    * if it sits in a cache that the gateways share, the power could still take it back after it was read:
    * not every rung of the fence has emptied that.
    */
-  async #settleInherited(path: PathLink): Promise<Result<void, PathFault>> {
+  async #flushInherited(path: PathLink): Promise<Result<void, PathFault>> {
     if (!this.#hasInherited) return ok(undefined);
-    return path.settleCache(this.#options.policy().flushDeadlineMs);
+    return path.syncCache(this.#options.policy().flushDeadlineMs);
   }
 
   async #plan(order: SwitchOrder): Promise<void> {
@@ -320,7 +320,7 @@ export class Switcher {
         dispatcher.abandon();
         this.#finish(order, verified);
         // Drained and flushed: the old path holds nothing. Not saved it is fenced for nothing.
-        void keeper.update(() => this.#holding(to, verified.session));
+        void keeper.update(() => this.#writtenPaths(to, verified.session));
       },
     });
     if (planned.ok) return;
@@ -334,8 +334,8 @@ export class Switcher {
   }
 
   /** What is only read holds nothing. */
-  #holding(path: string, session: Session): ReturnType<typeof holding> {
-    return this.#options.readOnly ? holding() : holding({ path, session });
+  #writtenPaths(path: string, session: Session): ReturnType<typeof writtenPaths> {
+    return this.#options.readOnly ? writtenPaths() : writtenPaths({ path, session });
   }
 
   /** The token: from here on the new path gets everything. */

@@ -12,7 +12,7 @@ import { judgeTransfer } from './outcome.ts';
 
 export interface CommandFault {
   /** timeout and lost say nothing about whether it was executed. */
-  readonly kind: 'timeout' | 'lost' | 'path' | 'error' | 'fenced';
+  readonly kind: 'timeout' | 'lost' | 'path' | 'error' | 'reservation-conflict';
   readonly cause: CauseKind;
   readonly detail: string;
   /** Of an error: the target knows no such command. */
@@ -103,8 +103,8 @@ export function runCommand(context: CommandContext, command: OwnCommand): Promis
             case 'path':
               finish(fault('path', verdict.cause, `${what}: ${verdict.detail}`));
               return;
-            case 'fenced':
-              finish(fault('fenced', 'probe-error', `${what}: ${verdict.detail}`));
+            case 'reservation-conflict':
+              finish(fault('reservation-conflict', 'probe-error', `${what}: ${verdict.detail}`));
               return;
             case 'error':
               finish(failure(`${what}: ${verdict.detail}`, verdict.error === 'EOPNOTSUPP'));

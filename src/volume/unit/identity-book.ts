@@ -25,7 +25,7 @@ export class IdentityBook {
   readonly #banned: Map<string, string>;
   readonly #early = new Map<string, string>();
   #record: LuRecord | undefined;
-  #settled: boolean;
+  #isConcluded: boolean;
   #dispute: string | undefined;
   readonly #seen = new Map<string, LuIdentity>();
   /** Paths that were compared with the record and are not, or not provably, its unit. */
@@ -43,7 +43,7 @@ export class IdentityBook {
     this.#policy = options.policy;
     this.#record = options.record;
     this.#pinned = options.pinned;
-    this.#settled = options.record !== undefined;
+    this.#isConcluded = options.record !== undefined;
     this.#banned = new Map(Object.entries(options.banned));
   }
 
@@ -53,7 +53,7 @@ export class IdentityBook {
 
   /** Two paths of a volume that was never used lead to different logical units. */
   get dispute(): string | undefined {
-    return this.#settled ? undefined : this.#dispute;
+    return this.#isConcluded ? undefined : this.#dispute;
   }
 
   /** Paths are judged by it from their next look on. */
@@ -63,13 +63,13 @@ export class IdentityBook {
   }
 
   /** From now on the record counts, and so do the bans of the paths that differ from it. */
-  settle(): void {
-    this.#settled = true;
+  conclude(): void {
+    this.#isConcluded = true;
     for (const [path, detail] of this.#early) this.#banned.set(path, detail);
   }
 
-  get settled(): boolean {
-    return this.#settled;
+  get isConcluded(): boolean {
+    return this.#isConcluded;
   }
 
   get banned(): Readonly<Record<string, string>> {
@@ -81,7 +81,7 @@ export class IdentityBook {
    * known yet.
    */
   ban(path: string, detail: string): void {
-    (this.#settled ? this.#banned : this.#early).set(path, detail);
+    (this.#isConcluded ? this.#banned : this.#early).set(path, detail);
   }
 
   readmit(path: string): void {
@@ -133,7 +133,7 @@ export class IdentityBook {
     if (verdict.kind !== 'banned') return verdict;
     // Where the operator said which unit it is, or an earlier stage, there is nothing to dispute.
     const isTold = this.#expectedSerial !== undefined || this.#pinned !== undefined;
-    if (this.#settled || isTold) this.#banned.set(path, verdict.detail);
+    if (this.#isConcluded || isTold) this.#banned.set(path, verdict.detail);
     else {
       this.#dispute =
         `the paths lead to different logical units: ${record.founder} to ` +

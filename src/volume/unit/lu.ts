@@ -114,7 +114,7 @@ export async function readLu(context: CommandContext): Promise<Result<LuReading,
 }
 
 function isConflict(answer: Result<Buffer, CommandFault>): boolean {
-  return !answer.ok && answer.error.kind === 'fenced';
+  return !answer.ok && answer.error.kind === 'reservation-conflict';
 }
 
 function undecodable(detail: string): CommandFault {

@@ -22,7 +22,7 @@ export type Verdict =
   /** The logical unit cannot be reached this way; the request is not to blame. */
   | { readonly kind: 'path'; readonly cause: CauseKind; readonly detail: string }
   /** Another node took the volume: stop writing. */
-  | { readonly kind: 'fenced'; readonly detail: string }
+  | { readonly kind: 'reservation-conflict'; readonly detail: string }
   /** The answer to the request is an error. */
   | { readonly kind: 'error'; readonly error: IoError; readonly detail: string };
 
@@ -45,7 +45,7 @@ export function judge(outcome: ScsiOutcome): Verdict {
     case ScsiStatus.TASK_ABORTED:
       return { kind: 'retry', attention: undefined };
     case ScsiStatus.RESERVATION_CONFLICT:
-      return { kind: 'fenced', detail: 'RESERVATION CONFLICT' };
+      return { kind: 'reservation-conflict', detail: 'RESERVATION CONFLICT' };
     default:
       return { kind: 'error', error: 'EIO', detail: statusName(outcome.status) };
   }
@@ -175,6 +175,6 @@ export function asksForIdentity(sense: Sense): boolean {
 }
 
 /** Unit attentions that say that another node took our keys or our reservation away. */
-export function tellsWeAreFenced(sense: Sense): boolean {
+export function tellsWeArePreempted(sense: Sense): boolean {
   return sense.asc === 0x2a && (sense.ascq === 0x03 || sense.ascq === 0x04 || sense.ascq === 0x05);
 }

@@ -26,25 +26,25 @@ import {
 } from '../../protocol/scsi/persistent-reserve.ts';
 import { type CommandContext, type CommandFault, runCommand } from './command.ts';
 
-type Answer<T> = Promise<Result<T, CommandFault>>;
+type CommandAnswer<T> = Promise<Result<T, CommandFault>>;
 
 /** Room for 1,023 registrations; a longer list would be cut and is refused. */
 const ANSWER_BYTES = 8 + 1_023 * 8;
 
 /** One key for each registration at the device server that this session leads to. */
-export async function readKeys(context: CommandContext): Answer<readonly string[]> {
+export async function readKeys(context: CommandContext): CommandAnswer<readonly string[]> {
   const read = await reserveIn(context, 'READ KEYS', ReserveIn.READ_KEYS, decodeReadKeys);
   return read.ok ? ok(read.value.keys) : read;
 }
 
 /** The reservation; undefined: there is none. */
-export function readHolder(context: CommandContext): Answer<Reservation | undefined> {
+export function readHolder(context: CommandContext): CommandAnswer<Reservation | undefined> {
   const action = ReserveIn.READ_RESERVATION;
   return reserveIn(context, 'READ RESERVATION', action, decodeReadReservation);
 }
 
 /** The initiator that has registered each key; tgt has no such command. */
-export function readRegistrants(context: CommandContext): Answer<readonly Registrant[]> {
+export function readRegistrants(context: CommandContext): CommandAnswer<readonly Registrant[]> {
   return reserveIn(context, 'READ FULL STATUS', ReserveIn.READ_FULL_STATUS, decodeFullStatus);
 }
 
@@ -66,7 +66,7 @@ export function register(
   key: string,
   former: string,
   persist: boolean,
-): Answer<void> {
+): CommandAnswer<void> {
   const action = ReserveOut.REGISTER_AND_IGNORE_EXISTING_KEY;
   return reserveOut(context, { what: 'REGISTER', action, key: former, actionKey: key, persist });
 }
@@ -87,17 +87,21 @@ export async function registerLasting(
 }
 
 /** `persist`: as the others of this node are registered, or this would end it for them. */
-export function unregister(context: CommandContext, key: string, persist: boolean): Answer<void> {
+export function unregister(
+  context: CommandContext,
+  key: string,
+  persist: boolean,
+): CommandAnswer<void> {
   const action = ReserveOut.REGISTER_AND_IGNORE_EXISTING_KEY;
   return reserveOut(context, { what: 'unregister', action, key, actionKey: NO_KEY, persist });
 }
 
 /** WRITE EXCLUSIVE - REGISTRANTS ONLY, for the nexus that has registered `key`. */
-export function reserve(context: CommandContext, key: string): Answer<void> {
+export function reserve(context: CommandContext, key: string): CommandAnswer<void> {
   return reserveOut(context, { what: 'RESERVE', action: ReserveOut.RESERVE, key });
 }
 
-export function release(context: CommandContext, key: string): Answer<void> {
+export function release(context: CommandContext, key: string): CommandAnswer<void> {
   return reserveOut(context, { what: 'RELEASE', action: ReserveOut.RELEASE, key });
 }
 
@@ -106,7 +110,11 @@ export function release(context: CommandContext, key: string): Answer<void> {
  * PREEMPT AND ABORT where the target has it. That is no barrier by itself: tgt has no such command, and
  * istgt aborts only tasks of the nexus that held the reservation. A LOGICAL UNIT RESET has to follow.
  */
-export async function preempt(context: CommandContext, key: string, victim: string): Answer<void> {
+export async function preempt(
+  context: CommandContext,
+  key: string,
+  victim: string,
+): CommandAnswer<void> {
   const action = ReserveOut.PREEMPT_AND_ABORT;
   const actionKey = victim;
   const both = await reserveOut(context, { what: 'PREEMPT AND ABORT', action, key, actionKey });
@@ -125,7 +133,7 @@ interface OutAction {
 async function reserveOut(
   context: CommandContext,
   { what, action, key, actionKey, persist }: OutAction,
-): Answer<void> {
+): CommandAnswer<void> {
   const dataOut = reserveOutParameters(key, actionKey, persist);
   const command = { what, cdb: persistentReserveOut(action), receive: 0, dataOut };
   const result = await runCommand(context, command);
@@ -137,7 +145,7 @@ async function reserveIn<T>(
   what: string,
   action: ReserveInAction,
   decode: (bytes: Uint8Array) => Decoded<T>,
-): Answer<T> {
+): CommandAnswer<T> {
   const cdb = persistentReserveIn(action, ANSWER_BYTES);
   const result = await runCommand(context, { what, cdb, receive: ANSWER_BYTES });
   if (result.kind === 'fault') return err(result.fault);

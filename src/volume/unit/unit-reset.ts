@@ -59,7 +59,7 @@ export class UnitReset {
   async #emptyCache(session: Session, timeoutMs: number): Promise<Done> {
     const { open, join } = this.#options;
     let emptied = await emptyCache(open(session, timeoutMs));
-    if (!emptied.ok && emptied.error.kind === 'fenced') {
+    if (!emptied.ok && emptied.error.kind === 'reservation-conflict') {
       // The unit is reserved, and for some targets a new session is not registered.
       await join(session, timeoutMs);
       emptied = await emptyCache(open(session, timeoutMs));

@@ -126,7 +126,7 @@ function inWords(signal: AnswerSignal): string {
     case 'put-off':
       return `${signal.path} is busy: ${signal.command}`;
     case 'conflict':
-      return 'fenced';
+      return 'reservation-conflict';
     case 'writes-lost':
       return `lost: ${signal.detail}`;
   }

@@ -8,8 +8,8 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync 
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { LogFields, Logger } from '../../../src/base/log.ts';
-import type { ConfigMapName } from '../../../src/csi/cluster/maintenance.ts';
-import { type CsiServer, createCsiServer } from '../../../src/csi/server.ts';
+import type { ConfigMapName } from '../../../src/csi/cluster/maintenance-watch.ts';
+import { type CsiServer, createCsiServer } from '../../../src/csi/grpc-server.ts';
 import { parseMountInfo } from '../../../src/host/mount/mountinfo.ts';
 import type { Credentials } from '../../../src/kubernetes/credentials.ts';
 import { DEFAULT_TOPOLOGY_KEYS } from '../../../src/kubernetes/keys.ts';

@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
-import { describeHolders, findHolders } from '../../../src/host/mount/device-holders.ts';
+import { describeUsers, findUsers } from '../../../src/host/mount/device-users.ts';
 import {
   type AttachRequest,
   type AttachResponse,
@@ -162,9 +162,9 @@ export class CsiDouble implements PathdApi {
       this.#attached.delete(volumeId);
       return { debts };
     }
-    const holders = await findHolders(device);
+    const holders = await findUsers(device);
     if (holders.length > 0) {
-      throw new PathdError('FAILED_PRECONDITION', `${device} is busy: ${describeHolders(holders)}`);
+      throw new PathdError('FAILED_PRECONDITION', `${device} is busy: ${describeUsers(holders)}`);
     }
     await run('losetup', ['--detach', device]);
     this.#attached.delete(volumeId);

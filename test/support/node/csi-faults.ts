@@ -1,5 +1,5 @@
 /** Every step of a call fails once, or ends csi: what that leaves, and what the next call makes of it. */
-import { codeOf } from '../../../src/csi/wire/status.ts';
+import { codeOf } from '../../../src/csi/wire/csi-error.ts';
 import type { CsiNode, Remains } from './csi-node.ts';
 import { DIED, type Fault, type Step } from './steps.ts';
 

@@ -4,7 +4,11 @@
  */
 import type { NodeContext } from '../../../src/csi/node/context.ts';
 import { type NodeHandlers, nodeHandlers } from '../../../src/csi/node/node.ts';
-import type { ExpandResponse, StatsResponse, WireCapability } from '../../../src/csi/wire/wire.ts';
+import type {
+  ExpandResponse,
+  StatsResponse,
+  WireCapability,
+} from '../../../src/csi/wire/csi-messages.ts';
 import { DEFAULT_WEIGHTS } from '../../../src/kubernetes/topology.ts';
 import { FakeCluster, FakePathd, FakeState } from './fake-csi-sides.ts';
 import { FakeMounts } from './fake-mounts.ts';

@@ -3,9 +3,9 @@
  * records. Each outlives the csi that uses it. What must never be asked of one, it writes down in `faults`.
  */
 import type { ConfirmedClaim } from '../../../src/csi/cluster/cluster.ts';
-import type { ClusterSide, NodeState, PathdSide } from '../../../src/csi/node/context.ts';
-import type { FormatRecord, VolumeRecord } from '../../../src/csi/node/state.ts';
-import { CsiError } from '../../../src/csi/wire/status.ts';
+import type { ClusterSide, StageStates, PathdSide } from '../../../src/csi/node/context.ts';
+import type { FormatRecord, StageRecord } from '../../../src/csi/node/stage-record.ts';
+import { CsiError } from '../../../src/csi/wire/csi-error.ts';
 import type { VolumeConfig } from '../../../src/kubernetes/contract.ts';
 import {
   type AttachRequest,
@@ -33,11 +33,11 @@ const unavailable = (): never => {
 };
 
 /** Files, as they are on disk. */
-export class FakeState implements NodeState {
+export class FakeState implements StageStates {
   readonly faults: string[] = [];
   readonly #steps: Steps;
   readonly #isAttached: (volumeId: string) => boolean;
-  readonly #volumes = new Map<string, VolumeRecord>();
+  readonly #volumes = new Map<string, StageRecord>();
   readonly #formatting = new Map<string, FormatRecord>();
 
   constructor(steps: Steps, isAttached: (volumeId: string) => boolean) {
@@ -45,7 +45,7 @@ export class FakeState implements NodeState {
     this.#isAttached = isAttached;
   }
 
-  peek(volumeId: string): VolumeRecord | undefined {
+  peek(volumeId: string): StageRecord | undefined {
     return this.#volumes.get(volumeId);
   }
 
@@ -53,11 +53,11 @@ export class FakeState implements NodeState {
     return this.#formatting.get(volumeId);
   }
 
-  read(volumeId: string): Promise<VolumeRecord | undefined> {
+  read(volumeId: string): Promise<StageRecord | undefined> {
     return this.#steps.ask('read record', () => this.#volumes.get(volumeId), broken);
   }
 
-  write(record: VolumeRecord): Promise<void> {
+  write(record: StageRecord): Promise<void> {
     const name = `write record (${record.phase}, ${String(record.publications.length)} published)`;
     return this.#steps.act(name, () => void this.#volumes.set(record.volumeId, record), full);
   }
@@ -250,7 +250,7 @@ export class FakeCluster implements ClusterSide {
   }
 
   /** A csi has started, and finds this record. */
-  resume(record: VolumeRecord | undefined): void {
+  resume(record: StageRecord | undefined): void {
     if (record === undefined) this.#giveBack([]);
     else this.isFollowed = record.phase === 'staged';
   }

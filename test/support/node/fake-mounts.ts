@@ -256,8 +256,8 @@ export class FakeMounts implements Mounts {
     return this.steps.ask(`open exclusively ${device}`, open, failure);
   }
 
-  findHolders(device: string): Answer<'findHolders'> {
-    const look = (): Awaited<Answer<'findHolders'>> => [
+  findUsers(device: string): Answer<'findUsers'> {
+    const look = (): Awaited<Answer<'findUsers'>> => [
       ...this.#mountsOf(device).map(({ mountPoint }) => ({ what: `mounted at ${mountPoint}` })),
       ...(this.held.has(device) ? [{ what: 'opened by pid 4711 (dd)' }] : []),
     ];

@@ -6,7 +6,7 @@
  */
 import { closeSync, openSync, readSync } from 'node:fs';
 import { ok } from '../../../src/base/result.ts';
-import { systemClock } from '../../../src/host/clock.ts';
+import { systemClock } from '../../../src/host/system-clock.ts';
 import { createInitiator } from '../../../src/host/iscsi/initiator.ts';
 import { wordEvent } from '../../../src/pathd/notices.ts';
 import { parsePolicy } from '../../../src/paths/policy.ts';

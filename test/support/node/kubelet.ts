@@ -11,8 +11,8 @@ import {
 } from '@grpc/grpc-js';
 import type { ServiceDefinition } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
-import { CSI_PROTO } from '../../../src/csi/wire/wire.ts';
-import { GRPC_OPTIONS } from '../../../src/pathd/wire.ts';
+import { CSI_PROTO } from '../../../src/csi/wire/csi-messages.ts';
+import { GRPC_OPTIONS } from '../../../src/pathd/grpc-options.ts';
 
 export type AccessModeName =
   | 'UNKNOWN'

@@ -99,7 +99,7 @@ export function mountsContract(rig: () => MountsRig): void {
         ...{ fsType: 'ext4', source: device, root: '/' },
       });
       expect(await isBusy()).toBe(true);
-      expect((await mounts.findHolders(device)).map(({ what }) => what).join()).toContain(staging);
+      expect((await mounts.findUsers(device)).map(({ what }) => what).join()).toContain(staging);
       expect((await mounts.makeFilesystem(device, 'ext4')).ok).toBe(false);
       expect((await mounts.checkFilesystem(device, 'ext4')).ok).toBe(false);
       expect(await mounts.unmountAll(staging)).toEqual({ ok: true });

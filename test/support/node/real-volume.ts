@@ -3,7 +3,7 @@
  * directly. Its record lives in memory, so each is a volume that was never used before.
  */
 import { ok } from '../../../src/base/result.ts';
-import { systemClock } from '../../../src/host/clock.ts';
+import { systemClock } from '../../../src/host/system-clock.ts';
 import { createInitiator } from '../../../src/host/iscsi/initiator.ts';
 import { parsePolicy } from '../../../src/paths/policy.ts';
 import type { IoError, IoRequest } from '../../../src/ports/block.ts';

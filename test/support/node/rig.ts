@@ -11,7 +11,7 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import type { VolumeStatus } from '../../../src/pathd/api.ts';
-import { connectPathd, type PathdClient } from '../../../src/pathd/client.ts';
+import { connectPathd, type PathdClient } from '../../../src/pathd/pathd-client.ts';
 import { type Rack, RackNetwork } from '../targets/netns.ts';
 import { freePort, loopbackAddresses, temporaryFolder } from '../targets/ports.ts';
 import { makeBackingFile, Target, type TargetAccount, type TargetOptions } from '../targets/tgt.ts';

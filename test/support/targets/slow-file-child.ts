@@ -16,7 +16,7 @@ import { closeSync, fdatasyncSync, fstatSync, openSync, readSync, writeSync } fr
 import { createInterface } from 'node:readline';
 import { BufferPool } from '../../../src/host/block/fuse-buffers.ts';
 import { startFuseServer, unmountFuse } from '../../../src/host/block/fuse-server.ts';
-import { HELD_MEMORY_BYTES, HeldMemory } from '../../../src/host/block/held-memory.ts';
+import { UNANSWERED_BYTES_MAX, UnansweredData } from '../../../src/host/block/unanswered-data.ts';
 import type { BlockSource, IoRequest } from '../../../src/ports/block.ts';
 
 class SlowSource implements BlockSource {
@@ -81,7 +81,7 @@ function obey(sources: readonly SlowSource[], line: string): void {
 
 const words = process.argv.slice(2);
 const pool = new BufferPool();
-const memory = new HeldMemory({ budgetBytes: HELD_MEMORY_BYTES, volumesMax: 1 });
+const memory = new UnansweredData({ budgetBytes: UNANSWERED_BYTES_MAX, volumesMax: 1 });
 const sources: SlowSource[] = [];
 const mounts: string[] = [];
 for (let at = 0; at < words.length; at += 2) {

@@ -12,7 +12,7 @@ describe('who may take the claim', () => {
   });
 
   test('ours: held, nothing to write', () => {
-    expect(judgeOwner({ owner: self, self, ownerNode: 'present' })).toEqual({ kind: 'held' });
+    expect(judgeOwner({ owner: self, self, ownerNode: 'present' })).toEqual({ kind: 'owned' });
   });
 
   test.each([

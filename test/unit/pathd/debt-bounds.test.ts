@@ -1,7 +1,7 @@
 /** What csi may write into the annotation of a volume, pathd takes: else no node could ever stage it. */
 import { expect, test } from 'vitest';
-import { claimEntry, formatDebts, parseDebts } from '../../../src/kubernetes/debts.ts';
-import { checkDebts } from '../../../src/pathd/requests.ts';
+import { claimEntry, formatDebts, parseDebts } from '../../../src/kubernetes/debt-annotation.ts';
+import { checkDebts } from '../../../src/pathd/request-checks.ts';
 
 test('a claim whose paths were moved as often as the annotation can hold', () => {
   const paths = Array.from({ length: 300 }, (_, i) => ({

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ok } from '../../../src/base/result.ts';
 import type { AttachRequest, Debt } from '../../../src/pathd/api.ts';
 import { ChapBook } from '../../../src/pathd/chap-book.ts';
-import { connectPathd } from '../../../src/pathd/client.ts';
+import { connectPathd } from '../../../src/pathd/pathd-client.ts';
 import { NodeState } from '../../../src/pathd/node-state.ts';
 import { createPathdServer } from '../../../src/pathd/server.ts';
 import { Volumes } from '../../../src/pathd/volumes.ts';

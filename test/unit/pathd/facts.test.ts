@@ -33,10 +33,10 @@ import {
   VOLUME_STATUS,
 } from '../../../src/pathd/facts.ts';
 import { volumePaths } from '../../../src/pathd/open-volume.ts';
-import { asText } from '../../../src/pathd/requests.ts';
+import { asText } from '../../../src/pathd/request-checks.ts';
 import { StatusNews } from '../../../src/pathd/status-news.ts';
-import { placesOf } from '../../../src/pathd/status.ts';
-import { loadPathd } from '../../../src/pathd/wire.ts';
+import { placesOf } from '../../../src/pathd/volume-status.ts';
+import { loadPathd } from '../../../src/pathd/grpc-options.ts';
 import { parsePolicy } from '../../../src/paths/policy.ts';
 import { FENCE_RUNGS } from '../../../src/volume/fence/fence.ts';
 import { lastSwitch, NOW, path, volume } from '../cli/status-samples.ts';

@@ -85,7 +85,7 @@ const FAILED = { kind: 'failed', why: 'z', discarded: { requests: 0, bytesToChan
 test('what an attach may say itself waits for how that ends; all else is told at once', () => {
   const notices = new Notices();
   const told = (): string[] => heard(notices, 0).map((message) => message.slice(-2));
-  notices.hold('v');
+  notices.postpone('v');
   for (const event of [WRONG, FAILED, DOWN]) notices.tell('v', event);
   notices.tell('w', DOWN);
   expect(told()).toEqual([' z', ' x']);
@@ -93,7 +93,7 @@ test('what an attach may say itself waits for how that ends; all else is told at
   expect(told()).toEqual([' z', ' x', ' y', ' x']);
   notices.tell('v', WRONG);
   expect(told()).toHaveLength(5);
-  notices.hold('v');
+  notices.postpone('v');
   notices.tell('v', WRONG);
   notices.drop('v');
   notices.release('v');

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { err, ok } from '../../../src/base/result.ts';
 import type { AttachRequest } from '../../../src/pathd/api.ts';
-import { type Claim, sameUnit } from '../../../src/pathd/claims.ts';
+import { type UnitInUse, sameUnit } from '../../../src/pathd/units-in-use.ts';
 import { ChapBook } from '../../../src/pathd/chap-book.ts';
 import { NodeState } from '../../../src/pathd/node-state.ts';
 import { Volumes, type VolumesOptions } from '../../../src/pathd/volumes.ts';
@@ -25,7 +25,7 @@ const TGT: LuIdentity = {
   blockSize: 512,
   blocks: 256,
 };
-const claim = (identity: Partial<LuIdentity>, host: string, lun = 1, serial = ''): Claim => ({
+const claim = (identity: Partial<LuIdentity>, host: string, lun = 1, serial = ''): UnitInUse => ({
   identity: { ...TGT, ...identity },
   targets: [
     { host: 'x', port: 1, targetName: 'other', lun },

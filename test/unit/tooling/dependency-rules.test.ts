@@ -91,7 +91,7 @@ const TURNED: Readonly<Record<string, readonly [claim: string, imported: string]
   unit: [
     ['a unit does not know requests', 'src/volume/io/dispatch.ts'],
     ['nor the record', 'src/volume/record/record.ts'],
-    ['nor sessions of the product', 'src/protocol/iscsi/session.ts'],
+    ['nor sessions of the product', 'src/protocol/iscsi/full-feature.ts'],
   ],
 };
 
@@ -221,18 +221,18 @@ const BREAKS: Cases = {
     ],
   ],
   'csi-direction': [
-    ['csi does not reach into pathd', { 'src/csi/server.ts': ['src/pathd/worker.ts'] }],
-    ['csi does not drive volumes', { 'src/csi/server.ts': ['src/volume/volume.ts'] }],
-    ['csi does not know what people type', { 'src/csi/server.ts': ['src/cli/flags.ts'] }],
+    ['csi does not reach into pathd', { 'src/csi/grpc-server.ts': ['src/pathd/worker.ts'] }],
+    ['csi does not drive volumes', { 'src/csi/grpc-server.ts': ['src/volume/volume.ts'] }],
+    ['csi does not know what people type', { 'src/csi/grpc-server.ts': ['src/cli/flags.ts'] }],
   ],
   'csi-packages': [
     [
       'csi uses Kubernetes through kubernetes/',
-      { 'src/csi/server.ts': ['@kubernetes/client-node'] },
+      { 'src/csi/grpc-server.ts': ['@kubernetes/client-node'] },
     ],
   ],
   'csi/node-direction': [
-    ['the calls do not know the server', { 'src/csi/node/stage.ts': ['src/csi/server.ts'] }],
+    ['the calls do not know the server', { 'src/csi/node/stage.ts': ['src/csi/grpc-server.ts'] }],
     ['nor the API server', { 'src/csi/node/stage.ts': ['src/kubernetes/client.ts'] }],
   ],
   'csi/node-packages': [
@@ -253,11 +253,11 @@ const BREAKS: Cases = {
     ['no Kubernetes client on the sockets', { 'src/csi/wire/a.ts': ['@kubernetes/client-node'] }],
   ],
   'cli-direction': [
-    ['cli does not reach into pathd', { 'src/cli/status.ts': ['src/pathd/worker.ts'] }],
-    ['cli does not know host', { 'src/cli/status.ts': ['src/host/exec.ts'] }],
+    ['cli does not reach into pathd', { 'src/cli/status-command.ts': ['src/pathd/worker.ts'] }],
+    ['cli does not know host', { 'src/cli/status-command.ts': ['src/host/exec.ts'] }],
   ],
   'cli-packages': [
-    ['cli speaks gRPC through pathd/client', { 'src/cli/status.ts': ['@grpc/grpc-js'] }],
+    ['cli speaks gRPC through pathd/client', { 'src/cli/status-command.ts': ['@grpc/grpc-js'] }],
   ],
   'cli/csi-direction': [
     ['csi is put together without pathd', { 'src/cli/csi.ts': ['src/pathd/volumes.ts'] }],
@@ -266,14 +266,17 @@ const BREAKS: Cases = {
     ['the csi command does not speak gRPC', { 'src/cli/csi.ts': ['@grpc/grpc-js'] }],
   ],
   'cli/pathd-direction': [
-    ['pathd is put together without csi', { 'src/cli/pathd.ts': ['src/csi/server.ts'] }],
+    ['pathd is put together without csi', { 'src/cli/pathd.ts': ['src/csi/grpc-server.ts'] }],
     ['pathd has no Kubernetes', { 'src/cli/pathd.ts': ['src/kubernetes/client.ts'] }],
   ],
   'cli/pathd-packages': [
     ['the pathd command does not speak gRPC', { 'src/cli/pathd.ts': ['@grpc/grpc-js'] }],
   ],
   'cli/target-direction': [
-    ['who asks targets needs no pathd', { 'src/cli/target/probe.ts': ['src/pathd/client.ts'] }],
+    [
+      'who asks targets needs no pathd',
+      { 'src/cli/target/probe.ts': ['src/pathd/pathd-client.ts'] },
+    ],
     ['and no Kubernetes', { 'src/cli/target/probe.ts': ['src/kubernetes/client.ts'] }],
   ],
   'cli/target-packages': [
@@ -281,7 +284,7 @@ const BREAKS: Cases = {
   ],
   'main-direction': [
     ['main does not speak protocols', { 'src/main.ts': ['src/protocol/iscsi/pdu.ts'] }],
-    ['main starts commands, not servers', { 'src/main.ts': ['src/csi/server.ts'] }],
+    ['main starts commands, not servers', { 'src/main.ts': ['src/csi/grpc-server.ts'] }],
   ],
   'main-packages': [['main does not make loggers of its own', { 'src/main.ts': ['pino'] }]],
   'known-layer': [['a new folder needs a layer', { 'src/main.ts': ['src/misc/a.ts'] }]],
@@ -310,7 +313,7 @@ it('has a case for every rule', () => {
 
 it('accepts a tree that keeps the direction', async () => {
   const tree: Tree = {
-    'src/protocol/iscsi/session.ts': ['src/base/result.ts', 'src/protocol/iscsi/pdu.ts'],
+    'src/protocol/iscsi/full-feature.ts': ['src/base/result.ts', 'src/protocol/iscsi/pdu.ts'],
     'src/paths/controller.ts': ['src/base/brand.ts', 'src/paths/model.ts'],
     'src/volume/volume.ts': ['src/ports/session.ts', 'src/paths/model.ts', 'src/base/assert.ts'],
     'src/volume/engine.ts': ['src/volume/switch/switcher.ts', 'src/volume/unit/identity.ts'],
@@ -320,17 +323,21 @@ it('accepts a tree that keeps the direction', async () => {
     'src/kubernetes/contract.ts': ['src/paths/model.ts', 'src/pathd/api.ts'],
     'src/kubernetes/client.ts': ['@kubernetes/client-node', 'src/kubernetes/contract.ts'],
     'src/pathd/service.ts': ['@grpc/grpc-js', 'node:fs', 'src/ports/block.ts', 'src/host/exec.ts'],
-    'src/cli/csi.ts': ['src/cli/flags.ts', 'src/csi/server.ts', 'src/pathd/client.ts'],
-    'src/cli/pathd.ts': ['src/cli/flags.ts', 'src/pathd/server.ts', 'src/host/clock.ts'],
-    'src/csi/server.ts': ['@grpc/grpc-js', 'src/pathd/client.ts', 'src/kubernetes/contract.ts'],
-    'src/cli/status.ts': ['node:util', 'src/pathd/api.ts'],
+    'src/cli/csi.ts': ['src/cli/flags.ts', 'src/csi/grpc-server.ts', 'src/pathd/pathd-client.ts'],
+    'src/cli/pathd.ts': ['src/cli/flags.ts', 'src/pathd/server.ts', 'src/host/system-clock.ts'],
+    'src/csi/grpc-server.ts': [
+      '@grpc/grpc-js',
+      'src/pathd/pathd-client.ts',
+      'src/kubernetes/contract.ts',
+    ],
+    'src/cli/status-command.ts': ['node:util', 'src/pathd/api.ts'],
     'src/cli/target/probe.ts': [
       'src/host/iscsi/initiator.ts',
       'src/volume/unit/lu.ts',
-      'src/cli/text.ts',
+      'src/cli/terminal-text.ts',
     ],
     'src/telemetry/logger.ts': ['pino', 'src/base/log.ts'],
-    'src/main.ts': ['src/cli/commands.ts', 'src/cli/csi.ts', 'src/pathd/client.ts'],
+    'src/main.ts': ['src/cli/commands.ts', 'src/cli/csi.ts', 'src/pathd/pathd-client.ts'],
   };
   expect(await brokenBy(tree)).toEqual([]);
 });

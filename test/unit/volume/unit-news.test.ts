@@ -12,7 +12,7 @@ import {
   stepsOf,
 } from '../../../src/volume/unit-news.ts';
 
-const FINDING = ['fine', 'lost', 'fenced', 'unknown'] as const;
+const FINDING = ['fine', 'lost', 'preempted', 'unknown'] as const;
 const KINDS: readonly News[] = ['loss', 'keys-taken', 'nexus-ended', 'changed', 'conflict'];
 
 /** The current path, registered, at rest. */
@@ -160,7 +160,7 @@ describe('what follows when the keys were read', () => {
   const cases: readonly [string, Partial<Inspected>, readonly string[]][] = [
     ['fine, nothing was refused', {}, []],
     ['unknown, nothing was refused', { finding: 'unknown' }, []],
-    ['fenced', { finding: 'fenced' }, ['taken-over']],
+    ['preempted', { finding: 'preempted' }, ['taken-over']],
     ['lost', { finding: 'lost' }, ['restart']],
     ['lost, on a standby', { finding: 'lost', isCurrent: false }, ['sever']],
     ['fine, refused', REFUSED, ['restart']],

@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { probeCommand } from '../../../../src/cli/target/probe.ts';
 import { discoverCommand } from '../../../../src/cli/target/discover.ts';
-import { inquiryCommand } from '../../../../src/cli/target/inquiry.ts';
+import { inquiryCommand } from '../../../../src/cli/target/inquiry-command.ts';
 import { helpOf, readOptions, type TargetOptions } from '../../../../src/cli/target/options.ts';
-import { randomIsid } from '../../../../src/cli/target/session.ts';
+import { randomIsid } from '../../../../src/cli/target/ask-target.ts';
 import { fakeIo } from '../fake-io.ts';
 
 const WORDS = { name: 'probe', subject: 'URL', help: 'Help.', switches: { luns: 'list them' } };

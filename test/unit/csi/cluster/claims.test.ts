@@ -7,13 +7,13 @@ import { Claims, type MadeClaim } from '../../../../src/csi/cluster/claims.ts';
 import { knownPv } from '../../../../src/csi/cluster/keeper.ts';
 import type { KnownVolume } from '../../../../src/csi/cluster/known.ts';
 import { KnownStore } from '../../../../src/csi/cluster/known.ts';
-import { claimOwner, releaseOwner } from '../../../../src/csi/cluster/owner.ts';
+import { claimOwner, releaseOwner } from '../../../../src/csi/cluster/claim-writes.ts';
 import {
   claimEntry,
   type Debt,
   type DebtEntry,
   parseDebts,
-} from '../../../../src/kubernetes/debts.ts';
+} from '../../../../src/kubernetes/debt-annotation.ts';
 import { OUT_OF_SERVICE_TAINT } from '../../../../src/kubernetes/owner.ts';
 import { PathdError, type PathSpec } from '../../../../src/pathd/api.ts';
 import { PvApi } from '../../../support/kubernetes/pv-api.ts';
@@ -108,7 +108,7 @@ async function stage(unpaid: readonly Debt[] = []): Promise<MadeClaim> {
     'pv-1',
     made.pv,
     { ...ANSWER, unpaid },
-    { isSettled: true, madeAt: performance.now() },
+    { isPaid: true, madeAt: performance.now() },
   );
   api.calls.length = 0;
   return made;
@@ -142,7 +142,7 @@ describe('after the attach', () => {
       'pv-1',
       made.pv,
       { ...ANSWER, unpaid: [KEPT_OUT] },
-      { isSettled: true, madeAt: performance.now() },
+      { isPaid: true, madeAt: performance.now() },
     );
     expect(api.calls).toEqual(['PATCH']);
     expect(debts()).toEqual(['n1 claim every', 'n2']);
@@ -153,7 +153,7 @@ describe('after the attach', () => {
     api.edit({ [UNIT]: 'unit-a' });
     const made = await claims.make('pv-1', api.pv);
     api.calls.length = 0;
-    await claims.attached('pv-1', made.pv, ANSWER, { isSettled: true, madeAt: performance.now() });
+    await claims.attached('pv-1', made.pv, ANSWER, { isPaid: true, madeAt: performance.now() });
     await watch(60_000);
     expect(api.calls).toEqual([]);
   });
@@ -169,7 +169,7 @@ describe('after the attach', () => {
     api.edit({ [OWNER]: 'n2', [DEBTS]: null });
     pathdError = trouble;
     const attached = claims.attached('pv-1', made.pv, ANSWER, {
-      isSettled: true,
+      isPaid: true,
       madeAt: performance.now() - 2_000,
     });
     const refused = expect(attached).rejects.toMatchObject({ code: 'FAILED_PRECONDITION' });
@@ -182,12 +182,12 @@ describe('after the attach', () => {
     const made = await claims.make('pv-1', api.pv);
     api.pvTrouble = 'unavailable';
     const madeAt = performance.now();
-    const soon = claims.attached('pv-1', made.pv, ANSWER, { isSettled: true, madeAt });
+    const soon = claims.attached('pv-1', made.pv, ANSWER, { isPaid: true, madeAt });
     await pass(6_000);
     await soon;
     await claims.end('pv-1');
     const late = claims.attached('pv-1', made.pv, ANSWER, {
-      isSettled: true,
+      isPaid: true,
       madeAt: madeAt - 60_000,
     });
     const refused = expect(late).rejects.toMatchObject({ code: 'UNAVAILABLE' });
@@ -204,7 +204,7 @@ describe('after the attach', () => {
       'pv-1',
       made.pv,
       { ...ANSWER, identity: '' },
-      { isSettled: false, madeAt: performance.now() },
+      { isPaid: false, madeAt: performance.now() },
     );
     await watch(60_000);
     expect(debts()).toEqual(['n1 claim every', 'n2 every']);
@@ -222,7 +222,7 @@ describe('after the attach', () => {
     const made = await claims.make('pv-1', api.pv);
     api.patchTrouble = { kind: 'unavailable', isApplied: false };
     const attached = claims.attached('pv-1', made.pv, ANSWER, {
-      isSettled: true,
+      isPaid: true,
       madeAt: performance.now(),
     });
     await pass(10_000);
@@ -301,7 +301,7 @@ describe('while it is staged', () => {
       api.nodes.set('n1', { uid: 'u', taints: [OUT_OF_SERVICE_TAINT] });
       await claimOwner(as, { volumeId: 'pv-1', pv: api.pv, entry, left: undefined });
       const volume = { volumeId: 'pv-1', name: 'pv-1', uid: 'u-1' };
-      const terms = { isOwner: true, isSettled: true, wasHeld: false, isOver: () => false };
+      const terms = { isOwner: true, isPaid: true, wasHeld: false, isOver: () => false };
       await releaseOwner(as, { ...volume, left, ...terms });
       const before = store.get('pv-1')?.pv ?? null;
       expect(() => claims.requireUntaken('pv-1', before, api.pv)).toThrow(/end its pods here/);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Logger } from '../../../../src/base/log.ts';
 import { Cluster } from '../../../../src/csi/cluster/cluster.ts';
-import { StateStore } from '../../../../src/csi/node/state.ts';
+import { StateStore } from '../../../../src/csi/node/stage-record.ts';
 import { DEFAULT_TOPOLOGY_KEYS } from '../../../../src/kubernetes/keys.ts';
 import { DEFAULT_WEIGHTS } from '../../../../src/kubernetes/topology.ts';
 import { FakeApi } from '../../../support/kubernetes/fake-api.ts';

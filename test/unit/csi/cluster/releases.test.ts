@@ -7,7 +7,7 @@ import { Claims } from '../../../../src/csi/cluster/claims.ts';
 import { knownPv } from '../../../../src/csi/cluster/keeper.ts';
 import { KnownStore, type KnownVolume } from '../../../../src/csi/cluster/known.ts';
 import { Releases } from '../../../../src/csi/cluster/releases.ts';
-import { type Debt, parseDebts } from '../../../../src/kubernetes/debts.ts';
+import { type Debt, parseDebts } from '../../../../src/kubernetes/debt-annotation.ts';
 import { PvApi } from '../../../support/kubernetes/pv-api.ts';
 
 const LOG = { debug: () => 0, info: () => 0, warn: () => 0, error: () => 0 };

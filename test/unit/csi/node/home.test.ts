@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { HomeMark, unrecordedStages } from '../../../../src/csi/node/home.ts';
-import { StateStore, type VolumeRecord } from '../../../../src/csi/node/state.ts';
-import { createCsiServer } from '../../../../src/csi/server.ts';
+import { StateStore, type StageRecord } from '../../../../src/csi/node/stage-record.ts';
+import { createCsiServer } from '../../../../src/csi/grpc-server.ts';
 import { parseMountInfo } from '../../../../src/host/mount/mountinfo.ts';
 import { DEFAULT_WEIGHTS } from '../../../../src/kubernetes/topology.ts';
 
@@ -17,7 +17,7 @@ let folder: string;
 const home = (name: string): string => join(dir, name);
 const file = (): string => join(folder, 'home.json');
 
-const record = (volumeId: string): VolumeRecord => ({
+const record = (volumeId: string): StageRecord => ({
   ...{ version: 1, volumeId, phase: 'staged', stagingPath: `/staging/${volumeId}`, device: null },
   capability: { access: { kind: 'block' }, mode: 'SINGLE_NODE_WRITER' },
   publications: [],

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { InFlight } from '../../../../src/csi/node/in-flight.ts';
+import { CallsInFlight } from '../../../../src/csi/node/in-flight.ts';
 
 function gate(): { promise: Promise<void>; open: () => void } {
   let open = (): void => undefined;
@@ -8,7 +8,7 @@ function gate(): { promise: Promise<void>; open: () => void } {
 }
 
 test('a second call for the volume is ABORTED and says what is running, other volumes go on', async () => {
-  const inFlight = new InFlight();
+  const inFlight = new CallsInFlight();
   const { promise, open } = gate();
   const first = inFlight.run('pv-1', 'NodeStageVolume', () => promise);
   await expect(
@@ -25,7 +25,7 @@ test('a second call for the volume is ABORTED and says what is running, other vo
 });
 
 test('a call that fails, even at once, gives the volume free', async () => {
-  const inFlight = new InFlight();
+  const inFlight = new CallsInFlight();
   const thrower = (): Promise<never> => {
     throw new Error('at once');
   };
@@ -37,7 +37,7 @@ test('a call that fails, even at once, gives the volume free', async () => {
 });
 
 test('an ABORTED call does not free what the running one holds', async () => {
-  const inFlight = new InFlight();
+  const inFlight = new CallsInFlight();
   const { promise, open } = gate();
   const first = inFlight.run('pv-1', 'A', () => promise);
   await inFlight.run('pv-1', 'B', async () => undefined).catch(() => undefined);

@@ -1,6 +1,6 @@
 /** In which order the calls of the node service take effect, and what each of them must not do at all. */
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { codeOf, messageOf } from '../../../../src/csi/wire/status.ts';
+import { codeOf, messageOf } from '../../../../src/csi/wire/csi-error.ts';
 import { PathdError } from '../../../../src/pathd/api.ts';
 import {
   block,

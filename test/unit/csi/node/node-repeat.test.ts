@@ -3,7 +3,7 @@
  * another one for the volume runs.
  */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { codeOf } from '../../../../src/csi/wire/status.ts';
+import { codeOf } from '../../../../src/csi/wire/csi-error.ts';
 import {
   block,
   CsiNode,

@@ -11,10 +11,10 @@ import { ok } from '../../../../src/base/result.ts';
 import { Claims, type MadeClaim } from '../../../../src/csi/cluster/claims.ts';
 import { knownPv } from '../../../../src/csi/cluster/keeper.ts';
 import { KnownStore } from '../../../../src/csi/cluster/known.ts';
-import { releaseOwner } from '../../../../src/csi/cluster/owner.ts';
+import { releaseOwner } from '../../../../src/csi/cluster/claim-writes.ts';
 import { attachRequest } from '../../../../src/csi/node/attach-request.ts';
 import type { AccessMode } from '../../../../src/csi/wire/parse.ts';
-import { type Debt, formatDebts, parseDebts } from '../../../../src/kubernetes/debts.ts';
+import { type Debt, formatDebts, parseDebts } from '../../../../src/kubernetes/debt-annotation.ts';
 import { needsOwner } from '../../../../src/kubernetes/owner.ts';
 import { type AttachRequest, type AttachResponse, NO_CHAP } from '../../../../src/pathd/api.ts';
 import { ChapBook } from '../../../../src/pathd/chap-book.ts';
@@ -145,7 +145,7 @@ async function stage(mode: AccessMode): Promise<Staged> {
       'pv-1',
       made.pv,
       { ...answer, unpaid },
-      { isSettled: true, madeAt: performance.now() },
+      { isPaid: true, madeAt: performance.now() },
     );
   }
   return { made, request, answer };
@@ -158,9 +158,9 @@ async function unstage(isOwner: boolean): Promise<void> {
   const left = debts.map((debt) => ({ ...debt, node: debt.node || 'n1' }));
   const volume = { volumeId: 'pv-1', name: 'pv-1', uid: api.uid };
   const terms = { ...volume, left, isOwner, wasHeld: false, isOver: () => false };
-  const isSettled = store.get('pv-1')?.claim?.unpaid !== undefined;
+  const isPaid = store.get('pv-1')?.claim?.unpaid !== undefined;
   const owner = { api: api.api, node: 'n1', log: LOG };
-  expect(await releaseOwner(owner, { ...terms, isSettled })).toBe(true);
+  expect(await releaseOwner(owner, { ...terms, isPaid })).toBe(true);
 }
 
 type Row = [

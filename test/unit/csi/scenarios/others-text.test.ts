@@ -7,7 +7,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { ok } from '../../../../src/base/result.ts';
 import { EventWriter } from '../../../../src/csi/cluster/event-writer.ts';
 import { InitiatorNaming } from '../../../../src/csi/cluster/initiator-name.ts';
-import { messageOf } from '../../../../src/csi/wire/status.ts';
+import { messageOf } from '../../../../src/csi/wire/csi-error.ts';
 import { apiError, type KubernetesApi, ownerOf } from '../../../../src/kubernetes/client.ts';
 import { describeProblems } from '../../../../src/kubernetes/contract.ts';
 import { OWNER_KEY } from '../../../../src/kubernetes/keys.ts';

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import fc from 'fast-check';
-import { chapSpec } from '../../../../src/csi/cluster/chap.ts';
+import { chapSpec } from '../../../../src/csi/cluster/chap-spec.ts';
 import { parsePublish } from '../../../../src/csi/node/publish.ts';
 import { parseStage } from '../../../../src/csi/node/stage.ts';
 import * as parse from '../../../../src/csi/wire/parse.ts';
-import { CsiError } from '../../../../src/csi/wire/status.ts';
-import type { WireCapability } from '../../../../src/csi/wire/wire.ts';
+import { CsiError } from '../../../../src/csi/wire/csi-error.ts';
+import type { WireCapability } from '../../../../src/csi/wire/csi-messages.ts';
 
 const mount = (fsType: string, mode: string, mountFlags: string[] = []): WireCapability => ({
   accessType: 'mount',

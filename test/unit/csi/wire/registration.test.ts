@@ -17,7 +17,7 @@ import {
   createRegistration,
   registrationSocket,
 } from '../../../../src/csi/wire/registration.ts';
-import { GRPC_OPTIONS, protoFile } from '../../../../src/pathd/wire.ts';
+import { GRPC_OPTIONS, protoFile } from '../../../../src/pathd/grpc-options.ts';
 
 const DRIVER = 'iscsi.prioritypath.io';
 let folder: string;

@@ -3,7 +3,7 @@ import * as fs from 'node:fs';
 import { beforeEach, expect, it, vi } from 'vitest';
 import { BufferPool } from '../../../../src/host/block/fuse-buffers.ts';
 import { FuseServer } from '../../../../src/host/block/fuse-server.ts';
-import { HeldMemory } from '../../../../src/host/block/held-memory.ts';
+import { UnansweredData } from '../../../../src/host/block/unanswered-data.ts';
 import type { IoRequest } from '../../../../src/ports/block.ts';
 import { Opcode } from '../../../../src/protocol/fuse/wire.ts';
 import {
@@ -45,7 +45,7 @@ function ask(bytes: Buffer): void {
   reader?.done(null, bytes.length);
 }
 
-function serve(memory: HeldMemory): { submitted: IoRequest[]; claimedBytes: () => number } {
+function serve(memory: UnansweredData): { submitted: IoRequest[]; claimedBytes: () => number } {
   const submitted: IoRequest[] = [];
   const share = memory.join(false);
   const source = { ...DISK, volatileCache: true, submit: (io: IoRequest) => submitted.push(io) };
@@ -55,14 +55,16 @@ function serve(memory: HeldMemory): { submitted: IoRequest[]; claimedBytes: () =
 }
 
 it('the reply to INIT has the limit of the share', () => {
-  serve(new HeldMemory({ budgetBytes: 5 * MIB, volumesMax: 2 }));
+  serve(new UnansweredData({ budgetBytes: 5 * MIB, volumesMax: 2 }));
   ask(request(Opcode.init, 0, initBody(38, -1)));
   expect(replies[0]?.readUInt16LE(32)).toBe(10);
   expect(replies[0]?.readUInt16LE(34)).toBe(7);
 });
 
 it('writes and reads count from the request to the answer, whatever the answer is', () => {
-  const { submitted, claimedBytes } = serve(new HeldMemory({ budgetBytes: MIB, volumesMax: 1 }));
+  const { submitted, claimedBytes } = serve(
+    new UnansweredData({ budgetBytes: MIB, volumesMax: 1 }),
+  );
   ask(request(Opcode.write, 2, writeBody(0, Buffer.alloc(4 * KIB))));
   ask(request(Opcode.write, 2, writeBody(0, Buffer.alloc(256 * KIB))));
   ask(request(Opcode.read, 2, readBody(0, 64 * KIB)));

@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { BufferPool } from '../../../../src/host/block/fuse-buffers.ts';
 import { afterReadError } from '../../../../src/host/block/fuse-read-errors.ts';
 import { FuseServer } from '../../../../src/host/block/fuse-server.ts';
-import { HeldMemory } from '../../../../src/host/block/held-memory.ts';
+import { UnansweredData } from '../../../../src/host/block/unanswered-data.ts';
 import { Opcode } from '../../../../src/protocol/fuse/wire.ts';
 import { DISK, request, words } from '../../protocol/fuse/support.ts';
 
@@ -73,7 +73,7 @@ describe('a server', () => {
 
   function start(): FuseServer {
     const source = { ...DISK, volatileCache: false, submit: () => undefined };
-    const share = new HeldMemory({ budgetBytes: 4 << 20, volumesMax: 1 }).join(false);
+    const share = new UnansweredData({ budgetBytes: 4 << 20, volumesMax: 1 }).join(false);
     const options = { mountPoint: '/nowhere', name: 'x', source, pool: new BufferPool(), share };
     const server = new FuseServer({ ...options, log: (line) => log.push(line) }, 99);
     server.mountEnded();

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { createChapCrypto } from '../../../../src/host/iscsi/chap-crypto.ts';
 import {
-  type ChapAlgorithm,
+  type ChapHash,
   type ChapCrypto,
   ChapExchange,
   type ChapSecrets,
@@ -14,7 +14,7 @@ import { Dialogue } from './login-dialogue.ts';
 const ONE_WAY: ChapSecrets = { initiator: { name: 'node-1', secret: 'secretsecret12' } };
 const MUTUAL: ChapSecrets = { ...ONE_WAY, target: { name: 'array', secret: 'othersecret34' } };
 const CHALLENGE = '0x000102030405060708090a0b0c0d0e0f';
-const NUMBERS: Readonly<Record<ChapAlgorithm, number>> = {
+const NUMBERS: Readonly<Record<ChapHash, number>> = {
   MD5: 5,
   SHA1: 6,
   SHA256: 7,
@@ -26,12 +26,7 @@ function keys(values: Record<string, string>): Map<string, string> {
 }
 
 /** R as a target computes it. */
-function proof(
-  algorithm: ChapAlgorithm,
-  id: number,
-  secret: string,
-  challenge: Uint8Array,
-): string {
+function proof(algorithm: ChapHash, id: number, secret: string, challenge: Uint8Array): string {
   const bytes = Buffer.concat([Buffer.of(id), Buffer.from(secret), challenge]);
   return encodeBinary(createChapCrypto().hash(algorithm, bytes));
 }
@@ -57,7 +52,7 @@ function proofOf(ours: Record<string, string>, secret: string): string {
 }
 
 describe('the response', () => {
-  it.each<[ChapAlgorithm, string]>([
+  it.each<[ChapHash, string]>([
     ['MD5', '83286c0e3c06e3c890f8b25045e51eae'],
     ['SHA1', 'c52293c7f564cf107eed88f8ae98dbd91f4e3657'],
     ['SHA256', '7cf2385cfaede38cd41ca661ba275f5ec9ccf8b528694da3e4caddf295613f52'],

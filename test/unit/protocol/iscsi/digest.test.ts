@@ -6,7 +6,7 @@ import type { ScsiOutcome } from '../../../../src/ports/session.ts';
 import { Field } from '../../../../src/protocol/iscsi/bhs.ts';
 import { hasDigest, putDigest } from '../../../../src/protocol/iscsi/digest.ts';
 import { Framer } from '../../../../src/protocol/iscsi/framer.ts';
-import { FullFeature, type SessionEnd } from '../../../../src/protocol/iscsi/session.ts';
+import { FullFeature, type SessionEnd } from '../../../../src/protocol/iscsi/full-feature.ts';
 import { read16, write16 } from '../../../../src/protocol/scsi/cdb.ts';
 import { dataIn, withDigests } from './pdus.ts';
 

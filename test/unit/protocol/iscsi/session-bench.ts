@@ -9,7 +9,7 @@ import {
   FullFeature,
   type SessionEnd,
   type SessionOptions,
-} from '../../../../src/protocol/iscsi/session.ts';
+} from '../../../../src/protocol/iscsi/full-feature.ts';
 import { read16, write16 } from '../../../../src/protocol/scsi/cdb.ts';
 import * as target from './pdus.ts';
 

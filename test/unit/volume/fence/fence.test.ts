@@ -65,8 +65,8 @@ describe('the ladder', () => {
 
   it('held, it says why each rung failed and what could be declared', async () => {
     const result = await climbFence(path(false, 'silent'), NOTHING, at(0), () => at(9));
-    expect(result).toMatchObject({ kind: 'held' });
-    expect(result.kind === 'held' ? result.why : '').toMatch(
+    expect(result).toMatchObject({ kind: 'unfenced' });
+    expect(result.kind === 'unfenced' ? result.why : '').toMatch(
       /reset: no answer.*preempt: not one device server.*gone.*delay=<time>/,
     );
   });
@@ -84,7 +84,7 @@ describe('the ladder', () => {
   it('a path that is not configured any more is fenced by time or by order only', async () => {
     const gone = { ...NOTHING, gone: true };
     const absent = absentPath('p7');
-    expect((await climbFence(absent, gone, at(0), () => at(1e9))).kind).toBe('held');
+    expect((await climbFence(absent, gone, at(0), () => at(1e9))).kind).toBe('unfenced');
     const delay = { ...NOTHING, delayMs: 10 };
     expect((await climbFence(absent, delay, at(0), () => at(10))).kind).toBe('fenced');
   });

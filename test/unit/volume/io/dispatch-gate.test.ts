@@ -28,9 +28,13 @@ describe('hold, release, resume', () => {
   it('before the first release requests are taken in and nothing is sent', () => {
     submit('write');
     submit('read', 3);
-    expect([dispatcher.held, session.sent.length, dispatcher.ledger.size]).toEqual([true, 0, 2]);
+    expect([dispatcher.isHolding, session.sent.length, dispatcher.ledger.size]).toEqual([
+      true,
+      0,
+      2,
+    ]);
     release();
-    expect([dispatcher.held, session.ops]).toEqual([false, ['write 0', 'read 3']]);
+    expect([dispatcher.isHolding, session.ops]).toEqual([false, ['write 0', 'read 3']]);
   });
 
   it('held: nothing new goes out, retries do, and the drain ends with the last answer', async () => {

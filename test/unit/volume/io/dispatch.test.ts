@@ -261,7 +261,11 @@ describe('answers', () => {
     session.answer(0, NO_LUN);
     session.answer(1, CONFLICT);
     await clock.advance(5_000);
-    expect([heard, answers, session.sent.length]).toEqual([['lun-absent', 'fenced'], [], 2]);
+    expect([heard, answers, session.sent.length]).toEqual([
+      ['lun-absent', 'reservation-conflict'],
+      [],
+      2,
+    ]);
     expect(dispatcher.ledger.issued).toBe(2);
   });
 });
@@ -341,7 +345,7 @@ describe('SYNCHRONIZE CACHE', () => {
     dispatcher.abandon();
     release(session, CACHED);
     session.answer(1, CONFLICT);
-    expect([heard, answers]).toEqual([['lun-absent', 'fenced'], []]);
+    expect([heard, answers]).toEqual([['lun-absent', 'reservation-conflict'], []]);
   });
 
   it.each([

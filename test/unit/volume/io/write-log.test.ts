@@ -2,16 +2,16 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Ranges } from '../../../../src/volume/io/ranges.ts';
-import { type Change, WriteLog } from '../../../../src/volume/io/write-log.ts';
+import { type DataChange, WriteLog } from '../../../../src/volume/io/write-log.ts';
 
 /** A write of blocks that all hold the value; a block is one byte. */
-function write(offset: number, length: number, value: number): Change {
+function write(offset: number, length: number, value: number): DataChange {
   return { kind: 'write', offset, length, data: Buffer.alloc(length, value) };
 }
-function zeroes(offset: number, length: number): Change {
+function zeroes(offset: number, length: number): DataChange {
   return { kind: 'write-zeroes', offset, length, data: undefined };
 }
-function logOf(...changes: readonly Change[]): WriteLog {
+function logOf(...changes: readonly DataChange[]): WriteLog {
   const log = new WriteLog();
   for (const change of changes) log.append(change);
   return log;

@@ -290,7 +290,7 @@ describe('the question', () => {
     question.confirm();
     expect(told).toEqual(['ask p0', 'confirmed p0,p1']);
     expect([question.mayRegister('p0'), question.mayRegister('p2')]).toEqual([true, false]);
-    question.settled('p0');
+    question.withdraw('p0');
     expect(question.mayRegister('p0')).toBe(false);
     await clock.advance(10_000);
     expect(question.mayRegister('p1')).toBe(false);

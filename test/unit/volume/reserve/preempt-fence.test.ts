@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { ok } from '../../../../src/base/result.ts';
 import type { ScsiCommand, ScsiOutcome, Session } from '../../../../src/ports/session.ts';
 import { relate } from '../../../../src/volume/reserve/kinship.ts';
-import { KeyRing, type Nexus } from '../../../../src/volume/reserve/nexus.ts';
+import { ReservationKeyScheme, type Nexus } from '../../../../src/volume/reserve/nexus.ts';
 import { preemptNexus } from '../../../../src/volume/reserve/preempt-fence.ts';
 import { pathPrefix } from '../../../../src/volume/reserve/reservation-key.ts';
 import { VirtualClock } from '../../../support/model/virtual-clock.ts';
@@ -66,7 +66,7 @@ class Server {
       ...{ name: 'p1', isid: '800000010000', key: OURS, session, persists: false },
       open: (deadlineMs) => ({ session, clock, deadlineMs, attention: () => undefined }),
     };
-    const ring = new KeyRing(NODE);
+    const ring = new ReservationKeyScheme(NODE);
     const asked = {
       through,
       ring,

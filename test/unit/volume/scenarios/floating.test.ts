@@ -3,7 +3,7 @@
  * once, and the old gateway thaws when newer data is there.
  */
 import { describe, expect, it } from 'vitest';
-import { KeyRing } from '../../../../src/volume/reserve/nexus.ts';
+import { ReservationKeyScheme } from '../../../../src/volume/reserve/nexus.ts';
 import { profile } from '../../../support/model/fake-lu.ts';
 import { FakeReservations } from '../../../support/model/fake-reservations.ts';
 import { Gateway } from '../../../support/model/fake-session.ts';
@@ -195,7 +195,7 @@ describe('an address that has not moved, portals: floating', () => {
 });
 
 it('a path never registers one key at two device servers: a stale one would prove the wrong one', () => {
-  const ring = new KeyRing('iqn.2026-01.test:n', false, 254);
+  const ring = new ReservationKeyScheme('iqn.2026-01.test:n', false, 254);
   const path = { isid: '800000000000' };
   const keys = [1, 2, 3].map(() => ring.next(path, []));
   expect(keys.map((key) => key?.slice(14))).toEqual(['ff', '01', '02']);

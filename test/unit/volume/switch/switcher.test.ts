@@ -55,7 +55,7 @@ function bench() {
     verify: async () => good,
     recheck: async () => good,
     readBack: async () => good,
-    settleCache: async (): Promise<Result<void, PathFault>> => ok(undefined),
+    syncCache: async (): Promise<Result<void, PathFault>> => ok(undefined),
   };
   const removed = new Set<string>();
   const seen: string[] = [];
@@ -118,7 +118,7 @@ describe('an order', () => {
     switcher.inherit(p0, clock.now());
     order('failover');
     await clock.advance(1_000);
-    switcher.stand();
+    switcher.cancelOrder();
     fence.result = ok(undefined);
     await clock.advance(5_000);
     expect([switcher.unfenced, seen, dispatcher.route]).toEqual([[], [], undefined]);
@@ -132,7 +132,7 @@ describe('an order', () => {
     const flushes: number[] = [];
     const cause = { kind: 'probe-timeout', detail: 'SYNCHRONIZE CACHE' } as const;
     fence.result = ok(undefined);
-    p1.settleCache = async () => {
+    p1.syncCache = async () => {
       flushes.push(clock.now());
       return flushes.length === 1 ? err({ kind: 'failed', hard: false, cause }) : ok(undefined);
     };
@@ -187,7 +187,7 @@ describe('an order', () => {
     order('planned');
     await clock.advance(10);
     expect(seen).toEqual(['abandoned: the new path has changed']);
-    expect([dispatcher.route?.path, dispatcher.held]).toEqual(['p0', false]);
+    expect([dispatcher.route?.path, dispatcher.isHolding]).toEqual(['p0', false]);
     p1.mustIdentify = false;
     order('planned');
     await clock.advance(10);
@@ -230,7 +230,7 @@ describe('a path that got another session while the record was saved', () => {
     order('planned');
     await clock.advance(100);
     expect(seen).toEqual(['abandoned: the new path has changed']);
-    expect([dispatcher.route?.path, dispatcher.held]).toEqual(['p0', false]);
+    expect([dispatcher.route?.path, dispatcher.isHolding]).toEqual(['p0', false]);
     expect(store.disk?.heldAt).toEqual({ p0: '10.0.0.1:3260' });
     order('planned');
     await clock.advance(100);

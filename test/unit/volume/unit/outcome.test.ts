@@ -5,7 +5,7 @@ import {
   endsOutstanding,
   judge,
   tellsOfLoss,
-  tellsWeAreFenced,
+  tellsWeArePreempted,
   type Verdict,
 } from '../../../../src/volume/unit/outcome.ts';
 
@@ -23,7 +23,7 @@ describe('outcomes', () => {
     [0x28, 'busy'],
     [0x30, 'busy'],
     [0x40, 'retry'],
-    [0x18, 'fenced'],
+    [0x18, 'reservation-conflict'],
     [0x02, 'error'],
     [0x77, 'error'],
   ])('status %i is %s', (status, kind) => {
@@ -90,7 +90,7 @@ describe('outcomes', () => {
       expect(asksForIdentity(ua(asc, ascq))).toBe(true);
     expect(asksForIdentity(ua(0x3f, 0))).toBe(false);
     expect(asksForIdentity(ua(0x2a, 2))).toBe(false);
-    for (const ascq of [3, 4, 5]) expect(tellsWeAreFenced(ua(0x2a, ascq))).toBe(true);
-    expect(tellsWeAreFenced(ua(0x2a, 9))).toBe(false);
+    for (const ascq of [3, 4, 5]) expect(tellsWeArePreempted(ua(0x2a, ascq))).toBe(true);
+    expect(tellsWeArePreempted(ua(0x2a, 9))).toBe(false);
   });
 });

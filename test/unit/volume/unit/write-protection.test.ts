@@ -1,7 +1,7 @@
 /** Paths through which the unit is write-protected: of no use to a volume that writes, while another is. */
 import { afterEach, describe, expect, it } from 'vitest';
 import { wordEvent } from '../../../../src/pathd/notices.ts';
-import { placesOf, volumeStatus } from '../../../../src/pathd/status.ts';
+import { placesOf, volumeStatus } from '../../../../src/pathd/volume-status.ts';
 import { fakeDevice } from '../../../support/model/fake-device.ts';
 import { VolumeWorld, type WorldOptions } from '../../../support/model/volume-world.ts';
 

@@ -6,7 +6,7 @@ import {
   DEFAULT_PATHD_ENDPOINT,
   type StatusSource,
   statusCommand,
-} from '../../../src/cli/status.ts';
+} from '../../../src/cli/status-command.ts';
 import { PathdError, type VolumeStatus } from '../../../src/pathd/api.ts';
 import { fakeIo } from './fake-io.ts';
 import { FAILED_OVER, HEALTHY, NOW } from './status-samples.ts';

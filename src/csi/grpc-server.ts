@@ -19,19 +19,19 @@ import { type LogFields, type Logger, withFields } from '../base/log.ts';
 import { DRIVER_NAME } from '../kubernetes/contract.ts';
 import type { Topology, TopologyWeights } from '../kubernetes/topology.ts';
 import type { PathdApi } from '../pathd/api.ts';
-import { GRPC_OPTIONS } from '../pathd/wire.ts';
+import { GRPC_OPTIONS } from '../pathd/grpc-options.ts';
 import { Cluster, type KubernetesOptions } from './cluster/cluster.ts';
 import type { NodeContext } from './node/context.ts';
 import { HomeMark, unrecordedStages } from './node/home.ts';
-import { identityHandlers } from './wire/identity.ts';
+import { identityHandlers } from './wire/identity-service.ts';
 import { nodeHandlers } from './node/node.ts';
 import type { NoticeSource } from './cluster/notice-relay.ts';
 import { readMountInfo } from '../host/mount/mountinfo.ts';
 import { SYSTEM_MOUNTS } from './node/mounts.ts';
 import { clearSocket, protectSocket, socketPath } from '../host/unix-socket.ts';
-import { StateStore } from './node/state.ts';
-import { codeOf, messageOf, toServiceError } from './wire/status.ts';
-import { CSI_PROTO } from './wire/wire.ts';
+import { StateStore } from './node/stage-record.ts';
+import { codeOf, messageOf, toServiceError } from './wire/csi-error.ts';
+import { CSI_PROTO } from './wire/csi-messages.ts';
 
 export interface CsiServerOptions {
   /** unix:///path or /path. */

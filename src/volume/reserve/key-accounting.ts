@@ -6,18 +6,18 @@
 import { readKeys, register } from '../unit/reserve-commands.ts';
 import { type Nexus } from './nexus.ts';
 
-export type Exercise =
+export type KeyAccounting =
   | { readonly kind: 'right'; readonly changed: Nexus }
   | { readonly kind: 'wrong'; readonly changed: Nexus }
   /** A path did not answer. */
   | { readonly kind: 'unknown'; readonly changed?: Nexus };
 
 /** `nexuses`: two or more of one device server. The one that has registered first is the subject. */
-export async function exerciseKeys(
+export async function verifyKeyAccounting(
   nexuses: readonly Nexus[],
   next: (nexus: Nexus, registered: readonly string[]) => string | undefined,
   stepMs: number,
-): Promise<Exercise> {
+): Promise<KeyAccounting> {
   const witness = nexuses.at(-1);
   const before = witness === undefined ? undefined : await readKeys(witness.open(stepMs));
   if (witness === undefined || before?.ok !== true) return { kind: 'unknown' };

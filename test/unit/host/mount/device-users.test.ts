@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import {
-  describeHolders,
-  findHolders,
+  describeUsers,
+  findUsers,
   openExclusive,
   splitDeviceNumber,
-} from '../../../../src/host/mount/device-holders.ts';
+} from '../../../../src/host/mount/device-users.ts';
 
 describe('splitDeviceNumber', () => {
   it.each([
@@ -18,24 +18,24 @@ describe('splitDeviceNumber', () => {
   });
 });
 
-describe('describeHolders', () => {
+describe('describeUsers', () => {
   it('names every holder, and says when there are more than fit', () => {
-    expect(describeHolders([{ what: 'held by dm-0' }, { what: 'opened by pid 4 (dd)' }])).toBe(
+    expect(describeUsers([{ what: 'held by dm-0' }, { what: 'opened by pid 4 (dd)' }])).toBe(
       'held by dm-0; opened by pid 4 (dd)',
     );
     const many = Array.from({ length: 11 }, (_, pid) => ({ what: `opened by pid ${pid} (x)` }));
-    expect(describeHolders(many)).toMatch(/pid 7 \(x\); and 3 more$/);
+    expect(describeUsers(many)).toMatch(/pid 7 \(x\); and 3 more$/);
   });
 
   it('does not claim that nobody is there when nobody is seen', () => {
-    expect(describeHolders([])).toMatch(/do not show/);
+    expect(describeUsers([])).toMatch(/do not show/);
   });
 });
 
 describe('paths that are no block device', () => {
   it('have no holders', async () => {
-    expect(await findHolders('/dev/null')).toEqual([]);
-    expect(await findHolders('/nonexistent')).toEqual([]);
+    expect(await findUsers('/dev/null')).toEqual([]);
+    expect(await findUsers('/nonexistent')).toEqual([]);
   });
 
   it('cannot be opened exclusively when they do not exist', async () => {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { capacityProblem, parseQuantity } from '../../../src/kubernetes/capacity.ts';
+import { capacityProblem, parseQuantity } from '../../../src/kubernetes/promised-capacity.ts';
 
 test.each([
   ['10Gi', 10 * 2 ** 30],

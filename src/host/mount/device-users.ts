@@ -20,7 +20,7 @@ import { constants } from 'node:fs';
 import { open, readdir, readFile, readlink, stat } from 'node:fs/promises';
 import type { Result } from '../../base/result.ts';
 import { err, ok } from '../../base/result.ts';
-import type { DeviceHolder } from '../../ports/block.ts';
+import type { DeviceUser } from '../../ports/block.ts';
 import { exec } from '../exec.ts';
 import type { MountEntry } from './mountinfo.ts';
 import { parseMountInfo } from './mountinfo.ts';
@@ -64,7 +64,7 @@ export async function blockDeviceNumbers(path: string): Promise<DeviceNumbers | 
  *
  * @param ownFd a descriptor of this process that does not count.
  */
-export async function findHolders(devicePath: string, ownFd?: number): Promise<DeviceHolder[]> {
+export async function findUsers(devicePath: string, ownFd?: number): Promise<DeviceUser[]> {
   const numbers = await blockDeviceNumbers(devicePath);
   if (numbers === undefined) return [];
   const pids = await processIds();
@@ -79,7 +79,7 @@ export async function findHolders(devicePath: string, ownFd?: number): Promise<D
 }
 
 /** One line that names every user, for the detail of a `busy` error. */
-export function describeHolders(holders: readonly DeviceHolder[]): string {
+export function describeUsers(holders: readonly DeviceUser[]): string {
   if (holders.length === 0) return 'held by something that /proc and /sys do not show';
   const shown = holders.slice(0, 8).map((holder) => holder.what);
   const rest = holders.length - shown.length;
@@ -89,7 +89,7 @@ export function describeHolders(holders: readonly DeviceHolder[]): string {
 /**
  * Opens the device with O_EXCL and closes it again: on a block device that succeeds only while no
  * mount, dm, md, swap or other O_EXCL opener claims it. It does not exclude plain openers (dd): see
- * `findHolders`. Opening it for reading makes no request to the device itself.
+ * `findUsers`. Opening it for reading makes no request to the device itself.
  */
 export async function openExclusive(devicePath: string): Promise<Result<void, ExclusiveError>> {
   try {

@@ -25,24 +25,24 @@ import { MAX_BACKGROUND, MAX_IO_BYTES } from '../../protocol/fuse/wire.ts';
 /** Requests that a volume may always have: it goes on, however little memory there is. */
 export const LEAST_REQUESTS = 2;
 
-export const HELD_MEMORY_BYTES = 256 * 1024 * 1024;
+export const UNANSWERED_BYTES_MAX = 256 * 1024 * 1024;
 
-export interface HeldMemoryOptions {
+export interface UnansweredDataOptions {
   readonly budgetBytes: number;
   /** As many volumes as there may be at the same time. */
   readonly volumesMax: number;
 }
 
 /** What one volume holds, and its limit. */
-export class HeldShare {
-  readonly #memory: HeldMemory;
-  #heldBytes = 0;
+export class UnansweredShare {
+  readonly #memory: UnansweredData;
+  #unansweredBytes = 0;
   #limit: number;
   #isGone = false;
   /** Takes another limit to the kernel. Until there is one the limit is the first one. */
   #tell: ((requests: number) => void) | undefined;
 
-  constructor(memory: HeldMemory, limit: number) {
+  constructor(memory: UnansweredData, limit: number) {
     this.#memory = memory;
     this.#limit = limit;
   }
@@ -54,9 +54,9 @@ export class HeldShare {
 
   /** What it may hold when the others have this limit. */
   claimBytes(limit: number): number {
-    if (this.#isGone) return this.#heldBytes;
+    if (this.#isGone) return this.#unansweredBytes;
     const own = this.#tell === undefined ? this.#limit : limit;
-    return Math.max(own * MAX_IO_BYTES, this.#heldBytes);
+    return Math.max(own * MAX_IO_BYTES, this.#unansweredBytes);
   }
 
   /** The kernel has the first limit, and from now on `tell` takes others to it. */
@@ -72,21 +72,21 @@ export class HeldShare {
   }
 
   take(bytes: number): void {
-    this.#heldBytes += bytes;
-    if (this.#isBeyond(this.#heldBytes)) this.#memory.adjust();
+    this.#unansweredBytes += bytes;
+    if (this.#isBeyond(this.#unansweredBytes)) this.#memory.adjust();
   }
 
   give(bytes: number): void {
-    const before = this.#heldBytes;
-    this.#heldBytes -= bytes;
-    if (this.#isGone && this.#heldBytes === 0) this.#memory.forget(this);
+    const before = this.#unansweredBytes;
+    this.#unansweredBytes -= bytes;
+    if (this.#isGone && this.#unansweredBytes === 0) this.#memory.forget(this);
     else if (this.#isBeyond(before)) this.#memory.adjust();
   }
 
   /** The kernel asks for nothing more. What is held counts until it is given back. */
   leave(): void {
     this.#isGone = true;
-    if (this.#heldBytes === 0) this.#memory.forget(this);
+    if (this.#unansweredBytes === 0) this.#memory.forget(this);
     else this.#memory.adjust();
   }
 
@@ -97,25 +97,28 @@ export class HeldShare {
 }
 
 /** The shares of all volumes of the process. */
-export class HeldMemory {
+export class UnansweredData {
   readonly #budgetBytes: number;
   readonly #volumesMax: number;
-  readonly #shares = new Set<HeldShare>();
+  readonly #shares = new Set<UnansweredShare>();
 
-  constructor({ budgetBytes, volumesMax }: HeldMemoryOptions) {
+  constructor({ budgetBytes, volumesMax }: UnansweredDataOptions) {
     this.#budgetBytes = budgetBytes;
     this.#volumesMax = volumesMax;
   }
 
   /** A volume more. `isAdjustable`: its limit will be changed later, connect() follows. */
-  join(isAdjustable: boolean): HeldShare {
-    const share = new HeldShare(this, isAdjustable ? this.#limitThatFits(1) : this.#fixedLimit());
+  join(isAdjustable: boolean): UnansweredShare {
+    const share = new UnansweredShare(
+      this,
+      isAdjustable ? this.#limitThatFits(1) : this.#fixedLimit(),
+    );
     this.#shares.add(share);
     this.adjust();
     return share;
   }
 
-  forget(share: HeldShare): void {
+  forget(share: UnansweredShare): void {
     if (this.#shares.delete(share)) this.adjust();
   }
 

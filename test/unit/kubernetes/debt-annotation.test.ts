@@ -8,7 +8,7 @@ import {
   mergeDebts,
   mergeNexuses,
   parseDebts,
-} from '../../../src/kubernetes/debts.ts';
+} from '../../../src/kubernetes/debt-annotation.ts';
 
 const NOW = Date.parse('2026-11-29T12:00:00Z');
 const TARGET = { host: '10.0.0.1', port: 3260, targetName: 'iqn.2026-01.io.example:vol', lun: 1 };

@@ -8,7 +8,7 @@
  */
 import { randomBytes, randomInt } from 'node:crypto';
 import { err, ok, type Result } from '../../base/result.ts';
-import { systemClock } from '../../host/clock.ts';
+import { systemClock } from '../../host/system-clock.ts';
 import { type DiscoveredTarget, discoverTargets } from '../../host/iscsi/initiator-discovery.ts';
 import { createInitiator } from '../../host/iscsi/initiator.ts';
 import type { Portal, Session, SessionTarget, TransportFailure } from '../../ports/session.ts';
@@ -39,7 +39,7 @@ export interface Opened {
   readonly loginUs: number;
 }
 
-export interface Answer {
+export interface TargetAnswer {
   readonly data: Buffer;
   readonly us: number;
 }
@@ -100,7 +100,7 @@ export async function ask(
   what: string,
   command: Uint8Array,
   receive: number,
-): Promise<Result<Answer, CommandFault>> {
+): Promise<Result<TargetAnswer, CommandFault>> {
   const startUs = systemClock.nowUs();
   const result = await runCommand(context, { what, cdb: command, receive });
   if (result.kind === 'fault') return err(result.fault);

@@ -1,6 +1,6 @@
 /**
  * The writes by which a node claims a single-node volume before anything is attached, and gives it back
- * after unstage (rules: kubernetes/owner.ts, what is written with them: kubernetes/debts.ts).
+ * after unstage (rules: kubernetes/owner.ts, what is written with them: kubernetes/debt-annotation.ts).
  *
  * Each write is a compare-and-swap on the PV's uid and resourceVersion; after a conflict the PV is read
  * again and judged anew. Owner and debts change in one write: there is no moment in which the volume is
@@ -19,7 +19,7 @@ import {
   mergeDebts,
   parseDebts,
   unknownDebt,
-} from '../../kubernetes/debts.ts';
+} from '../../kubernetes/debt-annotation.ts';
 import { DEBTS_KEY, OWNER_KEY, statusKey, statusNodes } from '../../kubernetes/keys.ts';
 import {
   describeRefusal,
@@ -27,7 +27,7 @@ import {
   OUT_OF_SERVICE_TAINT,
   type OwnerNode,
 } from '../../kubernetes/owner.ts';
-import { CsiError } from '../wire/status.ts';
+import { CsiError } from '../wire/csi-error.ts';
 
 export const TRY_MS = 2_000;
 /** Of a claim: half of it to read the PV, half to write it. The kubelet waits for two minutes. */
@@ -84,7 +84,7 @@ export async function claimOwner(options: OwnerOptions, wanted: ClaimWanted): Pr
     const plan = planClaim({ own, said: wanted.left, pv, node, from });
     const { entry, debts, text } = plan;
     const { wasHeld } = plan;
-    if (verdict.kind === 'held' && pv.annotations[DEBTS_KEY] === text) {
+    if (verdict.kind === 'owned' && pv.annotations[DEBTS_KEY] === text) {
       return { pv, entry, debts, wasHeld };
     }
     const stale = from === undefined ? {} : { [statusKey(from)]: null };
@@ -133,8 +133,8 @@ function planClaim({ own, said, pv, node, from }: PlanInput): Plan {
   const holder = from ?? (ownerOf(pv) === node && said === undefined ? node : undefined);
   const isTold = holder === undefined || found.some((entry) => isClaimOf(entry, holder));
   const debts = [...others, ...(said ?? []), ...(isTold ? [] : [unknownDebt(holder, now)])];
-  const isHeld = ownerOf(pv) === node && mine !== undefined && covers(mine, own);
-  const entry = isHeld ? mine : own;
+  const isClaimed = ownerOf(pv) === node && mine !== undefined && covers(mine, own);
+  const entry = isClaimed ? mine : own;
   // What this claim says of itself need not be said twice.
   const told = mine === undefined || !covers(entry, mine) ? debts : debts.filter(isNotOf(mine));
   const wasHeld = mine !== undefined && said === undefined;
@@ -209,7 +209,7 @@ export interface ReleaseTerms {
    * pathd was given every debt when it attached the volume, and what it says is all there is. False: what
    * the PV says of others stands.
    */
-  readonly isSettled: boolean;
+  readonly isPaid: boolean;
   /** See Claimed. Where the stage did not come to an end, that claim's entry stays as a debt. */
   readonly wasHeld: boolean;
   /** The volume is being staged again: what the PV says by now may be the claim of that stage. */
@@ -248,7 +248,7 @@ export async function releaseOwner(options: OwnerOptions, terms: ReleaseTerms): 
 
 function planRelease(
   { node, log }: OwnerOptions,
-  { volumeId, uid, left, isOwner, isSettled, wasHeld }: ReleaseTerms,
+  { volumeId, uid, left, isOwner, isPaid, wasHeld }: ReleaseTerms,
   pv: PersistentVolume,
 ): Record<string, string | null> {
   const owner = ownerOf(pv);
@@ -266,8 +266,8 @@ function planRelease(
   const now = Date.now();
   const found = parseDebts(pv.annotations[DEBTS_KEY], now);
   const kept = found.flatMap((entry) => {
-    if (!isClaimOf(entry, node)) return isSettled && !isAnother && owner === node ? [] : [entry];
-    return wasHeld && !isSettled ? [plain({ ...entry.debt, sinceUnixMs: now })] : [];
+    if (!isClaimOf(entry, node)) return isPaid && !isAnother && owner === node ? [] : [entry];
+    return wasHeld && !isPaid ? [plain({ ...entry.debt, sinceUnixMs: now })] : [];
   });
   const text = formatDebts(mergeDebts([...kept, ...said.map(plain)]));
   const debts = text === pv.annotations[DEBTS_KEY] ? {} : { [DEBTS_KEY]: text ?? null };

@@ -1,6 +1,13 @@
 /** Numbers as people read them. */
 import { describe, expect, it } from 'vitest';
-import { bar, formatAge, formatBytes, formatMicros, plural, wrap } from '../../../src/cli/text.ts';
+import {
+  bar,
+  formatAge,
+  formatBytes,
+  formatMicros,
+  plural,
+  wrap,
+} from '../../../src/cli/terminal-text.ts';
 
 describe('bar', () => {
   it.each([

@@ -1,8 +1,8 @@
 import { loadSync } from '@grpc/proto-loader';
 import type { ServiceDefinition } from '@grpc/grpc-js';
 import { expect, test } from 'vitest';
-import { CSI_PROTO } from '../../../../src/csi/wire/wire.ts';
-import { GRPC_OPTIONS } from '../../../../src/pathd/wire.ts';
+import { CSI_PROTO } from '../../../../src/csi/wire/csi-messages.ts';
+import { GRPC_OPTIONS } from '../../../../src/pathd/grpc-options.ts';
 
 const definition = loadSync(CSI_PROTO, GRPC_OPTIONS);
 const method = (service: string, name: string): ServiceDefinition[string] => {

@@ -17,7 +17,7 @@ import type { CommandContext, CommandFault } from '../../volume/unit/command.ts'
 import { type Command, EXIT } from '../commands.ts';
 import type { TargetOptions } from './options.ts';
 import { type Inquired, type Page, renderInquiry } from './render-inquiry.ts';
-import { ask, type Failure, inSession } from './session.ts';
+import { ask, type Failure, inSession } from './ask-target.ts';
 import { type Report, targetCommand } from './target-command.ts';
 import { formatUrl } from './url.ts';
 

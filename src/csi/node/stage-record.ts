@@ -19,7 +19,7 @@ import { isObject } from '../../base/shape.ts';
 import { type FileError, readWhole, removeWhole, writeWhole } from '../../host/durable-file.ts';
 import type { FilesystemType } from '../../host/mount/filesystem.ts';
 import type { Access, AccessMode, Capability } from '../wire/parse.ts';
-import { CsiError } from '../wire/status.ts';
+import { CsiError } from '../wire/csi-error.ts';
 import type { HomeMark } from './home.ts';
 
 export interface Publication {
@@ -28,7 +28,7 @@ export interface Publication {
   readonly capability: Capability;
 }
 
-export interface VolumeRecord {
+export interface StageRecord {
   readonly version: 1;
   readonly volumeId: string;
   /** staging: NodeStageVolume has begun and has not ended well yet. */
@@ -66,7 +66,7 @@ export class StateStore {
   }
 
   /** The volume's record, undefined when there is none. Throws INTERNAL for a damaged file. */
-  async read(volumeId: string): Promise<VolumeRecord | undefined> {
+  async read(volumeId: string): Promise<StageRecord | undefined> {
     const file = this.#file(this.#volumes, volumeId);
     const record = await readJson(file);
     if (record === undefined) return undefined;
@@ -75,7 +75,7 @@ export class StateStore {
   }
 
   /** Throws RESOURCE_EXHAUSTED when the disk is full; the old record stays then. */
-  async write(record: VolumeRecord): Promise<void> {
+  async write(record: StageRecord): Promise<void> {
     await this.#mark?.set();
     await writeJson(this.#file(this.#volumes, record.volumeId), record);
     // The last one of before may have gone meanwhile, and the mark with it.
@@ -159,7 +159,7 @@ function damaged(file: string, why: string): CsiError {
 // ------------------------------------------------------------------------------- shape of the
 // files
 
-function isVolumeRecord(value: unknown, volumeId: string): value is VolumeRecord {
+function isVolumeRecord(value: unknown, volumeId: string): value is StageRecord {
   return (
     isObject(value) &&
     value['version'] === 1 &&

@@ -1,7 +1,7 @@
 /** An expansion: the volume takes the size over, then the device has to show it. */
 import { beforeEach, expect, it } from 'vitest';
 import { err, ok, type Result } from '../../../src/base/result.ts';
-import { expandVolume } from '../../../src/pathd/expand.ts';
+import { expandVolume } from '../../../src/pathd/grow-volume.ts';
 import type { ExportError } from '../../../src/ports/block.ts';
 
 const GIB = 2 ** 30;

@@ -1,6 +1,6 @@
 import { status } from '@grpc/grpc-js';
 import { expect, test } from 'vitest';
-import { CsiError, toServiceError } from '../../../../src/csi/wire/status.ts';
+import { CsiError, toServiceError } from '../../../../src/csi/wire/csi-error.ts';
 import { PathdError } from '../../../../src/pathd/api.ts';
 
 test.each([

@@ -6,14 +6,14 @@ import {
   releaseOwner,
   type ReleaseTerms,
   removeDeadStatuses,
-} from '../../../../src/csi/cluster/owner.ts';
+} from '../../../../src/csi/cluster/claim-writes.ts';
 import { attachRequest } from '../../../../src/csi/node/attach-request.ts';
 import {
   claimEntry,
   type Debt,
   type DebtEntry,
   parseDebts,
-} from '../../../../src/kubernetes/debts.ts';
+} from '../../../../src/kubernetes/debt-annotation.ts';
 import { OUT_OF_SERVICE_TAINT } from '../../../../src/kubernetes/owner.ts';
 import { PvApi } from '../../../support/kubernetes/pv-api.ts';
 
@@ -40,7 +40,7 @@ const claim = (node: string, left?: readonly Debt[]): Promise<Claimed> =>
     { api: api.api, node, log: LOG },
     { volumeId: 'pv-1', pv: api.pv, entry: () => Promise.resolve(entryOf(node)), left },
   );
-const CLEAN = { left: [], isOwner: true, isSettled: true, wasHeld: false, isOver: () => false };
+const CLEAN = { left: [], isOwner: true, isPaid: true, wasHeld: false, isOver: () => false };
 const release = (node: string, more: Partial<ReleaseTerms> = {}): Promise<boolean> =>
   releaseOwner(
     { api: api.api, node, log: LOG },
@@ -240,7 +240,7 @@ describe('registrations of others may be taken away', () => {
   test('only where the claim was taken from a named node, by a stage that failed too', async () => {
     await claim('n2');
     expect(await may('n1')).toBe(true);
-    await release('n1', { isSettled: false });
+    await release('n1', { isPaid: false });
     expect(await may('n1')).toBe(true);
   });
 
@@ -335,7 +335,7 @@ describe('what a holder may still have under way', () => {
     expect(api.calls).toEqual([]);
     expect([wasHeld, earlier]).toMatchObject([true, [{ node: 'n1', allPaths: true }]]);
     // The stage fails: what that claim has left is not forgotten.
-    expect(await release('n1', { isSettled: false, wasHeld })).toBe(true);
+    expect(await release('n1', { isPaid: false, wasHeld })).toBe(true);
     expect(api.annotations).not.toHaveProperty([OWNER]);
     expect(debts()).toEqual(['n1 every p0']);
   });
@@ -350,7 +350,7 @@ describe('what a holder may still have under way', () => {
     await claim('n2');
     api.edit({ [OWNER]: null });
     const { wasHeld } = await claim('n1');
-    expect(await release('n1', { isSettled: false, wasHeld })).toBe(true);
+    expect(await release('n1', { isPaid: false, wasHeld })).toBe(true);
     expect(debts()).toEqual(['n2 every p0']);
     expect((await claim('n3')).debts).toMatchObject([{ node: 'n2' }]);
   });
@@ -362,7 +362,7 @@ describe('what a holder may still have under way', () => {
       const { debts: earlier, wasHeld } = await claim('n1');
       const own = { ...KEPT_OUT, sinceUnixMs: 1_000 + attempt, paths: [] };
       const left = [own, ...earlier.filter(({ node }) => node !== 'n1')];
-      await release('n1', { left, isSettled: false, wasHeld });
+      await release('n1', { left, isPaid: false, wasHeld });
     }
     expect(debts()).toEqual(['n2 every p0', 'n1 ']);
   });

@@ -21,7 +21,7 @@ import { isPathName } from '../pathd/facts.ts';
 import { formatPortal, parsePathUrl } from './path-url.ts';
 
 export type { Debt };
-export type DebtPath = Debt['paths'][number];
+export type DebtEntryPath = Debt['paths'][number];
 
 /** One entry of the annotation. */
 export interface DebtEntry {
@@ -136,7 +136,7 @@ export function mergeDebts(entries: readonly DebtEntry[]): readonly DebtEntry[] 
 // ------------------------------------------------------------------------------------- the text
 
 /** `p0 iscsi://10.0.0.1:3260/iqn.…/1 isid=400001370000 kept-out`: one word a fact, for people too. */
-function formatPath({ name, host, port, targetName, lun, isid, keptOut }: DebtPath): string {
+function formatPath({ name, host, port, targetName, lun, isid, keptOut }: DebtEntryPath): string {
   const words = [
     encodeURI(name),
     `iscsi://${formatPortal({ host, port })}/${targetName}/${String(lun)}`,
@@ -198,7 +198,7 @@ function parseEntry(value: unknown, nowMs: number): DebtEntry | undefined {
   };
 }
 
-function parsePath(value: unknown): DebtPath | undefined {
+function parsePath(value: unknown): DebtEntryPath | undefined {
   if (typeof value !== 'string') return undefined;
   const [written = '', url = '', ...words] = value.split(' ');
   // "p0, removed"

@@ -2,13 +2,13 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { StateStore, type VolumeRecord } from '../../../../src/csi/node/state.ts';
+import { StateStore, type StageRecord } from '../../../../src/csi/node/stage-record.ts';
 
 let dir: string;
 let store: StateStore;
 const file = (): string => join(dir, 'volumes', 'pv-1.json');
 
-const RECORD: VolumeRecord = {
+const RECORD: StageRecord = {
   version: 1,
   volumeId: 'pv-1',
   phase: 'staged',

@@ -17,14 +17,14 @@ import type { Volume } from '../volume/volume.ts';
 import { PathdError } from './api.ts';
 
 /** What a volume holds, or is about to hold. */
-export interface Claim {
+export interface UnitInUse {
   readonly identity: LuIdentity | undefined;
   readonly targets: readonly SessionTarget[];
   /** Empty: the operator has not said. */
   readonly expectedSerial: string;
 }
 
-function claimOf(volume: Volume): Claim {
+function claimOf(volume: Volume): UnitInUse {
   const { paths, policy } = volume.wanted;
   const targets = paths.map(({ target }) => target);
   return { identity: volume.identity, targets, expectedSerial: policy.expectedSerial };
@@ -35,7 +35,7 @@ function address({ host, port, targetName, lun }: SessionTarget): string {
 }
 
 /** Why the two are one logical unit; undefined: nothing says so. */
-export function sameUnit(a: Claim, b: Claim): string | undefined {
+export function sameUnit(a: UnitInUse, b: UnitInUse): string | undefined {
   const [one, other] = [a.identity, b.identity];
   if (one === undefined || other === undefined) return undefined;
   const strong = one.strong.find((name) => other.strong.includes(name));
@@ -50,20 +50,20 @@ export function sameUnit(a: Claim, b: Claim): string | undefined {
 }
 
 /** The logical units of this process, each held by one volume from the end of its start to its close. */
-export class Claims {
-  readonly #held = new Map<string, Volume>();
+export class UnitsInUse {
+  readonly #volumes = new Map<string, Volume>();
 
   /** The unit of a volume that has just started; refused where another volume has it. */
   take(volumeId: string, volume: Volume): Result<void, PathdError> {
     // Nothing is awaited between the look and the claim: of two attaches at once only one passes.
     const allowed = this.check(volumeId, claimOf(volume));
-    if (allowed.ok) this.#held.set(volumeId, volume);
+    if (allowed.ok) this.#volumes.set(volumeId, volume);
     return allowed;
   }
 
   /** Whether this volume may hold that, or another one of this node does. */
-  check(volumeId: string, claim: Claim): Result<void, PathdError> {
-    for (const [other, volume] of this.#held) {
+  check(volumeId: string, claim: UnitInUse): Result<void, PathdError> {
+    for (const [other, volume] of this.#volumes) {
       const why = other === volumeId ? undefined : sameUnit(claim, claimOf(volume));
       if (why === undefined) continue;
       const detail = `volume ${other} on this node is the same logical unit (${why})`;
@@ -75,6 +75,6 @@ export class Claims {
   }
 
   release(volumeId: string): void {
-    this.#held.delete(volumeId);
+    this.#volumes.delete(volumeId);
   }
 }

@@ -1,21 +1,21 @@
 /** The bound of what all volumes hold together: parts, volumes that come and go, what was handed out before. */
 import { describe, expect, it } from 'vitest';
 import {
-  HeldMemory,
-  type HeldShare,
+  UnansweredData,
+  type UnansweredShare,
   LEAST_REQUESTS,
-} from '../../../../src/host/block/held-memory.ts';
+} from '../../../../src/host/block/unanswered-data.ts';
 
 const MIB = 1024 * 1024;
 const REQUEST = MIB / 4;
 
 /** A kernel that asks each volume for as much as it is told it may. */
 class Rack {
-  readonly memory: HeldMemory;
-  readonly volumes: { share: HeldShare; limit: number; held: number; isGone: boolean }[] = [];
+  readonly memory: UnansweredData;
+  readonly volumes: { share: UnansweredShare; limit: number; held: number; isGone: boolean }[] = [];
 
   constructor(budgetMib: number, volumesMax = 100) {
-    this.memory = new HeldMemory({ budgetBytes: budgetMib * MIB, volumesMax });
+    this.memory = new UnansweredData({ budgetBytes: budgetMib * MIB, volumesMax });
   }
 
   attach(isAdjustable = true): number {

@@ -6,7 +6,7 @@
  * int64 as number: every int64 here is a size, and 2^53 bytes are 9 PB. Larger ones arrive rounded,
  * are no safe integers any more, and are refused by parse.ts.
  */
-import { protoFile } from '../../pathd/wire.ts';
+import { protoFile } from '../../pathd/grpc-options.ts';
 
 /** Published definition; beside `src` in the repository and in the image. */
 export const CSI_PROTO = protoFile('csi.proto');

@@ -5,7 +5,7 @@ import type { VolumeSnapshot } from '../volume/volume-types.ts';
 import { isWriteProtected } from '../volume/unit/write-protection.ts';
 import { describeFencing } from '../volume/fence/fence.ts';
 import type { PathSpec, PathStatus, SwitchStatus, VolumeStatus } from './api.ts';
-import type { PathState, VolumeState } from './facts.ts';
+import type { ShownPathState, VolumeState } from './facts.ts';
 
 /** Rack and room of each path's target, by path name. */
 export type Places = ReadonlyMap<string, { readonly rack: string; readonly room: string }>;
@@ -74,7 +74,10 @@ function pathStatus(
   };
 }
 
-function pathState(path: VolumeSnapshot['paths'][number], current: string | undefined): PathState {
+function pathState(
+  path: VolumeSnapshot['paths'][number],
+  current: string | undefined,
+): ShownPathState {
   if (path.identity.kind === 'banned') return 'banned';
   if (isWriteProtected(path.identity)) return 'write-protected';
   if (path.identity.kind === 'unverified') return 'unverified';

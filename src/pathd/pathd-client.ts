@@ -11,7 +11,7 @@ import {
   type VolumeNotice,
   type VolumeStatus,
 } from './api.ts';
-import { loadPathd } from './wire.ts';
+import { loadPathd } from './grpc-options.ts';
 
 export interface PathdClient extends PathdApi {
   /** The state again at every change, until the signal is aborted; throws when pathd goes away. */
