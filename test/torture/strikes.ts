@@ -68,6 +68,8 @@ export class Strikes {
   readonly #impaired = new Set<Gateway>();
   /** Gateways that were another unit: since when they are themselves again. */
   readonly #strangers = new Map<string, number>();
+  /** Addresses that have moved: to which gateway they lead. */
+  readonly #leadsTo = new Map<string, string>();
   readonly #underWay = new Set<Promise<void>>();
   #dark = false;
   #full = false;
@@ -91,7 +93,17 @@ export class Strikes {
 
   /** When the path led to the volume again, ms; Infinity: it does not; undefined: it always has. */
   strangerSince(path: string): number | undefined {
-    return this.#strangers.get(path);
+    const own = this.#strangers.get(path);
+    const there = this.#leadsTo.get(path);
+    const others = there === undefined ? undefined : this.#strangers.get(there);
+    return own === undefined || others === undefined ? (own ?? others) : Math.max(own, others);
+  }
+
+  /** A path that led to another unit by its moved address does so no more. */
+  #leadsBack(path: string): void {
+    const since = this.strangerSince(path);
+    this.#leadsTo.delete(path);
+    if (since !== undefined) this.#strangers.set(path, Math.min(since, performance.now()));
   }
 
   /** Something that `over` waits for. */
@@ -178,10 +190,14 @@ export class Strikes {
     const stranger = fault.name === FAULTS['wrong LU'].name;
     if (stranger) this.#strangers.set(gateway.name, Infinity);
     this.#scene.note(`${gateway.name}: ${fault.name} for ${String(ms)} ms`);
-    await fault.begin(gateway, this.#prng, this.#otherThan(gateway));
+    const other = this.#otherThan(gateway);
+    await fault.begin(gateway, this.#prng, other);
+    const leadsElsewhere = fault.name === FAULTS['moved address'].name;
+    if (leadsElsewhere) this.#leadsTo.set(gateway.name, other.name);
     await pause(ms);
     await fault.heal(gateway);
     if (stranger) this.#strangers.set(gateway.name, performance.now());
+    if (leadsElsewhere) this.#leadsBack(gateway.name);
     this.#scene.note(`${gateway.name}: ${fault.name} is over`);
     this.#impaired.delete(gateway);
     health.end(gateway.name);
