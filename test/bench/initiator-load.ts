@@ -6,6 +6,7 @@ import { BufferPool, type Slab } from '../../src/host/block/fuse-buffers.ts';
 import { createInitiator } from '../../src/host/iscsi/initiator.ts';
 import { type LateBuffer, READ_TAILROOM } from '../../src/ports/read-buffer.ts';
 import type { ConnectOptions, ScsiOutcome, Session } from '../../src/ports/session.ts';
+import { MAX_IO_BYTES } from '../../src/protocol/fuse/wire.ts';
 import { read16, testUnitReady, write16 } from '../../src/protocol/scsi/cdb.ts';
 import type { Target } from '../support/targets/tgt.ts';
 
@@ -55,12 +56,15 @@ export async function logIn(
 class Lane implements LateBuffer {
   readonly length: number;
   #slab: Slab | undefined;
+  /** Above what a FUSE request can be: memory of its own. */
+  #own: Buffer | undefined;
 
   constructor(length: number) {
     this.length = length;
   }
 
   buffer(): Buffer {
+    if (this.length > MAX_IO_BYTES) return (this.#own ??= ownBuffer(this.length));
     this.#slab ??= POOL.slab(this.length);
     return this.#slab.data(this.length);
   }
@@ -69,6 +73,10 @@ class Lane implements LateBuffer {
     if (this.#slab !== undefined) POOL.release(this.#slab);
     this.#slab = undefined;
   }
+}
+
+function ownBuffer(length: number): Buffer {
+  return Buffer.allocUnsafeSlow(length + READ_TAILROOM).subarray(0, length);
 }
 
 const POOL = new BufferPool();
