@@ -64,7 +64,8 @@ describe('the verdict', () => {
     expect(summary(good).at(-1)).toContain('PASSED');
   });
 
-  const bad: readonly (readonly [string, Partial<DemoOutcome>, RegExp])[] = [
+  type Case = readonly [string, Partial<DemoOutcome>, RegExp];
+  const late: readonly Case[] = [
     [
       'a failover at its bound',
       { switches: [failover(300, 'p0', 'p1'), failover(1, 'p1', 'p2'), home] },
@@ -80,6 +81,25 @@ describe('the verdict', () => {
       { switches: [...good.switches, { ...home, gapMs: 51 }] },
       /^failback p2 to p0: I\/O gap 51 ms/,
     ],
+  ];
+  it.each(late)('is missed for %s, and that nothing was lost is said', (_, change, line) => {
+    const outcome = { ...good, ...change };
+    expect(missed(outcome)).toEqual([expect.stringMatching(line)]);
+    expect(summary(outcome).join('\n')).toContain('TOO SLOW, but nothing lost');
+    expect(JSON.parse(toJson(outcome))).toMatchObject({ passed: false });
+  });
+
+  it('fails for a bad block and a slow failback together', () => {
+    const outcome = {
+      ...good,
+      switches: [...good.switches, { ...home, gapMs: 51 }],
+      badUnderLoad: 1,
+    };
+    expect(missed(outcome)).toHaveLength(2);
+    expect(summary(outcome).join('\n')).toContain('FAILED');
+  });
+
+  const bad: readonly Case[] = [
     [
       'a failback that replayed',
       { switches: [...good.switches, { ...home, replayed: 1 }] },
