@@ -122,7 +122,7 @@ export class Dispatcher {
     const { session } = this.#route;
     const { progress, heard } = session;
     const ping = (): void => session.ping();
-    return { progress, heard, ping, slowOnly: !this.flights.hasQuick };
+    return { session, progress, heard, ping, slowOnly: !this.flights.hasQuick };
   }
 
   submit(request: IoRequest): void {

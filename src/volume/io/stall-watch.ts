@@ -18,6 +18,8 @@ import type { StallSignal } from './io-signal.ts';
 
 /** What is in flight now; undefined: nothing. */
 export interface InFlight {
+  /** Where it is: silence is of one session alone. */
+  readonly session: object;
   /** Session counters, see Session.progress and Session.heard. */
   readonly progress: number;
   readonly heard: number;
@@ -44,6 +46,7 @@ export class StallWatch {
   #periodMs = 0;
   #since: Instant | undefined;
   #progress = -1;
+  #session: object | undefined;
   #heard = -1;
   #pingedAt: Instant | undefined;
   /** A ping is to be answered. */
@@ -139,8 +142,10 @@ export class StallWatch {
     this.#silentMs = 0;
   }
 
-  #listen({ heard, ping }: InFlight, now: Instant, tookMs: number): void {
-    if (heard !== this.#heard) {
+  #listen({ session, heard, ping }: InFlight, now: Instant, tookMs: number): void {
+    // The counters of another session may stand where those of the last one stood.
+    if (session !== this.#session || heard !== this.#heard) {
+      this.#session = session;
       this.#heard = heard;
       this.#awaited = false;
       this.#endSilence();

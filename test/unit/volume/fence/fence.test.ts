@@ -94,7 +94,8 @@ describe('stall watch', () => {
   function watch() {
     const clock = new VirtualClock();
     const seen: string[] = [];
-    const flight = { progress: 1, heard: 1, slowOnly: false, pings: 0, answersPings: true };
+    const counters = { progress: 1, heard: 1 };
+    const flight = { ...counters, session: {}, slowOnly: false, pings: 0, answersPings: true };
     const state = { isBusy: true };
     const ping = (): void => {
       flight.pings++;
@@ -231,6 +232,22 @@ describe('stall watch', () => {
     expect(seen.at(-1)).toBe('silent 400');
   });
 
+  it.each([0, 5_000])(
+    'silence of a session that was left %i ms ago is not of the next',
+    async (ms) => {
+      const { clock, flight, seen, state } = watch();
+      flight.answersPings = false;
+      await clock.advance(390);
+      state.isBusy = ms === 0;
+      await clock.advance(ms);
+      // Its counters happen to stand where those of the last one stood.
+      flight.session = {};
+      state.isBusy = true;
+      await clock.advance(300);
+      expect([flight.pings, seen]).toEqual([2, []]);
+    },
+  );
+
   it('tells of a whole deadline of silence in time, though every look comes late', async () => {
     const { clock, flight, seen } = watch();
     flight.answersPings = false;
@@ -247,7 +264,8 @@ describe('stall watch', () => {
     const clock = new VirtualClock();
     const seen: number[] = [];
     const policy = { ioDeadlineMs: 60_000, flushDeadlineMs: 60_000 };
-    const still = { progress: 1, heard: 1, ping: () => undefined, slowOnly: false };
+    const counters = { progress: 1, heard: 1 };
+    const still = { ...counters, session: {}, ping: () => undefined, slowOnly: false };
     new StallWatch(
       clock,
       () => policy,
