@@ -232,6 +232,12 @@ export const VOLUMES: readonly Mutation[] = [
     volume('io/stall-watch', 'Math.min(tookMs, 2 * this.#periodMs)', 'tookMs'),
   ),
   mutation(
+    'silence-carried',
+    'the silence of the session that was left counts against the next one',
+    ['test/unit/volume/fence/fence.test.ts', 'silence of a session that was left'],
+    volume('io/stall-watch', 'session !== this.#session || heard', 'heard'),
+  ),
+  mutation(
     'late-looks',
     'each look counts two periods at most, though the sockets were read since',
     ['test/unit/volume/fence/fence.test.ts', 'though every look comes late'],

@@ -115,6 +115,7 @@ export class StallWatch {
       return;
     }
     const wasSilent = this.#silentMs > 0;
+    if (inFlight.session !== this.#session) this.#since = undefined;
     this.#listen(inFlight, now, tookMs);
     if (this.#since === undefined || inFlight.progress !== this.#progress) {
       const stalledMs = this.#since === undefined ? undefined : now - this.#since;

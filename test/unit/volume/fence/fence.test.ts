@@ -248,6 +248,18 @@ describe('stall watch', () => {
     },
   );
 
+  it('I/O that goes on in another session has not stood still for what the last one took', async () => {
+    const { clock, flight, seen } = watch();
+    await clock.advance(450);
+    flight.session = {};
+    flight.progress++;
+    await clock.advance(50);
+    expect(seen).toEqual([]);
+    flight.progress++;
+    await clock.advance(50);
+    expect(seen).toEqual(['progress after 50']);
+  });
+
   it('tells of a whole deadline of silence in time, though every look comes late', async () => {
     const { clock, flight, seen } = watch();
     flight.answersPings = false;
