@@ -11,8 +11,8 @@ export const OWNERS: readonly Mutation[] = [
     [OWNER, 'not under a claim that was free'],
     {
       file: 'src/csi/node/attach-request.ts',
-      was: "return allPaths && holder !== '' && holder !== self;",
-      is: "return holder !== '';",
+      was: "return allPaths && former !== '' && former !== self;",
+      is: "return former !== '';",
     },
   ),
   mutation(
@@ -21,8 +21,8 @@ export const OWNERS: readonly Mutation[] = [
     [OWNER, 'not from a holder that nobody can name'],
     {
       file: 'src/csi/node/attach-request.ts',
-      was: "return allPaths && holder !== '' && holder !== self;",
-      is: 'return allPaths && holder !== self;',
+      was: "return allPaths && former !== '' && former !== self;",
+      is: 'return allPaths && former !== self;',
     },
   ),
   mutation(

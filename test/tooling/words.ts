@@ -51,6 +51,8 @@ const RETIRED: readonly Retired[] = [
   retired('findHolders', 'findUsers'),
   retired('describeHolders', 'describeUsers'),
   retired('DeviceHolder', 'DeviceUser'),
+  retired('holder', 'user, owner, former node', /^src\/(volume\/(reserve|unit)|protocol\/scsi)\//),
+  retired('holders', 'users, former nodes'),
 ];
 
 export function wordProblems(sources: Sources): readonly string[] {

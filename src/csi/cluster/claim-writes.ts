@@ -130,9 +130,9 @@ function planClaim({ own, said, pv, node, from }: PlanInput): Plan {
     if (!entry.isClaim) return [entry.debt];
     return said !== undefined && isClaimOf(entry, node) ? [] : [over(entry)];
   });
-  const holder = from ?? (ownerOf(pv) === node && said === undefined ? node : undefined);
-  const isTold = holder === undefined || found.some((entry) => isClaimOf(entry, holder));
-  const debts = [...others, ...(said ?? []), ...(isTold ? [] : [unknownDebt(holder, now)])];
+  const ownerBefore = from ?? (ownerOf(pv) === node && said === undefined ? node : undefined);
+  const isTold = ownerBefore === undefined || found.some((entry) => isClaimOf(entry, ownerBefore));
+  const debts = [...others, ...(said ?? []), ...(isTold ? [] : [unknownDebt(ownerBefore, now)])];
   const isClaimed = ownerOf(pv) === node && mine !== undefined && covers(mine, own);
   const entry = isClaimed ? mine : own;
   // What this claim says of itself need not be said twice.

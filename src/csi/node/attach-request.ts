@@ -43,6 +43,6 @@ export function attachRequest(terms: AttachTerms): AttachRequest {
  * A named node that has never given the volume back, and of which the cluster or the operator has said
  * that it writes no more: the claim was taken from it, by this stage or by one before that failed.
  */
-function isOfDeadNode({ node: holder, allPaths }: Debt, self: string): boolean {
-  return allPaths && holder !== '' && holder !== self;
+function isOfDeadNode({ node: former, allPaths }: Debt, self: string): boolean {
+  return allPaths && former !== '' && former !== self;
 }

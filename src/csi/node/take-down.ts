@@ -19,7 +19,7 @@ const OPEN_TIMEOUT_MS = 10_000;
  * A container that is being started has, for a moment, a copy of every mount of the host in its own mount
  * namespace, and udev opens what has changed: such users pass.
  */
-const PASSING_HOLDER_MS = 3_000;
+const PASSING_USER_MS = 3_000;
 const LOOK_AGAIN_MS = 100;
 
 /**
@@ -51,7 +51,7 @@ export async function takeDown(
 }
 
 async function requireUnused(mounts: Mounts, volumeId: string, device: string): Promise<void> {
-  const until = performance.now() + PASSING_HOLDER_MS;
+  const until = performance.now() + PASSING_USER_MS;
   for (;;) {
     const opened = await withDeadline(mounts.openExclusive(device), device);
     if (opened.ok || opened.error.kind === 'no-device') return;
@@ -64,10 +64,10 @@ async function requireUnused(mounts: Mounts, volumeId: string, device: string): 
 }
 
 async function busy(mounts: Mounts, volumeId: string, device: string): Promise<CsiError> {
-  const holders = describeUsers(await mounts.findUsers(device));
+  const users = describeUsers(await mounts.findUsers(device));
   return new CsiError(
     'FAILED_PRECONDITION',
-    `volume ${volumeId}: ${device} is still in use, it stays attached: ${holders}`,
+    `volume ${volumeId}: ${device} is still in use, it stays attached: ${users}`,
   );
 }
 

@@ -18,8 +18,8 @@ import type { LoopDevice } from './loop.ts';
 import { detachLoop, isLoopGone, loopSizeBytes, refreshLoopSize } from './loop.ts';
 
 /** An open by udev or blkid is over within this time; a process that has it open for longer is a user. */
-const PASSING_HOLDER_MS = 1000;
-const PASSING_HOLDER_LOOKS = 5;
+const PASSING_USER_MS = 1000;
+const PASSING_USER_LOOKS = 5;
 /** For what the kernel does by itself: a loop device's last reference, an unmount. */
 const GONE_TIMEOUT_MS = 5000;
 /** By force: no long wait for what goes by itself later. */
@@ -29,8 +29,8 @@ const ASK_TIMEOUT_MS = 3000;
 const POLL_MS = 10;
 
 /** Error `busy` that names the users. */
-export function busy(path: string, holders: string): Result<never, ExportError> {
-  return err({ kind: 'busy', detail: `${path} is in use: ${holders}` });
+export function busy(path: string, users: string): Result<never, ExportError> {
+  return err({ kind: 'busy', detail: `${path} is in use: ${users}` });
 }
 
 /** Polls until `holds` is true; false at the time limit. */
@@ -51,12 +51,12 @@ export async function checkUnused(
   for (let attempt = 1; ; attempt++) {
     const exclusive = await openExclusive(path);
     if (!exclusive.ok && exclusive.error.kind === 'no-device') return ok(undefined);
-    const holders = await findUsers(path, ownFd);
-    if (exclusive.ok && holders.length === 0) return ok(undefined);
+    const users = await findUsers(path, ownFd);
+    if (exclusive.ok && users.length === 0) return ok(undefined);
     // A mount does not pass by itself; an open by udev or blkid does.
-    const stays = !exclusive.ok && holders.length > 0;
-    if (stays || attempt === PASSING_HOLDER_LOOKS) return busy(path, describeUsers(holders));
-    await delay(PASSING_HOLDER_MS / PASSING_HOLDER_LOOKS);
+    const stays = !exclusive.ok && users.length > 0;
+    if (stays || attempt === PASSING_USER_LOOKS) return busy(path, describeUsers(users));
+    await delay(PASSING_USER_MS / PASSING_USER_LOOKS);
   }
 }
 
@@ -291,6 +291,6 @@ export async function removeMount(mountPoint: string): Promise<Result<void, Expo
     }
     last = await unmountFuse(mountPoint, { force: true });
     return false;
-  }, PASSING_HOLDER_MS);
+  }, PASSING_USER_MS);
   return last;
 }

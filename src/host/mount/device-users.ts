@@ -69,20 +69,20 @@ export async function findUsers(devicePath: string, ownFd?: number): Promise<Dev
   if (numbers === undefined) return [];
   const pids = await processIds();
   const tables = await mountsByNamespace(pids);
-  const holders = [
+  const users = [
     ...(await findStackedDevices(numbers)),
     ...(await findSwap(devicePath)),
     ...findMounts(devicePath, numbers, tables),
     ...(await findOpenDescriptors({ ...numbers, ...sortMounts(tables), ownFd }, pids)),
   ];
-  return holders.map((what) => ({ what }));
+  return users.map((what) => ({ what }));
 }
 
 /** One line that names every user, for the detail of a `busy` error. */
-export function describeUsers(holders: readonly DeviceUser[]): string {
-  if (holders.length === 0) return 'held by something that /proc and /sys do not show';
-  const shown = holders.slice(0, 8).map((holder) => holder.what);
-  const rest = holders.length - shown.length;
+export function describeUsers(users: readonly DeviceUser[]): string {
+  if (users.length === 0) return 'held by something that /proc and /sys do not show';
+  const shown = users.slice(0, 8).map((user) => user.what);
+  const rest = users.length - shown.length;
   return shown.join('; ') + (rest > 0 ? `; and ${rest} more` : '');
 }
 
