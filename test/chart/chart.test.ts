@@ -439,7 +439,11 @@ describe('refused at install', () => {
     ['`forever` where it means nothing', { 'policy.parameters.hold-down': 'forever' }, /hold-down/],
     ['a duration out of its range', { 'policy.parameters.probe-interval': '7h' }, /probe-interval/],
     ['a count out of its range', { 'policy.parameters.probe-failures': 11 }, /probe-failures/],
-    ['a number that is no duration', { 'policy.parameters.hold-down': 10 }, /hold-down/],
+    [
+      'a number that is no duration, and not as if only 0 were allowed',
+      { 'policy.parameters.no-path-timeout': 120 },
+      /no-path-timeout': got number, want string/,
+    ],
     ['a word for a fence', { 'policy.parameters.fencing': 'hope' }, /fencing/],
     ['one InitiatorName for all nodes', { initiatorNameTemplate: 'iqn.2026-01.x:a' }, /initiator/],
     ['a relative directory', { kubeletDir: 'var/lib' }, /kubeletDir/],

@@ -8,7 +8,9 @@
 import type { Form, Limits } from '../../src/paths/policy-values.ts';
 
 export interface ValueSchema {
-  readonly type: string | readonly string[];
+  readonly type?: string | readonly string[];
+  /** Instead of a type: a text, or the number that needs no unit. */
+  readonly anyOf?: readonly [{ readonly type: 'string' }, { readonly const: 0 }];
   /** The form; the empty text is "as the set says". */
   readonly pattern: string;
   /** The range. */
@@ -56,16 +58,18 @@ export function schemaOf(form: Form): ValueSchema {
 }
 
 function durationSchema([min, max]: Limits): ValueSchema {
-  // A number in YAML has no unit, and only 0 needs none.
-  const bare = min === 0 ? { minimum: 0, maximum: 0 } : {};
+  // A number in YAML has no unit, and only 0 needs none. As a maximum of 0 helm would tell the operator to set 0.
+  const type =
+    min === 0
+      ? ({ anyOf: [{ type: 'string' }, { const: 0 }] } as const)
+      : ({ type: 'string' } as const);
   const words = [...(min === 0 ? ['0'] : []), ...(max === Infinity ? ['forever'] : [])];
   return {
-    type: min === 0 ? ['string', 'integer'] : 'string',
+    ...type,
     pattern: ['^$', ...words.map((word) => `^${word}$`), `^${DURATION}$`].join('|'),
     ...(max === Infinity
       ? {}
       : { allOf: [{ pattern: anyOf([...words, ...durations(min, max)]) }] }),
-    ...bare,
   };
 }
 

@@ -23,11 +23,12 @@ const chart = (JSON.parse(readFileSync(file, 'utf8')) as Values).properties.poli
 
 /** As JSON Schema has it. */
 function accepts(schema: ValueSchema, value: string | number): boolean {
-  const types = [schema.type].flat();
+  const types = [schema.type ?? ['string']].flat();
   if (typeof value === 'string') {
     const patterns = [schema, ...(schema.allOf ?? [])].map(({ pattern }) => new RegExp(pattern));
     return types.includes('string') && patterns.every((pattern) => pattern.test(value));
   }
+  if (schema.anyOf !== undefined) return value === schema.anyOf[1].const;
   const { minimum = -Infinity, maximum = Infinity } = schema;
   return types.includes('integer') && value >= minimum && value <= maximum;
 }
