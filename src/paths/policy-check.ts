@@ -9,7 +9,8 @@ import { FLOOR } from './weight.ts';
 
 /** How long a silent death goes unnoticed at worst, without I/O: one period and k deadlines. */
 export function detectionBoundMs(policy: Policy): number {
-  const period = policy.probeIntervalMs * (1 + policy.probeJitterPercent / 100);
+  // Not times 1.1: 100 ms would be 110.00000000000001.
+  const period = (policy.probeIntervalMs * (100 + policy.probeJitterPercent)) / 100;
   return Math.ceil(period) + policy.probeFailures * policy.probeTimeoutMs;
 }
 

@@ -479,6 +479,13 @@ describe('refused at install', () => {
     ['log with a fence', { 'write-policy': 'log', fencing: 'gone' }],
     ['floating, declared', { portals: 'floating', reservation: 'off', fencing: 'delay=1s' }],
     ['a timeout after the detection', { 'no-path-timeout': '3101ms' }],
+    [
+      'a timeout after the detection, whose period is a fraction in binary',
+      {
+        ...{ 'probe-interval': '100ms', 'probe-timeout': '50ms', 'probe-failures': '1' },
+        'no-path-timeout': '161ms',
+      },
+    ],
     ['no timeout at all', { 'no-path-timeout': '0', fencing: 'delay=10s' }],
     ['for ever', { 'no-path-timeout': 'forever', fencing: 'delay=1h' }],
     ['a lead that two weights have', { 'failback-lead': '10' }],
