@@ -1,8 +1,8 @@
 /**
  * Failback (D54): the volume moves to a path that has overtaken its current one, gently. Four brakes,
  * each against something else: the lead against ties and noise; the dwell against switching in quick
- * succession; the jitter against thousands of volumes coming home in the same second (they all hit the
- * floor and all grow at the same pace, so the ramp itself synchronises them); the token against causes
+ * succession; the jitter against thousands of volumes that return in the same second (the weights of all
+ * reach 1 and grow at the same pace, so the growth itself puts them in step); the token against causes
  * that are not foreseen: it bounds voluntary switches for any failure trace.
  *
  * And patience: paths that recover together shall cost one switch and one token, not one each. The move
