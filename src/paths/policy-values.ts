@@ -6,8 +6,8 @@ import { err, ok } from '../base/result.ts';
 import type { Result } from '../base/result.ts';
 
 /**
- * What may be typed, for the parser, for people and for the chart's schema (test/chart/patterns.ts): durations in
- * ms, sizes in bytes, limits included.
+ * What may be typed, for the parser, for people, and for the chart's schema and templates (test/chart/patterns.ts,
+ * gen.ts): durations in ms, sizes in bytes, limits included.
  */
 export type Form =
   | { readonly kind: 'duration' | 'count' | 'size' | 'percent'; readonly limits: Limits }

@@ -6,6 +6,7 @@ import { parsePolicyDefaults } from '../../src/csi/cluster/policy-defaults.ts';
 import { DRIVER_NAME, OWNER_PREFIX, STATUS_PREFIX } from '../../src/kubernetes/contract.ts';
 import { DEFAULT_TOPOLOGY_KEYS } from '../../src/kubernetes/keys.ts';
 import { DEFAULT_WEIGHTS } from '../../src/kubernetes/topology.ts';
+import { chartParameters } from './gen.ts';
 import {
   CHART,
   type Container,
@@ -437,8 +438,16 @@ describe('refused at install', () => {
     ['a misspelt policy parameter', { 'policy.parameters.no-path-timout': '1s' }, /no-path-timout/],
     ['a duration without a unit', { 'policy.parameters.hold-down': '10' }, /hold-down/],
     ['`forever` where it means nothing', { 'policy.parameters.hold-down': 'forever' }, /hold-down/],
-    ['a duration out of its range', { 'policy.parameters.probe-interval': '7h' }, /probe-interval/],
-    ['a count out of its range', { 'policy.parameters.probe-failures': 11 }, /probe-failures/],
+    [
+      'a duration out of its range',
+      { 'policy.parameters.probe-interval': '7h' },
+      /policy\.parameters\.probe-interval: 7h is not within 100ms … 1m; default 1s\n/,
+    ],
+    [
+      'a count out of its range',
+      { 'policy.parameters.probe-failures': 11 },
+      /policy\.parameters\.probe-failures: 11 is not within 1 … 10; default 2\n/,
+    ],
     [
       'a number that is no duration, and not as if only 0 were allowed',
       { 'policy.parameters.no-path-timeout': 120 },
@@ -490,7 +499,13 @@ describe('refused at install', () => {
     ['for ever', { 'no-path-timeout': 'forever', fencing: 'delay=1h' }],
     ['a lead that two weights have', { 'failback-lead': '10' }],
   ];
-  test.each(together)('as csi does: %s', (_what, values) => {
+  const edges = chartParameters()
+    .filter(({ form }) => 'limits' in form)
+    .flatMap(({ name, range }) => range.split(' … ').map((edge) => ({ name, edge })));
+  const alone = edges.map(
+    ({ name, edge }) => [`${name}, which is ${edge}`, { [name]: edge }] as const,
+  );
+  test.each([...together, ...alone])('as csi does: %s', (_what, values) => {
     const { policy, ...parameters } = values;
     const set = policy === undefined ? {} : { 'policy.set': policy };
     const own = Object.entries(parameters).map(

@@ -2,7 +2,7 @@
  * `npm run deploy:gen`: writes what follows from something else.
  *
  *   values.yaml, values.schema.json    the policy parameters, from the table in src/paths/policy.ts
- *   templates/_policy.tpl              the values of its sets, for combinations that cannot work
+ *   templates/_policy.tpl              ranges, and the values of its sets for combinations that cannot work
  *   charts/priority-path-csi/README.md the table of values, from those two
  *   deploy/priority-path-csi.yaml      the chart rendered with its defaults, for people without Helm
  *
@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { loadYaml } from '@kubernetes/client-node';
 import { LADDER } from '../../src/paths/policy-check.ts';
 import { PARAMETERS, type PolicySet, valueOf } from '../../src/paths/policy.ts';
+import type { Form } from '../../src/paths/policy-values.ts';
 import { template } from './helm.ts';
 import { schemaOf, type ValueSchema } from './patterns.ts';
 
@@ -20,6 +21,9 @@ const root = new URL('../..', import.meta.url).pathname;
 
 /** Parameters that mean something for one volume only, so not for a chart. */
 export const VOLUME_ONLY = ['expected-serial'];
+
+/** What `priority-path.number` in templates/_policy.tpl makes of `forever`; no other duration is as long. */
+const FOREVER = 1e18;
 
 export interface Schema {
   readonly description?: string;
@@ -79,6 +83,7 @@ function between(text: string, from: string, to: string, middle: string): string
 interface ChartParameter {
   readonly name: string;
   readonly doc: string;
+  readonly form: Form;
   readonly range: string;
   /** `1s`, or `1s, fast 250ms` where a set differs. */
   readonly defaults: string;
@@ -95,11 +100,11 @@ export function chartParameters(): readonly ChartParameter[] {
       const of = (set: PolicySet): string => valueOf(parameter, set);
       const others = Object.entries({ fast, bench }).filter(([, text]) => text !== undefined);
       const defaults = [value, ...others.map(([set, text]) => `${set} ${text ?? ''}`)].join(', ');
-      return { name, doc, range, defaults, of, schema: schemaOf(form) };
+      return { name, doc, form, range, defaults, of, schema: schemaOf(form) };
     });
 }
 
-/** For templates/_policy.tpl: values by set and name, and the pairs of policy-check.ts by name. */
+/** For templates/_policy.tpl: values by set and name, ranges by name, the pairs of policy-check.ts by name. */
 function policyTables(): string {
   const sets = Object.fromEntries(
     (['default', 'fast', 'bench'] as const).map((set) => [
@@ -107,10 +112,18 @@ function policyTables(): string {
       Object.fromEntries(chartParameters().map(({ name, of }) => [name, of(set)])),
     ]),
   );
+  const ranges = chartParameters().flatMap(({ name, form, range }) => {
+    if (!('limits' in form)) return [];
+    const [min, max] = form.limits.map((limit) => Math.min(limit, FOREVER));
+    return [`  ${JSON.stringify(name)}: ${JSON.stringify([min, max, range])}`];
+  });
   const ladder = LADDER.map((pair) => pair.map((field) => PARAMETERS[field].name));
   return [
     '{{- define "priority-path.policySets" -}}',
     JSON.stringify(sets, undefined, 2),
+    '{{- end }}',
+    '{{- define "priority-path.policyRanges" -}}',
+    `{\n${ranges.join(',\n')}\n}`,
     '{{- end }}',
     '{{- define "priority-path.policyLadder" -}}',
     `[\n${ladder.map((pair) => `  ${JSON.stringify(pair)}`).join(',\n')}\n]`,

@@ -69,8 +69,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "priority-path.policyDefaults" -}}
 {{- $values := dict "policy" .Values.policy.set -}}
 {{- range $name, $value := .Values.policy.parameters -}}
-{{- if ne (toString $value) "" -}}
-{{- $_ := set $values $name (toString $value) -}}
+{{- $text := kindIs "string" $value | ternary (toString $value) (toJson $value) -}}
+{{- if ne $text "" -}}
+{{- $_ := set $values $name $text -}}
 {{- end -}}
 {{- end -}}
 {{- toJson $values -}}

@@ -1,13 +1,15 @@
 /**
- * One table: what the chart's schema takes, the parser takes, ranges included, and what the parser refuses helm
- * refuses. csi ends when it starts with a value that it refuses, on every node.
+ * One table: the chart's schema takes what the parser would take if there were no ranges. Ranges are checked by
+ * the chart's templates: test/chart/ranges.test.ts. csi ends when it starts with a value that it refuses, on every node.
  */
 import fc from 'fast-check';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { PARAMETERS, parsePolicy } from '../../../src/paths/policy.ts';
-import type { Form, Limits } from '../../../src/paths/policy-values.ts';
+import { count, duration, percent, size } from '../../../src/paths/policy-values.ts';
+import type { Limits, Parameter } from '../../../src/paths/policy-values.ts';
 import { schemaOf, type ValueSchema } from '../../chart/patterns.ts';
+import { ODD, accepts, edges, typed } from '../../chart/typed.ts';
 
 interface Values {
   readonly properties: {
@@ -21,149 +23,44 @@ interface Values {
 const file = new URL('../../../charts/priority-path-csi/values.schema.json', import.meta.url);
 const chart = (JSON.parse(readFileSync(file, 'utf8')) as Values).properties.policy.properties;
 
-/** As JSON Schema has it. */
-function accepts(schema: ValueSchema, value: string | number): boolean {
-  const types = [schema.type ?? ['string']].flat();
-  if (typeof value === 'string') {
-    const patterns = [schema, ...(schema.allOf ?? [])].map(({ pattern }) => new RegExp(pattern));
-    return types.includes('string') && patterns.every((pattern) => pattern.test(value));
-  }
-  if (schema.anyOf !== undefined) return value === schema.anyOf[1].const;
-  const { minimum = -Infinity, maximum = Infinity } = schema;
-  return types.includes('integer') && value >= minimum && value <= maximum;
+const KINDS = { duration, count, size, percent };
+
+/** The same parameter without a range; `forever` only where it had it. */
+function unlimited({ name, form, ...rest }: Parameter<unknown>): Parameter<unknown> {
+  if (!('limits' in form)) return { name, form, ...rest };
+  const limits: Limits = [0, form.limits[1] === Infinity ? Infinity : Number.MAX_VALUE];
+  return KINDS[form.kind](name, limits, rest.default, { doc: rest.doc });
 }
 
-const MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
-const BYTES = { Ki: 2 ** 10, Mi: 2 ** 20, Gi: 2 ** 30 };
-const ODD = [
-  ...[
-    '0',
-    '00',
-    '0s',
-    '000ms',
-    '1',
-    '-1',
-    '-1s',
-    '+1s',
-    '1e3',
-    '1e3ms',
-    ' 1s',
-    '1s ',
-    '1 s',
-    '.5s',
-    '1.s',
-  ],
-  ...[
-    '1.5ms',
-    '1.0ms',
-    '1.000ms',
-    '1.0000s',
-    '1.001s',
-    '1,5s',
-    '0000000001s',
-    '1000000000s',
-    '1us',
-    '1S',
-  ],
-  ...[
-    'forever',
-    'never',
-    'nonsense',
-    '10%',
-    '%',
-    '5 %',
-    '051%',
-    '1000%',
-    '32M',
-    '4096Ki',
-    '0032Mi',
-    '1.5Gi',
-  ],
-  ...[
-    'auto',
-    'auto,',
-    'off',
-    'none',
-    'gone, none',
-    'gone ,none',
-    'delay=15s',
-    'delay=1.2.3s',
-    'delay=0',
-  ],
-  ...[
-    'delay=1.5ms',
-    'delay=1.5s',
-    'delay=',
-    'delay=15',
-    'delay=forever',
-    'gone none',
-    'through',
-    'log',
-  ],
-];
-
-/** Each edge of the range and its neighbours, as often as it can be written. */
-function edges(form: Form): readonly string[] {
-  if (!('limits' in form)) return [];
-  const units = { duration: MS, size: BYTES, percent: { '%': 1 }, count: { '': 1 } }[form.kind];
-  return form.limits
-    .filter((edge) => edge !== Infinity)
-    .flatMap((edge) =>
-      Object.entries(units).flatMap(([unit, scale]) =>
-        [-1, 0, 1].flatMap((delta) => {
-          const thousandths = Math.floor((edge * 1_000) / scale) + delta;
-          const whole = Math.floor(edge / scale) + delta;
-          const decimal = (thousandths / 1_000).toFixed(3);
-          const short = decimal.replace(/\.?0+$/, '');
-          return [String(whole), `00${String(whole)}`, decimal, short].map((text) => text + unit);
-        }),
-      ),
-    );
-}
-
-const decimal = fc
-  .tuple(fc.nat(100_000), fc.integer({ min: 0, max: 3 }), fc.nat(999))
-  .map(([whole, width, part]) =>
-    width === 0
-      ? String(whole)
-      : `${String(whole)}.${String(part).padStart(3, '0').slice(0, width)}`,
-  );
-const near = ([min, max]: Limits): fc.Arbitrary<string> =>
-  fc.integer({ min: Math.max(0, min - 2), max: Math.min(2 ** 31 - 1, max + 2) }).map(String);
-const typed = (form: Form): fc.Arbitrary<string> =>
-  fc
-    .tuple(
-      'limits' in form ? fc.oneof(decimal, near(form.limits)) : decimal,
-      fc.constantFrom(...Object.keys({ ...MS, ...BYTES }), '%', ''),
-    )
-    .map(([number, unit]) => number + unit);
-
-const all = Object.values(PARAMETERS).map(({ name, form }) => ({
-  name,
-  form,
-  schema: schemaOf(form),
+const all = Object.values(PARAMETERS).map((parameter: Parameter<unknown>) => ({
+  ...{ name: parameter.name, form: parameter.form, schema: schemaOf(parameter.form) },
+  free: unlimited(parameter),
 }));
 
-describe.each(all)('$name', ({ name, form, schema }) => {
+describe.each(all)('$name', ({ name, form, schema, free }) => {
   const isTaken = (text: string): boolean => parsePolicy({ [name]: text }).ok;
   const agree = (text: string): void => {
-    expect([text, accepts(schema, text)]).toEqual([text, isTaken(text)]);
+    const isAccepted = accepts(schema, text);
+    expect([text, isAccepted]).toEqual([text, free.parse(text).ok]);
+    if (isTaken(text)) expect([text, isAccepted]).toEqual([text, true]);
   };
 
-  it('helm takes what csi takes, at the edges and beside them', () => {
+  it('helm takes the form that csi takes, at the edges and beside them', () => {
     for (const text of [...edges(form), ...ODD]) agree(text);
   });
 
-  it('helm takes what csi takes, anywhere', () => {
+  it('helm takes the form that csi takes, anywhere', () => {
     fc.assert(fc.property(typed(form), agree), { numRuns: 300 });
   });
 
-  it('a number without a unit is what the same text is', () => {
-    const [min, max] = 'limits' in form ? form.limits : [0, 1];
-    for (const number of [0, 1, min - 1, min, max, max + 1, 5].filter(Number.isSafeInteger)) {
-      if (accepts(schema, number))
-        expect([number, isTaken(String(number))]).toEqual([number, true]);
+  it('a number in YAML is a count, or the 0 that needs no unit', () => {
+    const isZero = form.kind === 'duration' && form.limits[0] === 0;
+    for (const number of [-1, 0, 1, 5, 120]) {
+      const isExpected = form.kind === 'count' || (isZero && number === 0);
+      expect([number, accepts(schema, number)]).toEqual([number, isExpected]);
     }
+    if (isZero) expect(isTaken('0')).toBe(true);
+    expect(accepts(schema, 1.5)).toBe(false);
   });
 
   it('the chart has this schema, unless it is for one volume only', () => {
