@@ -100,7 +100,7 @@ export const PARAMETERS: Table = {
   }),
   probeTimeoutMs: duration('probe-timeout', [50, 60_000], '1s', {
     fast: '500ms',
-    doc: 'a path that answers nothing for so long, pings neither, has failed a probe; a slow one has its time',
+    doc: 'a path that answers nothing for so long, no ping either, has failed a probe; a path that answers pings may take longer',
   }),
   loginTimeoutMs: duration('login-timeout', [100, 120_000], '3s', {
     doc: 'limit for TCP connect and login together, and for silence while the unit is identified',
@@ -112,7 +112,7 @@ export const PARAMETERS: Table = {
     doc: 'good probes in a row that declare it up again (one, when no path is up)',
   }),
   ioDeadlineMs: duration('io-deadline', [100, 60_000], '1s', {
-    doc: 'no progress of I/O: suspect at half, left at all of it in silence (pings too) or without READs',
+    doc: 'no progress of I/O: the path is suspect at half of it, and left when it answers nothing, or no READ, for all of it',
   }),
   flushDeadlineMs: duration('flush-deadline', [100, 600_000], '30s', {
     doc: 'FLUSH, UNMAP and WRITE SAME are suspect after half of it; limit of a flush in a fence and at detach',

@@ -185,7 +185,7 @@ export const PATCHES: readonly Patch[] = [
       {
         file: 'src/volume/io/command-age.ts',
         was: 'if (oldest === undefined) return;',
-        is: 'if (oldest === undefined || times.commandTimeoutMs > 0) return;',
+        is: 'if (oldest === undefined || policy().commandTimeoutMs > 0) return;',
       },
     ],
   },

@@ -186,7 +186,7 @@ export const VOLUMES: readonly Mutation[] = [
     volume(
       'switch/switcher',
       'const saved = await keeper.update(() => this.#writtenPaths(order.to, recorded));',
-      "const saved = { ok: true } as Awaited<ReturnType<RecordKeeper['update']>>;\n    void keeper.update(() => this.#writtenPaths(order.to, recorded));",
+      'const saved = { ok: true } as Awaited<ReturnType<typeof keeper.update>>;\n    void keeper.update(() => this.#writtenPaths(order.to, recorded));',
     ),
   ),
   mutation(
