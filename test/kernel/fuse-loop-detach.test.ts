@@ -226,6 +226,18 @@ describe('a process that serves', () => {
     expect(await exporter.list()).toEqual([]);
   });
 
+  it('killed while the page cache of its device is dirty, ends all the same', async () => {
+    const { child, path } = await serve('stay');
+    await run('dd', 'if=/dev/urandom', `of=${path}`, 'bs=1M', 'count=32', 'conv=notrunc');
+    child.kill('SIGKILL');
+    // Not before its last thread has ended.
+    const ended = once(child, 'exit');
+    const first = await Promise.race([ended, delay(10_000)]);
+    if (first === undefined) await exec('umount', ['-i', '-c', '-f', `${runDir}/pv/fuse`]);
+    expect(first).toEqual([null, 'SIGKILL']);
+    expect(await exporter.cleanUp('pv')).toEqual(DONE);
+  });
+
   it('killed under a mounted file system, leaves a device that is busy until it is unmounted', async () => {
     const { child, path } = await serve('stay');
     await run('mkfs.ext4', '-q', '-F', path);

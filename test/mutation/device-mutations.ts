@@ -15,6 +15,16 @@ export const DEVICES: readonly Mutation[] = [
     },
   ),
   mutation(
+    'killed-waits-for-itself',
+    'the descriptor on the loop device is released before that on /dev/fuse',
+    ['test/unit/host/block/low-descriptor.test.ts', 'the device has the lower number'],
+    {
+      file: 'src/host/block/low-descriptor.ts',
+      was: '    this.release();\n    for',
+      is: '    for',
+    },
+  ),
+  mutation(
     'foreign-loop',
     'a loop device that shows another file is taken for the one that was just made',
     [GUARD, 'refuses one that shows another file'],

@@ -2,7 +2,7 @@
  * One volume as /dev/loopN: growing it and taking it away, politely and by force (the order of the
  * steps and its reasons: fuse-loop-exporter.ts).
  */
-import { type FileHandle, open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Result } from '../../base/result.ts';
 import { err, ok } from '../../base/result.ts';
@@ -150,7 +150,7 @@ export class FuseLoopDevice implements ExportedDevice {
 
   /** For reading: a descriptor for writing would keep it from being mounted (BLK_DEV_WRITE_MOUNTED). */
   async #keepOpen(): Promise<boolean> {
-    this.#opened ??= await open(this.path, 'r').catch(() => undefined);
+    this.#opened ??= await this.#server.openDevice(this.path).catch(() => undefined);
     if (this.#opened === undefined) return false;
     // From here on it stays what it is; it may have become another one before.
     if (!(await isLoopGone(this.#loop))) return true;

@@ -29,7 +29,8 @@
  * Replies to a connection that is gone fail and are dropped; requests that the source still has
  * stay its own until it is done with them.
  */
-import { closeSync, openSync, read, writeSync } from 'node:fs';
+import { closeSync, read, writeSync } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
 import { assert } from '../../base/assert.ts';
 import type { Result } from '../../base/result.ts';
 import { err, ok } from '../../base/result.ts';
@@ -57,6 +58,7 @@ import type { BufferPool, Slab } from './fuse-buffers.ts';
 import { abortAtExit, forgetAtExit } from './fuse-exit.ts';
 import { afterReadError } from './fuse-read-errors.ts';
 import { FUSE_READERS_PER_VOLUME } from './fuse-threads.ts';
+import { LowDescriptor } from './low-descriptor.ts';
 import type { UnansweredShare } from './unanswered-data.ts';
 
 /**
@@ -164,6 +166,9 @@ class PendingIo implements IoRequest, LateBuffer {
   }
 }
 
+/** That of /dev/fuse, and a lower one for the device. */
+export type DescriptorPair = Pick<LowDescriptor, 'above' | 'open' | 'release'>;
+
 /** A mounted file system of one volume. Made by `startFuseServer`. */
 export class FuseServer {
   readonly mountPoint: string;
@@ -175,19 +180,21 @@ export class FuseServer {
   readonly #reply = Buffer.alloc(REPLY_BYTES);
   readonly #readers: Reader[] = [];
   readonly #closed = Promise.withResolvers<undefined>();
+  readonly #low: DescriptorPair;
   #fd: number;
   #liveReaders: number;
   #openFiles = 0;
   #mounting = true;
   #failing = false;
 
-  constructor(options: FuseServerOptions, fd: number) {
+  constructor(options: FuseServerOptions, low: DescriptorPair) {
     this.mountPoint = options.mountPoint;
     this.#source = options.source;
     this.#pool = options.pool;
     this.#share = options.share;
     this.#log = options.log ?? ((): void => undefined);
-    this.#fd = fd;
+    this.#low = low;
+    this.#fd = low.above;
     this.#liveReaders = options.readers ?? FUSE_READERS_PER_VOLUME;
     abortAtExit(this.mountPoint);
     for (let index = 0; index < this.#liveReaders; index++) {
@@ -205,6 +212,11 @@ export class FuseServer {
   /** How often the file is open: once by the loop device, for as long as it is behind it. */
   get openFiles(): number {
     return this.#openFiles;
+  }
+
+  /** Opens the device that is served from here, so that the end of this process does not wait for it. */
+  openDevice(path: string): Promise<FileHandle> {
+    return this.#low.open(path);
   }
 
   /** mount(8) has succeeded, or has not: then the readers give up. */
@@ -248,6 +260,7 @@ export class FuseServer {
     if (this.#liveReaders > 0) return;
     closeSync(this.#fd);
     this.#fd = -1;
+    this.#low.release();
     forgetAtExit(this.mountPoint);
     this.#closed.resolve(undefined);
   }
@@ -359,18 +372,18 @@ export class FuseServer {
 export async function startFuseServer(
   options: FuseServerOptions,
 ): Promise<Result<FuseServer, ExportError>> {
-  let fd: number;
+  let low: LowDescriptor;
   try {
-    fd = openSync('/dev/fuse', 'r+');
+    low = LowDescriptor.below('/dev/fuse');
   } catch (cause) {
     const detail = `cannot open /dev/fuse (${(cause as Error).message}); load the fuse module`;
     return err({ kind: 'unsupported', detail });
   }
   // The readers run before mount(8) does: it looks at the new mount before it exits.
-  const server = new FuseServer(options, fd);
+  const server = new FuseServer(options, low);
   const mountOptions = `fd=3,${MOUNT_OPTIONS}`;
   const args = ['-i', '-t', 'fuse', '-o', mountOptions, options.name, options.mountPoint];
-  const mounted = await exec('mount', args, { extraFds: [fd] });
+  const mounted = await exec('mount', args, { extraFds: [low.above] });
   server.mountEnded();
   if (mounted.code === 0) return ok(server);
   // It may have got as far as mounting before it failed.

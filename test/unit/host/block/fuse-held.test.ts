@@ -15,6 +15,12 @@ import {
   writeBody,
 } from '../../protocol/fuse/support.ts';
 
+const LOW = {
+  above: 99,
+  open: () => Promise.reject(new Error('no device is opened here')),
+  release: () => undefined,
+};
+
 const MIB = 1024 * 1024;
 const KIB = 1024;
 
@@ -49,7 +55,7 @@ function serve(memory: UnansweredData): { submitted: IoRequest[]; claimedBytes: 
   const submitted: IoRequest[] = [];
   const share = memory.join(false);
   const source = { ...DISK, volatileCache: true, submit: (io: IoRequest) => submitted.push(io) };
-  new FuseServer({ mountPoint: '/nowhere', name: 'x', source, pool: new BufferPool(), share }, 99);
+  new FuseServer({ mountPoint: '/nowhere', name: 'x', source, pool: new BufferPool(), share }, LOW);
   share.leave(); // from here on it claims just what it holds
   return { submitted, claimedBytes: () => share.claimBytes(0) };
 }

@@ -8,6 +8,12 @@ import { UnansweredData } from '../../../../src/host/block/unanswered-data.ts';
 import { Opcode } from '../../../../src/protocol/fuse/wire.ts';
 import { DISK, request, words } from '../../protocol/fuse/support.ts';
 
+const LOW = {
+  above: 99,
+  open: () => Promise.reject(new Error('no device is opened here')),
+  release: () => undefined,
+};
+
 type ReadCallback = (error: NodeJS.ErrnoException | null, size: number) => void;
 
 /** Reads that wait for an answer of /dev/fuse. */
@@ -75,7 +81,7 @@ describe('a server', () => {
     const source = { ...DISK, volatileCache: false, submit: () => undefined };
     const share = new UnansweredData({ budgetBytes: 4 << 20, volumesMax: 1 }).join(false);
     const options = { mountPoint: '/nowhere', name: 'x', source, pool: new BufferPool(), share };
-    const server = new FuseServer({ ...options, log: (line) => log.push(line) }, 99);
+    const server = new FuseServer({ ...options, log: (line) => log.push(line) }, LOW);
     server.mountEnded();
     return server;
   }
