@@ -71,7 +71,7 @@ export const PATCHES: readonly Patch[] = [
       {
         file: 'src/volume/reserve/preempt-fence.ts',
         was: '  const before = await readReservation(context());\n',
-        is: '  if (limits.stepMs > 0) return ok(undefined);\n  const before = await readReservation(context());\n',
+        is: '  if (limits.stepMs > 0) return { ok: true, value: undefined };\n  const before = await readReservation(context());\n',
       },
     ],
   },

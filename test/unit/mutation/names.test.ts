@@ -13,33 +13,42 @@ const root = new URL('../../../', import.meta.url).pathname;
 const OF_THE_LANGUAGE = new Set(['Awaited']);
 
 interface Names {
-  readonly all: ReadonlySet<string>;
-  /** Neither a member nor a key, nor declared in the text. */
-  readonly free: readonly string[];
+  readonly declared: ReadonlySet<string>;
+  /** Neither a member nor a key. */
+  readonly used: ReadonlySet<string>;
+}
+
+/** Whether the name of this node can be used by itself from then on. */
+function declares(node: ts.Node): boolean {
+  const isMember = ts.isClassElement(node) || ts.isTypeElement(node) || ts.isEnumMember(node);
+  return !isMember && !ts.isPropertyAssignment(node) && !ts.isPropertyAccessExpression(node);
 }
 
 function namesOf(text: string): Names {
-  const [all, used, declared] = [new Set<string>(), new Set<string>(), new Set<string>()];
+  const [used, declared] = [new Set<string>(), new Set<string>()];
   const visit = (node: ts.Node): void => {
     if (ts.isIdentifier(node)) {
-      all.add(node.text);
       const { parent } = node;
-      if (!('name' in parent) || parent.name !== node) used.add(node.text);
-      else if (!ts.isPropertyAccessExpression(parent)) declared.add(node.text);
+      const isName = 'name' in parent && parent.name === node;
+      const isPart = ts.isQualifiedName(parent) && parent.right === node;
+      if (isPart) return;
+      if (!isName || ts.isShorthandPropertyAssignment(parent)) used.add(node.text);
+      else if (declares(parent)) declared.add(node.text);
     }
     ts.forEachChild(node, visit);
   };
   visit(ts.createSourceFile('text.ts', text, ts.ScriptTarget.Latest, true));
-  return { all, free: [...used].filter((name) => !declared.has(name)) };
+  return { declared, used };
 }
 
 /** Names that a patch brings into a file which knew nothing of the kind. */
 function unknownNames(patch: Patch, read: (file: string) => string): string[] {
   return [...patchedFiles([patch])].flatMap((file) => {
-    const before = namesOf(read(file)).all;
-    return namesOf(patchedSource(file, read(file), [patch])).free.filter(
-      (name) => !before.has(name) && !(name in globalThis) && !OF_THE_LANGUAGE.has(name),
-    );
+    const before = namesOf(read(file));
+    const { used, declared } = namesOf(patchedSource(file, read(file), [patch]));
+    const isKnown = (name: string): boolean =>
+      [before.used, declared, OF_THE_LANGUAGE].some((names) => names.has(name));
+    return [...used].filter((name) => !isKnown(name) && !(name in globalThis));
   });
 }
 
@@ -49,8 +58,11 @@ test.each(all.map((one) => [one.name, one] as const))('%s names only what is the
   expect(unknownNames(patch, (file) => readFileSync(`${root}${file}`, 'utf8'))).toEqual([]);
 });
 
-it('a name that the file has lost is found', () => {
-  const edits = [{ file: 'src/a.ts', was: 'b.ms > 0', is: 'times.ms > b.lost' }];
+it('a name that the file has lost is found, also where a member has it', () => {
+  const edits = [{ file: 'src/a.ts', was: 'b.ms > 0', is: 'times.ms > b.lost || ok(1)' }];
   const patch = { name: 'x', what: '', edits };
-  expect(unknownNames(patch, () => 'const x = b.ms > 0;')).toEqual(['times']);
+  expect(unknownNames(patch, () => 'const x = b.ms > 0; if (b.ok) f({ ok: 1 });')).toEqual([
+    'times',
+    'ok',
+  ]);
 });
