@@ -8,7 +8,6 @@ import { rmdir } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import {
   Server,
-  ServerCredentials,
   type ServiceDefinition,
   type ServerUnaryCall,
   type UntypedServiceImplementation,
@@ -19,7 +18,7 @@ import { type LogFields, type Logger, withFields } from '../base/log.ts';
 import { DRIVER_NAME } from '../kubernetes/contract.ts';
 import type { Topology, TopologyWeights } from '../kubernetes/topology.ts';
 import type { PathdApi } from '../pathd/api.ts';
-import { GRPC_OPTIONS } from '../pathd/grpc-options.ts';
+import { GRPC_OPTIONS, listen } from '../pathd/grpc-options.ts';
 import { Cluster, type KubernetesOptions } from './cluster/cluster.ts';
 import type { NodeContext } from './node/context.ts';
 import { HomeMark, unrecordedStages } from './node/home.ts';
@@ -89,12 +88,7 @@ export function createCsiServer(options: CsiServerOptions): CsiServer {
       await tellUnrecorded(state, log);
       await cluster?.open();
       await clearSocket(path);
-      await new Promise<void>((resolve, reject) => {
-        server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), (error) => {
-          if (error === null) resolve();
-          else reject(error);
-        });
-      });
+      await listen(server, path);
       await protectSocket(path);
       log.info({ socket: path, nodeId, kubernetes: cluster !== undefined }, 'CSI is served');
       cluster?.start();

@@ -4,7 +4,6 @@
  */
 import {
   Server,
-  ServerCredentials,
   type ServerUnaryCall,
   type ServerWritableStream,
   status as Status,
@@ -27,7 +26,7 @@ import {
 } from './api.ts';
 import type { Notices } from './notices.ts';
 import { StatusNews } from './status-news.ts';
-import { loadPathd } from './grpc-options.ts';
+import { listen, loadPathd } from './grpc-options.ts';
 
 export interface PathdServer {
   start(): Promise<void>;
@@ -65,12 +64,7 @@ export function createPathdServer(
   return {
     start: async () => {
       await clearSocket(path);
-      await new Promise<void>((resolve, reject) => {
-        server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), (error) => {
-          if (error === null) resolve();
-          else reject(error);
-        });
-      });
+      await listen(server, path);
       await protectSocket(path);
       log.info({ socket: path }, 'pathd is served');
     },

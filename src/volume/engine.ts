@@ -83,7 +83,7 @@ export class VolumeEngine {
   readonly policy = (): Policy => this.#policy;
   #policy: Policy;
   /**
-   * The device shows a volatile cache; settled when it is attached. A policy that becomes `log` later counts
+   * The device shows a volatile cache; decided when the device is attached. A policy that becomes `log` later counts
    * from the next staging on, one that becomes `through` at once.
    */
   readonly volatileCache: boolean;
@@ -108,7 +108,7 @@ export class VolumeEngine {
     this.clock = clock;
     this.paths = options.paths;
     this.#policy = policy;
-    // eslint-disable-next-line one-policy/one-policy -- settled when the device is attached
+    // eslint-disable-next-line one-policy/one-policy -- decided at the attach, for as long as the device lives
     this.volatileCache = policy.writePolicy === 'log';
     this.bell = new Bell(clock);
     this.keeper = new RecordKeeper(store, record);

@@ -19,7 +19,6 @@ import { rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import {
   Server,
-  ServerCredentials,
   type ServerUnaryCall,
   type ServiceDefinition,
   type sendUnaryData,
@@ -27,7 +26,7 @@ import {
 import { loadSync } from '@grpc/proto-loader';
 import type { Logger } from '../../base/log.ts';
 import { clearSocket, protectSocket, socketPath } from '../../host/unix-socket.ts';
-import { GRPC_OPTIONS, protoFile } from '../../pathd/grpc-options.ts';
+import { GRPC_OPTIONS, listen, protoFile } from '../../pathd/grpc-options.ts';
 
 export interface RegistrationOptions {
   /** The kubelet's --root-dir, where this process sees it. */
@@ -216,15 +215,6 @@ interface RegistrationVerdict {
 function registrationService(): ServiceDefinition {
   const definition = loadSync(protoFile('pluginregistration.proto'), GRPC_OPTIONS);
   return definition['pluginregistration.Registration'] as ServiceDefinition;
-}
-
-function listen(server: Server, path: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), (error) => {
-      if (error === null) resolve();
-      else reject(error);
-    });
-  });
 }
 
 /** undefined when there is no such file. */

@@ -214,9 +214,16 @@ export class FuseServer {
     return this.#openFiles;
   }
 
-  /** Opens the device that is served from here, so that the end of this process does not wait for it. */
-  openDevice(path: string): Promise<FileHandle> {
-    return this.#low.open(path);
+  /** Opens the loop device on this server's file, so that the end of this process does not wait for the device. */
+  async openDevice(path: string): Promise<FileHandle> {
+    const file = await this.#low.open(path);
+    if (file.fd > this.#low.above) {
+      this.#log(
+        `no low descriptor was free for ${path}: killed with unwritten data of it in the kernel's cache, this ` +
+          `process would not end before \`umount -f ${this.mountPoint}\``,
+      );
+    }
+    return file;
   }
 
   /** mount(8) has succeeded, or has not: then the readers give up. */

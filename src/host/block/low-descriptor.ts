@@ -3,9 +3,9 @@
  *
  * When a process ends, the kernel releases its open files in the order of falling numbers (close_files queues,
  * task_work_run takes the last one first). The last close of a block device writes its page cache back first
- * (bdev_release). Where that happens before /dev/fuse is released, it waits for a server that is gone: the
- * process stays in state D for ever, its container never ends, and no other one can be started. Once /dev/fuse
- * is released the connection is aborted, and the write back fails at once.
+ * (bdev_release). Where /dev/fuse is not released yet, this write back waits for a server that is gone: the process
+ * stays in state D for ever, its container never ends, and no other container can be started. Once /dev/fuse is
+ * released the kernel aborts the connection, and the write back fails at once.
  *
  * So the descriptor on the loop device has a lower number than that on /dev/fuse. A number is reserved for it
  * before /dev/fuse is opened, for open(2) gives the lowest number that is free.
@@ -45,7 +45,7 @@ export class LowDescriptor {
     return new LowDescriptor(above, reserved);
   }
 
-  /** Opens `path` for reading with the reserved number; with a higher one where that cannot be had. */
+  /** Opens `path` for reading with the reserved number; with a higher number where no lower one is free. */
   async open(path: string): Promise<FileHandle> {
     this.release();
     for (let tries = 1; ; tries++) {

@@ -1,4 +1,5 @@
 /** Which errors of read(2) on /dev/fuse end a device, as a rule and at a server whose reads fail. */
+import type { FileHandle } from 'node:fs/promises';
 import * as fs from 'node:fs';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { BufferPool } from '../../../../src/host/block/fuse-buffers.ts';
@@ -85,6 +86,19 @@ describe('a server', () => {
     server.mountEnded();
     return server;
   }
+
+  it.each([
+    [98, 0],
+    [100, 1],
+  ])('with descriptor 99 on /dev/fuse: %i on the device is told %i times', async (fd, told) => {
+    const share = new UnansweredData({ budgetBytes: 4 << 20, volumesMax: 1 }).join(false);
+    const source = { ...DISK, volatileCache: false, submit: () => undefined };
+    const options = { mountPoint: '/nowhere', name: 'x', source, pool: new BufferPool(), share };
+    const low = { ...LOW, open: () => Promise.resolve({ fd } as FileHandle) };
+    const server = new FuseServer({ ...options, log: (line) => log.push(line) }, low);
+    await server.openDevice('/dev/loop7');
+    expect(log).toEqual(Array(told).fill(expect.stringMatching(/dev\/loop7.*umount -f \/nowhere/)));
+  });
 
   it('serves on after reads of all its readers have failed for want of memory', async () => {
     const server = start();
