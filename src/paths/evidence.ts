@@ -21,7 +21,7 @@ import { abandonedAt, probeSoon, scheduled } from './probing.ts';
 import { hungLimitMs, survived, troubled } from './slowness.ts';
 import { after } from './time.ts';
 import type { Turn } from './turn.ts';
-import { halved, raised, restored } from './weight.ts';
+import { halved, mayMove, raised, restored } from './weight.ts';
 
 /** Answers of the probe that is outstanding; anything else is stale and changes nothing. */
 function answeredProbe(path: PathState | undefined, number: number): OutstandingProbe | undefined {
@@ -230,6 +230,8 @@ function sampleBrownOut(turn: Turn, path: PathState, latencyUs: number): void {
   turn.set({ brownOut: brownOut.sampled(turn.state.brownOut, latencyUs, judge, terms) });
   endTrial(turn);
   if (!brownOut.punishable(turn.state.brownOut, terms)) return;
+  // It was raised just now: the next sample is soon enough.
+  if (!mayMove(path, turn.pace(path), turn.now)) return;
   const after = halved(path, turn.now);
   const punishment = { penalty: path.weight - after.weight, slowUs: p90(path.latenciesUs) };
   turn.put(after);
@@ -244,8 +246,10 @@ function sampleBrownOut(turn: Turn, path: PathState, latencyUs: number): void {
 function endTrial(turn: Turn): void {
   const lost = brownOut.lostTrial(turn.state.brownOut, turn.now);
   const terms = { policy: turn.state.policy(), now: turn.now };
-  turn.set({ brownOut: brownOut.tried(turn.state.brownOut, lost !== undefined, terms) });
   const before = turn.path(lost?.path);
+  // The path to be restored was raised just now: the next sample is soon enough.
+  if (before?.liveness === 'up' && !mayMove(before, turn.pace(before), turn.now)) return;
+  turn.set({ brownOut: brownOut.tried(turn.state.brownOut, lost !== undefined, terms) });
   if (lost === undefined || before?.liveness !== 'up') return;
   const after = restored(before, lost.penalty, turn.now);
   turn.put(after);

@@ -37,7 +37,8 @@ export function restored(path: PathState, penalty: number, now: Instant): PathSt
   return { ...path, weight: Math.min(path.maxWeight, path.weight + penalty), weightMovedAt: now };
 }
 
-function mayMove(path: PathState, periodMs: number, now: Instant): boolean {
+/** A probe period is over since the last move. */
+export function mayMove(path: PathState, periodMs: number, now: Instant): boolean {
   return path.weightMovedAt === undefined || now - path.weightMovedAt >= periodMs;
 }
 

@@ -74,6 +74,21 @@ const oneOutage = {
   ...({ seed: 1, loss: 0, repeat: 0, abandon: 0 } as const),
   ...({ load: true, failoverMs: 5, plannedMs: 20 } as const),
 };
+/** A path is slow, and judged to be in the moment after a good probe has raised it. */
+const slowWhileItGrows = {
+  ...oneOutage,
+  ...({ seed: 0, loss: 0.01, load: false, failoverMs: 0, plannedMs: 0 } as const),
+  paths: [
+    { name: 'p0', maxWeight: 100, drained: true, phases: [] },
+    {
+      ...{ name: 'p1', maxWeight: 100, drained: false },
+      phases: [
+        { atMs: 7_776, mode: 'slow' },
+        { atMs: 82_557, mode: 'up' },
+      ],
+    },
+  ] as ScriptedPath[],
+};
 const minutes = 60_000;
 
 /** Invariants of every step, by how their violations begin. */
@@ -194,7 +209,7 @@ describe('for any failure trace', () => {
           last.set(move.path, move.atMs);
         }
       }),
-      fewer,
+      { ...fewer, examples: [[slowWhileItGrows]] },
     );
   });
 
