@@ -163,11 +163,7 @@ export class Debts {
 
   /** A path of this node that is not configured as it was when it was written to. */
   ownPath(path: DebtPath): PathToFence {
-    const entry = this.#own(path);
-    const at = { ...path, isWritten: true };
-    const toFence = this.#toFence(entry, at);
-    this.#unfenced.set(toFence.name, { entry, at });
-    return toFence;
+    return this.#toFence(this.#own(path), { ...path, isWritten: true });
   }
 
   /** A path was fenced, by this rung; one that no debt names changes nothing here. */
