@@ -97,7 +97,10 @@ export const LAYERS: readonly Layer[] = [
   { at: 'host/', mayImport: ['base/', 'ports/clock.ts'], node: true },
   {
     at: 'host/iscsi/',
-    mayImport: ['base/', 'protocol/iscsi/', 'ports/session.ts', 'ports/read-buffer.ts'],
+    mayImport: [
+      ...['base/', 'protocol/iscsi/', 'ports/session.ts', 'ports/read-buffer.ts'],
+      'host/batch.ts',
+    ],
     node: true,
     packages: ['@node-rs/crc32'],
   },
@@ -105,7 +108,7 @@ export const LAYERS: readonly Layer[] = [
     at: 'host/block/',
     mayImport: [
       ...['base/', 'protocol/fuse/', 'ports/block.ts', 'ports/read-buffer.ts'],
-      ...['host/exec.ts', 'host/mount/'],
+      ...['host/batch.ts', 'host/exec.ts', 'host/mount/'],
     ],
     node: true,
   },

@@ -3,13 +3,13 @@
  * the timing (one flush per event-loop turn, the keep-alive) and the buffers' lifetime (no command is
  * reported before the kernel has taken its payload, or the socket is closed).
  *
- * Writes are collected until setImmediate and go out corked, as one writev: that, not promises or
- * copies, decides throughput (+40 % against a write per PDU). With few commands under way there is
- * nothing to collect, and what follows from a chunk received goes out when the chunk is worked off:
- * 10 to 20 % less processor time a command at queue depth 1. Above HIGH_WATER bytes in the socket
- * nothing new is put there, so that an `abort` leaves little behind and memory stays bounded. It is
- * not larger because Node tells only of whole batches that the kernel has taken them: on a slow link
- * that is the grain of `progress`.
+ * Writes are collected until the end of the batch of requests that cause them, or until setImmediate,
+ * and go out corked, as one writev: that, not promises or copies, decides throughput (+40 % against a
+ * write per PDU). With few commands under way there is nothing to collect, and what follows from a
+ * chunk received goes out when the chunk is worked off: 10 to 20 % less processor time a command at
+ * queue depth 1. Above HIGH_WATER bytes in the socket nothing new is put there, so that an `abort`
+ * leaves little behind and memory stays bounded. It is not larger because Node tells only of whole
+ * batches that the kernel has taken them: on a slow link that is the grain of `progress`.
  */
 import type { Socket } from 'node:net';
 import { err, ok, type Result } from '../../base/result.ts';
@@ -22,6 +22,7 @@ import {
   type SessionOwner,
 } from '../../protocol/iscsi/full-feature.ts';
 import { TaskFunction } from '../../protocol/iscsi/tasks.ts';
+import { afterBatch } from '../batch.ts';
 import { dataCrc32c } from './data-crc32c.ts';
 import { socketFailure } from './initiator-errors.ts';
 import type { Connection } from './login-attempt.ts';
@@ -166,7 +167,7 @@ export class SocketSession implements Session, SessionOwner {
     if (this.#flushScheduled) return;
     this.#flushScheduled = true;
     if (this.#framer.busy && this.#core.outstanding <= FEW) this.#flushWhenPushed = true;
-    else setImmediate(this.#flush);
+    else afterBatch(this.#flush);
   }
 
   ended(end: SessionEnd): void {

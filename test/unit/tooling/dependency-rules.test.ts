@@ -159,6 +159,7 @@ const BREAKS: Cases = {
   'host/iscsi-direction': [
     ['the initiator knows no device', { 'src/host/iscsi/a.ts': ['src/host/block/loop.ts'] }],
     ['nor the block port', { 'src/host/iscsi/a.ts': ['src/ports/block.ts'] }],
+    ['nor any program', { 'src/host/iscsi/a.ts': ['src/host/exec.ts'] }],
   ],
   'host/iscsi-packages': [['the initiator is ours', { 'src/host/iscsi/a.ts': ['koffi'] }]],
   'host/block-direction': [
@@ -319,7 +320,9 @@ it('accepts a tree that keeps the direction', async () => {
     'src/volume/engine.ts': ['src/volume/switch/switcher.ts', 'src/volume/unit/identity.ts'],
     'src/volume/switch/switcher.ts': ['src/volume/link/path-link.ts', 'src/volume/io/dispatch.ts'],
     'src/host/iscsi/tcp.ts': ['node:net', 'src/ports/session.ts', 'src/protocol/iscsi/pdu.ts'],
+    'src/host/iscsi/session.ts': ['src/host/batch.ts'],
     'src/host/block/nbd.ts': ['node:net', 'src/ports/block.ts', 'src/host/exec.ts'],
+    'src/host/block/poll.ts': ['src/host/batch.ts'],
     'src/kubernetes/contract.ts': ['src/paths/model.ts', 'src/pathd/api.ts'],
     'src/kubernetes/client.ts': ['@kubernetes/client-node', 'src/kubernetes/contract.ts'],
     'src/pathd/service.ts': ['@grpc/grpc-js', 'node:fs', 'src/ports/block.ts', 'src/host/exec.ts'],
