@@ -12,7 +12,7 @@
  * Taking a device away, in this order: it has no user (O_EXCL, then /proc for names); its cache is
  * flushed while an error can still be reported; `losetup -d`; the kernel confirms that it is gone;
  * `umount -f`, which ends the connection even if a copy of the mount lives in another mount namespace;
- * the readers come back; the descriptor is closed. By force: the connection is aborted first, which fails
+ * the next read says so; the descriptor is closed. By force: the connection is aborted first, which fails
  * everything pending and later, and the device goes at its last close, be it minutes later. The dead
  * mount under it stays till then (the loop device keeps it busy) and is taken by `cleanUp`.
  *
@@ -31,7 +31,7 @@ import { findByMountPoint, readMountInfo } from '../mount/mountinfo.ts';
 import { askBackingFile } from './backing-file.ts';
 import { FuseLoopDevice, busy, checkUnused, removeLoop, removeMount } from './fuse-loop-device.ts';
 import type { FuseServer } from './fuse-server.ts';
-import { FuseServers } from './fuse-servers.ts';
+import { type FuseReading, FuseServers } from './fuse-servers.ts';
 import { hasThreadsFor } from './fuse-threads.ts';
 import { UNANSWERED_BYTES_MAX } from './unanswered-data.ts';
 import type { LoopDevice } from './loop.ts';
@@ -46,6 +46,8 @@ export interface FuseLoopOptions {
   readonly unansweredBytesMax?: number;
   /** As many volumes as there may be; default 100. */
   readonly volumesMax?: number;
+  /** How /dev/fuse is read; found out where nothing is said. */
+  readonly reading?: FuseReading;
   /** One line about something unexpected. */
   readonly log?: (message: string) => void;
 }
@@ -66,8 +68,9 @@ class FuseLoopExporter implements BlockExporter {
   constructor(options: FuseLoopOptions) {
     this.#runDir = options.runDir;
     this.#log = options.log ?? ((): void => undefined);
-    const { unansweredBytesMax = UNANSWERED_BYTES_MAX, volumesMax = 100 } = options;
-    this.#servers = new FuseServers({ budgetBytes: unansweredBytesMax, volumesMax }, this.#log);
+    const { unansweredBytesMax = UNANSWERED_BYTES_MAX, volumesMax = 100, reading } = options;
+    const memory = { budgetBytes: unansweredBytesMax, volumesMax };
+    this.#servers = new FuseServers(memory, this.#log, reading);
   }
 
   async preflight(): Promise<Result<void, ExportError>> {
@@ -92,6 +95,7 @@ class FuseLoopExporter implements BlockExporter {
         return refuse(`${found.failure ?? `${program} fails`}: install util-linux and coreutils`);
       }
     }
+    await this.#servers.reading();
     return ok(undefined);
   }
 
@@ -100,10 +104,11 @@ class FuseLoopExporter implements BlockExporter {
     source: BlockSource,
   ): Promise<Result<ExportedDevice, ExportError>> {
     const mountPoint = await this.#mountPoint(volumeId);
+    const reading = await this.#servers.reading();
     if (this.#serving.has(volumeId)) {
       return err({ kind: 'busy', detail: `${volumeId} is attached in this process already` });
     }
-    if (!hasThreadsFor(this.#serving.size + 1)) {
+    if (reading === 'parked' && !hasThreadsFor(this.#serving.size + 1)) {
       const detail =
         'libuv has too few threads: start the process with a larger UV_THREADPOOL_SIZE';
       return err({ kind: 'unsupported', detail });

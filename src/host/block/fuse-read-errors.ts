@@ -33,6 +33,7 @@ export function afterReadError(
       return { kind: 'end', expected: false };
     case 'EBADF':
     case 'EINVAL': // the buffer is too small: it will not grow
+    case 'EOF': // not of /dev/fuse, and nothing comes after it
     case 'EFAULT':
       return { kind: 'end', expected: false };
     case 'EINTR':

@@ -2,13 +2,12 @@
  * Serves /dev/fuse for one volume: a directory with the one file `disk` (protocol/fuse), whose
  * reads and writes become requests to a BlockSource.
  *
- * /dev/fuse cannot be polled from Node, so each outstanding read(2) parks a thread of libuv's pool:
- * see fuse-threads.ts for how many there must be. Replies are written synchronously:
- * a write to /dev/fuse never blocks, it hands the data to the waiting request.
+ * Requests come through a channel (fuse-channel.ts). Replies are written synchronously: a write to
+ * /dev/fuse never blocks, it hands the data to the waiting request.
  *
- * Memory: a reader owns one receive buffer. A WRITE's payload must stay untouched until the source
- * is done with it, so a small one is copied to a slab of its size and the receive buffer is used
- * again, and a large one keeps the receive buffer while the reader gets another (`HAND_OVER_BYTES`,
+ * Memory: the channel reads into one receive buffer. A WRITE's payload must stay untouched until the
+ * source is done with it, so a small one is copied to a slab of its size and the receive buffer is used
+ * again, and a large one keeps the receive buffer while the channel gets another (`HAND_OVER_BYTES`,
  * by measurement).
  *
  * Reading never stops while data is held back, however much: /dev/fuse is one queue, and a GETATTR
@@ -21,15 +20,12 @@
  * written as soon as the data is whole, so the slab that was given back last, still in the processor's
  * cache, serves the next answer. One slab for each READ under way would go through memory.
  *
- * End: only the kernel can wake a parked reader. Unmounting (after the loop device has let go of the
- * file) or `umount -f` (aborts the connection, also one in use) makes every read fail with ENODEV; then
- * the descriptor is closed. A process that calls process.exit() before that would hang for ever in
- * libuv's thread join: see fuse-exit.ts.
+ * End: unmounting (after the loop device has let go of the file) or `umount -f` (aborts the connection,
+ * also one in use) makes every read fail with ENODEV; then the channel closes the descriptor.
  *
  * Replies to a connection that is gone fail and are dropped; requests that the source still has
  * stay its own until it is done with them.
  */
-import { closeSync, read, writeSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { assert } from '../../base/assert.ts';
 import type { Result } from '../../base/result.ts';
@@ -50,14 +46,13 @@ import {
   Errno,
   Opcode,
   OUT_HEADER_BYTES,
-  RECEIVE_BYTES,
   WRITE_DATA_OFFSET,
 } from '../../protocol/fuse/wire.ts';
 import { exec } from '../exec.ts';
 import type { BufferPool, Slab } from './fuse-buffers.ts';
+import type { ChannelKind, FuseChannel, FuseRequests } from './fuse-channel.ts';
 import { abortAtExit, forgetAtExit } from './fuse-exit.ts';
-import { afterReadError } from './fuse-read-errors.ts';
-import { FUSE_READERS_PER_VOLUME } from './fuse-threads.ts';
+import { polledChannel } from './fuse-polled.ts';
 import { LowDescriptor } from './low-descriptor.ts';
 import type { UnansweredShare } from './unanswered-data.ts';
 
@@ -78,7 +73,8 @@ export interface FuseServerOptions {
   readonly pool: BufferPool;
   /** How much of the process's memory it may hold. */
   readonly share: UnansweredShare;
-  readonly readers?: number;
+  /** How /dev/fuse is read; in the event loop where nothing is said. */
+  readonly channel?: ChannelKind;
   /** One line about something unexpected. */
   readonly log?: (message: string) => void;
 }
@@ -90,14 +86,6 @@ const ERRNO_OF: Readonly<Record<IoError, number>> = {
   EOPNOTSUPP: Errno.EOPNOTSUPP,
   EROFS: Errno.EROFS,
 };
-
-/** One thread's view: the buffer it reads into and scratch objects that are filled again. */
-interface Reader {
-  buffer: Buffer;
-  readonly request: FuseRequest;
-  /** Failed reads since the last request. */
-  errors: number;
-}
 
 /** A request on its way through the source. */
 class PendingIo implements IoRequest, LateBuffer {
@@ -170,43 +158,38 @@ class PendingIo implements IoRequest, LateBuffer {
 export type DescriptorPair = Pick<LowDescriptor, 'above' | 'open' | 'release'>;
 
 /** A mounted file system of one volume. Made by `startFuseServer`. */
-export class FuseServer {
+export class FuseServer implements FuseRequests {
   readonly mountPoint: string;
   readonly #source: BlockSource;
   readonly #pool: BufferPool;
   readonly #share: UnansweredShare;
   readonly #log: (message: string) => void;
+  readonly #channel: FuseChannel;
+  /** Scratch objects, filled again by each request. */
+  readonly #request = new FuseRequest();
   readonly #response = new FuseResponse();
   readonly #reply = Buffer.alloc(REPLY_BYTES);
-  readonly #readers: Reader[] = [];
-  readonly #closed = Promise.withResolvers<undefined>();
   readonly #low: DescriptorPair;
-  #fd: number;
-  #liveReaders: number;
+  #underWay = 0;
   #openFiles = 0;
-  #mounting = true;
   #failing = false;
 
   constructor(options: FuseServerOptions, low: DescriptorPair) {
-    this.mountPoint = options.mountPoint;
-    this.#source = options.source;
-    this.#pool = options.pool;
-    this.#share = options.share;
-    this.#log = options.log ?? ((): void => undefined);
+    const { mountPoint, source, pool, share, log = (): void => undefined } = options;
+    this.mountPoint = mountPoint;
+    this.#source = source;
+    this.#pool = pool;
+    this.#share = share;
+    this.#log = log;
     this.#low = low;
-    this.#fd = low.above;
-    this.#liveReaders = options.readers ?? FUSE_READERS_PER_VOLUME;
-    abortAtExit(this.mountPoint);
-    for (let index = 0; index < this.#liveReaders; index++) {
-      const reader = { buffer: this.#pool.receiveBuffer(), request: new FuseRequest(), errors: 0 };
-      this.#readers.push(reader);
-      this.#read(reader);
-    }
+    const { start } = options.channel ?? polledChannel;
+    this.#channel = start(low.above, this, { mountPoint, pool, log });
+    void this.#channel.closed.then(() => low.release());
   }
 
-  /** Resolves when no reader is parked any more and the descriptor is closed. */
+  /** Resolves when nothing is read any more and the descriptor is closed. */
   get closed(): Promise<undefined> {
-    return this.#closed.promise;
+    return this.#channel.closed;
   }
 
   /** How often the file is open: once by the loop device, for as long as it is behind it. */
@@ -226,9 +209,13 @@ export class FuseServer {
     return file;
   }
 
-  /** mount(8) has succeeded, or has not: then the readers give up. */
+  get isBusy(): boolean {
+    return this.#underWay > 1;
+  }
+
+  /** mount(8) has succeeded, or has not: then nothing is read any more. */
   mountEnded(): void {
-    this.#mounting = false;
+    this.#channel.mountEnded();
   }
 
   /** From now on every I/O request is answered with EIO at once. */
@@ -236,77 +223,38 @@ export class FuseServer {
     this.#failing = true;
   }
 
-  #read(reader: Reader): void {
-    read(this.#fd, reader.buffer, 0, RECEIVE_BYTES, null, (error, size) => {
-      if (error === null) {
-        reader.errors = 0;
-        this.#handle(reader, size);
-        this.#read(reader);
-        return;
-      }
-      this.#readFailed(reader, error);
-    });
-  }
-
-  #readFailed(reader: Reader, { code, message }: NodeJS.ErrnoException): void {
-    const next = afterReadError(code, this.#mounting, ++reader.errors);
-    const failed = `reading /dev/fuse for ${this.mountPoint} failed: ${message}`;
-    if (next.kind === 'end') {
-      if (!next.expected) this.#log(failed);
-      this.#readerEnded(reader);
-      return;
-    }
-    if (next.log) this.#log(`${failed}; it is read again`);
-    if (next.afterMs === 0) this.#read(reader);
-    else setTimeout(() => this.#read(reader), next.afterMs);
-  }
-
-  #readerEnded(reader: Reader): void {
-    this.#pool.releaseReceiveBuffer(reader.buffer);
-    this.#liveReaders--;
-    if (this.#liveReaders > 0) return;
-    closeSync(this.#fd);
-    this.#fd = -1;
-    this.#low.release();
-    forgetAtExit(this.mountPoint);
-    this.#closed.resolve(undefined);
-  }
-
-  #handle(reader: Reader, size: number): void {
-    const { request, buffer } = reader;
+  received(buffer: Buffer, size: number): Buffer {
+    const request = this.#request;
     const response = this.#response;
     const malformed = decodeRequest(buffer, size, request);
     if (malformed !== undefined) {
       this.#log(`request of ${size} bytes, opcode ${request.opcode}: ${malformed}`);
       const replyBytes = respondToMalformed(malformed, request, this.#reply);
       if (replyBytes !== undefined) this.#send(this.#reply, replyBytes);
-      return;
+      return buffer;
     }
     respond(request, buffer, this.#source, this.#reply, response);
     if (request.opcode === Opcode.init) putMaxBackground(this.#reply, this.#share.limit);
     if (request.node === DISK_NODE) this.#countOpens(request);
     if (this.#failing && response.action !== 'none' && response.action !== 'reply') {
       this.#send(this.#reply, encodeStatus(this.#reply, request, Errno.EIO));
-      return;
+      return buffer;
     }
     switch (response.action) {
       case 'none':
-        return;
+        break;
       case 'reply':
         this.#send(this.#reply, response.replyBytes);
-        return;
-      case 'read':
-        this.#submit(request, undefined, undefined);
-        return;
+        break;
       case 'write':
-        this.#takeWrite(reader, response.length);
-        return;
+        return this.#takeWrite(buffer, response.length);
+      case 'read':
       case 'flush':
       case 'discard':
       case 'write-zeroes':
-        this.#submit(request, undefined, undefined);
-        return;
+        this.#submit(undefined, undefined);
     }
+    return buffer;
   }
 
   #countOpens({ opcode }: FuseRequest): void {
@@ -315,20 +263,21 @@ export class FuseServer {
     if (opcode === Opcode.release) this.#openFiles--;
   }
 
-  #takeWrite(reader: Reader, length: number): void {
-    const { request, buffer } = reader;
+  #takeWrite(buffer: Buffer, length: number): Buffer {
     if (length >= HAND_OVER_BYTES) {
-      reader.buffer = this.#pool.receiveBuffer();
-      this.#submit(request, undefined, buffer);
-      return;
+      const next = this.#pool.receiveBuffer();
+      this.#submit(undefined, buffer);
+      return next;
     }
     const slab = this.#pool.slab(length);
     buffer.copy(slab.bytes, OUT_HEADER_BYTES, WRITE_DATA_OFFSET, WRITE_DATA_OFFSET + length);
-    this.#submit(request, slab, undefined);
+    this.#submit(slab, undefined);
+    return buffer;
   }
 
-  #submit(request: FuseRequest, slab: Slab | undefined, handedOver: Buffer | undefined): void {
-    const io = new PendingIo(this, request, this.#response, slab, handedOver);
+  #submit(slab: Slab | undefined, handedOver: Buffer | undefined): void {
+    const io = new PendingIo(this, this.#request, this.#response, slab, handedOver);
+    this.#underWay++;
     this.#share.take(io.dataBytes);
     this.#source.submit(io);
   }
@@ -355,16 +304,15 @@ export class FuseServer {
       encodeHeader(this.#reply, OUT_HEADER_BYTES, 0, uniqueLow, uniqueHigh);
       this.#send(this.#reply, OUT_HEADER_BYTES);
     }
+    this.#underWay--;
     this.#share.give(io.dataBytes);
     if (slab !== undefined) this.#pool.release(slab);
     if (handedOver !== undefined) this.#pool.releaseReceiveBuffer(handedOver);
   }
 
   #send(bytes: Buffer, length: number): void {
-    // The number of a closed descriptor may belong to another file by now.
-    if (this.#fd === -1) return;
     try {
-      writeSync(this.#fd, bytes, 0, length);
+      this.#channel.write(bytes, length);
     } catch (cause) {
       const { code, message } = cause as NodeJS.ErrnoException;
       // ENOENT: the request was interrupted; ENODEV, EPERM: the connection is gone. The answer is not
@@ -379,15 +327,17 @@ export class FuseServer {
 export async function startFuseServer(
   options: FuseServerOptions,
 ): Promise<Result<FuseServer, ExportError>> {
+  const { flags } = options.channel ?? polledChannel;
   let low: LowDescriptor;
   try {
-    low = LowDescriptor.below('/dev/fuse');
+    low = LowDescriptor.below('/dev/fuse', flags);
   } catch (cause) {
     const detail = `cannot open /dev/fuse (${(cause as Error).message}); load the fuse module`;
     return err({ kind: 'unsupported', detail });
   }
-  // The readers run before mount(8) does: it looks at the new mount before it exits.
   const server = new FuseServer(options, low);
+  abortAtExit(options.mountPoint);
+  void server.closed.then(() => forgetAtExit(options.mountPoint));
   const mountOptions = `fd=3,${MOUNT_OPTIONS}`;
   const args = ['-i', '-t', 'fuse', '-o', mountOptions, options.name, options.mountPoint];
   const mounted = await exec('mount', args, { extraFds: [low.above] });

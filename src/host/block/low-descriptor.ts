@@ -28,13 +28,13 @@ export class LowDescriptor {
     this.#reserved = reserved;
   }
 
-  /** Opens `path` for reading and writing, with a lower number reserved. Throws what open(2) fails with. */
-  static below(path: string): LowDescriptor {
+  /** Opens `path` with the flags of open(2), with a lower number reserved. Throws what open(2) fails with. */
+  static below(path: string, flags: number): LowDescriptor {
     const reserved = openSync('/dev/null', 'r');
     const opened: number[] = [];
     try {
       // Another thread may have closed a file with a lower number just now.
-      do opened.push(openSync(path, 'r+'));
+      do opened.push(openSync(path, flags));
       while ((opened.at(-1) ?? 0) < reserved);
     } catch (cause) {
       for (const fd of [reserved, ...opened]) closeSync(fd);

@@ -1,11 +1,11 @@
 /** What a FUSE server tells the kernel of its limit, and what it counts as held. */
-import * as fs from 'node:fs';
-import { beforeEach, expect, it, vi } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
 import { BufferPool } from '../../../../src/host/block/fuse-buffers.ts';
+import type { ChannelKind, FuseRequests } from '../../../../src/host/block/fuse-channel.ts';
 import { FuseServer } from '../../../../src/host/block/fuse-server.ts';
 import { UnansweredData } from '../../../../src/host/block/unanswered-data.ts';
 import type { IoRequest } from '../../../../src/ports/block.ts';
-import { Opcode } from '../../../../src/protocol/fuse/wire.ts';
+import { Opcode, RECEIVE_BYTES } from '../../../../src/protocol/fuse/wire.ts';
 import {
   DISK,
   fallocateBody,
@@ -24,38 +24,39 @@ const LOW = {
 const MIB = 1024 * 1024;
 const KIB = 1024;
 
-let parked: { readonly buffer: Buffer; readonly done: (error: null, size: number) => void }[] = [];
 let replies: Buffer[] = [];
-
-vi.mock('node:fs', async (original) => ({
-  ...(await original<typeof fs>()),
-  read: (...[, buffer, , , , done]: [number, Buffer, number, number, null, () => void]) => {
-    parked.push({ buffer, done });
-  },
-  writeSync: (...[, bytes, offset, length]: [number, Buffer, number, number]) => {
-    replies.push(Buffer.from(bytes.subarray(offset, offset + length)));
-    return length;
-  },
-  closeSync: () => undefined,
-}));
+let buffer: Buffer;
+let requests: FuseRequests;
 
 beforeEach(() => {
-  parked = [];
+  buffer = Buffer.alloc(RECEIVE_BYTES);
   replies = [];
 });
 
+const channel: ChannelKind = {
+  flags: 0,
+  start: (_fd, served) => {
+    requests = served;
+    return {
+      closed: new Promise<undefined>(() => undefined),
+      mountEnded: () => undefined,
+      write: (bytes, length) => void replies.push(Buffer.from(bytes.subarray(0, length))),
+    };
+  },
+};
+
 /** The kernel's next request. */
 function ask(bytes: Buffer): void {
-  const reader = parked.shift();
-  bytes.copy(reader?.buffer ?? Buffer.alloc(0));
-  reader?.done(null, bytes.length);
+  bytes.copy(buffer);
+  buffer = requests.received(buffer, bytes.length);
 }
 
 function serve(memory: UnansweredData): { submitted: IoRequest[]; claimedBytes: () => number } {
   const submitted: IoRequest[] = [];
   const share = memory.join(false);
   const source = { ...DISK, volatileCache: true, submit: (io: IoRequest) => submitted.push(io) };
-  new FuseServer({ mountPoint: '/nowhere', name: 'x', source, pool: new BufferPool(), share }, LOW);
+  const pool = new BufferPool();
+  new FuseServer({ mountPoint: '/nowhere', name: 'x', source, pool, share, channel }, LOW);
   share.leave(); // from here on it claims just what it holds
   return { submitted, claimedBytes: () => share.claimBytes(0) };
 }
@@ -86,4 +87,27 @@ it('writes and reads count from the request to the answer, whatever the answer i
   submitted[2]?.late?.buffer();
   submitted[2]?.done(undefined);
   expect(claimedBytes()).toBe(0);
+});
+
+it('a large write keeps its buffer, the next request comes into another; a small one is copied', () => {
+  const { submitted } = serve(new UnansweredData({ budgetBytes: MIB, volumesMax: 1 }));
+  const first = buffer;
+  ask(request(Opcode.write, 2, writeBody(0, Buffer.alloc(4 * KIB, 1))));
+  expect(buffer).toBe(first);
+  ask(request(Opcode.write, 2, writeBody(0, Buffer.alloc(256 * KIB, 2))));
+  expect(buffer).not.toBe(first);
+  ask(request(Opcode.write, 2, writeBody(0, Buffer.alloc(256 * KIB, 3))));
+  const seen = submitted.map(({ data }) => [...new Set(data)]);
+  expect(seen).toEqual([[1], [2], [3]]);
+});
+
+it('it is busy while more than one request is under way', () => {
+  const { submitted } = serve(new UnansweredData({ budgetBytes: MIB, volumesMax: 1 }));
+  ask(request(Opcode.read, 2, readBody(0, 4 * KIB)));
+  expect(requests.isBusy).toBe(false);
+  ask(request(Opcode.write, 2, writeBody(0, Buffer.alloc(4 * KIB))));
+  expect(requests.isBusy).toBe(true);
+  submitted[1]?.done('EIO');
+  submitted[1]?.done('EIO');
+  expect(requests.isBusy).toBe(false);
 });

@@ -1,13 +1,18 @@
 /** Which numbers the descriptors on /dev/fuse and on the loop device have; any files show it. */
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, constants, openSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
+import type { FileHandle } from 'node:fs/promises';
+import { BufferPool } from '../../../../src/host/block/fuse-buffers.ts';
+import { FuseServer } from '../../../../src/host/block/fuse-server.ts';
 import { LowDescriptor } from '../../../../src/host/block/low-descriptor.ts';
+import { UnansweredData } from '../../../../src/host/block/unanswered-data.ts';
+import { DISK } from '../../protocol/fuse/support.ts';
 
 const opened: number[] = [];
 const ends: (() => Promise<void>)[] = [];
 
 function pair(): LowDescriptor {
-  const low = LowDescriptor.below('/dev/null');
+  const low = LowDescriptor.below('/dev/null', constants.O_RDWR);
   opened.push(low.above);
   return low;
 }
@@ -47,9 +52,36 @@ describe('a pair of descriptors', () => {
   it('the file that must have the higher number is missing: nothing stays open', () => {
     const before = openSync('/dev/null', 'r');
     closeSync(before);
-    expect(() => LowDescriptor.below('/nowhere/fuse')).toThrow('ENOENT');
+    expect(() => LowDescriptor.below('/nowhere/fuse', constants.O_RDWR)).toThrow('ENOENT');
     const after = openSync('/dev/null', 'r');
     closeSync(after);
     expect(after).toBe(before);
+  });
+});
+
+describe('a server', () => {
+  const channel = {
+    flags: 0,
+    start: () => ({
+      closed: new Promise<undefined>(() => undefined),
+      mountEnded: () => undefined,
+      write: () => undefined,
+    }),
+  };
+
+  it.each([
+    [98, 0],
+    [100, 1],
+  ])('with descriptor 99 on /dev/fuse: %i on the device is told %i times', async (fd, told) => {
+    const log: string[] = [];
+    const share = new UnansweredData({ budgetBytes: 4 << 20, volumesMax: 1 }).join(false);
+    const source = { ...DISK, volatileCache: false, submit: () => undefined };
+    const options = { mountPoint: '/nowhere', name: 'x', source, pool: new BufferPool(), share };
+    const server = new FuseServer(
+      { ...options, channel, log: (line) => log.push(line) },
+      { above: 99, open: () => Promise.resolve({ fd } as FileHandle), release: () => undefined },
+    );
+    await server.openDevice('/dev/loop7');
+    expect(log).toEqual(Array(told).fill(expect.stringMatching(/dev\/loop7.*umount -f \/nowhere/)));
   });
 });
