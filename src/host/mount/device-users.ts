@@ -222,6 +222,9 @@ async function isDescriptorOf(pid: string, fd: string, scan: FdScan): Promise<bo
   return numbers?.major === scan.major && numbers.minor === scan.minor;
 }
 
+/** FUSE_CTL_SUPER_MAGIC, as stat(1) has it: a filesystem without device nodes. */
+const FUSECTL = '65735543';
+
 /**
  * The same of a file whose mount no table shows: it was unmounted lazily (the usual way out with a dead
  * NFS server) and is kept by who has files open. Nothing tells what filesystem it is, so a child asks,
@@ -233,6 +236,12 @@ async function askDetached(
   { remote }: MountIds,
 ): Promise<DeviceNumbers | undefined> {
   const options = { timeoutMs: DETACHED_TIMEOUT_MS };
+  const type = await exec('stat', ['-L', '-f', '-c', '%t', '--', path], options);
+  // We have a file of it open for each volume (../block/fuse-control.ts), each with a mount that is detached.
+  if (type.failure !== undefined || type.stdout.trim() === FUSECTL) {
+    remote.add(mountId);
+    return undefined;
+  }
   const asked = await exec('stat', ['-L', '-c', '%F:%t:%T', '--', path], options);
   // Not asked again for each of its files.
   if (asked.failure !== undefined) remote.add(mountId);
