@@ -6,9 +6,13 @@
  */
 import manifest from '../package.json' with { type: 'json' };
 import { setThreadPoolSize, volumesAskedFor } from './host/block/fuse-threads.ts';
+import { tryPolling } from './host/block/fuse-trial.ts';
 
-// Before anything uses the thread pool: see host/block/fuse-threads.ts. 500 volumes are what one pool can do.
-if (process.argv[2] === 'pathd') setThreadPoolSize(volumesAskedFor(process.argv));
+// Before anything uses the thread pool: see host/block/fuse-threads.ts.
+if (process.argv[2] === 'pathd') {
+  const { ok: isPolled } = await tryPolling();
+  setThreadPoolSize(isPolled ? 0 : volumesAskedFor(process.argv));
+}
 
 const { runCommand } = await import('./cli/commands.ts');
 const { statusCommand } = await import('./cli/status-command.ts');

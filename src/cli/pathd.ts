@@ -89,7 +89,7 @@ interface Config {
 /** What was written so far, before the wait for users; what was written during it, after it. */
 const FIRST_SYNC_MS = 10_000;
 const LAST_SYNC_MS = 5_000;
-/** Largest number of volumes one thread pool can serve; see host/block/fuse-threads.ts. */
+/** As many as one thread pool can serve where reads are parked; see host/block/fuse-threads.ts. */
 const VOLUMES_MAX = 500;
 const MIB = 1024 * 1024;
 const HELD_MIB_MIN = 16;

@@ -10,7 +10,6 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createFuseLoopExporter } from '../../src/host/block/fuse-loop-exporter.ts';
-import { setThreadPoolSize } from '../../src/host/block/fuse-threads.ts';
 import { exec } from '../../src/host/exec.ts';
 import { RamSource } from '../kernel/fuse-loop-ram.ts';
 
@@ -23,7 +22,6 @@ interface FioReport {
   readonly jobs: readonly { readonly read: FioSide; readonly write: FioSide }[];
 }
 
-setThreadPoolSize(1);
 const seconds = Number(process.argv[2] ?? 3);
 const sizeBytes = 256 * 1024 * 1024;
 

@@ -6,7 +6,6 @@
  */
 import { createInterface } from 'node:readline';
 import { createFuseLoopExporter } from '../../src/host/block/fuse-loop-exporter.ts';
-import { setThreadPoolSize } from '../../src/host/block/fuse-threads.ts';
 import { RamSource } from './fuse-loop-ram.ts';
 
 const MIB = 1024 * 1024;
@@ -16,7 +15,6 @@ const sources = Array.from(
   { length: Number(volumes) },
   () => new RamSource({ sizeBytes: 64 * MIB }),
 );
-setThreadPoolSize(sources.length);
 const logged: string[] = [];
 const exporter = createFuseLoopExporter({
   ...{ runDir, unansweredBytesMax: Number(budgetMib) * MIB, volumesMax: Number(volumesMax) },

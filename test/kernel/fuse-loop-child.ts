@@ -1,19 +1,25 @@
 /**
- * Serves one volume in a process of its own: RUNDIR MODE. Prints the device's path.
+ * Serves one volume in a process of its own: RUNDIR MODE READING. Prints the device's path.
  * stay: until killed. detach: detaches, then ends by itself. detach-and-exit: process.exit(7).
  * exit, throw: process.exit(7) or an uncaught exception with the volume attached.
+ * dirty-exit: as exit, while data for the device is in the page cache, and no other process has it open.
  */
 import { setThreadPoolSize } from '../../src/host/block/fuse-threads.ts';
 import { createFuseLoopExporter } from '../../src/host/block/fuse-loop-exporter.ts';
+import { exec } from '../../src/host/exec.ts';
 import { RamSource } from './fuse-loop-ram.ts';
 
-setThreadPoolSize(4);
-const [, , runDir = '', mode = ''] = process.argv;
-const exporter = createFuseLoopExporter({ runDir });
+const [, , runDir = '', mode = '', words = ''] = process.argv;
+const reading = words === 'parked' ? 'parked' : 'polled';
+if (reading === 'parked') setThreadPoolSize(4);
+const exporter = createFuseLoopExporter({ runDir, reading });
 const attached = await exporter.attach('pv', new RamSource({ sizeBytes: 64 * 1024 * 1024 }));
 if (!attached.ok) throw new Error(attached.error.detail);
 process.stdout.write(`${attached.value.path}\n`);
-if (mode === 'exit') process.exit(7);
+if (mode === 'dirty-exit') {
+  await exec('dd', ['if=/dev/urandom', `of=${attached.value.path}`, 'bs=1M', 'count=8']);
+}
+if (mode.endsWith('exit') && !mode.startsWith('detach')) process.exit(7);
 if (mode === 'throw') throw new Error('thrown on purpose');
 if (mode !== 'stay') {
   const detached = await attached.value.detach({ force: false });

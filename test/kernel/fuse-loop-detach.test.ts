@@ -188,9 +188,9 @@ describe('detach by force', () => {
   });
 });
 
-describe('a process that serves', () => {
+describe.each(['polled', 'parked'])('a process that serves, reads are %s,', (reading) => {
   async function serve(mode: string): Promise<{ child: ChildProcess; path: string }> {
-    const child = spawn(process.execPath, [CHILD, runDir, mode], {
+    const child = spawn(process.execPath, [CHILD, runDir, mode, reading], {
       stdio: ['ignore', 'pipe', mode === 'throw' ? 'ignore' : 'inherit'],
     });
     const [line] = (await once(child.stdout, 'data')) as [Buffer];
@@ -201,6 +201,7 @@ describe('a process that serves', () => {
     ['detach', 0],
     ['detach-and-exit', 7],
     ['exit', 7],
+    ['dirty-exit', 7],
     ['throw', 1],
   ])('does not hang on its way out: %s', async (mode, expected) => {
     const { child } = await serve(mode);
@@ -214,6 +215,11 @@ describe('a process that serves', () => {
   it('killed, leaves a device that cleanUp takes away', async () => {
     const { child, path } = await serve('stay');
     expect(await exporter.cleanUp('pv')).toMatchObject({ ok: false, error: { kind: 'busy' } });
+    const verified = await fio(
+      path,
+      ...['rw=randrw', 'bsrange=4k-1m', 'size=32m', 'iodepth=16', 'verify=crc32c', 'do_verify=1'],
+    );
+    expect(verified).toMatchObject({ code: 0 });
     const load = fio(path, 'rw=randwrite', 'bs=4k', 'iodepth=32', 'time_based', 'runtime=20');
     await delay(500);
     child.kill('SIGKILL');

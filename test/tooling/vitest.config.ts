@@ -38,13 +38,7 @@ export default defineConfig({
       { root, test: { name: 'interop', include: ['test/interop/**/*.test.ts'], ...alone } },
       {
         root,
-        test: {
-          ...alone,
-          name: 'kernel',
-          include: ['test/kernel/**/*.test.ts'],
-          // Threads for several volumes in the process of a test (host/block/fuse-threads.ts).
-          env: { UV_THREADPOOL_SIZE: '16' },
-        },
+        test: { ...alone, name: 'kernel', include: ['test/kernel/**/*.test.ts'] },
       },
       {
         root,

@@ -1,11 +1,17 @@
 /**
- * Keeps `process.exit()` and an uncaught exception from hanging for ever.
+ * Keeps `process.exit()` and an uncaught exception from hanging for ever, device frozen, without an answer.
+ * On `exit` every connection still alive is aborted by `umount -f`. Without that:
  *
- * Node joins libuv's threads on its way out, and a thread parked in read(2) on /dev/fuse comes back only
- * when the kernel ends the connection. A process that crashed would stay like that, descriptor open,
- * device frozen, without an answer (measured: exit and throw hang, signals do not). So on `exit` every
- * connection still alive is aborted by `umount -f`. That costs nothing that the end of the process would
- * not cost anyway: with its last descriptor the connection ends and I/O fails.
+ * - The kernel closes the files of a dead process one after the other. Where the page cache of a device
+ *   is dirty and the descriptor that we hold of it (fuse-loop-device.ts) is the last one, its close waits
+ *   until the cache is written: by a server that does not answer any more, and whose /dev/fuse is not closed
+ *   yet. (Measured, state D in bdev_release. A process that is killed hangs like that.)
+ * - mount(8), which has /dev/fuse open too, waits for the answer of its server: for ever, without one.
+ * - Node joins libuv's threads on its way out, and a thread parked in read(2) on /dev/fuse comes back only
+ *   when the kernel ends the connection (fuse-parked.ts).
+ *
+ * It costs nothing that the end of the process would not cost anyway: with its last descriptor the
+ * connection ends and I/O fails.
  *
  * `umount -f` reports "busy" while a loop device uses the file, but aborts first; its result is of
  * no interest here.
@@ -23,13 +29,13 @@ function abortAll(): void {
   }
 }
 
-/** Registers a mount with readers parked on it. */
+/** Registers a mount that this process serves. */
 export function abortAtExit(mountPoint: string): void {
   if (mountPoints.size === 0) process.on('exit', abortAll);
   mountPoints.add(mountPoint);
 }
 
-/** The readers have come back. */
+/** It is served no more. */
 export function forgetAtExit(mountPoint: string): void {
   mountPoints.delete(mountPoint);
   if (mountPoints.size === 0) process.off('exit', abortAll);

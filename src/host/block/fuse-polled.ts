@@ -1,7 +1,7 @@
 /**
  * /dev/fuse in the event loop: no thread waits, and a request is in the main thread when it is read.
  *
- * One turn of the loop reads up to BATCH requests: libuv reads the first one, and where more than one is
+ * One turn of the loop reads up to BATCH_REQUESTS requests: libuv reads the first one, and where more than one is
  * under way the rest is read until there is none (EAGAIN). Not more, so that the sockets of the paths
  * and the neighbours' devices have their turn. What the requests cause at the sessions goes out at the
  * end of the batch (../batch.ts). Held memory stops no batch: the kernel was told what it may have
@@ -22,7 +22,7 @@ import { afterReadError } from './fuse-read-errors.ts';
 import { type Poll, type PolledFile, type PolledFileOwner, pollFile } from './polled-file.ts';
 
 /** Requests of one turn of the event loop. */
-const BATCH = 32;
+const BATCH_REQUESTS = 32;
 
 export class PolledChannel implements FuseChannel, PolledFileOwner {
   readonly #requests: FuseRequests;
@@ -94,7 +94,7 @@ export class PolledChannel implements FuseChannel, PolledFileOwner {
   }
 
   #readOn(): void {
-    for (let more = BATCH - 1; more > 0; more--) {
+    for (let more = BATCH_REQUESTS - 1; more > 0; more--) {
       const size = this.#readNow();
       if (typeof size !== 'number') {
         // Whatever else it was: libuv reads on, and what lasts comes back as its error.

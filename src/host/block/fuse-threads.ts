@@ -1,9 +1,10 @@
 /**
- * How many threads libuv's pool must have.
+ * How many threads libuv's pool must have: some for files, DNS lookups and zlib; and where /dev/fuse is
+ * not read in the event loop (fuse-trial.ts), some for each volume.
  *
- * Every reader parked on /dev/fuse holds a pool thread for as long as the volume lives. Files, DNS
- * lookups and zlib use the same pool: with its default of 4 threads one volume with four readers
- * would stop every `readFile` of the process, our own detach included, for ever.
+ * Every reader parked on /dev/fuse holds a pool thread for as long as the volume lives. With a pool of 4
+ * threads, the default, one volume with four readers would stop every `readFile` of the process, our own
+ * detach included, for ever.
  *
  * libuv reads UV_THREADPOOL_SIZE when the first piece of work is queued, and on Node 24 loading ESM
  * queues none (measured: an assignment in the entry file works, after static imports too, as long
@@ -23,7 +24,7 @@ const OTHER_THREADS = 8;
 /** Largest pool that libuv makes. */
 const LIBUV_MAX_THREADS = 1024;
 
-/** Pool size for a process that serves up to `volumes` volumes at the same time. */
+/** Pool size for a process that serves up to `volumes` volumes with parked readers at the same time. */
 export function threadPoolSize(volumes: number): number {
   const wanted = volumes * FUSE_READERS_PER_VOLUME + OTHER_THREADS + availableParallelism();
   return Math.min(wanted, LIBUV_MAX_THREADS);

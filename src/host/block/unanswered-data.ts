@@ -18,7 +18,7 @@
  * part of a volume when as many are attached as there may ever be.
  *
  * Not counted: the log of write policy `log`, which has a bound of its own (`write-log-size`), and the
- * two receive buffers of each volume.
+ * receive buffer of each volume (two where reads are parked).
  */
 import { MAX_BACKGROUND, MAX_IO_BYTES } from '../../protocol/fuse/wire.ts';
 

@@ -9,7 +9,7 @@ import { isIP } from 'node:net';
 import { err, ok, type Result } from '../../base/result.ts';
 import type { TransportFailure } from '../../ports/session.ts';
 
-/** Half of the threads that are not readers of a device. */
+/** Half of the threads that the pool has at least. */
 const LOOKUPS_AT_ONCE = 4;
 
 type ResolvedAddresses = Result<string[], TransportFailure>;

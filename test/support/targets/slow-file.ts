@@ -30,7 +30,6 @@ export class SlowFiles {
     this.#child = spawn(process.execPath, [CHILD, ...words], {
       stdio: ['pipe', 'pipe', 'inherit'],
       detached: true,
-      env: { ...process.env, UV_THREADPOOL_SIZE: String(8 + 2 * files.length) },
     });
     this.#child.stdin?.on('error', () => undefined);
     createInterface({ input: this.#child.stdout! }).on('line', () => this.#waiting.shift()?.());
