@@ -80,14 +80,4 @@ export const DEVICES: readonly Mutation[] = [
     ['test/unit/csi/wire/parse.test.ts', 'mount option "errors=panic" is refused'],
     { file: 'src/csi/wire/parse.ts', was: '/^errors=panic$/', is: '/^errors=panik$/' },
   ),
-  mutation(
-    'two-enomem',
-    'an error of a read of /dev/fuse that is not known ends the reader',
-    ['test/unit/host/block/fuse-read-errors.test.ts', 'serves on after reads of all its readers'],
-    {
-      file: 'src/host/block/fuse-read-errors.ts',
-      was: '  const afterMs = Math.min(',
-      is: "  if (code === 'ENOMEM') return { kind: 'end', expected: false };\n  const afterMs = Math.min(",
-    },
-  ),
 ];

@@ -5,6 +5,7 @@ import { DEBTS } from './debt-mutations.ts';
 import { DEVICES } from './device-mutations.ts';
 import { ENGINE } from './engine-mutations.ts';
 import { FENCES } from './fence-mutations.ts';
+import { FUSE } from './fuse-mutations.ts';
 import { LIVE } from './live-mutations.ts';
 import type { Mutation } from './mutation.ts';
 import { NODES } from './node-mutations.ts';
@@ -21,6 +22,7 @@ export const MUTATIONS: readonly Mutation[] = [
   ...FENCES,
   ...DEBTS,
   ...DEVICES,
+  ...FUSE,
   ...CLAIMS,
   ...NODES,
   ...SLOWNESS,

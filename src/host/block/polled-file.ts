@@ -1,8 +1,9 @@
 /**
  * A character device in the event loop of Node. `net.Socket` takes a descriptor of a pipe or a socket
  * only, but the handle of a pipe (libuv's, behind each socket of a path) takes any that can be polled.
- * Node does not document this handle: here is all that is known of it, `test/unit/host/block/polled-file`
- * fails when Node changes it, and fuse-trial.ts tries it at the start of the process.
+ * Node does not document this handle: here is all that is known of it, its test
+ * (`test/unit/host/block/polled-file.test.ts`) fails when Node changes it, and fuse-trial.ts tries it at
+ * the start of the process.
  *
  * - The descriptor is libuv's from `open` on: it is non-blocking (so is its open file, for whoever shares
  *   it), and closing the handle closes it, at once.

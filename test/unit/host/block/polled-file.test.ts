@@ -51,8 +51,7 @@ it('reads into the buffer of the owner, and after each read into the one that th
   const owner = new Owner();
   const full: { readonly buffer: Buffer; readonly content: string }[] = [];
   const fd = openSync(RANDOM, 'r+');
-  owner.onReceived = (size) => {
-    expect(size).toBe(owner.buffer.length);
+  owner.onReceived = () => {
     full.push({ buffer: owner.buffer, content: owner.buffer.toString('hex') });
     owner.buffer = Buffer.alloc(16 * (full.length + 1));
     if (full.length === 3) file.close();
