@@ -4,7 +4,7 @@ import { open, readFile, writeFile } from 'node:fs/promises';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { createFuseLoopExporter } from '../../src/host/block/fuse-loop-exporter.ts';
 import { exec } from '../../src/host/exec.ts';
 import type { BlockExporter, ExportedDevice } from '../../src/ports/block.ts';
@@ -86,6 +86,24 @@ describe('a device', () => {
 
   it('passes the preflight here', async () => {
     expect(await exporter.preflight()).toEqual({ ok: true, value: undefined });
+  });
+
+  it('is served before mount(8) has ended, which looks at it first', async () => {
+    const script = join(folder, 'mount');
+    const looked = join(folder, 'looked');
+    const real = (await run('which', 'mount')).trim();
+    // That of fusectl has no disk.
+    const look = `for last; do :; done; stat -c %s "$last/disk" >> ${looked}; sleep 0.2; exit 0`;
+    await writeFile(script, `#!/bin/sh\nsleep 0.2\n${real} "$@" || exit 1\n${look}\n`, {
+      mode: 0o755,
+    });
+    const { PATH } = process.env;
+    onTestFinished(() => void (process.env['PATH'] = PATH));
+    process.env['PATH'] = `${folder}:${String(PATH)}`;
+    const device = await make(new RamSource({ sizeBytes: MIB }));
+    process.env['PATH'] = PATH;
+    expect(await readFile(looked, 'utf8')).toBe(`${String(MIB)}\n`);
+    await run('dd', 'if=/dev/zero', `of=${device.path}`, 'bs=64k', 'count=4', 'oflag=direct');
   });
 
   it.each([512, 4096] as const)('holds a file system that verifies, blocks of %i', async (size) => {
