@@ -1,18 +1,17 @@
 /**
  * /dev/fuse in the event loop: no thread waits, and a request is in the main thread when it is read.
  *
- * One turn of the loop reads up to BATCH_REQUESTS requests: libuv reads the first one, and where more than one is
- * under way the rest is read until there is none (EAGAIN). Not more, so that the sockets of the paths
- * and the neighbours' devices have their turn. What the requests cause at the sessions goes out at the
- * end of the batch (../batch.ts). Held memory stops no batch: the kernel was told what it may have
- * outstanding (D68).
+ * A turn of the loop reads a batch of at most BATCH_REQUESTS, so that the sockets of the paths and the
+ * other devices have their turn too: libuv reads the first request, and where more than one is under way
+ * the others are read until there is none (EAGAIN). What the batch causes at the sessions goes out at its
+ * end (../batch.ts). Held memory stops no batch: the kernel was told what it may have outstanding (D68).
  *
  * The event loop gets the descriptor when it is mounted, and not before: epoll registers with the
  * connection, which is there only then, and an epoll that took the descriptor earlier is never woken by
  * it (fs/fuse/dev.c, fuse_dev_poll). Until then it is read every few milliseconds; the answer is EPERM.
  * mount(8) looks at the mount before it ends, so its end is too late.
  *
- * An error never ends the device by itself: fuse-read-errors.ts decides.
+ * No error ends the device by itself: fuse-read-errors.ts decides which does.
  */
 import { closeSync, constants, readSync, writeSync } from 'node:fs';
 import { RECEIVE_BYTES } from '../../protocol/fuse/wire.ts';
