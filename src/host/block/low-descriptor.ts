@@ -7,46 +7,73 @@
  * stays in state D for ever, its container never ends, and no other container can be started. Once /dev/fuse is
  * released the kernel aborts the connection, and the write back fails at once.
  *
- * So the descriptor on the loop device has a lower number than that on /dev/fuse. A number is reserved for it
+ * So the descriptor on the loop device has a lower number than that on /dev/fuse. Numbers are reserved for it
  * before /dev/fuse is opened, for open(2) gives the lowest number that is free.
  */
 import { closeSync, openSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** Other threads open files too: one of them may have a number for a moment. */
+/**
+ * While the device is opened, sockets and other threads open files too, and take the lowest number. So more
+ * numbers are reserved than one is needed.
+ */
+const RESERVED = 8;
+/** What took a number may give it back. */
 const TRIES = 20;
 const PAUSE_MS = 5;
+
+/** A device that hangs does not keep the others waiting for longer. */
+const TURN_MS = 1000;
+
+/** One device is opened at a time: two of them would take each other's numbers, and keep them. */
+let turn: Promise<unknown> = Promise.resolve();
 
 export class LowDescriptor {
   /** Of the file that must have the higher number. */
   readonly above: number;
-  #reserved: number;
+  #reserved: readonly number[];
 
-  private constructor(above: number, reserved: number) {
+  private constructor(above: number, reserved: readonly number[]) {
     this.above = above;
     this.#reserved = reserved;
   }
 
-  /** Opens `path` with the flags of open(2), with a lower number reserved. Throws what open(2) fails with. */
+  /** Opens `path` with the flags of open(2), with lower numbers reserved. Throws what open(2) fails with. */
   static below(path: string, flags: number): LowDescriptor {
-    const reserved = openSync('/dev/null', 'r');
+    const reserved: number[] = [];
     const opened: number[] = [];
     try {
+      while (reserved.length < RESERVED) reserved.push(openSync('/dev/null', 'r'));
       // Another thread may have closed a file with a lower number just now.
       do opened.push(openSync(path, flags));
-      while ((opened.at(-1) ?? 0) < reserved);
+      while ((opened.at(-1) ?? 0) < Math.max(...reserved));
     } catch (cause) {
-      for (const fd of [reserved, ...opened]) closeSync(fd);
+      closeAll([...reserved, ...opened]);
       throw cause;
     }
-    const above = opened.pop() ?? reserved;
-    for (const fd of opened) closeSync(fd);
+    const above = opened.pop() ?? 0;
+    closeAll(opened);
     return new LowDescriptor(above, reserved);
   }
 
-  /** Opens `path` for reading with the reserved number; with a higher number where no lower one is free. */
+  /** Opens `path` for reading with a reserved number; with a higher number where no lower one is free. */
   async open(path: string): Promise<FileHandle> {
+    const opening = turn.then(() => this.#open(path));
+    turn = Promise.race([
+      opening.catch(() => undefined),
+      delay(TURN_MS, undefined, { ref: false }),
+    ]);
+    return opening;
+  }
+
+  /** The numbers are not needed any more. */
+  release(): void {
+    closeAll(this.#reserved);
+    this.#reserved = [];
+  }
+
+  async #open(path: string): Promise<FileHandle> {
     this.release();
     for (let tries = 1; ; tries++) {
       const file = await open(path, 'r');
@@ -55,11 +82,8 @@ export class LowDescriptor {
       await delay(PAUSE_MS);
     }
   }
+}
 
-  /** The number is not needed any more. */
-  release(): void {
-    if (this.#reserved === -1) return;
-    closeSync(this.#reserved);
-    this.#reserved = -1;
-  }
+function closeAll(descriptors: readonly number[]): void {
+  for (const fd of descriptors) closeSync(fd);
 }

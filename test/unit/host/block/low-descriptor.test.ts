@@ -1,5 +1,8 @@
 /** Which numbers the descriptors on /dev/fuse and on the loop device have; any files show it. */
 import { closeSync, constants, openSync } from 'node:fs';
+import { pbkdf2 } from 'node:crypto';
+import { availableParallelism } from 'node:os';
+import { promisify } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { FileHandle } from 'node:fs/promises';
 import { BufferPool } from '../../../../src/host/block/fuse-buffers.ts';
@@ -17,6 +20,17 @@ function pair(): LowDescriptor {
   return low;
 }
 
+/** All threads of libuv's pool work for a while: what is opened in the pool is opened later. */
+async function busyPool(): Promise<void> {
+  for (let n = 0; n < 2 * availableParallelism() + 16; n++) {
+    const derived = promisify(pbkdf2)('x', 'y', 20_000, 16, 'sha512');
+    ends.push(async () => {
+      await derived;
+    });
+  }
+  await new Promise(setImmediate);
+}
+
 afterEach(async () => {
   for (const end of ends.splice(0)) await end();
   for (const fd of opened.splice(0)) closeSync(fd);
@@ -27,6 +41,29 @@ describe('a pair of descriptors', () => {
     const low = pair();
     for (let n = 0; n < 5; n++) opened.push(openSync('/dev/null', 'r'));
     const file = await low.open('/dev/zero');
+    ends.push(() => file.close());
+    expect(file.fd).toBeLessThan(low.above);
+  });
+
+  it('the device of each of two that are opened together has a lower number than its own file', async () => {
+    const [first, second] = [pair(), pair()];
+    await busyPool();
+    const [two, one] = await Promise.all([second.open('/dev/zero'), first.open('/dev/zero')]);
+    ends.push(
+      () => one.close(),
+      () => two.close(),
+    );
+    expect(one.fd).toBeLessThan(first.above);
+    expect(two.fd).toBeLessThan(second.above);
+  });
+
+  it('files that are opened meanwhile, and stay open, do not take its number', async () => {
+    const low = pair();
+    await busyPool();
+    const opening = low.open('/dev/zero');
+    await new Promise(setImmediate);
+    for (let n = 0; n < 5; n++) opened.push(openSync('/dev/null', 'r'));
+    const file = await opening;
     ends.push(() => file.close());
     expect(file.fd).toBeLessThan(low.above);
   });
