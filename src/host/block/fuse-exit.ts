@@ -2,13 +2,12 @@
  * Keeps `process.exit()` and an uncaught exception from hanging for ever, device frozen, without an answer.
  * On `exit` every connection still alive is aborted by `umount -f`. Without that:
  *
- * - The kernel closes the files of a dead process one after the other. Where the page cache of a device
- *   is dirty and the descriptor that we hold of it (fuse-loop-device.ts) is the last one, its close waits
- *   until the cache is written: by a server that does not answer any more, and whose /dev/fuse is not closed
- *   yet. (Measured, state D in bdev_release. A process that is killed hangs like that.)
  * - mount(8), which has /dev/fuse open too, waits for the answer of its server: for ever, without one.
  * - Node joins libuv's threads on its way out, and a thread parked in read(2) on /dev/fuse comes back only
  *   when the kernel ends the connection (fuse-parked.ts).
+ *
+ * The dirty page cache of a device needs no abort: low-descriptor.ts has the order in which the kernel closes
+ * our files.
  *
  * It costs nothing that the end of the process would not cost anyway: with its last descriptor the
  * connection ends and I/O fails.
