@@ -13,6 +13,8 @@ import { once } from 'node:events';
 export interface FioOptions {
   /** File or block device; a file is laid out with `sizeBytes`. */
   readonly file: string;
+  /** More of the same at the same time; the result is that of all together. */
+  readonly moreFiles?: readonly string[];
   readonly sizeBytes: number;
   /** Time of the writing phase, s; the verification of what was written comes after it. */
   readonly runtimeSeconds: number;
@@ -22,6 +24,10 @@ export interface FioOptions {
   readonly depth?: number;
   /** Default randwrite. */
   readonly mode?: 'randwrite' | 'randread' | 'randrw' | 'read' | 'write';
+  /** Of randrw; default 50. */
+  readonly readPercent?: number;
+  /** Each write is on stable storage when it is answered (O_SYNC); default false. */
+  readonly sync?: boolean;
   /** CRC32C of every block written, checked; default true. False for figures of speed. */
   readonly verify?: boolean;
   /** Bytes per second at most; default unlimited. */
@@ -51,11 +57,9 @@ export interface FioResult {
 
 /** The command line of a job. */
 export function fioArguments(options: FioOptions): string[] {
-  const { file, sizeBytes, runtimeSeconds, blockSize = 4096, depth = 32 } = options;
-  const { mode = 'randwrite', verify = true, rateBytes } = options;
+  const { file, moreFiles = [], sizeBytes, runtimeSeconds, blockSize = 4096, depth = 32 } = options;
+  const { mode = 'randwrite', verify = true, rateBytes, readPercent, sync = false } = options;
   const settings = {
-    name: 'job',
-    filename: file,
     size: sizeBytes,
     rw: mode,
     bs: blockSize,
@@ -65,8 +69,12 @@ export function fioArguments(options: FioOptions): string[] {
     thread: 1,
     iodepth: depth,
     time_based: 1,
-    runtime: runtimeSeconds,
+    // fio takes "0.7" for another number of seconds.
+    runtime: `${String(Math.round(runtimeSeconds * 1000))}ms`,
     randrepeat: 1,
+    ...(moreFiles.length === 0 ? {} : { group_reporting: 1 }),
+    ...(readPercent === undefined ? {} : { rwmixread: readPercent }),
+    ...(sync ? { sync: 1 } : {}),
     ...(rateBytes === undefined ? {} : { rate: rateBytes }),
     ...(verify
       ? {
@@ -79,7 +87,9 @@ export function fioArguments(options: FioOptions): string[] {
       : {}),
   };
   const flags = Object.entries(settings).map(([name, value]) => `--${name}=${String(value)}`);
-  return [...flags, '--output-format=json', '--eta=never'];
+  // What stands before the first name holds for every job.
+  const jobs = [file, ...moreFiles].flatMap((each) => ['--name=job', `--filename=${each}`]);
+  return [...flags, '--output-format=json', '--eta=never', ...jobs];
 }
 
 /** Parses `--output-format=json`; fio writes its complaints before the JSON into the same stream. */

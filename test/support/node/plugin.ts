@@ -26,7 +26,8 @@ export interface PluginOptions {
   readonly logLevel?: 'debug';
   /** Folder of a cgroup that both run in. */
   readonly cgroup?: string;
-  /** Further flags of csi, by name. */
+  /** Further flags of pathd and of csi, by name. */
+  readonly pathdFlags?: Readonly<Record<string, string>>;
   readonly csiFlags?: Readonly<Record<string, string>>;
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -84,7 +85,7 @@ export class Plugin {
 
   /** (Again) after `pathd.kill()` or `pathd.stop()`. */
   async startPathd(): Promise<void> {
-    const { folder, policy = 'fast', initiatorName } = this.#options;
+    const { folder, policy = 'fast', initiatorName, pathdFlags } = this.#options;
     const iqn = initiatorName ?? `iqn.2026-01.io.prioritypath.test:node-${String(process.pid)}`;
     this.#pathd = this.#spawn('pathd', {
       'run-dir': this.runDir,
@@ -93,6 +94,7 @@ export class Plugin {
       endpoint: this.pathdEndpoint,
       'initiator-name': iqn,
       policy,
+      ...pathdFlags,
     });
     await this.#ready(this.#pathd, this.pathdEndpoint);
   }

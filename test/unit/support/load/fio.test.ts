@@ -19,11 +19,24 @@ describe('fio jobs', () => {
     expect(args).toEqual(
       expect.arrayContaining([
         ...['--verify=crc32c', '--verify_fatal=1', '--serialize_overlap=1', '--iodepth=32'],
-        ...['--bs=131072', '--direct=1', '--runtime=5', '--filename=/x'],
+        ...['--bs=131072', '--direct=1', '--runtime=5000ms', '--filename=/x'],
       ]),
     );
     const speed = fioArguments({ file: '/x', sizeBytes: 1, runtimeSeconds: 5, verify: false });
     expect(speed.join(' ')).not.toContain('verify');
+  });
+
+  it('on several devices are one job each, and one result', () => {
+    const args = fioArguments({
+      ...{ file: '/a', moreFiles: ['/b'], sizeBytes: 1, runtimeSeconds: 0.7, verify: false },
+      ...{ mode: 'randrw', readPercent: 70, sync: true },
+    });
+    expect(args.slice(-4)).toEqual(['--name=job', '--filename=/a', '--name=job', '--filename=/b']);
+    expect(args).toEqual(
+      expect.arrayContaining([
+        ...['--group_reporting=1', '--rwmixread=70', '--sync=1', '--runtime=700ms'],
+      ]),
+    );
   });
 
   it('are judged by what the JSON says, complaints before it included', () => {
