@@ -4,14 +4,17 @@
  * for libiscsi under a loop of requests. bash's `time` tells what they cost.
  */
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { promisify } from 'node:util';
 import type { Target } from '../support/targets/tgt.ts';
 import type { Cell, Figures } from './initiator-load.ts';
 
 const run = promisify(execFile);
 
-/** Programs without which there is no peer. */
-export const PEER_PROGRAMS = ['iscsi-perf', 'qemu-img'] as const;
+/** Without these there is no peer. */
+export function hasPeerPrograms(): boolean {
+  return ['iscsi-perf', 'qemu-img'].every((program) => existsSync(`/usr/bin/${program}`));
+}
 
 interface Timed {
   readonly output: string;

@@ -37,7 +37,8 @@ export function row(
   };
 }
 
-function geomean(rows: readonly Row[]): number {
+/** Geometric mean of the ratios, two digits; NaN of none. */
+export function geomean(rows: readonly Pick<Row, 'ratio'>[]): number {
   const logs = rows.reduce((sum, { ratio }) => sum + Math.log(ratio), 0);
   return Number(Math.exp(logs / rows.length).toFixed(2));
 }
@@ -48,10 +49,12 @@ export function rowText({ name, ours, peer, ratio, note }: Row): string {
   return `${name.padEnd(44)}${numbers}   x ${ratio.toFixed(2)}${note ?? ''}`;
 }
 
-/** The last line of the table. */
-export function geomeanText(rows: readonly Row[]): string {
-  const label = 'geometric mean of the ratios (ours / peer)'.padEnd(62);
-  return `${label}   x ${geomean(rows).toFixed(2)}`;
+/** A line below the table. */
+export function geomeanText(
+  rows: readonly Row[],
+  what = 'geometric mean of the ratios (ours / peer)',
+): string {
+  return `${what.padEnd(62)}   x ${geomean(rows).toFixed(2)}`;
 }
 
 export function rowsJson(rows: readonly Row[]): string {
