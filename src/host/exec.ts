@@ -2,7 +2,7 @@
  * Runs a program of the host (mount, mkfs, losetup …): argument arrays only, never a shell, always with
  * a time limit, output bounded, environment reduced to what makes messages predictable.
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 
 export interface ExecResult {
   /** Exit code; -1 when the program could not be started or was killed. */
@@ -30,10 +30,12 @@ export function exec(
 ): Promise<ExecResult> {
   const { timeoutMs = 30_000, extraFds = [] } = options;
   return new Promise((resolve) => {
-    const child = spawn(program, [...args], {
-      stdio: ['ignore', 'pipe', 'pipe', ...extraFds],
-      env: { PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
-    });
+    const child = start(program, args, extraFds);
+    if (child instanceof Error) {
+      const failure = `cannot run ${program}: ${child.message}`;
+      resolve({ code: -1, stdout: '', stderr: '', failure });
+      return;
+    }
     let stdout = '';
     let stderr = '';
     let failure: string | undefined;
@@ -62,4 +64,20 @@ export function exec(
       resolve({ code: code ?? -1, stdout, stderr, failure });
     });
   });
+}
+
+/** Where memory is short, or the program is being written, `spawn` throws; other errors are an event. */
+function start(
+  program: string,
+  args: readonly string[],
+  extraFds: readonly number[],
+): ChildProcess | Error {
+  try {
+    return spawn(program, [...args], {
+      stdio: ['ignore', 'pipe', 'pipe', ...extraFds],
+      env: { PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
+    });
+  } catch (cause) {
+    return cause as Error;
+  }
 }

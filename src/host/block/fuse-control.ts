@@ -29,12 +29,12 @@ export class FuseControl {
     this.#root = root;
   }
 
-  /** What sets the limit of the connection mounted there; undefined when there is no such. */
+  /** What sets the limit of the connection mounted there; undefined when there is no such, or it is not found. */
   async connection(mountPoint: string): Promise<ConnectionLimit | undefined> {
-    const mounted = findByMountPoint(await readMountInfo(), mountPoint);
-    if (mounted === undefined) return undefined;
-    const folder = `/proc/self/fd/${String(this.#root)}/${String(mounted.minor)}`;
     try {
+      const mounted = findByMountPoint(await readMountInfo(), mountPoint);
+      if (mounted === undefined) return undefined;
+      const folder = `/proc/self/fd/${String(this.#root)}/${String(mounted.minor)}`;
       return new ConnectionLimit(openSync(`${folder}/max_background`, 'w'));
     } catch {
       return undefined;

@@ -285,7 +285,9 @@ export async function removeMount(mountPoint: string): Promise<Result<void, Expo
   let last: Result<void, ExportError> = ok(undefined);
   // The loop device's file is released a moment after the device has gone.
   await waitUntil(async () => {
-    if (findByMountPoint(await readMountInfo(), mountPoint) === undefined) {
+    // A table that cannot be read (no memory, no descriptor) shows nothing: the unmount is tried.
+    const table = await readMountInfo().catch(() => undefined);
+    if (table !== undefined && findByMountPoint(table, mountPoint) === undefined) {
       last = ok(undefined);
       return true;
     }

@@ -115,7 +115,7 @@ class FuseLoopExporter implements BlockExporter {
     }
     // Before anything else is waited for: a second attach must see the first one.
     this.#serving.add(volumeId);
-    const cleaned = await this.#removeLeftovers(volumeId, mountPoint);
+    const cleaned = await errors(this.#removeLeftovers(volumeId, mountPoint));
     const attached = cleaned.ok ? await this.#attach(volumeId, mountPoint, source) : cleaned;
     if (!attached.ok) this.#serving.delete(volumeId);
     return attached;
@@ -136,14 +136,14 @@ class FuseLoopExporter implements BlockExporter {
     const server = await this.#servers.start({ mountPoint, name, source });
     if (!server.ok) return server;
     const file = join(mountPoint, DISK_NAME);
-    const loop = await attachLoop({ file, sectorBytes: blockSize, readOnly });
+    const loop = await errors(attachLoop({ file, sectorBytes: blockSize, readOnly }));
     if (!loop.ok) {
       await this.#abandon(volumeId, server.value);
       return loop;
     }
-    const ready = await this.#setUp(volumeId, loop.value, source, server.value);
+    const ready = await errors(this.#setUp(volumeId, loop.value, source, server.value));
     if (ready.ok) return ready;
-    await removeLoop(loop.value);
+    await errors(removeLoop(loop.value));
     await this.#abandon(volumeId, server.value);
     return ready;
   }
@@ -171,7 +171,7 @@ class FuseLoopExporter implements BlockExporter {
   }
 
   async #abandon(volumeId: string, server: FuseServer): Promise<void> {
-    const removed = await removeMount(server.mountPoint);
+    const removed = await errors(removeMount(server.mountPoint));
     if (!removed.ok) this.#log(removed.error.detail);
     else await server.closed;
     await this.#removeFolders(volumeId);
@@ -249,6 +249,14 @@ class FuseLoopExporter implements BlockExporter {
     await rmdir(join(root, volumeId, MOUNT_NAME)).catch(() => undefined);
     await rmdir(join(root, volumeId)).catch(() => undefined);
   }
+}
+
+/**
+ * Of a step of an attach: a table of the kernel that cannot be read (no memory, no descriptor) is an error of
+ * the attach, which is then undone, and tried again by its caller.
+ */
+async function errors<T>(step: Promise<Result<T, ExportError>>): Promise<Result<T, ExportError>> {
+  return step.catch((cause: unknown) => err({ kind: 'io', detail: (cause as Error).message }));
 }
 
 /** Exports volumes as loop devices over FUSE; needs root, /dev/fuse and /dev/loop-control. */

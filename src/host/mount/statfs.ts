@@ -8,7 +8,8 @@
  * killed either: as long as one is there for a path, no second one is started, so they do not pile
  * up.
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import type { Readable } from 'node:stream';
 import type { Result } from '../../base/result.ts';
 import { err, ok } from '../../base/result.ts';
 
@@ -45,10 +46,12 @@ export function statfs(
   }
   hanging.add(path);
   return new Promise((resolve) => {
-    const child = spawn('stat', ['-f', '-c', FORMAT, '--', path], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C' },
-    });
+    const child = start(path);
+    if (child instanceof Error) {
+      hanging.delete(path);
+      resolve(err({ kind: 'failed', detail: `cannot run stat: ${child.message}` }));
+      return;
+    }
     let stdout = '';
     let stderr = '';
     const timer = setTimeout(() => {
@@ -74,6 +77,18 @@ export function statfs(
       resolve(usage === undefined ? err({ kind: 'failed', detail }) : ok(usage));
     });
   });
+}
+
+/** Where memory is short `spawn` throws; other errors are an event. */
+function start(path: string): ChildProcessByStdio<null, Readable, Readable> | Error {
+  try {
+    return spawn('stat', ['-f', '-c', FORMAT, '--', path], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C' },
+    });
+  } catch (cause) {
+    return cause as Error;
+  }
 }
 
 /** `stat -f -c '%S %b %f %a %c %d'`: block size, blocks, free, available, inodes, free inodes. */
