@@ -60,12 +60,12 @@ export interface ScsiCommand {
   /** At most 16 bytes. */
   readonly cdb: Uint8Array;
   /** Payload of a data-out command. Not to be changed until `done` was called. */
-  readonly dataOut?: Buffer;
+  readonly dataOut?: Buffer | undefined;
   /**
    * Destination of a data-in command; its length is the expected data transfer length. What lies
    * behind the bytes that arrived is undefined.
    */
-  readonly dataIn?: Buffer | LateBuffer;
+  readonly dataIn?: Buffer | LateBuffer | undefined;
   /**
    * Bytes behind the buffer of `dataIn` in its ArrayBuffer that are the command's as well until `done` was called:
    * with 64 of them long data and the header behind it come with one read from the socket.

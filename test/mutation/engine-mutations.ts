@@ -156,7 +156,7 @@ export const ENGINE: readonly Mutation[] = [
     {
       file: 'src/volume/io/dispatch.ts',
       was: 'judgeTransfer(outcome, piece)',
-      is: "judgeTransfer(outcome, request.kind === 'write' ? piece : { dataIn })",
+      is: "judgeTransfer(outcome, entry.request.kind === 'write' ? piece : { dataIn: piece.dataIn })",
     },
   ),
   mutation(

@@ -71,4 +71,10 @@ export const ORDERS: readonly Mutation[] = [
       'return true;',
     ),
   ),
+  mutation(
+    'of-another-ledger',
+    'a ledger settles a request that it does not have',
+    ['test/unit/volume/invariants.test.ts', 'settles no request that it does not have'],
+    edit('base/line', 'if (place.line !== this) return false;', ''),
+  ),
 ];

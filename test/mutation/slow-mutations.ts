@@ -141,4 +141,14 @@ export const SLOWNESS: readonly Mutation[] = [
     ['test/unit/volume/scenarios/slow-fence.test.ts', 'as long as a flush may'],
     volume('fence/fence', 'flushMs: flushDeadlineMs }', 'flushMs: STEP_MS }'),
   ),
+  mutation(
+    'learns-from-a-stall',
+    'time in which pathd stood still counts as time that a command has taken',
+    ['test/unit/volume/scenarios/own-stall.test.ts', 'is nothing that commands have taken'],
+    volume(
+      'io/flights',
+      'const now = this.#catchUp();\n    const { place,',
+      'const now = this.#clock.now();\n    const { place,',
+    ),
+  ),
 ];

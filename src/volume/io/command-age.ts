@@ -69,14 +69,14 @@ export class CommandAge {
     const overdue = flights.overdue(policy());
     const oldest = overdue[0];
     if (oldest === undefined) return;
-    const patienceMs = flights.limitMs(oldest.isQuick, policy());
-    for (const age of new Set(overdue.map((flight) => flight.age))) age.givenUp++;
-    const tries = Math.max(...overdue.map(({ age }) => age.givenUp));
+    const patienceMs = flights.limitMs(oldest.errand.isQuick, policy());
+    for (const age of new Set(overdue.map(({ errand }) => errand.age))) age.givenUp++;
+    const tries = Math.max(...overdue.map(({ errand }) => errand.age.givenUp));
     const ageMs = ageOf(oldest, clock.now());
     const { path } = route;
-    this.#emit({ kind: 'given-up', path, command: oldest.what(), ageMs });
+    this.#emit({ kind: 'given-up', path, command: oldest.errand.what(), ageMs });
     const seconds = String(Math.round(ageMs / 1000));
-    const detail = `"${oldest.what()}" was not answered for ${seconds} s, other commands are`;
+    const detail = `"${oldest.errand.what()}" was not answered for ${seconds} s, other commands are`;
     if (LEAVES_AFTER.has(tries) && this.#leave(path, detail)) return;
     this.#session = route.session;
     void this.#giveUp(route, overdue, { patienceMs, detail }).finally(() => {
@@ -95,7 +95,7 @@ export class CommandAge {
     const isOver = (): boolean =>
       isLeft() || !overdue.some((flight) => dispatcher.flights.has(flight));
     const limitMs = Math.max(patienceMs, resetTimeoutMs);
-    await Promise.all(overdue.map(({ command }) => session.abortTask(command, limitMs)));
+    await Promise.all(overdue.map((flight) => session.abortTask(flight, limitMs)));
     if (isOver()) return;
     await session.abortTaskSet(resetTimeoutMs);
     if (isOver()) return;

@@ -32,15 +32,6 @@ import type { LogLimits } from './write-log.ts';
  */
 const PIECES_AT_ONCE = 32;
 
-function isQuick(request: IoRequest): boolean {
-  return request.kind === 'read' || request.kind === 'write';
-}
-
-/** "write 4096+512", bytes, for people. */
-function extent({ kind, offset, length }: IoRequest): string {
-  return `${kind} ${String(offset)}+${String(length)}`;
-}
-
 /** Where commands go now. */
 export interface Route {
   readonly path: string;
@@ -253,16 +244,7 @@ export class Dispatcher {
 
   #send(entry: Entry, piece: Piece, route: Route, tries: Tries): void {
     const epoch = this.#epoch;
-    const { cdb: bytes, dataIn, dataOut, tailroom } = piece;
-    const { request, age } = entry;
-    const kind = { what: () => extent(request), isQuick: isQuick(request), age };
-    const command = {
-      cdb: bytes,
-      ...(dataIn === undefined ? {} : { dataIn }),
-      ...(dataOut === undefined ? {} : { dataOut }),
-      tailroom,
-    };
-    this.flights.launch(route.session, command, kind, (outcome) => {
+    this.flights.launch(route.session, piece, entry, (outcome) => {
       assert(epoch <= this.#epoch, 'the epoch never goes back');
       if (epoch !== this.#epoch) return;
       const verdict = judgeTransfer(outcome, piece);
@@ -288,7 +270,7 @@ export class Dispatcher {
         return;
       case 'busy':
         if (tries.busy === LONG_BUSY_TRIES) {
-          this.#emit({ kind: 'put-off', path: route.path, command: extent(entry.request) });
+          this.#emit({ kind: 'put-off', path: route.path, command: entry.what() });
         }
         this.#retry(entry, piece, route, tries, verdict);
         return;
@@ -301,7 +283,7 @@ export class Dispatcher {
       case 'error':
         if (entry.acknowledged) {
           // It stays unsettled: no flush gets past it until the volume has failed.
-          const detail = `replay of ${extent(entry.request)} failed, ${verdict.detail}`;
+          const detail = `replay of ${entry.what()} failed, ${verdict.detail}`;
           this.#emit({ kind: 'writes-lost', detail });
           return;
         }
@@ -388,8 +370,8 @@ export class Dispatcher {
       writeCache: route.facts.writeCache,
       isCurrent: () => epoch === this.#epoch,
       execute: (bytes, answered) => {
-        const kind = { what: () => 'flush', isQuick: false, age: this.#syncAge };
-        this.flights.launch(route.session, { cdb: bytes }, kind, (outcome) => {
+        const errand = { what: () => 'flush', isQuick: false, age: this.#syncAge };
+        this.flights.launch(route.session, { cdb: bytes }, errand, (outcome) => {
           if (epoch === this.#epoch && outcome.kind !== 'lost') answered(outcome);
         });
       },

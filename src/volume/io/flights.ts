@@ -12,9 +12,11 @@
  */
 import { assert } from '../../base/assert.ts';
 import type { Instant } from '../../base/brand.ts';
+import { Line, type Place } from '../../base/line.ts';
 import type { Policy } from '../../paths/policy.ts';
 import { after } from '../../paths/time.ts';
 import type { Clock } from '../../ports/clock.ts';
+import type { LateBuffer } from '../../ports/read-buffer.ts';
 import type { ScsiCommand, ScsiOutcome, Session } from '../../ports/session.ts';
 
 /** Of a request, over all its tries on all paths. */
@@ -25,15 +27,42 @@ export interface Age {
   givenUp: number;
 }
 
-export interface Flight {
-  readonly command: ScsiCommand;
+/** What commands are sent for. */
+export interface Errand {
   /** For people: "write 4096+512". */
-  readonly what: () => string;
-  /** Of a kind that ought to be quick: read, write. */
+  what(): string;
+  /** Of a kind that ought to be quick: read, write. Never changes. */
   readonly isQuick: boolean;
   readonly age: Age;
+}
+
+/** A command at the target, as the session has it: one object, for there is one for each command. */
+export class Flight implements ScsiCommand {
+  readonly cdb: Uint8Array;
+  readonly dataOut: Buffer | undefined;
+  readonly dataIn: Buffer | LateBuffer | undefined;
+  readonly tailroom: number | undefined;
+  readonly errand: Errand;
+  readonly done: (outcome: ScsiOutcome) => void;
   /** When it was sent this time, without what we stood still since. */
   sentAt: Instant;
+  /** Among the flights. */
+  place: Place<Flight> | undefined;
+
+  constructor(
+    { cdb, dataOut, dataIn, tailroom }: Omit<ScsiCommand, 'done'>,
+    errand: Errand,
+    sentAt: Instant,
+    done: (outcome: ScsiOutcome) => void,
+  ) {
+    this.cdb = cdb;
+    this.dataOut = dataOut;
+    this.dataIn = dataIn;
+    this.tailroom = tailroom;
+    this.errand = errand;
+    this.done = done;
+    this.sentAt = sentAt;
+  }
 }
 
 export type AgeParameters = Pick<Policy, 'commandTimeoutMs' | 'flushDeadlineMs'>;
@@ -56,7 +85,7 @@ function firstLimitMs(isQuick: boolean, policy: AgeParameters): number {
 
 export class Flights {
   readonly #clock: Clock;
-  readonly #flights = new Set<Flight>();
+  readonly #flights = new Line<Flight>();
   readonly #learned = new Map<boolean, Learned>();
   /** Those of a quick kind. Invariant: 0 … all of them. */
   #quick = 0;
@@ -68,7 +97,7 @@ export class Flights {
   }
 
   get size(): number {
-    return this.#flights.size;
+    return this.#flights.length;
   }
 
   get hasQuick(): boolean {
@@ -76,29 +105,25 @@ export class Flights {
   }
 
   has(flight: Flight): boolean {
-    return this.#flights.has(flight);
+    return this.#flights.has(flight.place);
   }
 
-  /** Sends it. `done` gets every outcome, also when the path was abandoned. */
+  /** Sends it. `answered` gets every outcome, also when the path was abandoned. */
   launch(
     session: Session,
     command: Omit<ScsiCommand, 'done'>,
-    kind: Pick<Flight, 'what' | 'isQuick' | 'age'>,
-    done: (outcome: ScsiOutcome) => void,
+    errand: Errand,
+    answered: (outcome: ScsiOutcome) => void,
   ): void {
     const sentAt = this.#catchUp();
-    kind.age.since ??= sentAt;
-    const whole: ScsiCommand = {
-      ...command,
-      done: (outcome) => {
-        if (outcome.kind !== 'lost') this.#ended(flight, outcome);
-        done(outcome);
-      },
-    };
-    const flight: Flight = { ...kind, sentAt, command: whole };
-    this.#flights.add(flight);
-    if (kind.isQuick) this.#quick++;
-    session.execute(whole);
+    errand.age.since ??= sentAt;
+    const flight = new Flight(command, errand, sentAt, (outcome) => {
+      if (outcome.kind !== 'lost') this.#ended(flight, outcome);
+      answered(outcome);
+    });
+    flight.place = this.#flights.join(flight);
+    if (errand.isQuick) this.#quick++;
+    session.execute(flight);
   }
 
   /** It is looked at now, and again after this. */
@@ -118,25 +143,26 @@ export class Flights {
   }
 
   #ended(flight: Flight, { kind }: ScsiOutcome): void {
+    // First of all: where we stood still it changes `sentAt`.
     const now = this.#catchUp();
-    if (!this.#flights.delete(flight)) return;
-    if (flight.isQuick) this.#quick--;
-    const isCounted = this.#quick >= 0 && this.#quick <= this.#flights.size;
+    const { place, errand, sentAt } = flight;
+    if (place === undefined || !this.#flights.leave(place)) return;
+    if (errand.isQuick) this.#quick--;
+    const isCounted = this.#quick >= 0 && this.#quick <= this.#flights.length;
     assert(isCounted, 'a command ends as the kind that it was sent as');
-    if (kind === 'status') this.#learn(flight.isQuick, now - flight.sentAt);
+    if (kind === 'status') this.#learn(errand.isQuick, now - sentAt, now);
   }
 
-  #learn(isQuick: boolean, tookMs: number): void {
-    const now = this.#clock.now();
-    const known = this.#longestMs(isQuick);
+  #learn(isQuick: boolean, tookMs: number, now: Instant): void {
+    const known = this.#longestMs(isQuick, now);
     if (tookMs >= known) this.#learned.set(isQuick, { ms: tookMs, at: now });
     else if (tookMs * 2 >= known) this.#learned.set(isQuick, { ms: known, at: now });
   }
 
-  #longestMs(isQuick: boolean): number {
+  #longestMs(isQuick: boolean, now: Instant): number {
     const learned = this.#learned.get(isQuick);
     if (learned === undefined) return 0;
-    const ageMs = this.#clock.now() - learned.at;
+    const ageMs = now - learned.at;
     return ageMs < Math.max(REMEMBERED_MS, 10 * learned.ms) ? learned.ms : 0;
   }
 
@@ -149,9 +175,9 @@ export class Flights {
   /** How long a command of the kind may take now, ms. */
   limitMs(isQuick: boolean, policy: AgeParameters): number {
     const first = firstLimitMs(isQuick, policy);
-    const longest = this.#longestMs(isQuick);
+    const longest = this.#longestMs(isQuick, this.#clock.now());
     let tries = 0;
-    for (const { age } of this.#flights) tries = Math.max(tries, age.givenUp);
+    for (const { errand } of this.#flights) tries = Math.max(tries, errand.age.givenUp);
     const learned = longest < WORTH_LEARNING * first ? 0 : 2 * longest;
     return Math.max(first * 2 ** tries, learned);
   }
@@ -159,10 +185,10 @@ export class Flights {
   /** Those that have had their time, oldest first. */
   overdue(policy: AgeParameters): readonly Flight[] {
     const now = this.#catchUp();
-    if (this.#flights.size === 0) return [];
+    if (this.#flights.length === 0) return [];
     const [slow, quick] = [this.limitMs(false, policy), this.limitMs(true, policy)];
     return [...this.#flights]
-      .filter(({ isQuick, sentAt }) => now - sentAt >= (isQuick ? quick : slow))
+      .filter(({ errand, sentAt }) => now - sentAt >= (errand.isQuick ? quick : slow))
       .sort((a, b) => ageOf(b, now) - ageOf(a, now));
   }
 
@@ -173,11 +199,11 @@ export class Flights {
     for (const flight of this.#flights) {
       if (oldest === undefined || ageOf(flight, now) > ageOf(oldest, now)) oldest = flight;
     }
-    return oldest && { what: oldest.what(), ageMs: ageOf(oldest, now) };
+    return oldest && { what: oldest.errand.what(), ageMs: ageOf(oldest, now) };
   }
 }
 
 /** Since its request was first sent. */
-export function ageOf({ age, sentAt }: Flight, now: Instant): number {
-  return now - (age.since ?? sentAt);
+export function ageOf({ errand, sentAt }: Flight, now: Instant): number {
+  return now - (errand.age.since ?? sentAt);
 }

@@ -37,12 +37,13 @@
  * bounds it to hundreds).
  */
 import { assert } from '../../base/assert.ts';
+import { Line, type Place } from '../../base/line.ts';
 import type { IoError, IoKind, IoRequest } from '../../ports/block.ts';
-import type { Age } from './flights.ts';
+import type { Age, Errand } from './flights.ts';
 import type { Piece } from './translate.ts';
 import { type DataChange, type LogLimits, WriteLog } from './write-log.ts';
 
-export class Entry {
+export class Entry implements Errand {
   readonly seq: number;
   readonly request: IoRequest;
   /** waiting: not sent, or to be sent again. issued: handed to a session. settled: answered. */
@@ -73,6 +74,9 @@ export class Entry {
   /** Earlier entries that must settle first: each has this one in its `dependents`. 0 when it is issued. */
   blockers = 0;
   readonly dependents: Entry[] = [];
+  /** Among all entries of the ledger, and among those that change data: set by the ledger alone. */
+  place: Place<Entry> | undefined;
+  placeAmongWrites: Place<Entry> | undefined;
   /** Over all issues. */
   readonly age: Age = { since: undefined, givenUp: 0 };
 
@@ -85,6 +89,16 @@ export class Entry {
 
   get changesData(): boolean {
     return changesData(this.request.kind);
+  }
+
+  get isQuick(): boolean {
+    return this.request.kind === 'read' || this.request.kind === 'write';
+  }
+
+  /** "write 4096+512", bytes, for people. */
+  what(): string {
+    const { kind, offset, length } = this.request;
+    return `${kind} ${String(offset)}+${String(length)}`;
   }
 }
 
@@ -108,12 +122,11 @@ export function mustWait(later: Entry, earlier: Entry): boolean {
 
 export class Ledger {
   /**
-   * Not settled, in submission order (a Set keeps insertion order). Invariant: a request is in the ledger once,
-   * from `admit` to `settle`.
+   * Not settled, in submission order. Invariant: a request is in the ledger once, from `admit` to `settle`.
    */
-  readonly #live = new Set<Entry>();
+  readonly #live = new Line<Entry>();
   /** The data-changing part of `#live`. */
-  readonly #writes = new Set<Entry>();
+  readonly #writes = new Line<Entry>();
   /** Waiting and not blocked, to be issued in this order. Invariant: an entry is in it once at most. */
   #ready: Entry[] = [];
   #readyHead = 0;
@@ -138,10 +151,20 @@ export class Ledger {
   admit(request: IoRequest): Entry {
     const entry = new Entry(this.#nextSeq++, request);
     this.#block(entry);
-    this.#live.add(entry);
-    if (entry.changesData) this.#writes.add(entry);
+    this.#join(entry);
     if (entry.blockers === 0) this.#ready.push(entry);
     return entry;
+  }
+
+  #join(entry: Entry): void {
+    entry.place = this.#live.join(entry);
+    if (entry.changesData) entry.placeAmongWrites = this.#writes.join(entry);
+  }
+
+  /** False: it was not there. */
+  #leave({ place, placeAmongWrites }: Entry): boolean {
+    if (placeAmongWrites !== undefined) this.#writes.leave(placeAmongWrites);
+    return place !== undefined && this.#live.leave(place);
   }
 
   /** The next entry that may be issued now, marked issued; undefined when all others must wait. */
@@ -183,10 +206,9 @@ export class Ledger {
     assert(entry.state === 'issued', 'only an issued entry is settled, and once');
     entry.state = 'settled';
     this.#issued--;
-    const wasLive = this.#live.delete(entry);
+    const wasLive = this.#leave(entry);
     assert(wasLive, 'a request is in the ledger once, until it is settled');
     assert(this.#issued >= 0, 'no more are settled than were issued');
-    this.#writes.delete(entry);
     if (keep !== 'no') this.#keep(entry, keep === 'stable');
     this.#leaveRoom(entry);
     for (const dependent of entry.dependents) {
@@ -233,10 +255,7 @@ export class Ledger {
     const live = [...recalled, ...this.#live];
     this.#live.clear();
     this.#writes.clear();
-    for (const entry of live) {
-      this.#live.add(entry);
-      if (entry.changesData) this.#writes.add(entry);
-    }
+    for (const entry of live) this.#join(entry);
     for (const entry of recalled) this.#takeRoom(entry, undefined);
     return recalled.length;
   }
@@ -305,7 +324,7 @@ export class Ledger {
 
   /** Requests that are not answered yet. */
   get requests(): number {
-    return this.#live.size - (this.unflushed - this.log.count);
+    return this.#live.length - (this.unflushed - this.log.count);
   }
 
   /** Bytes of device that those of them that change data were to change; overlaps count twice. */
@@ -321,11 +340,11 @@ export class Ledger {
   }
 
   get waiting(): number {
-    return this.#live.size - this.#issued;
+    return this.#live.length - this.#issued;
   }
 
   get size(): number {
-    return this.#live.size;
+    return this.#live.length;
   }
 
   /** Entries handed to a session and not settled. */
@@ -334,7 +353,9 @@ export class Ledger {
   }
 
   #block(entry: Entry): void {
-    for (const earlier of entry.changesData ? this.#live : this.#writes) {
+    const before = entry.changesData ? this.#live : this.#writes;
+    for (let place = before.first; place !== undefined; place = place.next) {
+      const earlier = place.item;
       if (earlier.seq < entry.seq && mustWait(entry, earlier)) {
         entry.blockers++;
         earlier.dependents.push(entry);

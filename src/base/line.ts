@@ -1,0 +1,96 @@
+/**
+ * Things in the order in which they came, any of which may leave: a doubly linked list.
+ *
+ * A Set would do the same, and cost more than all else that a request costs here. V8 makes a new table for
+ * a Set every few dozen changes, and each old table refers to the next one. Once a collection of young
+ * garbage has moved an old table out of its reach, that table keeps alive all that came after it, with all
+ * that ever was in them: of requests that were long answered 40 % were copied and kept until the next full
+ * collection (a 4 KiB read: 3.9 us in user space with two sets, 2.1 us with this, the heap 150 and 50 MB).
+ * So a place that was left refers to no other place.
+ */
+import { assert } from './assert.ts';
+
+/** Where one of them is. */
+export class Place<T> {
+  readonly item: T;
+  /** The neighbours. Invariant: none when it was left. */
+  previous: Place<T> | undefined = undefined;
+  next: Place<T> | undefined = undefined;
+  /** Undefined when it was left. */
+  line: Line<T> | undefined;
+
+  constructor(line: Line<T>, item: T) {
+    this.line = line;
+    this.item = item;
+  }
+}
+
+export class Line<T> {
+  #first: Place<T> | undefined;
+  #last: Place<T> | undefined;
+  #length = 0;
+
+  /** To walk along the line where every nanosecond counts: `place.next` is the one behind it. */
+  get first(): Place<T> | undefined {
+    return this.#first;
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /** At the end. The place is what `leave` wants back. */
+  join(item: T): Place<T> {
+    const place = new Place(this, item);
+    place.previous = this.#last;
+    if (this.#last === undefined) this.#first = place;
+    else this.#last.next = place;
+    this.#last = place;
+    this.#length++;
+    return place;
+  }
+
+  /** Whether the place is one of this line and was not left before. */
+  has(place: Place<T> | undefined): boolean {
+    return place?.line === this;
+  }
+
+  /** False: it is none of this line, or was left before. */
+  leave(place: Place<T>): boolean {
+    if (place.line !== this) return false;
+    const { previous, next } = place;
+    if (previous === undefined) this.#first = next;
+    else previous.next = next;
+    if (next === undefined) this.#last = previous;
+    else next.previous = previous;
+    release(place);
+    this.#length--;
+    return true;
+  }
+
+  clear(): void {
+    let place = this.#first;
+    while (place !== undefined) {
+      const { next } = place;
+      release(place);
+      place = next;
+    }
+    this.#first = undefined;
+    this.#last = undefined;
+    this.#length = 0;
+  }
+
+  /** In order. Who walks may let join, and any leave but the one that it has got last. */
+  *[Symbol.iterator](): Generator<T, void, undefined> {
+    for (let place = this.#first; place !== undefined; place = place.next) {
+      yield place.item;
+      assert(place.line === this, 'the way along a line goes over the place that was reached');
+    }
+  }
+}
+
+function release<T>(place: Place<T>): void {
+  place.previous = undefined;
+  place.next = undefined;
+  place.line = undefined;
+}
