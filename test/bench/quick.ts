@@ -20,7 +20,7 @@ import { UNIT_BYTES } from './initiator-load.ts';
 import { measureInitiator, startStore } from './initiator-measure.ts';
 import { undoWhenInterrupted } from './interrupted.ts';
 import { hasPeerPrograms } from './libiscsi.ts';
-import { machineText, percent, verdict } from './machine.ts';
+import { machineText, percent, processorsText, verdict } from './machine.ts';
 import { benchOptions, flagsOf } from './options.ts';
 import { geomean, geomeanText, rowText } from './rows.ts';
 
@@ -111,7 +111,7 @@ function entryOf(device: readonly DeviceRow[], initiator: readonly InitiatorRow[
   const us = (ours = NaN, peer = NaN): string => `${ours.toFixed(1)} / ${peer.toFixed(1)}`;
   const foreign = [...device, ...initiator].map((line) => line.foreign);
   return {
-    ...{ date: minute(new Date()), commit: commit(), machine: machineText() },
+    ...{ date: minute(new Date()), commit: commit(), machine: processorsText() },
     ...{ others: percent(Math.max(...foreign)), stable: geomean(fair).toFixed(2) },
     ...{ plain: geomean(asItComes(device)).toFixed(2) },
     ...{ 'read 4k1': ratio(4, false, 1), 'write 4k1': ratio(4, true, 1) },
@@ -128,6 +128,7 @@ if (!hasPeer() || !hasPeerPrograms()) {
   console.error('bench: npm run setup -- --system installs the peers');
   process.exit(1);
 }
+console.log(`bench:quick, ${minute(new Date())} UTC, commit ${commit()}, ${machineText()}`);
 console.log(DEVICE_HEADER);
 const device = await measureDevice();
 console.log('');
