@@ -22,6 +22,8 @@ export interface DeviceCell {
 export const VOLUMES = 8;
 const READ_PERCENT = 70;
 const MIB = 1024 * 1024;
+/** Of each volume: a job and iscsi-perf, which takes the whole unit, read the same blocks. */
+export const UNIT_BYTES = 128 * MIB;
 const WORDS: Readonly<Record<Mode, string>> = {
   ...{
     randread: 'read',
@@ -72,7 +74,7 @@ export function jobOf(
 ): FioOptions {
   return {
     ...{ file, moreFiles, mode, blockSize, depth, sync, verify: false, runtimeSeconds: seconds },
-    sizeBytes: (moreFiles.length === 0 ? 128 : 32) * MIB,
+    sizeBytes: moreFiles.length === 0 ? UNIT_BYTES : 32 * MIB,
     ...(mode === 'randrw' ? { readPercent: READ_PERCENT } : {}),
   };
 }

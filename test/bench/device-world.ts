@@ -10,12 +10,11 @@ import { Plugin } from '../support/node/plugin.ts';
 import { ChildProgram } from '../support/node/plugin-process.ts';
 import { freePort, loopbackAddresses, temporaryFolder } from '../support/targets/ports.ts';
 import { makeBackingFile, Target } from '../support/targets/tgt.ts';
-import { VOLUMES } from './device-cells.ts';
+import { UNIT_BYTES, VOLUMES } from './device-cells.ts';
 import { DevicePeer } from './device-peer.ts';
 import { undoWhenInterrupted } from './interrupted.ts';
 import { readProcesses, treeOf } from './machine.ts';
 
-const UNIT_BYTES = 256 * 1024 * 1024;
 const DETACH_LIMIT_MS = 10_000;
 const LUNS = Array.from({ length: VOLUMES }, (_, index) => index + 1);
 const RAM_PROGRAM = new URL('device-ram.ts', import.meta.url).pathname;
