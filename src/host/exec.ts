@@ -18,6 +18,13 @@ export interface ExecOptions {
   readonly timeoutMs?: number;
   /** Open descriptors handed over as fd 3, 4 … */
   readonly extraFds?: readonly number[];
+  /** Its standard input; none by default. */
+  readonly input?: string;
+  /**
+   * The program has ended, or was never started. After a time limit that may be later than the result: a
+   * program that waits in the kernel (state D) cannot be killed.
+   */
+  readonly onGone?: () => void;
 }
 
 const OUTPUT_LIMIT = 64 * 1024;
@@ -28,10 +35,11 @@ export function exec(
   args: readonly string[],
   options: ExecOptions = {},
 ): Promise<ExecResult> {
-  const { timeoutMs = 30_000, extraFds = [] } = options;
+  const { timeoutMs = 30_000, input, onGone = () => undefined } = options;
   return new Promise((resolve) => {
-    const child = start(program, args, extraFds);
+    const child = start(program, args, options);
     if (child instanceof Error) {
+      onGone();
       const failure = `cannot run ${program}: ${child.message}`;
       resolve({ code: -1, stdout: '', stderr: '', failure });
       return;
@@ -43,6 +51,7 @@ export function exec(
       failure = `${program} did not finish within ${String(timeoutMs)} ms and was killed`;
       child.kill('SIGKILL');
       // A program stuck in the kernel (state D) cannot be reaped: do not wait for it.
+      child.stdin?.destroy();
       child.stdout?.destroy();
       child.stderr?.destroy();
       child.unref();
@@ -54,7 +63,11 @@ export function exec(
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       stderr = (stderr + text).slice(0, OUTPUT_LIMIT);
     });
+    // It may end without having read all of it.
+    child.stdin?.on('error', () => undefined).end(input);
+    child.on('exit', onGone);
     child.on('error', (error) => {
+      onGone();
       clearTimeout(timer);
       resolve({ code: -1, stdout, stderr, failure: `cannot run ${program}: ${error.message}` });
     });
@@ -70,11 +83,11 @@ export function exec(
 function start(
   program: string,
   args: readonly string[],
-  extraFds: readonly number[],
+  { input, extraFds = [] }: ExecOptions,
 ): ChildProcess | Error {
   try {
     return spawn(program, [...args], {
-      stdio: ['ignore', 'pipe', 'pipe', ...extraFds],
+      stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', ...extraFds],
       env: { PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
     });
   } catch (cause) {

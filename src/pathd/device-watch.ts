@@ -1,5 +1,5 @@
 /**
- * Looks at the devices of attached volumes, one after the other (D67): pods that have a raw block volume
+ * Looks at the devices of attached volumes (D67): pods that have a raw block volume
  * may issue ioctls that turn it into something else (host/block/loop-guard.ts). What was put right is
  * told; a device that is not the volume's any more fails the volume, for good as every failure: what is
  * written through such a device cannot be trusted, and csi publishes it to no pod
@@ -24,13 +24,13 @@ export interface WatchedDevice {
   readonly readOnly: boolean;
 }
 
-/** One look at each. */
+/** One look at each, all at the same time: one that is slow to answer keeps none of the others waiting. */
 export async function inspectDevices(
   devices: readonly WatchedDevice[],
   notices: Notices,
   log: Logger,
 ): Promise<void> {
-  for (const watched of devices) await inspectDevice(watched, notices, log);
+  await Promise.all(devices.map((watched) => inspectDevice(watched, notices, log)));
 }
 
 /** Writes what the kernel has cached of any of them, at most for so long; says what it could not. */

@@ -15,6 +15,7 @@ import type { FuseServer } from './fuse-server.ts';
 import { unmountFuse } from './fuse-server.ts';
 import { LoopGuard } from './loop-guard.ts';
 import type { LoopDevice } from './loop.ts';
+import type { BlockSizes } from './queue-attributes.ts';
 import { detachLoop, isLoopGone, loopSizeBytes, refreshLoopSize } from './loop.ts';
 
 /** An open by udev or blkid is over within this time; a process that has it open for longer is a user. */
@@ -94,13 +95,17 @@ export class FuseLoopDevice implements ExportedDevice {
     loop: LoopDevice,
     source: BlockSource,
     server: FuseServer,
+    blockSizes: BlockSizes,
     forget: () => Promise<void>,
   ) {
     this.#loop = loop;
     this.#source = source;
     this.#server = server;
     this.#forget = forget;
-    this.#guard = new LoopGuard(loop, source.blockSize, () => server.openFiles);
+    this.#guard = new LoopGuard(loop, source.blockSize, {
+      openFiles: () => server.openFiles,
+      blockSize: () => blockSizes.ask(loop.name),
+    });
   }
 
   /** Takes hold of a loop device that was just made. */
@@ -108,9 +113,10 @@ export class FuseLoopDevice implements ExportedDevice {
     loop: LoopDevice,
     source: BlockSource,
     server: FuseServer,
+    blockSizes: BlockSizes,
     forget: () => Promise<void>,
   ): Promise<Result<FuseLoopDevice, ExportError>> {
-    const device = new FuseLoopDevice(loop, source, server, forget);
+    const device = new FuseLoopDevice(loop, source, server, blockSizes, forget);
     if (await device.#keepOpen()) return ok(device);
     const detail = `${loop.path} was taken away while it was set up: try again`;
     return err({ kind: 'no-device', detail });

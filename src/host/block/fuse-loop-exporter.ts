@@ -35,7 +35,8 @@ import { type FuseReading, FuseServers } from './fuse-servers.ts';
 import { hasThreadsFor } from './fuse-threads.ts';
 import { UNANSWERED_BYTES_MAX } from './unanswered-data.ts';
 import type { LoopDevice } from './loop.ts';
-import { attachLoop, findLoops, listLoops, readQueueAttribute, setQueueAttribute } from './loop.ts';
+import { attachLoop, findLoops, listLoops } from './loop.ts';
+import { BlockSizes, readQueueAttribute, setQueueAttribute } from './queue-attributes.ts';
 
 export interface FuseLoopOptions {
   /**
@@ -60,6 +61,7 @@ class FuseLoopExporter implements BlockExporter {
   readonly #runDir: string;
   readonly #log: (message: string) => void;
   readonly #servers: FuseServers;
+  readonly #blockSizes = new BlockSizes();
   /** Whose the loop devices of this process are, by name. */
   readonly #devices = new Map<string, string>();
   /** Volumes attached, or on the way there, in this process. */
@@ -161,11 +163,17 @@ class FuseLoopExporter implements BlockExporter {
     }
     const ready = await this.#setUpQueue(loop, source);
     if (!ready.ok) return ready;
-    const device = await FuseLoopDevice.keepOpen(loop, source, server, async () => {
-      this.#devices.delete(loop.name);
-      this.#serving.delete(volumeId);
-      await this.#removeFolders(volumeId);
-    });
+    const device = await FuseLoopDevice.keepOpen(
+      loop,
+      source,
+      server,
+      this.#blockSizes,
+      async () => {
+        this.#devices.delete(loop.name);
+        this.#serving.delete(volumeId);
+        await this.#removeFolders(volumeId);
+      },
+    );
     if (device.ok) this.#devices.set(loop.name, volumeId);
     return device;
   }

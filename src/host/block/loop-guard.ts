@@ -4,7 +4,8 @@
  * A pod that has a raw block volume may issue the ioctls of the loop driver on it, without any capability
  * (drivers/block/loop.c asks for an open descriptor, nothing more): direct I/O off, another block size,
  * an offset, a partition scan, a detach, another file behind a read-only device. So it is looked at from
- * time to time, in sysfs, which costs microseconds and never blocks.
+ * time to time, in sysfs, which costs microseconds and never blocks; but for the block size, which is asked
+ * for by a child (queue-attributes.ts).
  *
  * What losetup(8) can put back is put back, a few times. After that, and for what it cannot put back, the
  * device is lost: I/O must not go on at a shifted offset, or with a tenant's partition table in the
@@ -31,7 +32,8 @@ export interface LoopNow {
   readonly partscan: boolean;
   readonly offset: number;
   readonly sizeLimit: number;
-  readonly sectorBytes: number;
+  /** Undefined: the kernel does not say. */
+  readonly sectorBytes: number | undefined;
   /** A detach was asked for. */
   readonly autoclear: boolean;
 }
@@ -60,7 +62,7 @@ export function judgeLoop(setup: LoopSetup, now: LoopNow | undefined): LoopVerdi
     return lost(`was shifted (LOOP_SET_STATUS: ${shift})`);
   }
   if (now.partscan) return lost('was told to scan for partitions (LOOP_SET_STATUS: PARTSCAN)');
-  if (now.sectorBytes !== sectorBytes) {
+  if (now.sectorBytes !== undefined && now.sectorBytes !== sectorBytes) {
     const what = `${path} was given blocks of ${String(now.sectorBytes)} bytes (LOOP_SET_BLOCK_SIZE)`;
     return { kind: 'changed', what, mend: [`--sector-size=${String(sectorBytes)}`, path] };
   }
@@ -71,20 +73,27 @@ export function judgeLoop(setup: LoopSetup, now: LoopNow | undefined): LoopVerdi
   return { kind: 'fine' };
 }
 
+/** What else is asked for at each look. */
+export interface LoopQuestions {
+  /** How often the backing file is open, as its server knows. */
+  readonly openFiles: () => number;
+  /** Logical block size in bytes; undefined where the kernel does not say. */
+  readonly blockSize: () => Promise<number | undefined>;
+}
+
 /** Looks after one device of ours. */
 export class LoopGuard {
   readonly #setup: LoopSetup;
   readonly #name: string;
-  readonly #openFiles: () => number;
+  readonly #questions: LoopQuestions;
   #mended = 0;
   #toldOfDetach = false;
 
-  /** @param openFiles how often the backing file is open, as its server knows. */
-  constructor(loop: LoopDevice, sectorBytes: number, openFiles: () => number) {
+  constructor(loop: LoopDevice, sectorBytes: number, questions: LoopQuestions) {
     const { path, backingFile } = loop;
     this.#setup = { path, backingFile, sectorBytes };
     this.#name = loop.name;
-    this.#openFiles = openFiles;
+    this.#questions = questions;
   }
 
   /** A detach is our own: nothing is told. */
@@ -93,12 +102,12 @@ export class LoopGuard {
   }
 
   async inspect(): Promise<DeviceVerdict> {
-    const now = await readLoopNow(this.#name);
+    const now = await this.#look();
     // The next look tells: a node short of memory or of descriptors is no tenant that tampers.
     if (now === 'unknown') return { kind: 'fine' };
     const verdict = judgeLoop(this.#setup, now);
     if (verdict.kind === 'changed') return this.#mend(verdict.what, verdict.mend);
-    if (verdict.kind === 'fine' && this.#openFiles() === 0) {
+    if (verdict.kind === 'fine' && this.#questions.openFiles() === 0) {
       const why = `${this.#setup.path} shows another file than the volume's (LOOP_CHANGE_FD)`;
       return { kind: 'lost', why };
     }
@@ -116,30 +125,32 @@ export class LoopGuard {
     }
     this.#mended++;
     const done = await exec('losetup', args, { timeoutMs: MEND_TIMEOUT_MS });
-    const now = await readLoopNow(this.#name);
+    const now = await this.#look();
+    const isSeen = now !== 'unknown' && now?.sectorBytes !== undefined;
     const after = now === 'unknown' ? undefined : judgeLoop(this.#setup, now);
     if (after?.kind === 'lost') return after;
-    if (after?.kind === 'fine') return { kind: 'restored', what: `${what}; it was put back` };
+    if (after?.kind === 'fine' && isSeen)
+      return { kind: 'restored', what: `${what}; it was put back` };
     const reason = done.failure ?? (done.stderr.trim() || 'the kernel does not take it');
     return { kind: 'restored', what: `${what}; putting it back failed (${reason}): tried again` };
   }
-}
 
-/** Undefined: nothing is attached to it. */
-async function readLoopNow(name: string): Promise<LoopNow | 'unknown' | undefined> {
-  const number = async (attribute: string): Promise<number> =>
-    Number((await askSysfs(name, attribute)) ?? 0);
-  try {
-    const loop = await readLoop(name, askSysfs);
-    if (loop === undefined) return undefined;
-    return {
-      ...loop,
-      partscan: (await number('loop/partscan')) !== 0,
-      offset: await number('loop/offset'),
-      sizeLimit: await number('loop/sizelimit'),
-      sectorBytes: await number('queue/logical_block_size'),
-    };
-  } catch {
-    return 'unknown';
+  /** Undefined: nothing is attached to it. */
+  async #look(): Promise<LoopNow | 'unknown' | undefined> {
+    const number = async (attribute: string): Promise<number> =>
+      Number((await askSysfs(this.#name, attribute)) ?? 0);
+    try {
+      const loop = await readLoop(this.#name, askSysfs);
+      if (loop === undefined) return undefined;
+      return {
+        ...loop,
+        partscan: (await number('loop/partscan')) !== 0,
+        offset: await number('loop/offset'),
+        sizeLimit: await number('loop/sizelimit'),
+        sectorBytes: await this.#questions.blockSize(),
+      };
+    } catch {
+      return 'unknown';
+    }
   }
 }

@@ -14,7 +14,7 @@
  * pathd keeps each device open for as long as it is needed: then the device stays, and so does its
  * number.
  */
-import { readFile, readdir, writeFile } from 'node:fs/promises';
+import { readFile, readdir } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { Result } from '../../base/result.ts';
 import { err, ok } from '../../base/result.ts';
@@ -167,23 +167,4 @@ export async function isLoopGone(loop: LoopDevice): Promise<boolean> {
   // After a lazy unmount the kernel shows the path from the root of the detached mount.
   const detached = `/${basename(loop.backingFile)}`;
   return now.backingFile !== loop.backingFile && now.backingFile !== detached;
-}
-
-/** One queue attribute; undefined when this kernel does not have it. */
-export function readQueueAttribute(name: string, attribute: string): Promise<string | undefined> {
-  return readAttribute(name, `queue/${attribute}`);
-}
-
-/** Sets one queue attribute; false when this kernel does not have it or does not take the value. */
-export async function setQueueAttribute(
-  name: string,
-  attribute: string,
-  value: string,
-): Promise<boolean> {
-  try {
-    await writeFile(`${SYS_BLOCK}/${name}/queue/${attribute}`, value);
-    return true;
-  } catch {
-    return false;
-  }
 }

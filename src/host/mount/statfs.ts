@@ -8,10 +8,9 @@
  * killed either: as long as one is there for a path, no second one is started, so they do not pile
  * up.
  */
-import { type ChildProcessByStdio, spawn } from 'node:child_process';
-import type { Readable } from 'node:stream';
 import type { Result } from '../../base/result.ts';
 import { err, ok } from '../../base/result.ts';
+import { exec } from '../exec.ts';
 
 export interface FilesystemUsage {
   readonly totalBytes: number;
@@ -45,50 +44,22 @@ export function statfs(
     return Promise.resolve(err({ kind: 'timeout', detail }));
   }
   hanging.add(path);
-  return new Promise((resolve) => {
-    const child = start(path);
-    if (child instanceof Error) {
-      hanging.delete(path);
-      resolve(err({ kind: 'failed', detail: `cannot run stat: ${child.message}` }));
-      return;
-    }
-    let stdout = '';
-    let stderr = '';
-    const timer = setTimeout(() => {
-      child.kill('SIGKILL');
-      child.stdout.destroy();
-      child.stderr.destroy();
-      child.unref();
-      const detail = `${path}: statfs did not answer within ${String(timeoutMs)} ms`;
-      resolve(err({ kind: 'timeout', detail }));
-    }, timeoutMs);
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-    child.on('exit', () => hanging.delete(path));
-    child.on('error', (error) => {
-      hanging.delete(path);
-      clearTimeout(timer);
-      resolve(err({ kind: 'failed', detail: `cannot run stat: ${error.message}` }));
-    });
-    child.on('close', (code) => {
-      clearTimeout(timer);
-      const usage = code === 0 ? parseStatfs(stdout) : undefined;
-      const detail = stderr.trim() || `stat -f ${path} said "${stdout.trim()}"`;
-      resolve(usage === undefined ? err({ kind: 'failed', detail }) : ok(usage));
-    });
-  });
+  return ask(path, timeoutMs);
 }
 
-/** Where memory is short `spawn` throws; other errors are an event. */
-function start(path: string): ChildProcessByStdio<null, Readable, Readable> | Error {
-  try {
-    return spawn('stat', ['-f', '-c', FORMAT, '--', path], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C' },
-    });
-  } catch (cause) {
-    return cause as Error;
+async function ask(path: string, timeoutMs: number): Promise<Result<FilesystemUsage, StatfsError>> {
+  const { code, stdout, stderr, failure } = await exec('stat', ['-f', '-c', FORMAT, '--', path], {
+    timeoutMs,
+    onGone: () => hanging.delete(path),
+  });
+  if (hanging.has(path)) {
+    const detail = `${path}: statfs did not answer within ${String(timeoutMs)} ms`;
+    return err({ kind: 'timeout', detail });
   }
+  const usage = code === 0 ? parseStatfs(stdout) : undefined;
+  const said = failure ?? stderr.trim();
+  const detail = said || `stat -f ${path} said "${stdout.trim()}"`;
+  return usage === undefined ? err({ kind: 'failed', detail }) : ok(usage);
 }
 
 /** `stat -f -c '%S %b %f %a %c %d'`: block size, blocks, free, available, inodes, free inodes. */

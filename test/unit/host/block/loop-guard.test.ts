@@ -73,12 +73,19 @@ describe('attachLoop', () => {
 });
 
 describe('LoopGuard', () => {
+  const blockSize = (): Promise<number | undefined> => {
+    const text = sysfs['queue/logical_block_size'];
+    return Promise.resolve(text === undefined ? undefined : Number(text));
+  };
   let openFiles: number;
   let guard: LoopGuard;
   beforeEach(() => {
     openFiles = 1;
     const loop = { path: '/dev/loop7', name: 'loop7', backingFile: FILE };
-    guard = new LoopGuard({ ...loop, directIo: true, autoclear: false }, 512, () => openFiles);
+    guard = new LoopGuard({ ...loop, directIo: true, autoclear: false }, 512, {
+      openFiles: () => openFiles,
+      blockSize,
+    });
   });
 
   it('finds nothing where nothing was changed, and runs no program for it', async () => {
@@ -109,6 +116,19 @@ describe('LoopGuard', () => {
     sysfs[attribute] = value;
     expect(await guard.inspect()).toMatchObject({ kind: 'lost' });
     expect(calls()).toHaveLength(3);
+  });
+
+  it('a block size that the kernel does not tell is no sign of anything, and no proof', async () => {
+    delete sysfs['queue/logical_block_size'];
+    expect(await guard.inspect()).toEqual({ kind: 'fine' });
+    sysfs['queue/logical_block_size'] = '4096';
+    losetup['--sector-size=512 /dev/loop7'] = {};
+    vi.mocked(exec).mockImplementation(() => {
+      delete sysfs['queue/logical_block_size'];
+      return Promise.resolve({ code: -1, stdout: '', stderr: '', failure: 'losetup hangs' });
+    });
+    const found = await guard.inspect();
+    expect(JSON.stringify(found)).toMatch(/restored.*failed \(losetup hangs\): tried again/);
   });
 
   it('tries again what could not be put back, no more often than that', async () => {
@@ -145,7 +165,10 @@ describe('LoopGuard', () => {
     expect(await guard.inspect()).toMatchObject({ kind: 'restored' });
     expect(await guard.inspect()).toEqual({ kind: 'fine' });
     const loop = { path: '/dev/loop7', name: 'loop7', backingFile: FILE };
-    const other = new LoopGuard({ ...loop, directIo: true, autoclear: false }, 512, () => 1);
+    const other = new LoopGuard({ ...loop, directIo: true, autoclear: false }, 512, {
+      openFiles: () => 1,
+      blockSize,
+    });
     other.expectDetach();
     expect(await other.inspect()).toEqual({ kind: 'fine' });
   });
