@@ -244,6 +244,20 @@ describe.each(['polled', 'parked'])('a process that serves, reads are %s,', (rea
     expect(await exporter.cleanUp('pv')).toEqual(DONE);
   });
 
+  it('killed while a change of the block size waits for requests that it holds, ends all the same', async () => {
+    const { child, path } = await serve('hold');
+    const reading = exec('dd', [`if=${path}`, 'of=/dev/null', 'bs=4k', 'count=1', 'iflag=direct']);
+    await delay(300);
+    const changing = exec('losetup', ['--sector-size=4096', path]);
+    await delay(1000);
+    child.kill('SIGKILL');
+    const first = await Promise.race([once(child, 'exit'), delay(10_000)]);
+    if (first === undefined) await exec('umount', ['-i', '-c', '-f', `${runDir}/pv/fuse`]);
+    expect(first).toEqual([null, 'SIGKILL']);
+    await Promise.all([reading, changing]);
+    expect(await exporter.cleanUp('pv')).toEqual(DONE);
+  });
+
   it('killed under a mounted file system, leaves a device that is busy until it is unmounted', async () => {
     const { child, path } = await serve('stay');
     await run('mkfs.ext4', '-q', '-F', path);
