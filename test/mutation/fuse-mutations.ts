@@ -57,8 +57,18 @@ export const FUSE: readonly Mutation[] = [
     [POLLED, 'has 32 requests at most'],
     {
       file: 'src/host/block/fuse-polled.ts',
-      was: 'let more = BATCH_REQUESTS - 1; more > 0; more--',
-      is: 'let more = 1; more > 0; more++',
+      was: 'let more = BATCH_REQUESTS - 1; more > 0 && this.#mayBeMore; more--',
+      is: 'let more = 1; more > 0 && this.#mayBeMore; more++',
+    },
+  ),
+  mutation(
+    'one-a-turn',
+    'the depth is what was there once: a batch ends there although more is under way',
+    [POLLED, 'ends where as many are under way as lately'],
+    {
+      file: 'src/host/block/fuse-polled.ts',
+      was: 'underWay > 0 && underWay !== this.#depth',
+      is: 'underWay > 0 && underWay < this.#depth',
     },
   ),
   mutation(

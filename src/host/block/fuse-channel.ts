@@ -9,8 +9,8 @@ import type { BufferPool } from './fuse-buffers.ts';
 
 /** What the requests are for. */
 export interface FuseRequests {
-  /** More than one request is under way: where one came, others wait. */
-  readonly isBusy: boolean;
+  /** Requests that were received and are not answered yet, without those that are answered at once. */
+  readonly underWay: number;
   /**
    * A request is in the first `size` bytes of `buffer`. Answers with the buffer to read the next one
    * into: another one where this one was kept.

@@ -2,9 +2,11 @@
  * /dev/fuse in the event loop: no thread waits, and a request is in the main thread when it is read.
  *
  * A turn of the loop reads a batch of at most BATCH_REQUESTS, so that the sockets of the paths and the
- * other devices have their turn too: libuv reads the first request, and where more than one is under way
- * the others are read until there is none (EAGAIN). What the batch causes at the sessions goes out at its
- * end (../batch.ts). Held memory stops no batch: the kernel was told what it may have outstanding (D68).
+ * other devices have their turn too: libuv reads the first request, and the others are read until there is
+ * none (EAGAIN), or until as many are under way as there were when the last batch ended so: whoever
+ * keeps 32 under way has no 33rd. "None" costs as much as half a request, an exception; a guess that was
+ * wrong leaves the rest to the next turn. What the batch causes at the sessions goes out at its end
+ * (../batch.ts). Held memory stops no batch: the kernel was told what it may have outstanding (D68).
  *
  * The event loop gets the descriptor when it is mounted, and not before: epoll registers with the
  * connection, which is there only then, and an epoll that took the descriptor earlier is never woken by
@@ -35,6 +37,8 @@ export class PolledChannel implements FuseChannel, PolledFileOwner {
   #mounting = true;
   /** Failed reads since the last request. */
   #errors = 0;
+  /** Requests under way when there was none to be read; it falls one by one. At least 1. */
+  #depth = 1;
 
   /** @param fd must not block. */
   constructor(fd: number, requests: FuseRequests, options: ChannelOptions, poll: Poll = pollFile) {
@@ -68,7 +72,7 @@ export class PolledChannel implements FuseChannel, PolledFileOwner {
     beginBatch();
     try {
       this.#take(size);
-      if (this.#requests.isBusy) this.#readOn();
+      this.#readOn();
     } finally {
       endBatch();
     }
@@ -93,15 +97,22 @@ export class PolledChannel implements FuseChannel, PolledFileOwner {
   }
 
   #readOn(): void {
-    for (let more = BATCH_REQUESTS - 1; more > 0; more--) {
+    for (let more = BATCH_REQUESTS - 1; more > 0 && this.#mayBeMore; more--) {
       const size = this.#readNow();
       if (typeof size !== 'number') {
         // Whatever else it was: libuv reads on, and what lasts comes back as its error.
         if (size.code !== 'EAGAIN') this.#judge(size);
+        else this.#depth = Math.max(1, this.#requests.underWay, this.#depth - 1);
         return;
       }
       this.#take(size);
     }
+  }
+
+  /** Also beyond the depth: then it has grown, and is not known. */
+  get #mayBeMore(): boolean {
+    const { underWay } = this.#requests;
+    return underWay > 0 && underWay !== this.#depth;
   }
 
   /** The size of the request that was read, or why there is none. */

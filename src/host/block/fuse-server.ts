@@ -209,8 +209,8 @@ export class FuseServer implements FuseRequests {
     return file;
   }
 
-  get isBusy(): boolean {
-    return this.#underWay > 1;
+  get underWay(): number {
+    return this.#underWay;
   }
 
   /** mount(8) has succeeded, or has not: then nothing is read any more. */

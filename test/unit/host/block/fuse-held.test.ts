@@ -101,13 +101,13 @@ it('a large write keeps its buffer, the next request comes into another; a small
   expect(seen).toEqual([[1], [2], [3]]);
 });
 
-it('it is busy while more than one request is under way', () => {
+it('counts requests that are under way, each until it is answered', () => {
   const { submitted } = serve(new UnansweredData({ budgetBytes: MIB, volumesMax: 1 }));
   ask(request(Opcode.read, 2, readBody(0, 4 * KIB)));
-  expect(requests.isBusy).toBe(false);
+  expect(requests.underWay).toBe(1);
   ask(request(Opcode.write, 2, writeBody(0, Buffer.alloc(4 * KIB))));
-  expect(requests.isBusy).toBe(true);
+  expect(requests.underWay).toBe(2);
   submitted[1]?.done('EIO');
   submitted[1]?.done('EIO');
-  expect(requests.isBusy).toBe(false);
+  expect(requests.underWay).toBe(1);
 });

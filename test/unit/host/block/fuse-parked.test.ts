@@ -34,7 +34,7 @@ it('serves on after reads of all its readers have failed for want of memory, and
   const log: string[] = [];
   const received: number[] = [];
   const requests = {
-    isBusy: false,
+    underWay: 0,
     received: (buffer: Buffer, size: number) => {
       received.push(size);
       return buffer;

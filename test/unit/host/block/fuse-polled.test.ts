@@ -56,7 +56,7 @@ class Handle {
 
 /** What requests are for: each handled one is in `received`, with its buffer. */
 class Served {
-  isBusy = false;
+  underWay = 1;
   readonly received: { readonly buffer: Buffer; readonly size: number }[] = [];
   keep = false;
   also: () => void = () => undefined;
@@ -76,8 +76,8 @@ let channel: PolledChannel;
 
 function open(): PolledChannel {
   const requests = {
-    get isBusy() {
-      return served.isBusy;
+    get underWay() {
+      return served.underWay;
     },
     received: (buffer: Buffer, size: number) => served.request(buffer, size),
   };
@@ -169,17 +169,51 @@ describe('a batch', () => {
     expect([sizes(), reads]).toEqual([[80], []]);
   });
 
-  it('reads on until there is none where more than one is under way', async () => {
+  it('is one request where that is answered at once', async () => {
     const { owner } = await mounted();
-    served.isBusy = true;
+    served.underWay = 0;
+    owner.received(80);
+    expect([sizes(), reads]).toEqual([[80], []]);
+  });
+
+  it('reads on until there is none where more are under way than lately', async () => {
+    const { owner } = await mounted();
+    served.underWay = 2;
     answers = [81, 82];
     owner.received(80);
     expect([sizes(), reads.length, log]).toEqual([[80, 81, 82], 3, []]);
   });
 
+  it('ends where as many are under way as lately: what is missing is asked for, no more', async () => {
+    const { owner } = await mounted();
+    served.also = () => served.underWay++;
+    served.underWay = 1;
+    answers = [81, 82];
+    owner.received(80); // 4 under way, and there is none
+    expect(reads).toHaveLength(3);
+    served.underWay = 0;
+    answers = [83, 84, 85, 86, 87];
+    owner.received(80);
+    expect([sizes().slice(3), reads.length]).toEqual([[80, 83, 84, 85], 6]);
+    owner.received(80); // a fifth
+    expect([sizes().slice(7), reads.length]).toEqual([[80, 86, 87], 9]);
+  });
+
+  it('a depth that is reached no more falls to what is under way', async () => {
+    const { owner } = await mounted();
+    served.underWay = 4;
+    owner.received(80);
+    served.underWay = 2;
+    for (let turn = 0; turn < 10; turn++) owner.received(80);
+    expect([sizes().length, reads.length]).toEqual([11, 3]);
+    served.underWay = 1;
+    for (let turn = 0; turn < 10; turn++) owner.received(80);
+    expect([sizes().length, reads.length]).toEqual([21, 4]);
+  });
+
   it('has 32 requests at most: the rest is for the next turn', async () => {
     const { owner } = await mounted();
-    served.isBusy = true;
+    served.underWay = 2;
     answers = Array.from({ length: 100 }, () => 80);
     owner.received(80);
     expect(sizes()).toHaveLength(32);
@@ -188,7 +222,7 @@ describe('a batch', () => {
 
   it('ends before what its requests have caused goes out, once', async () => {
     const { owner } = await mounted();
-    served.isBusy = true;
+    served.underWay = 2;
     answers = [81, 82];
     const order: string[] = [];
     served.also = () => {
@@ -214,7 +248,7 @@ describe('a batch', () => {
 
   it('a buffer that was kept is read into no more, by the event loop or by the batch', async () => {
     const { owner } = await mounted();
-    served.isBusy = true;
+    served.underWay = 2;
     served.keep = true;
     answers = [81, 82];
     owner.received(80);
@@ -228,7 +262,7 @@ describe('a batch', () => {
     '%s ends it and not the device: the next turn reads on',
     async (code) => {
       const { owner } = await mounted();
-      served.isBusy = true;
+      served.underWay = 2;
       answers = [81, code, 82];
       owner.received(80);
       expect([sizes(), calls]).toEqual([[80, 81], []]);
@@ -240,7 +274,7 @@ describe('a batch', () => {
 
   it('stacks of exceptions are as long as before', async () => {
     const { owner } = await mounted();
-    served.isBusy = true;
+    served.underWay = 2;
     const limits: number[] = [Error.stackTraceLimit];
     served.also = () => limits.push(Error.stackTraceLimit);
     answers = [81];
@@ -297,7 +331,7 @@ describe('an error of the event loop', () => {
 
   it('the end in the middle of a batch closes the handle, and nothing else is read', async () => {
     const { owner } = await mounted();
-    served.isBusy = true;
+    served.underWay = 2;
     answers = [81, 'ENODEV', 82];
     owner.received(80);
     expect([sizes(), calls, reads.length]).toEqual([[80, 81], ['close the handle'], 2]);
