@@ -6,11 +6,11 @@
  */
 import manifest from '../package.json' with { type: 'json' };
 import { setThreadPoolSize, volumesAskedFor } from './host/block/fuse-threads.ts';
-import { tryPolling } from './host/block/fuse-trial.ts';
+import { canPoll } from './host/block/fuse-trial.ts';
 
 // Before anything uses the thread pool: see host/block/fuse-threads.ts.
 if (process.argv[2] === 'pathd') {
-  const { ok: isPolled } = await tryPolling();
+  const { ok: isPolled } = await canPoll();
   setThreadPoolSize(isPolled ? 0 : volumesAskedFor(process.argv));
 }
 

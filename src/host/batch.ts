@@ -17,8 +17,7 @@ export function beginBatch(): void {
 export function endBatch(): void {
   isOpen = false;
   // What these ask for comes later: no batch is open.
-  for (const run of waiting) run();
-  waiting.length = 0;
+  for (const run of waiting.splice(0)) run();
 }
 
 /** Runs it at the end of the batch that is open; without one, before the next turn of the event loop. */

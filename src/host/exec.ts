@@ -3,6 +3,7 @@
  * a time limit, output bounded, environment reduced to what makes messages predictable.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
 
 export interface ExecResult {
   /** Exit code; -1 when the program could not be started or was killed. */
@@ -79,6 +80,22 @@ export function exec(
   });
 }
 
+/**
+ * Descriptors that one start may take for its pipes. Where fewer are free Node gives up in the middle and keeps
+ * what it had made for ever: a shortage that had passed would come back with each attempt.
+ */
+const START_DESCRIPTORS = 8;
+
+/** Throws where too few are free. */
+function checkDescriptors(): void {
+  const free: number[] = [];
+  try {
+    while (free.length < START_DESCRIPTORS) free.push(openSync('/dev/null', 'r'));
+  } finally {
+    for (const fd of free) closeSync(fd);
+  }
+}
+
 /** Where memory is short, or the program is being written, `spawn` throws; other errors are an event. */
 function start(
   program: string,
@@ -86,6 +103,7 @@ function start(
   { input, extraFds = [] }: ExecOptions,
 ): ChildProcess | Error {
   try {
+    checkDescriptors();
     return spawn(program, [...args], {
       stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', ...extraFds],
       env: { PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },

@@ -131,13 +131,13 @@ export class FuseLoopDevice implements ExportedDevice {
   }
 
   async inspect(): Promise<DeviceVerdict> {
-    if (this.#isExcused()) return { kind: 'fine' };
+    if (this.isChanging()) return { kind: 'fine' };
     const verdict = await this.#guard.inspect();
-    return this.#isExcused() ? { kind: 'fine' } : verdict;
+    return this.isChanging() ? { kind: 'fine' } : verdict;
   }
 
   /** A resize or a detach explains whatever is seen meanwhile. */
-  #isExcused(): boolean {
+  isChanging(): boolean {
     return this.#gone || this.#changing > 0;
   }
 

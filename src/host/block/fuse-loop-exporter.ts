@@ -62,8 +62,11 @@ class FuseLoopExporter implements BlockExporter {
   readonly #log: (message: string) => void;
   readonly #servers: FuseServers;
   readonly #blockSizes = new BlockSizes();
-  /** Whose the loop devices of this process are, by name. */
-  readonly #devices = new Map<string, string>();
+  /** The loop devices of this process, by name. */
+  readonly #devices = new Map<
+    string,
+    { readonly volumeId: string; readonly device: FuseLoopDevice }
+  >();
   /** Volumes attached, or on the way there, in this process. */
   readonly #serving = new Set<string>();
 
@@ -157,8 +160,10 @@ class FuseLoopExporter implements BlockExporter {
     server: FuseServer,
   ): Promise<Result<ExportedDevice, ExportError>> {
     const other = this.#devices.get(loop.name);
-    if (other !== undefined) {
-      const detail = `${loop.path} was that of volume ${other}, which has lost it: unstage ${other}`;
+    // The kernel gives the number of a device that is being detached to another one before its own end is seen.
+    if (other !== undefined && !other.device.isChanging()) {
+      const { volumeId: loser } = other;
+      const detail = `${loop.path} was that of volume ${loser}, which has lost it: unstage ${loser}`;
       return err({ kind: 'busy', detail });
     }
     const ready = await this.#setUpQueue(loop, source);
@@ -174,7 +179,7 @@ class FuseLoopExporter implements BlockExporter {
         await this.#removeFolders(volumeId);
       },
     );
-    if (device.ok) this.#devices.set(loop.name, volumeId);
+    if (device.ok) this.#devices.set(loop.name, { volumeId, device: device.value });
     return device;
   }
 

@@ -332,7 +332,10 @@ export async function startFuseServer(
   try {
     low = LowDescriptor.below('/dev/fuse', flags);
   } catch (cause) {
-    const detail = `cannot open /dev/fuse (${(cause as Error).message}); load the fuse module`;
+    const { code, message } = cause as NodeJS.ErrnoException;
+    const isBusy = code === 'EMFILE' || code === 'ENFILE' || code === 'ENOMEM';
+    if (isBusy) return err({ kind: 'io', detail: `cannot open /dev/fuse: ${message}` });
+    const detail = `cannot open /dev/fuse (${message}); load the fuse module`;
     return err({ kind: 'unsupported', detail });
   }
   const server = new FuseServer(options, low);

@@ -9,7 +9,7 @@ import { type FuseControl, openFuseControl } from './fuse-control.ts';
 import { parkedChannel } from './fuse-parked.ts';
 import { polledChannel } from './fuse-polled.ts';
 import { type FuseServer, type FuseServerOptions, startFuseServer } from './fuse-server.ts';
-import { tryPolling } from './fuse-trial.ts';
+import { canPoll } from './fuse-trial.ts';
 import {
   UnansweredData,
   type UnansweredDataOptions,
@@ -43,7 +43,7 @@ export class FuseServers {
   }
 
   async #findReading(): Promise<FuseReading> {
-    const tried = await tryPolling();
+    const tried = await canPoll();
     if (tried.ok) return 'polled';
     this.#log(
       `this Node does not take /dev/fuse into its event loop (${tried.error}): reads are parked in threads`,

@@ -30,6 +30,13 @@ export async function tryPolling(poll: Poll = pollFile): Promise<Result<void, st
   return trial.verdict.promise.finally(() => clearTimeout(timer));
 }
 
+let verdict: Promise<Result<void, string>> | undefined;
+
+/** One verdict for the process: the size of its thread pool and the way its devices are read follow from it. */
+export function canPoll(): Promise<Result<void, string>> {
+  return (verdict ??= tryPolling());
+}
+
 class Trial implements PolledFileOwner {
   readonly buffer = Buffer.alloc(8192);
   readonly verdict = Promise.withResolvers<Result<void, string>>();

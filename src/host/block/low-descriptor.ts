@@ -60,10 +60,8 @@ export class LowDescriptor {
   /** Opens `path` for reading with a reserved number; with a higher number where no lower one is free. */
   async open(path: string): Promise<FileHandle> {
     const opening = turn.then(() => this.#open(path));
-    turn = Promise.race([
-      opening.catch(() => undefined),
-      delay(TURN_MS, undefined, { ref: false }),
-    ]);
+    const isLong = turn.then(() => delay(TURN_MS, undefined, { ref: false }));
+    turn = Promise.race([opening.catch(() => undefined), isLong]);
     return opening;
   }
 

@@ -29,3 +29,16 @@ it('without a batch it runs before the next turn of the event loop', async () =>
   await turn();
   expect(order).toEqual(['run']);
 });
+
+it('what has failed at the end of a batch does not run again at the end of the next', () => {
+  let runs = 0;
+  beginBatch();
+  afterBatch(() => {
+    runs++;
+    throw new Error('on purpose');
+  });
+  expect(endBatch).toThrow('on purpose');
+  beginBatch();
+  endBatch();
+  expect(runs).toBe(1);
+});
