@@ -11,11 +11,11 @@
 import { assert } from './assert.ts';
 
 /** Where one of them is. */
-export class Place<T> {
+export class LinePlace<T> {
   readonly item: T;
   /** The neighbours. Invariant: none when it was left. */
-  previous: Place<T> | undefined = undefined;
-  next: Place<T> | undefined = undefined;
+  previous: LinePlace<T> | undefined = undefined;
+  next: LinePlace<T> | undefined = undefined;
   /** Undefined when it was left. */
   line: Line<T> | undefined;
 
@@ -26,12 +26,12 @@ export class Place<T> {
 }
 
 export class Line<T> {
-  #first: Place<T> | undefined;
-  #last: Place<T> | undefined;
+  #first: LinePlace<T> | undefined;
+  #last: LinePlace<T> | undefined;
   #length = 0;
 
   /** To walk along the line where every nanosecond counts: `place.next` is the one behind it. */
-  get first(): Place<T> | undefined {
+  get first(): LinePlace<T> | undefined {
     return this.#first;
   }
 
@@ -40,8 +40,8 @@ export class Line<T> {
   }
 
   /** At the end. The place is what `leave` wants back. */
-  join(item: T): Place<T> {
-    const place = new Place(this, item);
+  join(item: T): LinePlace<T> {
+    const place = new LinePlace(this, item);
     place.previous = this.#last;
     if (this.#last === undefined) this.#first = place;
     else this.#last.next = place;
@@ -51,12 +51,12 @@ export class Line<T> {
   }
 
   /** Whether the place is one of this line and was not left before. */
-  has(place: Place<T> | undefined): boolean {
+  has(place: LinePlace<T> | undefined): boolean {
     return place?.line === this;
   }
 
   /** False: it is none of this line, or was left before. */
-  leave(place: Place<T>): boolean {
+  leave(place: LinePlace<T>): boolean {
     if (place.line !== this) return false;
     const { previous, next } = place;
     if (previous === undefined) this.#first = next;
@@ -89,7 +89,7 @@ export class Line<T> {
   }
 }
 
-function release<T>(place: Place<T>): void {
+function release<T>(place: LinePlace<T>): void {
   place.previous = undefined;
   place.next = undefined;
   place.line = undefined;

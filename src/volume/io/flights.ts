@@ -12,7 +12,7 @@
  */
 import { assert } from '../../base/assert.ts';
 import type { Instant } from '../../base/brand.ts';
-import { Line, type Place } from '../../base/line.ts';
+import { Line, type LinePlace } from '../../base/line.ts';
 import type { Policy } from '../../paths/policy.ts';
 import { after } from '../../paths/time.ts';
 import type { Clock } from '../../ports/clock.ts';
@@ -47,7 +47,7 @@ export class Flight implements ScsiCommand {
   /** When it was sent this time, without what we stood still since. */
   sentAt: Instant;
   /** Among the flights. */
-  place: Place<Flight> | undefined;
+  place: LinePlace<Flight> | undefined;
 
   constructor(
     { cdb, dataOut, dataIn, tailroom }: Omit<ScsiCommand, 'done'>,

@@ -37,7 +37,7 @@
  * bounds it to hundreds).
  */
 import { assert } from '../../base/assert.ts';
-import { Line, type Place } from '../../base/line.ts';
+import { Line, type LinePlace } from '../../base/line.ts';
 import type { IoError, IoKind, IoRequest } from '../../ports/block.ts';
 import type { Age, Errand } from './flights.ts';
 import type { Piece } from './translate.ts';
@@ -75,8 +75,8 @@ export class Entry implements Errand {
   blockers = 0;
   readonly dependents: Entry[] = [];
   /** Among all entries of the ledger, and among those that change data: set by the ledger alone. */
-  place: Place<Entry> | undefined;
-  placeAmongWrites: Place<Entry> | undefined;
+  place: LinePlace<Entry> | undefined;
+  placeAmongWrites: LinePlace<Entry> | undefined;
   /** Over all issues. */
   readonly age: Age = { since: undefined, givenUp: 0 };
 

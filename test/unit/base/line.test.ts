@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Line, type Place } from '../../../src/base/line.ts';
+import { Line, type LinePlace } from '../../../src/base/line.ts';
 import { Prng } from '../../../src/base/prng.ts';
 
 function alongPlaces(line: Line<number>): number[] {
@@ -13,7 +13,7 @@ describe('Line', () => {
     const prng = new Prng(7);
     const line = new Line<number>();
     const set = new Set<number>();
-    const places: Place<number>[] = [];
+    const places: LinePlace<number>[] = [];
     for (let step = 0; step < 20_000; step++) {
       // Grows and shrinks by turns, and is empty now and then.
       if (prng.below(100) < (step % 400 < 200 ? 60 : 40)) {
@@ -33,9 +33,9 @@ describe('Line', () => {
   it('a place is left once, cleared or not', () => {
     const line = new Line<string>();
     const [a, b, c] = ['a', 'b', 'c'].map((item) => line.join(item)) as [
-      Place<string>,
-      Place<string>,
-      Place<string>,
+      LinePlace<string>,
+      LinePlace<string>,
+      LinePlace<string>,
     ];
     expect(line.has(b)).toBe(true);
     expect([line.leave(b), line.leave(b), line.has(b)]).toEqual([true, false, false]);
