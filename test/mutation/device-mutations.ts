@@ -50,8 +50,8 @@ export const DEVICES: readonly Mutation[] = [
     [GUARD, 'another file behind a path that reads the same is lost'],
     {
       file: 'src/host/block/loop-guard.ts',
-      was: "if (verdict.kind === 'fine' && this.#openFiles() === 0) {",
-      is: "if (verdict.kind === 'fine' && this.#openFiles() < 0) {",
+      was: "if (verdict.kind === 'fine' && this.#questions.openFiles() === 0) {",
+      is: "if (verdict.kind === 'fine' && this.#questions.openFiles() < 0) {",
     },
   ),
   mutation(
