@@ -183,9 +183,14 @@ function announceDown(turn: Turn, before: PathState, path: PathState, cause: Cau
 export function onIdentity(turn: Turn, name: string, identity: Identity): void {
   const path = turn.path(name);
   if (path === undefined) return;
-  // A ban ends all traffic: the answer to an outstanding probe is not awaited any more.
-  const probe = identity.kind === 'banned' ? undefined : path.probe;
-  turn.put({ ...path, identity, probe });
+  if (identity.kind !== 'banned' || path.probe === undefined) {
+    turn.put({ ...path, identity });
+    return;
+  }
+  // A ban ends all traffic: the answer to an outstanding probe is not awaited any more. Its time was that of the
+  // next one, which is asked for anew: the ban may be taken back within probe-gap.
+  const nextProbeAt = after(path.probe.sentAt, turn.state.policy().probeGapMs);
+  turn.put({ ...path, identity, probe: undefined, nextProbeAt });
 }
 
 export function onIoStalled(turn: Turn, name: string, silentMs: number): void {

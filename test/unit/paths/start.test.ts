@@ -37,6 +37,21 @@ describe('at the start', () => {
     expect(kinds(hand.live(60_000, ['p1']))).not.toContain('probe p0');
   });
 
+  it('a path whose ban is taken back is asked again, and not within probe-gap of the question before', () => {
+    const hand = Hand.running([100, 90], { 'probe-gap': '100ms' });
+    while (hand.path('p1').probe === undefined) {
+      hand.at(hand.wakeAt!).tick();
+      if (hand.path('p0').probe !== undefined) hand.good('p0');
+    }
+    const lastProbeAt = hand.now;
+    hand.at(lastProbeAt + 1);
+    const banned = { kind: 'banned', detail: 'other serial' } as const;
+    hand.feed({ kind: 'identity', path: 'p1', identity: banned });
+    hand.at(lastProbeAt + 2);
+    expect(kinds(hand.verified('p1'))).not.toContain('probe p1');
+    expect(kinds(hand.at(lastProbeAt + 100).tick())).toContain('probe p1');
+  });
+
   it('holds when every path has failed, never latches, and uses the first to answer', () => {
     const hand = new Hand([100, 90], { 'no-path-timeout': '10s' });
     hand.tick();
