@@ -3,7 +3,6 @@
  * highest weight is the first of them, and the peer at the second. Seven more volumes, and the peer's seven
  * more devices, are there only while the rows of eight volumes are measured.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { connectPathd, type PathdClient } from '../../src/pathd/pathd-client.ts';
 import { FioJobRun, type FioOptions, type FioResult } from '../support/load/fio.ts';
 import { Plugin } from '../support/node/plugin.ts';
@@ -12,10 +11,10 @@ import { freePort, loopbackAddresses, temporaryFolder } from '../support/targets
 import { makeBackingFile, Target } from '../support/targets/tgt.ts';
 import { UNIT_BYTES, VOLUMES } from './device-cells.ts';
 import { DevicePeer } from './device-peer.ts';
+import { detachSoon } from './detach.ts';
 import { undoWhenInterrupted } from './interrupted.ts';
 import { readProcesses, treeOf } from './machine.ts';
 
-const DETACH_LIMIT_MS = 10_000;
 const LUNS = Array.from({ length: VOLUMES }, (_, index) => index + 1);
 const RAM_PROGRAM = new URL('device-ram.ts', import.meta.url).pathname;
 const RAM_LIMIT_MS = 10_000;
@@ -136,20 +135,6 @@ export class DeviceWorld {
     return result;
   }
 
-  /** A job that was just killed may still have the device open. */
-  async #detach(volumeId: string): Promise<void> {
-    const end = performance.now() + DETACH_LIMIT_MS;
-    for (;;) {
-      try {
-        await this.#pathd?.detach(volumeId);
-        return;
-      } catch (error) {
-        if (performance.now() > end) throw error;
-        await sleep(100);
-      }
-    }
-  }
-
   /** Once; the later ones wait for it. */
   close(): Promise<void> {
     return (this.#closed ??= this.#close());
@@ -160,8 +145,11 @@ export class DeviceWorld {
     await this.#job?.done.catch(() => undefined);
     await this.#ram?.stop();
     for (const peer of this.#peers.values()) await peer.stop();
-    for (const volumeId of this.#volumes.keys()) await this.#detach(volumeId);
-    this.#pathd?.close();
+    const pathd = this.#pathd;
+    if (pathd !== undefined) {
+      for (const volumeId of this.#volumes.keys()) await detachSoon(pathd, volumeId);
+      pathd.close();
+    }
     await this.#plugin?.stop();
     for (const target of this.#targets) await target.kill();
     this.#folder.remove();

@@ -15,6 +15,7 @@ import { eventLoopWaitedMs } from '../support/node/starvation.ts';
 import { StampLoad } from '../support/load/stamps-load.ts';
 import { verifyFile } from '../support/load/stamps.ts';
 import { makeBackingFile, Target } from '../support/targets/tgt.ts';
+import { detachSoon } from './detach.ts';
 import { undoWhenInterrupted } from './interrupted.ts';
 import type { Damage } from './failover-report.ts';
 
@@ -30,8 +31,6 @@ const QUICK_RETURN = {
   ...{ 'hold-down': '0', 'weight-step': '25', 'probe-interval-standby': '1s' },
   ...{ 'failback-dwell': '1s', 'failback-jitter': '2s', 'probe-interval-down-max': '1s' },
 };
-
-const DETACH_LIMIT_MS = 10_000;
 
 export interface WorldOptions {
   readonly volumes: number;
@@ -224,20 +223,6 @@ export class FailoverWorld {
     return this.#plugin?.logTail ?? '';
   }
 
-  /** A load that was just killed may still have the device open. */
-  async #detach(id: string): Promise<void> {
-    const end = performance.now() + DETACH_LIMIT_MS;
-    for (;;) {
-      try {
-        await this.pathd.detach(id);
-        return;
-      } catch (error) {
-        if (performance.now() > end) throw error;
-        await sleep(100);
-      }
-    }
-  }
-
   /** Once; the later ones wait for it. */
   close(): Promise<void> {
     return (this.#closed ??= this.#close());
@@ -248,7 +233,7 @@ export class FailoverWorld {
     for (const gateway of this.gateways) if (gateway.running) gateway.signal('SIGCONT');
     for (const rack of this.network.racks) rack.blackHole(false);
     await this.#slow?.letGo();
-    for (const { id } of this.volumes) await this.#detach(id);
+    for (const { id } of this.volumes) await detachSoon(this.pathd, id);
     this.#pathd?.close();
     await this.#plugin?.stop();
     for (const gateway of this.gateways) await gateway.kill();
