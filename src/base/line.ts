@@ -1,5 +1,5 @@
 /**
- * Things in the order in which they came, any of which may leave: a doubly linked list.
+ * Items in the order in which they came, any of which may leave: a doubly linked list.
  *
  * A Set would do the same, and cost more than all else that a request costs here. V8 makes a new table for
  * a Set every few dozen changes, and each old table refers to the next one. Once a collection of young
@@ -10,13 +10,13 @@
  */
 import { assert } from './assert.ts';
 
-/** Where one of them is. */
+/** Where an item is in its line. */
 export class LinePlace<T> {
   readonly item: T;
-  /** The neighbours. Invariant: none when it was left. */
+  /** The neighbours. Invariant: none once the item has left. */
   previous: LinePlace<T> | undefined = undefined;
   next: LinePlace<T> | undefined = undefined;
-  /** Undefined when it was left. */
+  /** Undefined once the item has left. */
   line: Line<T> | undefined;
 
   constructor(line: Line<T>, item: T) {
@@ -50,12 +50,12 @@ export class Line<T> {
     return place;
   }
 
-  /** Whether the place is one of this line and was not left before. */
+  /** Whether the place is one of this line, and its item has not left. */
   has(place: LinePlace<T> | undefined): boolean {
     return place?.line === this;
   }
 
-  /** False: it is none of this line, or was left before. */
+  /** False: the place is none of this line, or its item has left before. */
   leave(place: LinePlace<T>): boolean {
     if (place.line !== this) return false;
     const { previous, next } = place;
@@ -80,7 +80,7 @@ export class Line<T> {
     this.#length = 0;
   }
 
-  /** In order. Who walks may let join, and any leave but the one that it has got last. */
+  /** In order. During a walk items may join, and each may leave but the one that the walk has reached. */
   *[Symbol.iterator](): Generator<T, void, undefined> {
     for (let place = this.#first; place !== undefined; place = place.next) {
       yield place.item;

@@ -64,7 +64,7 @@ export function exec(
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       stderr = (stderr + text).slice(0, OUTPUT_LIMIT);
     });
-    // It may end without having read all of it.
+    // The program may end without having read all of its input.
     child.stdin?.on('error', () => undefined).end(input);
     child.on('exit', onGone);
     child.on('error', (error) => {

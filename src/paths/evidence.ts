@@ -187,8 +187,8 @@ export function onIdentity(turn: Turn, name: string, identity: Identity): void {
     turn.put({ ...path, identity });
     return;
   }
-  // A ban ends all traffic: the answer to an outstanding probe is not awaited any more. Its time was that of the
-  // next one, which is asked for anew: the ban may be taken back within probe-gap.
+  // A ban ends all traffic: the answer to an outstanding probe is not awaited any more. The time of the next probe
+  // is still that of this one, so it is set: the ban may be taken back within probe-gap.
   const nextProbeAt = after(path.probe.sentAt, turn.state.policy().probeGapMs);
   turn.put({ ...path, identity, probe: undefined, nextProbeAt });
 }

@@ -19,7 +19,7 @@ import { setTimeout as delay } from 'node:timers/promises';
  * numbers are reserved than one is needed.
  */
 const RESERVED = 8;
-/** What took a number may give it back. */
+/** A file that took a number may be closed again. */
 const TRIES = 20;
 const PAUSE_MS = 5;
 

@@ -1,11 +1,11 @@
 /**
  * `/sys/block/loopN/queue`: read and written by children, never by a thread of this process.
  *
- * The kernel answers with the queue's lock held, and who changes a block size or a scheduler holds that lock
- * until the I/O under way has ended (blk_mq_freeze_queue): for as long as a volume without a path holds it. A
- * pod with a raw block volume may do that (LOOP_SET_BLOCK_SIZE needs no capability). A thread of ours that
- * waited there would be in state D, and a process of which one thread is in state D does not end when it is
- * killed: its /dev/fuse stays open, and the I/O never fails. A child holds no /dev/fuse.
+ * The kernel answers with the queue's lock held. A change of the block size or of the scheduler holds that lock
+ * until the I/O under way has ended (blk_mq_freeze_queue): for as long as a volume without a path holds the I/O. A
+ * pod with a raw block volume may ask for such a change (LOOP_SET_BLOCK_SIZE needs no capability). A thread of
+ * this process that waited for the lock would be in state D. A process of which one thread is in state D does not
+ * end when it is killed: its /dev/fuse stays open, and the I/O never fails. A child holds no /dev/fuse.
  *
  * The other attributes (`loop/*`, `size`) take no such lock: loop.ts reads them.
  */
@@ -14,8 +14,10 @@ import { exec } from '../exec.ts';
 const SYS_BLOCK = '/sys/block';
 const BLOCK_SIZE = 'queue/logical_block_size';
 
-/** Much longer than any answer that does not wait for I/O. */
-const ANSWER_MS = 2_000;
+/** Of a look that is repeated: the next one tells. Much longer than an answer that does not wait for I/O. */
+const LOOK_MS = 2_000;
+/** Of an attach, which fails otherwise: longer than a node without processors to spare takes for a child. */
+const SET_UP_MS = 10_000;
 /** Looks at many devices that begin together are one child. */
 const COLLECT_MS = 20;
 
@@ -25,7 +27,7 @@ export async function readQueueAttribute(
   attribute: string,
 ): Promise<string | undefined> {
   const file = `${SYS_BLOCK}/${name}/queue/${attribute}`;
-  const answer = await exec('cat', [file], { timeoutMs: ANSWER_MS });
+  const answer = await exec('cat', [file], { timeoutMs: SET_UP_MS });
   return answer.code === 0 ? answer.stdout.trim() : undefined;
 }
 
@@ -36,7 +38,7 @@ export async function setQueueAttribute(
   value: string,
 ): Promise<boolean> {
   const file = `${SYS_BLOCK}/${name}/queue/${attribute}`;
-  const set = await exec('tee', [file], { timeoutMs: ANSWER_MS, input: value });
+  const set = await exec('tee', [file], { timeoutMs: SET_UP_MS, input: value });
   return set.code === 0;
 }
 
@@ -69,7 +71,7 @@ export class BlockSizes {
     const child = { isGone: false };
     const files = names.map((name) => `${SYS_BLOCK}/${name}/${BLOCK_SIZE}`);
     const { stdout } = await exec('head', ['--verbose', '--lines=1', ...files], {
-      timeoutMs: ANSWER_MS,
+      timeoutMs: LOOK_MS,
       onGone: () => {
         child.isGone = true;
         if (names.length === 1) for (const name of names) this.#hanging.delete(name);

@@ -48,11 +48,15 @@ export function statfs(
 }
 
 async function ask(path: string, timeoutMs: number): Promise<Result<FilesystemUsage, StatfsError>> {
+  const child = { isGone: false };
   const { code, stdout, stderr, failure } = await exec('stat', ['-f', '-c', FORMAT, '--', path], {
     timeoutMs,
-    onGone: () => hanging.delete(path),
+    onGone: () => {
+      child.isGone = true;
+      hanging.delete(path);
+    },
   });
-  if (hanging.has(path)) {
+  if (!child.isGone) {
     const detail = `${path}: statfs did not answer within ${String(timeoutMs)} ms`;
     return err({ kind: 'timeout', detail });
   }

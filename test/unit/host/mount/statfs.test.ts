@@ -3,7 +3,25 @@ import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished, vi } from 'vitest';
+import { exec } from '../../../../src/host/exec.ts';
 import { statfs } from '../../../../src/host/mount/statfs.ts';
+
+vi.mock('../../../../src/host/exec.ts', async (original) => {
+  const real = await original<{ exec: typeof exec }>();
+  return { exec: vi.fn(real.exec) };
+});
+
+it('an answer is one also where the next question is asked before it is read', async () => {
+  const { promise: asked, resolve: ask } = Promise.withResolvers<Promise<unknown>>();
+  vi.mocked(exec).mockImplementationOnce((_program, _args, { onGone } = {}) => {
+    onGone?.();
+    // The child has ended, its output is still to be read.
+    ask(statfs('/nowhere-1', 1000));
+    return Promise.resolve({ code: 0, stdout: '4096 9 5 4 8 7\n', stderr: '', failure: undefined });
+  });
+  expect(await statfs('/nowhere-1', 1000)).toMatchObject({ ok: true });
+  await asked;
+});
 
 it('a child that cannot be started is an error, and no reason to ask no more', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'statfs-'));
